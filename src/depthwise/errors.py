@@ -1,0 +1,49 @@
+"""The one public family of exceptions.
+
+Every message is one clear sentence: what arrived, what is allowed, how to mend it. The command line prints the
+message alone; a traceback is a bug of ours.
+"""
+
+__all__ = [
+    "DepthwiseError",
+    "InvalidArgumentError",
+    "InvalidDataError",
+    "InvalidFileError",
+    "ShapeError",
+    "UnsupportedError",
+    "describe_value",
+]
+
+
+class DepthwiseError(Exception):
+    """Base of everything that Depthwise raises on purpose."""
+
+
+class InvalidArgumentError(DepthwiseError, ValueError):
+    """An argument of a call or a command has a value that is not allowed."""
+
+
+class ShapeError(InvalidArgumentError):
+    """Shapes do not fit together: a rank, a channel count, an empty output, an overflow."""
+
+
+class InvalidDataError(DepthwiseError, ValueError):
+    """Training or prediction data is not what the network takes: labels out of range, NaN, wrong shape."""
+
+
+class InvalidFileError(DepthwiseError, ValueError):
+    """A file is truncated, foreign, hostile, or contradicts itself."""
+
+
+class UnsupportedError(DepthwiseError, NotImplementedError):
+    """The input is legal, but names something that Depthwise does not do; the message names it."""
+
+
+def describe_value(value: object, limit: int = 80) -> str:
+    """`value` as short, printable, single-line text: safe for messages even when it came from a hostile file.
+
+    >>> describe_value("a\\x1b[31m")
+    "'a\\\\x1b[31m'"
+    """
+    text = ascii(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
