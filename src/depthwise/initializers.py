@@ -1,0 +1,203 @@
+"""Descriptions of Keras' initialisers: what distribution a new weight is drawn from.
+
+A description holds no numbers of the weight itself; `depthwise.initialize` draws them. Names, arguments and defaults are
+those of `keras.initializers`.
+"""
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from depthwise.errors import InvalidArgumentError, describe_value
+
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Identity",
+    "Initializer",
+    "LecunNormal",
+    "LecunUniform",
+    "Ones",
+    "Orthogonal",
+    "RandomNormal",
+    "RandomUniform",
+    "TruncatedNormal",
+    "VarianceScaling",
+    "Zeros",
+    "get",
+]
+
+
+@dataclass(frozen=True)
+class Initializer:
+    """Base of all initialiser descriptions."""
+
+
+@dataclass(frozen=True)
+class Zeros(Initializer):
+    """Every value 0."""
+
+
+@dataclass(frozen=True)
+class Ones(Initializer):
+    """Every value 1."""
+
+
+@dataclass(frozen=True)
+class Constant(Initializer):
+    """Every value `value`."""
+
+    value: float = 0.0
+
+
+@dataclass(frozen=True)
+class Identity(Initializer):
+    """`gain` times the identity matrix; for weights of rank 2 only."""
+
+    gain: float = 1.0
+
+
+@dataclass(frozen=True)
+class RandomNormal(Initializer):
+    """Normal distribution."""
+
+    mean: float = 0.0
+    stddev: float = 0.05
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class RandomUniform(Initializer):
+    """Uniform distribution over [minval, maxval)."""
+
+    minval: float = -0.05
+    maxval: float = 0.05
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class TruncatedNormal(Initializer):
+    """Normal distribution, values beyond two standard deviations drawn again."""
+
+    mean: float = 0.0
+    stddev: float = 0.05
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class VarianceScaling(Initializer):
+    """Variance `scale / n`, n the fan in, the fan out or their mean (He et al. 2015, arXiv:1502.01852)."""
+
+    scale: float = 1.0
+    mode: str = "fan_in"
+    distribution: str = "truncated_normal"
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.scale <= 0:
+            raise InvalidArgumentError(f"VarianceScaling: scale must be above 0, got {self.scale}")
+        if self.mode not in ("fan_in", "fan_out", "fan_avg"):
+            raise InvalidArgumentError(
+                f"VarianceScaling: mode must be 'fan_in', 'fan_out' or 'fan_avg', got {describe_value(self.mode)}"
+            )
+        if self.distribution not in ("normal", "truncated_normal", "untruncated_normal", "uniform"):
+            raise InvalidArgumentError(
+                "VarianceScaling: distribution must be 'truncated_normal', 'untruncated_normal' or "
+                f"'uniform', got {describe_value(self.distribution)}"
+            )
+
+
+@dataclass(frozen=True)
+class GlorotUniform(Initializer):
+    """Uniform over ±√(6 / (fan in + fan out)) (Glorot and Bengio 2010)."""
+
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class GlorotNormal(Initializer):
+    """Truncated normal, variance 2 / (fan in + fan out) (Glorot and Bengio 2010)."""
+
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class HeUniform(Initializer):
+    """Uniform over ±√(6 / fan in) (He et al. 2015)."""
+
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class HeNormal(Initializer):
+    """Truncated normal, variance 2 / fan in (He et al. 2015)."""
+
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class LecunUniform(Initializer):
+    """Uniform over ±√(3 / fan in) (LeCun et al. 1998)."""
+
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class LecunNormal(Initializer):
+    """Truncated normal, variance 1 / fan in (LeCun et al. 1998); the one SELU was derived for."""
+
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Orthogonal(Initializer):
+    """An orthogonal matrix times `gain` (Saxe et al. 2014, arXiv:1312.6120)."""
+
+    gain: float = 1.0
+    seed: int | None = None
+
+
+CLASSES: dict[str, type[Initializer]] = {
+    cls.__name__: cls
+    for cls in (
+        Constant, GlorotNormal, GlorotUniform, HeNormal, HeUniform, Identity, LecunNormal,
+        LecunUniform, Ones, Orthogonal, RandomNormal, RandomUniform, TruncatedNormal,
+        VarianceScaling, Zeros,
+    )
+}  # fmt: skip
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+_BY_NAME = CLASSES | {_snake_case(name): cls for name, cls in CLASSES.items()}
+
+
+def get(identifier: str | Initializer | dict[str, Any]) -> Initializer:
+    """The description that `identifier` names: a name in either of Keras' spellings, or a description itself.
+
+    >>> get("glorot_uniform")
+    GlorotUniform(seed=None)
+
+    Raises:
+        InvalidArgumentError: the name is not one of Keras' initialisers.
+    """
+    if isinstance(identifier, Initializer):
+        return identifier
+    if isinstance(identifier, dict):
+        cls = _BY_NAME.get(str(identifier.get("class_name")))
+        config = identifier.get("config", {})
+        known = {field.name for field in dataclasses.fields(cls)} if cls else set()
+        if cls is not None and isinstance(config, dict) and set(config) <= known:
+            return cls(**config)
+    elif isinstance(identifier, str) and identifier in _BY_NAME:
+        return _BY_NAME[identifier]()
+    raise InvalidArgumentError(
+        f"unknown initializer {describe_value(identifier)}; allowed are "
+        + ", ".join(sorted(_snake_case(name) for name in CLASSES))
+    )
