@@ -38,6 +38,7 @@ from depthwise.layers import (
 
 __all__ = [
     "BYTES_PER_NUMBER",
+    "FLOP_PER_MAC",
     "MAXIMUM_ELEMENTS",
     "Axis",
     "Formula",
@@ -54,6 +55,9 @@ Shape = tuple[int, ...]
 
 BYTES_PER_NUMBER = 4
 """All arithmetic is float32."""
+
+FLOP_PER_MAC = 2
+"""One multiply and one add."""
 
 MAXIMUM_ELEMENTS = 2**31 - 1
 """The most numbers one map or one weight may hold; larger shapes are refused, not overflowed."""
@@ -229,10 +233,22 @@ class LayerFacts:
         return _product(sizes) * number(BYTES_PER_NUMBER, "bytes_per_number")
 
     @property
+    def flop(self) -> Formula:
+        """Floating-point operations for one sample: a multiply and an add for each MAC."""
+        return number(self.macs.value, "macs") * number(FLOP_PER_MAC, "flop_per_mac")
+
+    @property
+    def moved_bytes(self) -> Formula:
+        """Bytes that must move at least once for one sample: inputs, weights and output."""
+        inputs = number(sum(math.prod(shape) for shape in self.input_shapes), "input_numbers")
+        numbers = inputs + number(self.parameters.value, "parameters")
+        numbers = numbers + number(math.prod(self.output_shape), "output_numbers")
+        return numbers.group() * number(BYTES_PER_NUMBER, "bytes_per_number")
+
+    @property
     def arithmetic_intensity(self) -> float:
-        """FLOP for each byte that must move at least once: inputs, weights and output; 0 without MACs."""
-        inputs = sum(math.prod(shape) for shape in self.input_shapes) * BYTES_PER_NUMBER
-        return 2 * self.macs.value / (inputs + self.weight_bytes.value + self.output_bytes.value)
+        """FLOP for each of `moved_bytes`; 0 without MACs."""
+        return self.flop.value / self.moved_bytes.value
 
 
 def _meanings(shape: Shape) -> tuple[str, ...]:
