@@ -1,0 +1,157 @@
+"""Writes that happen wholly or not at all: models, checkpoints, reports, tables, cache.
+
+A temporary file in the same folder is written, flushed to the disk and then put in the place of the old one, so a full
+disk, Ctrl-C or a power cut leaves the old file as it was.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from depthwise.errors import DepthwiseError, InvalidArgumentError, describe_value
+
+__all__ = ["atomic_write", "atomic_write_bytes", "atomic_write_text"]
+
+_PATH_LIMIT = 200  # characters of a path in a message: longer than other values, a path cut short helps nobody
+_NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def atomic_write(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]) -> None:
+    """Call `write` with a binary file, and make what it wrote the content of `path` once all of it is on the disk.
+
+    The file is open for reading too and can seek, as HDF5 and zip writers need. Whatever goes wrong, in `write` or
+    later, the temporary file is removed and an old file at `path` keeps its content. A symbolic link is
+    followed; an existing file keeps its permissions. Other exceptions of `write` than `OSError` pass unchanged.
+
+    Raises:
+        InvalidArgumentError: the folder is missing or cannot be written to, or `path` is not a regular file.
+        DepthwiseError: the disk is full or failed.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "greeting.bin"
+    >>> atomic_write(path, lambda file: None if file.write(b"hello") else None)
+    >>> path.read_bytes()
+    b'hello'
+    """
+    try:
+        target = Path(os.path.realpath(os.fspath(path)))
+        permissions = _permissions_to_keep(target, path)
+        descriptor, temporary = _create_temporary(target)
+    except DepthwiseError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise _explain(error, path) from error
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            write(file)
+            file.flush()
+            if permissions is not None:
+                os.chmod(temporary, permissions)
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise _explain(error, path) from error
+        raise
+    _sync_folder(target.parent)
+
+
+def atomic_write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Make `data` the content of `path`, wholly or not at all; see `atomic_write`.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "numbers.bin"
+    >>> atomic_write_bytes(path, bytes([1, 2, 3]))
+    >>> list(path.read_bytes())
+    [1, 2, 3]
+    """
+
+    def write(file: BinaryIO) -> None:
+        file.write(data)
+
+    atomic_write(path, write)
+
+
+def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Make `text`, in UTF-8 and with its line ends as they are, the content of `path`; see `atomic_write`.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "note.txt"
+    >>> atomic_write_text(path, "深度可分离\\n")
+    >>> path.read_text(encoding="utf-8")
+    '深度可分离\\n'
+    """
+    atomic_write_bytes(path, text.encode("utf-8"))
+
+
+def _permissions_to_keep(target: Path, path: str | os.PathLike[str]) -> int | None:
+    """The permission bits of the file that is there already, None when there is none."""
+    try:
+        status = target.stat()
+    except FileNotFoundError:
+        return None
+    shown = describe_value(os.fspath(path), _PATH_LIMIT)
+    if stat.S_ISDIR(status.st_mode):
+        raise InvalidArgumentError(f"Cannot write to {shown}: it is a folder; name a file inside it.")
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidArgumentError(f"Cannot write to {shown}: it is a device, pipe or socket; name an ordinary file.")
+    if not os.access(target, os.W_OK):
+        raise InvalidArgumentError(
+            f"Cannot write to {shown}: the file is read-only; allow writing to it or choose another name."
+        )
+    return stat.S_IMODE(status.st_mode)
+
+
+def _create_temporary(target: Path) -> tuple[int, str]:
+    """A new file beside `target`, with the permissions any new file of this user gets (mkstemp's are narrower)."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    while True:
+        # Not the target's name: with a suffix it could pass the file system's limit.
+        temporary = os.fspath(target.parent / f".depthwise-{secrets.token_hex(8)}.tmp")
+        try:
+            return os.open(temporary, flags, 0o666), temporary
+        except FileExistsError:
+            continue
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the new name on the disk. The content is there already, so a system that cannot is no failure of the write."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _explain(error: OSError | ValueError, path: str | os.PathLike[str]) -> DepthwiseError:
+    shown = describe_value(os.fspath(path), _PATH_LIMIT)
+    if isinstance(error, ValueError):
+        return InvalidArgumentError(f"Cannot write to {shown}: this is not a path; name a file.")
+    if error.errno in _NO_SPACE:
+        return DepthwiseError(
+            f"Cannot write {shown}: the disk is full or a size limit is reached ({error.strerror}); what was there "
+            f"before is unchanged; free some space or choose another folder."
+        )
+    if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+        return InvalidArgumentError(
+            f"Cannot write {shown}: its folder does not exist; create the folder or choose another."
+        )
+    if error.errno in _NO_PERMISSION:
+        return InvalidArgumentError(
+            f"Cannot write {shown}: no permission to write in its folder; choose a folder you may write to."
+        )
+    if error.errno == errno.ENAMETOOLONG:
+        return InvalidArgumentError(f"Cannot write {shown}: the name is too long; choose a shorter one.")
+    return DepthwiseError(
+        f"Cannot write {shown}: {error.strerror or describe_value(str(error))}; what was there before is unchanged; "
+        f"check the disk or choose another folder."
+    )
