@@ -39,7 +39,7 @@ __all__ = [
 
 # Run over every function, in this order, from optimisation level 1 on. No unrolling and no vectoriser: both would undo
 # the generators' register plan.
-PASSES: Final = ("sroa", "instruction_combine", "simplify_cfg")
+PASSES: Final = ("always_inliner", "sroa", "simplify_cfg")
 
 # The only symbols that generated code may leave open. A module that names another one does not load.
 IMPORTED_SYMBOLS: Final = ("memcpy", "memmove", "memset", "sched_yield")

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from depthwise.errors import InvalidArgumentError, describe_value
 
-__all__ = ["TARGET_NAMES", "Target", "can_run", "host_target", "llvm", "target_for"]
+__all__ = ["TARGET_NAMES", "Target", "can_run", "host_target", "llvm", "llvm_versions", "target_for"]
 
 VectorFamily = Literal["avx512", "avx2", "sse", "neon"]
 
@@ -156,3 +156,11 @@ def can_run(target: Target) -> bool:
             return False
         wanted |= set(_REQUIRED[target.processor])
     return wanted <= {feature[1:] for feature in host.features if feature.startswith("+")}
+
+
+@functools.cache
+def llvm_versions() -> tuple[str, str]:
+    """llvmlite's version and that of the LLVM inside it: two builds of one llvmlite may carry different LLVMs."""
+    import llvmlite
+
+    return llvmlite.__version__, ".".join(map(str, llvm().llvm_version_info))

@@ -1,0 +1,223 @@
+"""Machine code on disk, so that the second start of a program compiles nothing.
+
+An entry is a plain file: a header, the key, a hash of the payload, the payload. There is no pickle. Since the payload
+is *executed*, an entry counts only when the folder and the file belong to the user and nobody else can write them;
+otherwise the code is compiled again and the log says so once. Nothing that goes wrong here stops a program.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import stat
+import struct
+import sys
+from pathlib import Path
+from typing import Final
+
+from depthwise.errors import DepthwiseError, describe_value
+from depthwise.files import atomic_write_bytes
+from depthwise.native.targets import Target, llvm_versions
+
+__all__ = ["FOLDER_VARIABLE", "MAXIMUM_BYTES", "CompileCache", "cache_key", "default_folder"]
+
+FOLDER_VARIABLE: Final = "DEPTHWISE_CACHE_DIR"
+MAXIMUM_BYTES: Final = 256 * 2**20
+
+_MAGIC: Final = b"DEPTHWIS"
+_FORMAT_VERSION: Final = 1
+# Magic, format version, key (hexadecimal), SHA-256 of the payload, length of the payload.
+_HEADER: Final = struct.Struct("<8sI64s32sQ")
+_SUFFIX: Final = ".native"
+_OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+_OPEN_FLAGS: Final = (
+    os.O_RDONLY
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)  # A FIFO planted in the folder must not stop us.
+)
+
+_log = logging.getLogger("depthwise.native")
+_already_said: set[str] = set()
+
+
+def cache_key(program_text: str, generator_version: str, target: Target) -> str:
+    """The name of a program's machine code: SHA-256 (64 hexadecimal digits) of all that the code depends on.
+
+    Parameters
+    ----------
+    program_text
+        Complete, deterministic description of the program (or its IR).
+    generator_version
+        Version of the generators that turn the description into IR.
+    target
+        Machine the code is for; llvmlite's and LLVM's versions are added here.
+
+    Example
+    -------
+    >>> target = Target("x86_64-unknown-linux-gnu", "x86-64", ())
+    >>> len(cache_key("two layers", "1", target))
+    64
+    """
+    parts = [
+        program_text,
+        generator_version,
+        *llvm_versions(),
+        target.triple,
+        target.processor,
+        list(target.features),
+    ]
+    # JSON keeps the parts apart: no two lists of parts give the same text.
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def default_folder() -> Path:
+    """Where entries lie: `$DEPTHWISE_CACHE_DIR`, or `native` in the user's cache folder of this platform."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return platformdirs.user_cache_path("depthwise") / "native"
+
+
+class CompileCache:
+    """Object code by key, in one folder, bounded in size.
+
+    Parameters
+    ----------
+    folder
+        Where to keep entries, `default_folder()` when None. It is created, for the user alone, by the first `put`.
+    maximum_bytes
+        When a `put` takes the folder beyond this, the entries not used for longest are deleted.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     cache = CompileCache(folder)
+    ...     cache.put("0" * 64, b"code")
+    ...     cache.get("0" * 64)
+    b'code'
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None, maximum_bytes: int = MAXIMUM_BYTES) -> None:
+        self.folder = default_folder() if folder is None else Path(folder)
+        self.maximum_bytes = maximum_bytes
+
+    def path(self, key: str) -> Path:
+        """The file that holds the entry of `key`."""
+        return self.folder / (key + _SUFFIX)
+
+    def get(self, key: str) -> bytes | None:
+        """The payload stored under `key`; None when there is none, or none that can be trusted."""
+        if not self._folder_is_ours():
+            return None
+        try:
+            descriptor = os.open(self.path(key), _OPEN_FLAGS)
+        except (OSError, ValueError):
+            return None
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or not _is_ours(status):
+                return None
+            if not _HEADER.size <= status.st_size <= _HEADER.size + self.maximum_bytes:
+                return None
+            with open(descriptor, "rb", closefd=False) as file:
+                payload = _unpack(key, file.read(status.st_size + 1))
+            if payload is not None:
+                # The time of last use, for pruning. Not the entry's content, so not worth failing over.
+                with contextlib.suppress(OSError):
+                    os.utime(descriptor if os.utime in os.supports_fd else self.path(key))
+            return payload
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
+
+    def put(self, key: str, payload: bytes) -> None:
+        """Store `payload` under `key`, atomically; a folder that cannot be written or trusted is left alone."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            _say_once(
+                f"The compile cache folder {describe_value(str(self.folder))} cannot be made; "
+                f"code is compiled anew at each start. ({error.strerror})"
+            )
+            return
+        if not self._folder_is_ours():
+            return
+        try:
+            atomic_write_bytes(self.path(key), _pack(key, payload))
+            # Whatever the umask gave: a file that others may write would never be read again.
+            os.chmod(self.path(key), 0o600)
+            self._prune(keep=self.path(key))
+        except (OSError, DepthwiseError) as error:
+            _say_once(f"The compile cache cannot be written; code is compiled anew at each start. ({error})")
+
+    def _folder_is_ours(self) -> bool:
+        try:
+            status = os.stat(self.folder)
+        except (OSError, ValueError):
+            return False
+        if stat.S_ISDIR(status.st_mode) and _is_ours(status):
+            return True
+        _say_once(
+            f"The compile cache folder {describe_value(str(self.folder))} is not used, because it does not belong to "
+            f"you alone; code is compiled anew at each start. Mend it with chown and chmod 700, or name another "
+            f"folder in {FOLDER_VARIABLE}."
+        )
+        return False
+
+    def _prune(self, keep: Path) -> None:
+        entries = []
+        with os.scandir(self.folder) as files:
+            for file in files:
+                with contextlib.suppress(OSError):  # Another process may prune at the same time.
+                    if file.is_file(follow_symlinks=False):
+                        status = file.stat(follow_symlinks=False)
+                        entries.append((status.st_mtime_ns, status.st_size, file.path))
+        total = sum(size for _, size, _ in entries)
+        for _, size, path in sorted(entries):
+            if total <= self.maximum_bytes:
+                return
+            if path == os.fspath(keep):
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            total -= size
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    # Windows has neither owners nor modes of this kind; a user's cache folder there is private by inheritance.
+    if sys.platform == "win32":
+        return True
+    return status.st_uid == os.geteuid() and not status.st_mode & _OTHERS_MAY_WRITE
+
+
+def _pack(key: str, payload: bytes) -> bytes:
+    digest = hashlib.sha256(payload).digest()
+    return _HEADER.pack(_MAGIC, _FORMAT_VERSION, key.encode(), digest, len(payload)) + payload
+
+
+def _unpack(key: str, content: bytes) -> bytes | None:
+    if len(content) < _HEADER.size:
+        return None
+    magic, version, stored_key, digest, length = _HEADER.unpack_from(content)
+    payload = content[_HEADER.size :]
+    if (magic, version, stored_key, length) != (
+        _MAGIC,
+        _FORMAT_VERSION,
+        key.encode(),
+        len(payload),
+    ):
+        return None
+    return payload if hashlib.sha256(payload).digest() == digest else None
+
+
+def _say_once(message: str) -> None:
+    if message not in _already_said:
+        _already_said.add(message)
+        _log.warning("%s", message)
