@@ -1,0 +1,268 @@
+"""One layer description at a time: its weights' shapes, its result, its gradients.
+
+>>> import numpy as np
+>>> from depthwise.layers import Conv2D
+>>> layer = Conv2D(3, (3, 3), input_shape=(5, 5, 2))
+>>> weight_shapes(layer, [(5, 5, 2)])
+{'kernel': (3, 3, 2, 3), 'bias': (3,)}
+>>> forward(layer, {"kernel": np.ones((3, 3, 2, 3)), "bias": np.ones(3)}, [np.ones((1, 5, 5, 2))])[0, 0, 0].tolist()
+[19.0, 19.0, 19.0]
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from depthwise import layers
+from depthwise.reference import activations, backward
+from depthwise.reference import forward as operations
+from depthwise.reference.windows import Array
+
+__all__ = [
+    "activation_name",
+    "forward",
+    "gradients",
+    "moving_statistics",
+    "pre_activation",
+    "trainable_weights",
+    "weight_shapes",
+]
+
+Shape = tuple[int, ...]
+Weights = Mapping[str, npt.ArrayLike]
+
+
+def weight_shapes(layer: layers.Layer, input_shapes: Sequence[Shape]) -> dict[str, Shape]:
+    """Names and shapes of the layer's weights, in Keras' order; `input_shapes` are those of one sample."""
+    owner: Any = layer
+    shapes: dict[str, Shape] = {}
+    outputs = 0
+    match layer:
+        case layers.Conv2D():
+            outputs = owner.filters
+            shapes["kernel"] = (*owner.kernel_size, input_shapes[0][-1] // owner.groups, outputs)
+        case layers.DepthwiseConv2D():
+            outputs = input_shapes[0][-1] * owner.depth_multiplier
+            shapes["kernel"] = (*owner.kernel_size, input_shapes[0][-1], owner.depth_multiplier)
+        case layers.SeparableConv2D():
+            outputs = owner.filters
+            middle = input_shapes[0][-1] * owner.depth_multiplier
+            shapes["depthwise_kernel"] = (*owner.kernel_size, input_shapes[0][-1], owner.depth_multiplier)
+            shapes["pointwise_kernel"] = (1, 1, middle, outputs)
+        case layers.Dense():
+            outputs = owner.units
+            shapes["kernel"] = (input_shapes[0][-1], outputs)
+        case layers.BatchNormalization():
+            channels = input_shapes[0][-1]
+            if owner.scale:
+                shapes["gamma"] = (channels,)
+            if owner.center:
+                shapes["beta"] = (channels,)
+            shapes["moving_mean"] = shapes["moving_variance"] = (channels,)
+    if getattr(layer, "use_bias", False):
+        shapes["bias"] = (outputs,)
+    return shapes
+
+
+def trainable_weights(layer: layers.Layer, input_shapes: Sequence[Shape]) -> list[str]:
+    """Names of the weights that training changes by their gradient."""
+    names = weight_shapes(layer, input_shapes) if layer.trainable else {}
+    return [name for name in names if name not in ("moving_mean", "moving_variance")]
+
+
+def activation_name(layer: layers.Layer) -> str:
+    """The activation at the layer's end; `linear` for a layer that has none."""
+    return getattr(layer, "activation", None) or "linear"
+
+
+def _window(layer: Any) -> dict[str, Any]:
+    return {"strides": layer.strides, "padding": layer.padding, "dilation_rate": layer.dilation_rate}
+
+
+def _pool(layer: Any) -> dict[str, Any]:
+    return {"pool_size": layer.pool_size, "strides": layer.strides, "padding": layer.padding}
+
+
+def _relu(layer: Any) -> dict[str, Any]:
+    return {"negative_slope": layer.negative_slope, "max_value": layer.max_value, "threshold": layer.threshold}
+
+
+def _uses_batch_statistics(layer: layers.Layer, training: bool) -> bool:
+    # Keras runs a frozen BatchNormalization as in prediction.
+    return training and layer.trainable
+
+
+def _drops(layer: layers.Dropout, training: bool, kept: npt.ArrayLike | None) -> bool:
+    if not training or layer.rate == 0.0:
+        return False
+    if kept is None:
+        raise ValueError(f"training through {layer.name} needs its mask: which values were kept")
+    return True
+
+
+def pre_activation(
+    layer: layers.Layer,
+    weights: Weights,
+    inputs: Sequence[npt.ArrayLike],
+    training: bool = False,
+    kept: npt.ArrayLike | None = None,
+) -> Array:
+    """What the layer computes before its activation; arguments as in `forward`."""
+    owner: Any = layer
+    x = inputs[0] if inputs else np.zeros(0)
+    bias = weights.get("bias")
+    match layer:
+        case layers.Conv2D():
+            return operations.conv2d(x, weights["kernel"], bias, groups=owner.groups, **_window(layer))
+        case layers.DepthwiseConv2D():
+            return operations.depthwise_conv2d(x, weights["kernel"], bias, **_window(layer))
+        case layers.SeparableConv2D():
+            return operations.separable_conv2d(
+                x, weights["depthwise_kernel"], weights["pointwise_kernel"], bias, **_window(layer)
+            )
+        case layers.Dense():
+            return operations.dense(x, weights["kernel"], bias)
+        case layers.MaxPooling2D():
+            return operations.max_pooling2d(x, **_pool(layer))
+        case layers.AveragePooling2D():
+            return operations.average_pooling2d(x, **_pool(layer))
+        case layers.GlobalAveragePooling2D():
+            return operations.global_average_pooling2d(x, owner.keepdims)
+        case layers.GlobalMaxPooling2D():
+            return operations.global_max_pooling2d(x, owner.keepdims)
+        case layers.BatchNormalization():
+            if _uses_batch_statistics(layer, training):
+                mean, variance = operations.batch_statistics(x)
+            else:
+                mean, variance = (operations.float64(weights[name]) for name in ("moving_mean", "moving_variance"))
+            return operations.batch_normalization(
+                x, mean, variance, weights.get("gamma"), weights.get("beta"), owner.epsilon
+            )
+        case layers.Dropout():
+            if not _drops(layer, training, kept):
+                return operations.float64(x)
+            return operations.dropout(x, np.asarray(kept), owner.rate)
+        case layers.ReLU():
+            return activations.relu(x, **_relu(layer))
+        case layers.Flatten():
+            return operations.flatten(x)
+        case layers.ZeroPadding2D():
+            return operations.zero_padding2d(x, owner.padding)
+        case layers.Rescaling():
+            return operations.rescaling(x, owner.scale, owner.offset)
+        case layers.Add():
+            return operations.add(inputs)
+        case layers.Concatenate():
+            return operations.concatenate(inputs)
+        case layers.Activation() | layers.InputLayer():
+            return operations.float64(x)
+    raise TypeError(f"the reference does not know the layer {type(layer).__name__}")
+
+
+def forward(
+    layer: layers.Layer,
+    weights: Weights,
+    inputs: Sequence[npt.ArrayLike],
+    training: bool = False,
+    kept: npt.ArrayLike | None = None,
+) -> Array:
+    """The layer's result.
+
+    Args:
+        weights: by their short names: `kernel`, `bias`, `gamma`, …
+        inputs: one array (batch, …) for each input.
+        training: Dropout drops, and BatchNormalization uses the batch's own statistics.
+        kept: for Dropout in training: true or 1 where a value is kept, in the shape of the input.
+    """
+    return activations.activation(activation_name(layer), pre_activation(layer, weights, inputs, training, kept))
+
+
+def moving_statistics(layer: layers.Layer, weights: Weights, x: npt.ArrayLike) -> dict[str, Array]:
+    """The moving statistics after a training step on `x`; empty for a layer that has none or is frozen."""
+    if not isinstance(layer, layers.BatchNormalization) or not layer.trainable:
+        return {}
+    mean, variance = operations.batch_statistics(x)
+    return {
+        "moving_mean": operations.moving_average(weights["moving_mean"], mean, layer.momentum),
+        "moving_variance": operations.moving_average(weights["moving_variance"], variance, layer.momentum),
+    }
+
+
+def gradients(
+    layer: layers.Layer,
+    weights: Weights,
+    inputs: Sequence[npt.ArrayLike],
+    output_gradient: npt.ArrayLike,
+    training: bool = True,
+    kept: npt.ArrayLike | None = None,
+) -> tuple[list[Array], dict[str, Array]]:
+    """Gradients to each input, and to each weight by its short name (moving statistics have none).
+
+    Args:
+        output_gradient: gradient to the layer's result, after its activation; the others as in `forward`.
+    """
+    before = pre_activation(layer, weights, inputs, training, kept)
+    dy = activations.activation_gradient(activation_name(layer), before, output_gradient)
+    owner: Any = layer
+    x = operations.float64(inputs[0]) if inputs else np.zeros(0)
+    found: dict[str, Array] = {}
+    if "bias" in weights:
+        found["bias"] = backward.bias_gradient(dy)
+    match layer:
+        case layers.Conv2D():
+            window = {**_window(layer), "groups": owner.groups}
+            kernel = operations.float64(weights["kernel"])
+            found["kernel"] = backward.conv2d_kernel_gradient(x, dy, kernel.shape[:2], **window)
+            return [backward.conv2d_input_gradient(dy, kernel, x.shape, **window)], found
+        case layers.DepthwiseConv2D():
+            window = _window(layer)
+            kernel = operations.float64(weights["kernel"])
+            found["kernel"] = backward.depthwise_conv2d_kernel_gradient(x, dy, kernel.shape[:2], **window)
+            return [backward.depthwise_conv2d_input_gradient(dy, kernel, x.shape, **window)], found
+        case layers.SeparableConv2D():
+            names = ("depthwise_kernel", "pointwise_kernel")
+            dx, *kernels = backward.separable_conv2d_gradients(
+                x, weights[names[0]], weights[names[1]], dy, **_window(layer)
+            )
+            return [dx], {**dict(zip(names, kernels)), **found}
+        case layers.Dense():
+            found["kernel"] = backward.dense_kernel_gradient(x, dy)
+            return [backward.dense_input_gradient(dy, weights["kernel"])], found
+        case layers.MaxPooling2D():
+            return [backward.max_pooling2d_gradient(x, dy, **_pool(layer))], {}
+        case layers.AveragePooling2D():
+            return [backward.average_pooling2d_gradient(dy, x.shape, **_pool(layer))], {}
+        case layers.GlobalAveragePooling2D():
+            return [backward.global_average_pooling2d_gradient(dy, x.shape)], {}
+        case layers.GlobalMaxPooling2D():
+            return [backward.global_max_pooling2d_gradient(x, dy)], {}
+        case layers.BatchNormalization():
+            gamma = weights.get("gamma")
+            if _uses_batch_statistics(layer, training):
+                dx, *scales = backward.batch_normalization_training_gradients(x, gamma, dy, owner.epsilon)
+            else:
+                dx, *scales = backward.batch_normalization_gradients(
+                    x, weights["moving_mean"], weights["moving_variance"], gamma, dy, owner.epsilon
+                )
+            return [dx], {name: value for name, value in zip(("gamma", "beta"), scales) if name in weights}
+        case layers.Dropout():
+            return [operations.dropout(dy, np.asarray(kept), owner.rate) if _drops(layer, training, kept) else dy], {}
+        case layers.ReLU():
+            return [dy * activations.relu_slope(x, **_relu(layer))], {}
+        case layers.Flatten():
+            return [dy.reshape(x.shape)], {}
+        case layers.ZeroPadding2D():
+            return [backward.zero_padding2d_gradient(dy, owner.padding)], {}
+        case layers.Rescaling():
+            return [dy * owner.scale], {}
+        case layers.Add():
+            return [dy for _ in inputs], {}
+        case layers.Concatenate():
+            return backward.concatenate_gradients(dy, [np.shape(item)[-1] for item in inputs]), {}
+        case layers.Activation():
+            return [dy], {}
+        case layers.InputLayer():
+            return [], {}
+    raise TypeError(f"the reference does not know the layer {type(layer).__name__}")
