@@ -1,3 +1,54 @@
-"""Depthwise: explain, compare, train and run convolutional networks on the CPU."""
+"""Depthwise: explain, compare, train and run convolutional networks on the CPU.
+
+The names are Keras 3's: replace `keras` by `depthwise`. Everything is imported when first used, so `import depthwise` is quick.
+"""
+
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
+
+_MODULES = {
+    "activations": "activations",
+    "callbacks": "training.callbacks",
+    "data": "data",
+    "datasets": "data.datasets",
+    "errors": "errors",
+    "explain": "explain",
+    "initializers": "initializers",
+    "layers": "layers",
+    "losses": "training.losses",
+    "metrics": "training.metrics",
+    "models": "models",
+    "optimizers": "training.optimizers",
+    "saving": "saving",
+    "utils": "utils",
+}
+
+_NAMES = {
+    "DepthwiseError": "errors",
+    "Input": "graph",
+    "Model": "models",
+    "Sequential": "models",
+    "from_keras": "formats.keras_model",
+    "get_threads": "native.threads",
+    "load_model": "models",
+    "set_threads": "native.threads",
+}
+
+__all__ = ["__version__", *sorted({*_MODULES, *_NAMES})]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        value: Any = importlib.import_module(f"depthwise.{_MODULES[name]}")
+    elif name in _NAMES:
+        value = getattr(importlib.import_module(f"depthwise.{_NAMES[name]}"), name)
+    else:
+        raise AttributeError(f"module 'depthwise' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES, *_NAMES})
