@@ -1,0 +1,124 @@
+"""What every layer of a network computes for one input: natively where the machine can, else by the reference."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from depthwise.errors import InvalidDataError, UnsupportedError, describe_value
+from depthwise.graph import Graph
+from depthwise.layers import Rescaling
+from depthwise.reference.layer import forward
+
+__all__ = ["LayerValues", "check_input", "layer_values", "pixel_range", "test_picture"]
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LayerValues:
+    """One input and what every layer makes of it.
+
+    Attributes:
+        by_layer: float32 arrays by layer name, without the batch axis.
+        source: "native" (the compiled network) or "reference" (float64 NumPy, rounded after each layer).
+        reason: why it is not the compiled network; "" where it is.
+    """
+
+    by_layer: Mapping[str, Array]
+    source: str
+    reason: str = ""
+
+
+def layer_values(graph: Graph, weights: Mapping[str, npt.ArrayLike], inputs: tuple[Array, ...]) -> LayerValues:
+    """Runs the network on one input and keeps what every layer computed.
+
+    Args:
+        weights: by `"<layer>/<weight>"`.
+        inputs: one float32 array for each input of the graph, in the shape of one sample.
+
+    Raises:
+        InvalidDataError: an input of another shape.
+    """
+    checked = check_input(graph, inputs)
+    try:
+        return LayerValues(_native_values(graph, weights, checked), "native")
+    except (UnsupportedError, ImportError, OSError) as error:
+        # Explaining must work where native code cannot: an unknown processor, a machine that forbids executable memory.
+        return LayerValues(_reference_values(graph, weights, checked), "reference", str(error))
+
+
+def check_input(graph: Graph, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+    """The inputs as float32 in the shapes that the graph takes, or `InvalidDataError`."""
+    if len(inputs) != len(graph.inputs):
+        raise InvalidDataError(f"the network takes {len(graph.inputs)} inputs, got {len(inputs)}")
+    checked = []
+    for name, shape, value in zip(graph.inputs, graph.input_shapes, inputs):
+        array = np.ascontiguousarray(value, dtype=np.float32)
+        if array.shape != shape:
+            raise InvalidDataError(
+                f"the input {describe_value(name)} takes one sample of shape {shape}, got {array.shape}"
+            )
+        if not np.isfinite(array).all():
+            raise InvalidDataError(f"the input {describe_value(name)} holds NaN or infinity; give finite numbers")
+        checked.append(array)
+    return tuple(checked)
+
+
+def _native_values(graph: Graph, weights: Mapping[str, npt.ArrayLike], inputs: tuple[Array, ...]) -> dict[str, Array]:
+    from depthwise.inference import Prediction  # the compiler is heavy, and a machine may lack it
+
+    every_layer = dataclasses.replace(graph, outputs=tuple(node.name for node in graph.nodes))
+    prediction = Prediction(every_layer)
+    prediction.load({key: np.ascontiguousarray(value, dtype=np.float32) for key, value in weights.items()})
+    outputs = prediction(tuple(value[np.newaxis] for value in inputs))
+    return {
+        name: np.asarray(value[0], dtype=np.float32) for name, value in zip(every_layer.outputs, outputs, strict=True)
+    }
+
+
+def _reference_values(
+    graph: Graph, weights: Mapping[str, npt.ArrayLike], inputs: tuple[Array, ...]
+) -> dict[str, Array]:
+    values: dict[str, Array] = dict(zip(graph.inputs, inputs))
+    for node in graph.nodes:
+        if node.name in values:
+            continue
+        own = {weight.name: weights[f"{node.name}/{weight.name}"] for weight in node.weights}
+        result = forward(node.layer, own, [values[name][np.newaxis] for name in node.inputs])
+        values[node.name] = result[0].astype(np.float32)
+    return values
+
+
+def pixel_range(graph: Graph) -> int:
+    """The largest value of a pixel that the network expects: 255 where it rescales its input itself, else 1."""
+    readers = graph.consumers[graph.inputs[0]]
+    layers: list[Any] = [graph.by_name[name].layer for name in readers]
+    return 255 if any(isinstance(layer, Rescaling) and abs(layer.scale) < 0.1 for layer in layers) else 1
+
+
+def test_picture(shape: tuple[int, ...]) -> Array:
+    """A picture for a network that no data set fits: a disc, a bar and a slope, different in each channel; values 0 to 1.
+
+    >>> picture = test_picture((8, 8, 3))
+    >>> picture.shape, float(picture.min()) >= 0.0, float(picture.max()) <= 1.0
+    ((8, 8, 3), True, True)
+    """
+    if len(shape) != 3:
+        size = math.prod(shape)
+        return (np.arange(size) * 7 % 11 / 10).reshape(shape).astype(np.float32)
+    height, width, channels = shape
+    rows = (np.arange(height, dtype=np.float64)[:, None] + 0.5) / height
+    columns = (np.arange(width, dtype=np.float64)[None, :] + 0.5) / width
+    picture = np.zeros(shape)
+    for channel in range(channels):
+        turn = 2 * math.pi * channel / max(1, channels)
+        slope = 0.25 * (rows * math.cos(turn) + columns * math.sin(turn) + 1.0)
+        disc = np.hypot(rows - 0.45 - 0.1 * math.sin(turn), columns - 0.5 - 0.1 * math.cos(turn)) < 0.28
+        bar = (np.abs(rows - 0.85) < 0.06) & (np.abs(columns - 0.5) < 0.35)
+        picture[:, :, channel] = np.clip(slope * 0.5 + 0.6 * disc + 0.4 * bar, 0.0, 1.0)
+    return picture.astype(np.float32)
