@@ -1,0 +1,46 @@
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from depthwise.native.threads import set_threads
+
+
+@pytest.fixture(scope="session")
+def _cache_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("native") / "cache"
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(_cache_folder, monkeypatch):
+    """No test reads or fills the user's cache."""
+    monkeypatch.setenv("DEPTHWISE_CACHE_DIR", str(_cache_folder))
+    monkeypatch.delenv("DEPTHWISE_THREADS", raising=False)
+
+
+@pytest.fixture
+def _default_threads():
+    yield
+    set_threads(None)
+
+
+@pytest.fixture
+def run_script():
+    """Run Python text in a fresh interpreter; returns its standard output, and fails on a bad exit or any message."""
+
+    def run(script: str, *, timeout: float = 120.0) -> str:
+        folder = os.path.dirname(__file__)
+        environment = {**os.environ, "PYTHONPATH": folder, "PYTHONFAULTHANDLER": "1"}
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(script)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=environment,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    return run
