@@ -1,0 +1,311 @@
+"""How far a float32 computation may be from the reference: computed, never chosen.
+
+u = 2⁻²⁴ is float32's unit roundoff. A sum of n products in any order, multiplied and added in float32, is within
+(n + 2)·u·S + u·|y| of the exact one, S = Σ|a||b|. What comes in with an error leaves with it times the operation's own
+slope; `network_errors` carries that through a graph (Higham, *Accuracy and Stability of Numerical Algorithms*, ch. 3).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from depthwise import layers
+from depthwise.graph import Graph
+from depthwise.layers import InputLayer
+from depthwise.reference import forward as operations
+from depthwise.reference import layer as one_layer
+from depthwise.reference import network
+from depthwise.reference.activations import activation
+from depthwise.reference.windows import Array
+
+__all__ = [
+    "LIPSCHITZ",
+    "UNIT_ROUNDOFF",
+    "allowed_error",
+    "layer_error",
+    "magnitude",
+    "network_deviations",
+    "network_errors",
+    "reduction_length",
+]
+
+UNIT_ROUNDOFF = 2.0**-24
+
+SMALLEST_NORMAL = 2.0**-126
+"""Smaller float32 values may become 0."""
+
+ACTIVATION_ROUNDINGS = 4.0
+"""An activation within 2 ulp: 2 ulp are at most 4·u·|y|."""
+
+LIPSCHITZ = {
+    "linear": 1.0,
+    "relu": 1.0,
+    "relu6": 1.0,
+    "leaky_relu": 1.0,
+    "elu": 1.0,
+    "selu": 1.7581,  # scale · alpha, the slope just below 0
+    "gelu": 1.1290,  # at x = √2
+    "silu": 1.0999,  # at x = 2.3994
+    "sigmoid": 0.25,
+    "hard_sigmoid": 1.0 / 6.0,
+    "hard_silu": 1.5,
+    "tanh": 1.0,
+    "softplus": 1.0,
+    "softmax": 0.5,  # against the largest change of any input
+}
+"""The steepest slope of each activation: an error of its input grows by at most this."""
+
+
+def reduction_length(layer: layers.Layer, input_shape: Sequence[int]) -> int:
+    """How many products (or values) one output value of the layer adds up; bias apart. 1 for layers that add nothing.
+
+    For a separable layer, of both stages together: the roundings of the first pass through the second.
+    """
+    owner: Any = layer
+    length = 1
+    match layer:
+        case layers.Conv2D():
+            length = math.prod(owner.kernel_size) * (input_shape[-1] // owner.groups)
+        case layers.DepthwiseConv2D():
+            length = math.prod(owner.kernel_size)
+        case layers.SeparableConv2D():
+            length = math.prod(owner.kernel_size) + input_shape[-1] * owner.depth_multiplier
+        case layers.Dense():
+            length = input_shape[-1]
+        case layers.AveragePooling2D():
+            length = math.prod(owner.pool_size)
+        case layers.GlobalAveragePooling2D():
+            length = math.prod(input_shape[:-1])
+        case layers.BatchNormalization():
+            length = 6  # variance + epsilon, root, quotient, times gamma, times x, mean times it
+    return length
+
+
+def magnitude(layer: layers.Layer, weights: network.Weights, inputs: Sequence[npt.ArrayLike]) -> Array:
+    """S = Σ|a||b| of every value before the activation, bias in it; |y| for layers that add nothing.
+
+    BatchNormalization is taken in its prediction form: |x·s| + |mean·s| + |beta|.
+    """
+    sizes = [np.abs(operations.float64(x)) for x in inputs]
+    if isinstance(layer, layers.BatchNormalization):
+        scale = 1.0 / np.sqrt(operations.float64(weights["moving_variance"]) + layer.epsilon)
+        scale = scale * np.abs(operations.float64(weights.get("gamma", 1.0)))
+        centre = np.abs(operations.float64(weights["moving_mean"])) * scale
+        return np.asarray(sizes[0] * scale + centre + np.abs(operations.float64(weights.get("beta", 0.0))))
+    if isinstance(layer, layers.Rescaling):
+        return sizes[0] * abs(layer.scale) + abs(layer.offset)
+    if isinstance(layer, (layers.MaxPooling2D, layers.GlobalMaxPooling2D, layers.ReLU)):
+        return np.abs(one_layer.pre_activation(layer, weights, inputs))
+    absolute = {name: np.abs(operations.float64(weight)) for name, weight in weights.items()}
+    return one_layer.pre_activation(layer, absolute, sizes)
+
+
+def allowed_error(
+    expected: npt.ArrayLike, magnitudes: npt.ArrayLike, depth: int, activation_name: str = "linear"
+) -> Array:
+    """The design's hard gate: (depth + 2)·u·S + u·|y| for each value; after an activation, its steepest slope times
+    the first term, and 2 ulp for the function itself.
+
+    Args:
+        expected: y, the reference's result.
+        magnitudes: S, see `magnitude`.
+        depth: how many roundings lie on the longest way through the sum: `reduction_length`, or less for a tree.
+    """
+    roundings = 1.0 if activation_name in ("linear", "relu", "relu6") else ACTIVATION_ROUNDINGS
+    sums = (depth + 2) * (UNIT_ROUNDOFF * operations.float64(magnitudes) + SMALLEST_NORMAL)
+    return np.asarray(
+        LIPSCHITZ[activation_name] * sums + roundings * UNIT_ROUNDOFF * np.abs(expected) + SMALLEST_NORMAL
+    )
+
+
+def _incoming(
+    layer: layers.Layer, weights: network.Weights, inputs: Sequence[Array], errors: Sequence[Array], kept: Any
+) -> Array:
+    """What errors of the inputs become, before the activation."""
+    match layer:
+        case layers.ReLU():
+            grown = max(1.0, layer.negative_slope) * errors[0]
+            jumps = (layer.threshold > 0.0) & (np.abs(inputs[0] - layer.threshold) <= errors[0])
+            return np.asarray(grown + np.where(jumps, layer.threshold, 0.0))
+        case layers.Rescaling():
+            return np.asarray(abs(layer.scale) * errors[0])
+        case layers.BatchNormalization():
+            scale = 1.0 / np.sqrt(operations.float64(weights["moving_variance"]) + layer.epsilon)
+            return np.asarray(errors[0] * scale * np.abs(operations.float64(weights.get("gamma", 1.0))))
+        case layers.Dropout():
+            return one_layer.pre_activation(layer, {}, errors, kept is not None, kept)
+    # The others are linear in, or for max pooling at most as large as, the errors; a bias has none.
+    absolute = {name: np.abs(operations.float64(weight)) for name, weight in weights.items() if name != "bias"}
+    return one_layer.pre_activation(layer, absolute, errors)
+
+
+def _batch_normalization_training_error(
+    layer: layers.BatchNormalization, weights: network.Weights, x: Array, error: Array
+) -> Array:
+    """Mean, then the mean square distance from it (two passes), each summed in any order."""
+    count = x.size // x.shape[-1]
+    axes = tuple(range(x.ndim - 1))
+    u = UNIT_ROUNDOFF
+    mean, variance = operations.batch_statistics(x)
+    mean_error = error.mean(axis=axes) + (count + 2) * u * np.abs(x).mean(axis=axes)
+    distance = np.abs(x - mean)
+    distance_error = error + mean_error + u * distance
+    variance_error = (distance_error * (2.0 * distance + distance_error)).mean(axis=axes) + (count + 4) * u * variance
+    scale = np.abs(operations.float64(weights.get("gamma", 1.0))) / np.sqrt(variance + layer.epsilon)
+    share = variance_error / (variance + layer.epsilon)  # of the root it is half, to first order
+    size = (np.abs(x) + np.abs(mean)) * scale + np.abs(operations.float64(weights.get("beta", 0.0)))
+    return np.asarray(scale * (distance_error + distance * share) + 10.0 * u * size)
+
+
+def layer_error(
+    layer: layers.Layer,
+    weights: network.Weights,
+    inputs: Sequence[npt.ArrayLike],
+    input_errors: Sequence[npt.ArrayLike] | None = None,
+    training: bool = False,
+    kept: npt.ArrayLike | None = None,
+) -> Array:
+    """The most that float32 may be off in each value of the layer's result, summing in any order.
+
+    Args:
+        input_errors: how far the inputs may be off already; 0 where None. The others as in `layer.forward`.
+    """
+    xs = [operations.float64(x) for x in inputs]
+    errors = [np.zeros_like(x) for x in xs] if input_errors is None else [operations.float64(e) for e in input_errors]
+    name = one_layer.activation_name(layer)
+    before = one_layer.pre_activation(layer, weights, xs, training, kept)
+    if isinstance(layer, layers.BatchNormalization) and training and layer.trainable:
+        return _batch_normalization_training_error(layer, weights, xs[0], errors[0])
+    incoming = _incoming(layer, weights, xs, errors, kept if training else None)
+    sizes = magnitude(layer, weights, [np.abs(x) + error for x, error in zip(xs, errors)])
+    sums = incoming + _sum_roundings(layer, [x.shape for x in xs], training) * (UNIT_ROUNDOFF * sizes + SMALLEST_NORMAL)
+    y = activation(name, before)
+    if name == "softmax":
+        # A share changes by at most e^(2δ) if no logit changes by more than δ; the rest is the float32 softmax itself:
+        # the differences, the exponentials, their sum, the quotient.
+        logit_error = sums.max(axis=-1, keepdims=True) + UNIT_ROUNDOFF * np.abs(before).max(axis=-1, keepdims=True) * 2
+        own = (2.0 * ACTIVATION_ROUNDINGS + y.shape[-1] + 2.0) * UNIT_ROUNDOFF
+        growth = np.expm1(np.minimum(2.0 * logit_error, 700.0)) + own
+        return np.asarray(np.minimum(y * growth, 1.0) + SMALLEST_NORMAL)
+    return np.asarray(LIPSCHITZ[name] * sums + _result_roundings(layer, name) * UNIT_ROUNDOFF * np.abs(y))
+
+
+def _sum_roundings(layer: layers.Layer, input_shapes: Sequence[tuple[int, ...]], training: bool) -> int:
+    """Roundings on the longest way through the layer's sum; 0 for layers that only move or choose values."""
+    match layer:
+        case layers.Add():
+            return len(input_shapes)
+        case layers.Dropout():
+            return 2 if training else 0
+        case (
+            layers.MaxPooling2D()
+            | layers.GlobalMaxPooling2D()
+            | layers.Flatten()
+            | layers.ZeroPadding2D()
+            | layers.Concatenate()
+            | layers.Activation()
+            | layers.ReLU()
+            | layers.InputLayer()
+        ):
+            return 0
+    return reduction_length(layer, input_shapes[0][1:]) + 2
+
+
+def _result_roundings(layer: layers.Layer, activation_name: str) -> float:
+    """How many u·|y| the result itself may be off."""
+    if activation_name not in ("linear", "relu", "relu6"):
+        return ACTIVATION_ROUNDINGS
+    if isinstance(layer, layers.ReLU):
+        return 3.0  # its slope rounded to float32, and the product
+    return 1.0 if _sum_roundings(layer, [(1, 1), (1, 1)], True) else 0.0
+
+
+def network_errors(
+    graph: Graph,
+    weights: network.Weights,
+    inputs: Sequence[npt.ArrayLike],
+    training: bool = False,
+    dropout_masks: Mapping[str, npt.ArrayLike] | None = None,
+) -> dict[str, Array]:
+    """The most that a float32 run of the graph may be off in each value of each node; arguments as `network.forward`.
+
+    A worst case, in which every rounding adds up: with each layer it grows by Σ|w|, so for deep networks it is far above
+    any real run. `network_deviations` is the gate for those.
+    """
+    values = network.forward(graph, weights, inputs, training, dropout_masks)
+    errors: dict[str, Array] = {}
+    for node in graph.nodes:
+        if isinstance(node.layer, InputLayer):
+            errors[node.name] = np.zeros_like(values[node.name])
+            continue
+        errors[node.name] = layer_error(
+            node.layer,
+            network.weights_of(node, weights),
+            [values[name] for name in node.inputs],
+            [errors[name] for name in node.inputs],
+            training,
+            (dropout_masks or {}).get(node.name),
+        )
+    return errors
+
+
+def network_deviations(
+    graph: Graph,
+    weights: network.Weights,
+    inputs: Sequence[npt.ArrayLike],
+    training: bool = False,
+    dropout_masks: Mapping[str, npt.ArrayLike] | None = None,
+) -> dict[str, Array]:
+    """Standard deviation of a float32 run's error in each value of each node, were all roundings independent.
+
+    Variances add up where worst cases add up in `network_errors`: through the squares of the weights and slopes (Higham and
+    Mary 2019, "A new approach to probabilistic rounding error analysis"). Each layer's own part is taken as
+    √n·u·S + 2·roundings·u·|y| as one deviation, which is above the u/√3 of a single rounding. Gate end to end at 8 of these.
+    """
+    values = network.forward(graph, weights, inputs, training, dropout_masks)
+    variances: dict[str, Array] = {}
+    for node in graph.nodes:
+        if isinstance(node.layer, InputLayer):
+            variances[node.name] = np.zeros_like(values[node.name])
+            continue
+        own = network.weights_of(node, weights)
+        xs = [values[name] for name in node.inputs]
+        kept = (dropout_masks or {}).get(node.name)
+        if isinstance(node.layer, layers.BatchNormalization) and training and node.layer.trainable:
+            mean, variance = operations.batch_statistics(xs[0])
+            own = {**own, "moving_mean": mean, "moving_variance": variance}
+        depth = _sum_roundings(node.layer, [x.shape for x in xs], training)
+        name = one_layer.activation_name(node.layer)
+        local = np.sqrt(depth) * UNIT_ROUNDOFF * magnitude(node.layer, own, xs)
+        brought = _incoming_variance(node.layer, own, xs, [variances[item] for item in node.inputs], kept, training)
+        before = brought + local**2
+        y = values[node.name]
+        if name == "softmax":
+            slope = 2.0 * y
+            before = before.max(axis=-1, keepdims=True)
+        else:
+            slope = np.asarray(LIPSCHITZ[name])
+        rounding = 2.0 * _result_roundings(node.layer, name) * UNIT_ROUNDOFF * np.abs(y)
+        variances[node.name] = slope**2 * before + rounding**2
+    return {name: np.sqrt(variance) for name, variance in variances.items()}
+
+
+def _incoming_variance(
+    layer: layers.Layer,
+    weights: network.Weights,
+    inputs: Sequence[Array],
+    variances: Sequence[Array],
+    kept: Any,
+    training: bool,
+) -> Array:
+    """Variances of the inputs' errors, brought through the layer: by the squares of what multiplies them."""
+    match layer:
+        case layers.ReLU() | layers.Rescaling() | layers.BatchNormalization():
+            return _incoming(layer, weights, inputs, [np.sqrt(variance) for variance in variances], None) ** 2
+        case layers.Dropout():
+            return variances[0] / max(1.0 - layer.rate, 1e-3) ** 2 if training else variances[0]
+    squares = {name: operations.float64(weight) ** 2 for name, weight in weights.items() if name != "bias"}
+    return one_layer.pre_activation(layer, squares, variances, training, kept)

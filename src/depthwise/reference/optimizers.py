@@ -1,0 +1,113 @@
+"""One step of each of Keras 3's optimisers, in float64.
+
+The order is Keras': the gradients are clipped, then the weights decay by lr · weight_decay (decoupled: Loshchilov and Hutter
+2019, arXiv:1711.05101), then the update is taken. `t` counts steps from 1.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from depthwise.reference.forward import float64
+from depthwise.reference.windows import Array
+
+__all__ = ["clip", "step"]
+
+State = dict[str, Array]
+
+
+def clip(optimizer: Any, gradients: Mapping[str, npt.ArrayLike]) -> dict[str, Array]:
+    """The gradients cut down: each to norm `clipnorm`, or all together to `global_clipnorm`, or each value to `clipvalue`.
+
+    As in Keras the first of the three that is set is the one that is applied.
+    """
+    exact = {name: float64(gradient) for name, gradient in gradients.items()}
+    if optimizer.clipnorm:
+        limit = optimizer.clipnorm
+        return {name: g * limit / max(float(np.sqrt((g**2).sum())), limit) for name, g in exact.items()}
+    if optimizer.global_clipnorm:
+        limit = optimizer.global_clipnorm
+        norm = float(np.sqrt(sum(float((g**2).sum()) for g in exact.values())))
+        return {name: g * limit / max(norm, limit) for name, g in exact.items()}
+    if optimizer.clipvalue:
+        return {name: np.clip(g, -optimizer.clipvalue, optimizer.clipvalue) for name, g in exact.items()}
+    return exact
+
+
+def _sgd(optimizer: Any, w: Array, g: Array, state: Callable[[str], Array], lr: float, t: int) -> tuple[Array, State]:
+    if optimizer.momentum == 0.0:
+        return w - lr * g, {}
+    velocity = optimizer.momentum * state("momentum") - lr * g
+    change = optimizer.momentum * velocity - lr * g if optimizer.nesterov else velocity
+    return w + change, {"momentum": velocity}
+
+
+def _rmsprop(
+    optimizer: Any, w: Array, g: Array, state: Callable[[str], Array], lr: float, t: int
+) -> tuple[Array, State]:
+    rho = optimizer.rho
+    after = {"velocity": rho * state("velocity") + (1.0 - rho) * g**2}
+    spread = after["velocity"]
+    if optimizer.centered:
+        after["average_gradient"] = rho * state("average_gradient") + (1.0 - rho) * g
+        spread = spread - after["average_gradient"] ** 2
+    change = lr * g / np.sqrt(spread + optimizer.epsilon)
+    if optimizer.momentum > 0.0:
+        change = after["momentum"] = optimizer.momentum * state("momentum") + change
+    return w - change, after
+
+
+def _adam(optimizer: Any, w: Array, g: Array, state: Callable[[str], Array], lr: float, t: int) -> tuple[Array, State]:
+    after = {
+        "momentum": state("momentum") + (1.0 - optimizer.beta_1) * (g - state("momentum")),
+        "velocity": state("velocity") + (1.0 - optimizer.beta_2) * (g**2 - state("velocity")),
+    }
+    spread = after["velocity"]
+    if optimizer.amsgrad:
+        spread = after["velocity_hat"] = np.maximum(state("velocity_hat"), spread)
+    # Both bias corrections are in the step size, so epsilon is beside the uncorrected root.
+    rate = lr * np.sqrt(1.0 - optimizer.beta_2**t) / (1.0 - optimizer.beta_1**t)
+    return w - rate * after["momentum"] / (np.sqrt(spread) + optimizer.epsilon), after
+
+
+_UPDATES: dict[str, Callable[..., tuple[Array, State]]] = {
+    "SGD": _sgd,
+    "RMSprop": _rmsprop,
+    "Adam": _adam,
+    "AdamW": _adam,
+}
+
+
+def step(
+    optimizer: Any,
+    weights: Mapping[str, npt.ArrayLike],
+    gradients: Mapping[str, npt.ArrayLike],
+    state: Mapping[str, npt.ArrayLike],
+    learning_rate: float,
+) -> tuple[dict[str, Array], State]:
+    """The weights and the state after one step.
+
+    Args:
+        optimizer: a description (or Keras' own optimiser), read by class name and attributes.
+        weights, gradients: by `node/weight`; a weight without a gradient stays.
+        state: {} at first, later what the last step gave: `iteration`, and `node/weight/momentum`, `…/velocity`,
+            `…/average_gradient`, `…/velocity_hat`, as far as the optimiser has them.
+        learning_rate: the one of this step, whatever schedule it comes from.
+    """
+    t = int(float64(state.get("iteration", 0))) + 1
+    after_weights = {name: float64(weight) for name, weight in weights.items()}
+    after_state: State = {"iteration": float64(t)}
+    for name, gradient in clip(optimizer, gradients).items():
+        weight = after_weights[name]
+        if optimizer.weight_decay is not None:
+            weight = weight - learning_rate * optimizer.weight_decay * weight
+
+        def remembered(slot: str, name: str = name, shape: tuple[int, ...] = weight.shape) -> Array:
+            return float64(state.get(f"{name}/{slot}", np.zeros(shape)))
+
+        update = _UPDATES[type(optimizer).__name__]
+        after_weights[name], slots = update(optimizer, weight, gradient, remembered, learning_rate, t)
+        after_state.update({f"{name}/{slot}": value for slot, value in slots.items()})
+    return after_weights, after_state

@@ -1,0 +1,35 @@
+"""What every test relies on: Keras on JAX on the CPU, a compile cache of this session's own, shared helpers importable.
+
+The environment is set here, at import, because Keras and JAX read it once, when they are first imported; parallel workers
+inherit it from the process that starts them, and so share one cache.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+os.environ["KERAS_BACKEND"] = "jax"
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_ENABLE_X64"] = "0"
+
+_IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+_CACHE = "DEPTHWISE_CACHE_DIR"
+if not _IS_WORKER:
+    os.environ[_CACHE] = tempfile.mkdtemp(prefix="depthwise-tests-")
+
+_TESTS = str(Path(__file__).parent)
+if _TESTS not in sys.path:
+    sys.path.insert(0, _TESTS)  # for `from support import …`
+
+settings.register_profile("depthwise", deadline=None, derandomize=True)
+settings.load_profile("depthwise")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not _IS_WORKER:
+        shutil.rmtree(os.environ[_CACHE], ignore_errors=True)

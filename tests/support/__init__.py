@@ -1,0 +1,1 @@
+"""Helpers that tests share: gates, sizes and random configurations, the note's networks."""

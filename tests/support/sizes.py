@@ -1,0 +1,249 @@
+"""Sizes around a tile, seeded random layer configurations, and data whose float32 sums are exact."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from depthwise import layers
+from depthwise.reference import bounds
+from depthwise.reference import layer as one_layer
+
+__all__ = [
+    "Configuration",
+    "draw_inputs",
+    "draw_weights",
+    "integer_case",
+    "random_configuration",
+    "sizes_around",
+    "small_integers",
+]
+
+Shape = tuple[int, ...]
+Arrays = dict[str, npt.NDArray[np.float32]]
+EXACT_BELOW = 2.0**24
+
+
+def sizes_around(tile: int) -> tuple[int, ...]:
+    """1, tile − 1, tile, tile + 1 and 2·tile + 3, each once, none below 1.
+
+    >>> sizes_around(4), sizes_around(1)
+    ((1, 3, 4, 5, 11), (1, 2, 5))
+    """
+    return tuple(sorted({size for size in (1, tile - 1, tile, tile + 1, 2 * tile + 3) if size >= 1}))
+
+
+class Configuration(NamedTuple):
+    """A layer, and the shapes of its inputs: each that of one sample."""
+
+    layer: layers.Layer
+    input_shapes: tuple[Shape, ...]
+
+
+def _one_of(rng: np.random.Generator, *values: Any) -> Any:
+    return values[int(rng.integers(len(values)))]
+
+
+def _image(rng: np.random.Generator, least: tuple[int, int] = (1, 1)) -> tuple[int, int, int]:
+    """Mostly small and odd; one row, one column and one channel come up often."""
+    rows, columns = (max(low, int(_one_of(rng, 1, 2, 3, 5, 7, int(rng.integers(1, 14))))) for low in least)
+    return rows, columns, int(_one_of(rng, 1, 1, 2, 3, 4, 5, 8, int(rng.integers(1, 20))))
+
+
+def _window(rng: np.random.Generator) -> tuple[dict[str, Any], tuple[int, int, int]]:
+    """Arguments of a convolution's window, and an input that it fits."""
+    kernel = _one_of(rng, (3, 3), (1, 1), (5, 5), (int(rng.integers(1, 5)), int(rng.integers(1, 5))))
+    strides, dilation = (1, 1), (1, 1)
+    if rng.random() < 0.5:
+        # Keras' TensorFlow backend takes equal strides only for depthwise kernels; mostly equal ones are what is used.
+        strides = _one_of(rng, (2, 2), (2, 2), (3, 3), (int(rng.integers(1, 4)), int(rng.integers(1, 4))))
+    elif rng.random() < 0.4:
+        dilation = _one_of(rng, (2, 2), (3, 3), (int(rng.integers(1, 4)), int(rng.integers(1, 4))))
+    padding = _one_of(rng, "valid", "same")
+    spans = (1 + (kernel[0] - 1) * dilation[0], 1 + (kernel[1] - 1) * dilation[1])
+    arguments = {"kernel_size": kernel, "strides": strides, "padding": padding, "dilation_rate": dilation}
+    return arguments, _image(rng, spans if padding == "valid" else (1, 1))
+
+
+def _ending(rng: np.random.Generator) -> dict[str, Any]:
+    activation = _one_of(rng, *layers.ACTIVATIONS) if rng.random() < 0.6 else None
+    return {"activation": activation, "use_bias": bool(rng.random() < 0.8)}
+
+
+def _conv2d(rng: np.random.Generator) -> Configuration:
+    window, (rows, columns, channels) = _window(rng)
+    groups = int(_one_of(rng, 1, 1, 1, 2, 3, channels))
+    channels = -(-channels // groups) * groups
+    filters = groups * int(rng.integers(1, 1 + max(1, 12 // groups)))
+    layer = layers.Conv2D(filters, groups=groups, **window, **_ending(rng))
+    return Configuration(layer, ((rows, columns, channels),))
+
+
+def _depthwise_conv2d(rng: np.random.Generator) -> Configuration:
+    window, shape = _window(rng)
+    layer = layers.DepthwiseConv2D(depth_multiplier=int(_one_of(rng, 1, 1, 2, 3)), **window, **_ending(rng))
+    return Configuration(layer, (shape,))
+
+
+def _separable_conv2d(rng: np.random.Generator) -> Configuration:
+    window, shape = _window(rng)
+    filters, multiplier = int(rng.integers(1, 20)), int(_one_of(rng, 1, 1, 2, 3))
+    layer = layers.SeparableConv2D(filters, depth_multiplier=multiplier, **window, **_ending(rng))
+    return Configuration(layer, (shape,))
+
+
+def _dense(rng: np.random.Generator) -> Configuration:
+    shape = (int(rng.integers(1, 70)),) if rng.random() < 0.7 else _image(rng)
+    return Configuration(layers.Dense(int(rng.integers(1, 40)), **_ending(rng)), (shape,))
+
+
+def _pooling(kind: type[layers.Layer]) -> Callable[[np.random.Generator], Configuration]:
+    def draw(rng: np.random.Generator) -> Configuration:
+        pool = _one_of(rng, (2, 2), (3, 3), (int(rng.integers(1, 5)), int(rng.integers(1, 5))))
+        strides = _one_of(rng, None, None, (1, 1), (2, 2), (int(rng.integers(1, 5)), int(rng.integers(1, 5))))
+        padding = _one_of(rng, "valid", "same")
+        make: Any = kind
+        layer = make(pool_size=pool, strides=strides, padding=padding)
+        return Configuration(layer, (_image(rng, pool if padding == "valid" else (1, 1)),))
+
+    return draw
+
+
+def _global_pooling(kind: type[layers.Layer]) -> Callable[[np.random.Generator], Configuration]:
+    make: Any = kind
+    return lambda rng: Configuration(make(keepdims=bool(rng.random() < 0.3)), (_image(rng),))
+
+
+def _any_shape(rng: np.random.Generator) -> Shape:
+    return _image(rng) if rng.random() < 0.7 else (int(rng.integers(1, 70)),)
+
+
+def _batch_normalization(rng: np.random.Generator) -> Configuration:
+    layer = layers.BatchNormalization(
+        momentum=float(_one_of(rng, 0.99, 0.9, 0.5)),
+        epsilon=float(_one_of(rng, 1e-3, 1e-5)),
+        center=bool(rng.random() < 0.8),
+        scale=bool(rng.random() < 0.8),
+    )
+    return Configuration(layer, (_any_shape(rng),))
+
+
+def _relu(rng: np.random.Generator) -> Configuration:
+    layer = layers.ReLU(
+        max_value=_one_of(rng, None, None, 6.0, 1.5),
+        negative_slope=float(_one_of(rng, 0.0, 0.0, 0.25)),
+        threshold=float(_one_of(rng, 0.0, 0.0, 0.5)),
+    )
+    return Configuration(layer, (_any_shape(rng),))
+
+
+def _zero_padding2d(rng: np.random.Generator) -> Configuration:
+    top, bottom, left, right = (int(size) for size in rng.integers(0, 4, 4))
+    return Configuration(layers.ZeroPadding2D(((top, bottom), (left, right))), (_image(rng),))
+
+
+def _rescaling(rng: np.random.Generator) -> Configuration:
+    layer = layers.Rescaling(float(_one_of(rng, 1 / 255, 2.0, -0.5)), float(_one_of(rng, 0.0, -1.0, 0.5)))
+    return Configuration(layer, (_any_shape(rng),))
+
+
+def _add(rng: np.random.Generator) -> Configuration:
+    return Configuration(layers.Add(), (_any_shape(rng),) * int(rng.integers(2, 5)))
+
+
+def _concatenate(rng: np.random.Generator) -> Configuration:
+    shape = _any_shape(rng)
+    shapes = tuple((*shape[:-1], int(rng.integers(1, 9))) for _ in range(int(rng.integers(2, 5))))
+    return Configuration(layers.Concatenate(), shapes)
+
+
+_KINDS: dict[type[layers.Layer], Callable[[np.random.Generator], Configuration]] = {
+    layers.Conv2D: _conv2d,
+    layers.DepthwiseConv2D: _depthwise_conv2d,
+    layers.SeparableConv2D: _separable_conv2d,
+    layers.Dense: _dense,
+    layers.MaxPooling2D: _pooling(layers.MaxPooling2D),
+    layers.AveragePooling2D: _pooling(layers.AveragePooling2D),
+    layers.GlobalAveragePooling2D: _global_pooling(layers.GlobalAveragePooling2D),
+    layers.GlobalMaxPooling2D: _global_pooling(layers.GlobalMaxPooling2D),
+    layers.BatchNormalization: _batch_normalization,
+    layers.Flatten: lambda rng: Configuration(layers.Flatten(), (_image(rng),)),
+    layers.Dropout: lambda rng: Configuration(
+        layers.Dropout(float(_one_of(rng, 0.0, 0.2, 0.5, 1.0))), (_any_shape(rng),)
+    ),
+    layers.Activation: lambda rng: Configuration(
+        layers.Activation(_one_of(rng, *layers.ACTIVATIONS)), (_any_shape(rng),)
+    ),
+    layers.ReLU: _relu,
+    layers.Add: _add,
+    layers.Concatenate: _concatenate,
+    layers.ZeroPadding2D: _zero_padding2d,
+    layers.Rescaling: _rescaling,
+}
+
+
+def random_configuration(rng: np.random.Generator, kinds: Sequence[type[layers.Layer]] | None = None) -> Configuration:
+    """A random legal layer with inputs that fit it, small enough for the reference.
+
+    Args:
+        kinds: the layer classes to choose from; all (but `InputLayer`) where None. Convolutions come up three times as
+            often as the rest, because they have the most arguments.
+    """
+    among = list(kinds) if kinds is not None else [kind for kind in _KINDS for _ in range(_shares(kind))]
+    return _KINDS[_one_of(rng, *among)](rng)
+
+
+def _shares(kind: type[layers.Layer]) -> int:
+    return 3 if kind in (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D) else 1
+
+
+def draw_inputs(rng: np.random.Generator, input_shapes: Sequence[Shape], batch: int) -> list[npt.NDArray[np.float32]]:
+    """Standard normal float32 data: one array (batch, …) for each shape."""
+    return [rng.standard_normal((batch, *shape)).astype(np.float32) for shape in input_shapes]
+
+
+def draw_weights(rng: np.random.Generator, layer: layers.Layer, input_shapes: Sequence[Shape]) -> Arrays:
+    """Random float32 weights by their short names: kernels scaled by √(1 / fan in), variances above 0."""
+    weights: Arrays = {}
+    for name, shape in one_layer.weight_shapes(layer, input_shapes).items():
+        values = rng.standard_normal(shape)
+        if name == "moving_variance":
+            values = 0.25 + np.abs(values)
+        elif name == "gamma":
+            values = 1.0 + 0.25 * values
+        elif name.endswith("kernel"):
+            fan_in = (
+                int(np.prod(shape[:2])) if "depthwise" in type(layer).__name__.lower() else int(np.prod(shape[:-1]))
+            )
+            values = values / np.sqrt(fan_in)
+        weights[name] = values.astype(np.float32)
+    return weights
+
+
+def small_integers(rng: np.random.Generator, shape: Shape, largest: int = 3) -> npt.NDArray[np.float32]:
+    """Whole numbers from −largest to largest, as float32."""
+    return rng.integers(-largest, largest, shape, endpoint=True).astype(np.float32)
+
+
+def integer_case(
+    rng: np.random.Generator, configuration: Configuration, batch: int, largest: int = 3
+) -> tuple[Arrays, list[npt.NDArray[np.float32]]]:
+    """Weights and inputs of small whole numbers, for the exact gate: no partial sum, in any order, reaches 2²⁴.
+
+    Raises:
+        ValueError: a sum could reach 2²⁴, the layer divides (average pooling, batch normalization), or its activation
+            gives no whole numbers: choose another.
+    """
+    layer, input_shapes = configuration
+    if one_layer.activation_name(layer) not in ("linear", "relu", "relu6"):
+        raise ValueError(f"the results of {one_layer.activation_name(layer)} are not whole numbers")
+    divides = (layers.AveragePooling2D, layers.GlobalAveragePooling2D, layers.BatchNormalization, layers.Rescaling)
+    if isinstance(layer, divides):
+        raise ValueError(f"{type(layer).__name__} divides or scales; its results are not whole numbers")
+    shapes = one_layer.weight_shapes(layer, input_shapes)
+    weights = {name: small_integers(rng, shape, largest) for name, shape in shapes.items()}
+    inputs = [small_integers(rng, (batch, *shape), largest) for shape in input_shapes]
+    if bounds.magnitude(layer, weights, inputs).max() >= EXACT_BELOW:
+        raise ValueError(f"{layer} on {input_shapes} can add up to 2²⁴ and more; use smaller integers")
+    return weights, inputs
