@@ -4,7 +4,6 @@ Layout (http://yann.lecun.com/exdb/mnist/): two zero bytes, a byte for the type,
 dimensions, then each extent as a big-endian uint32, then the values, big-endian, the last dimension fastest.
 """
 
-import gzip
 import math
 import os
 import struct
@@ -55,6 +54,8 @@ def load_idx(path: str | os.PathLike[str], max_bytes: int = DEFAULT_MAX_BYTES) -
     >>> load_idx(path)
     array([7, 2, 1], dtype=uint8)
     """
+    import gzip
+
     shown = shown_path(path)
     with open_file(path, "an IDX file") as file:
         try:

@@ -6,7 +6,6 @@ beside this file goes with the data.
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +55,8 @@ def load_data(path: str | os.PathLike[str] = "mnist.npz") -> ArrayPairs:
 
 
 def _decode(data: bytes) -> ArrayPairs:
+    from concurrent.futures import ThreadPoolExecutor
+
     from depthwise.data.mnist_coding import decode_archive  # the codecs are not needed before the data is
 
     try:

@@ -3,9 +3,8 @@
 import io
 import math
 import os
-import zipfile
 import zlib
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,9 @@ from numpy.typing import NDArray
 from depthwise.data.bounded import DEFAULT_MAX_BYTES, open_file, read_exactly, shown_path
 from depthwise.data.validate import validate_pair
 from depthwise.errors import DepthwiseError, InvalidFileError, describe_value
+
+if TYPE_CHECKING:
+    import zipfile
 
 __all__ = ["ArrayPairs", "load_npz"]
 
@@ -47,6 +49,8 @@ def load_npz(path: str | os.PathLike[str], max_bytes: int = DEFAULT_MAX_BYTES) -
     >>> x_train.shape, y_test.tolist()
     ((2, 4, 4), [0, 1])
     """
+    import zipfile  # brings every codec with it
+
     shown = shown_path(path)
     arrays: dict[str, NDArray[Any]] = {}
     with open_file(path, "an .npz file with x_train, y_train, x_test and y_test") as file:
@@ -69,7 +73,9 @@ def load_npz(path: str | os.PathLike[str], max_bytes: int = DEFAULT_MAX_BYTES) -
     return (x_train, y_train), (x_test, y_test)
 
 
-def _find_members(archive: zipfile.ZipFile, shown: str, max_bytes: int) -> dict[str, zipfile.ZipInfo]:
+def _find_members(archive: "zipfile.ZipFile", shown: str, max_bytes: int) -> dict[str, "zipfile.ZipInfo"]:
+    import zipfile
+
     members: dict[str, zipfile.ZipInfo] = {}
     for name in _NAMES:
         found = [member for member in archive.infolist() if member.filename == f"{name}.npy"]
@@ -100,7 +106,7 @@ def _find_members(archive: zipfile.ZipFile, shown: str, max_bytes: int) -> dict[
     return members
 
 
-def _read_array(stream: Any, member: zipfile.ZipInfo, what: str) -> NDArray[Any]:
+def _read_array(stream: Any, member: "zipfile.ZipInfo", what: str) -> NDArray[Any]:
     start = stream.read(_HEADER_LIMIT + 12)
     shape, fortran_order, dtype, offset = _parse_header(start, what)
     if dtype.hasobject or dtype.kind not in "buif":

@@ -86,7 +86,7 @@ def validate_dataset_arrays(x_train: object, y_train: object, x_test: object, y_
     """Raise `InvalidDataError` unless both pairs fit and training and test images have one shape."""
     validate_pair(x_train, y_train, ("x_train", "y_train"))
     validate_pair(x_test, y_test, ("x_test", "y_test"))
-    train_shape, test_shape = np.shape(x_train)[1:], np.shape(x_test)[1:]  # type: ignore[arg-type]
+    train_shape, test_shape = np.asarray(x_train).shape[1:], np.asarray(x_test).shape[1:]
     if train_shape != test_shape:
         raise InvalidDataError(
             f"x_train holds images of shape {train_shape} but x_test of {test_shape}; both need the same shape."
