@@ -1,0 +1,154 @@
+"""`depthwise explain`: the network, a layer, one number, the note, or the page."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from depthwise.errors import InvalidArgumentError, InvalidFileError, describe_value
+from depthwise.messages import check_language, text
+
+__all__ = ["explain_command", "register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command `explain` to the application."""
+    app.command("explain")(explain_command)
+
+
+def explain_command(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A .keras file; or note-cnn, note-separable, note-ordinary (fresh weights); or note: the note's worked "
+            "examples, slips and open questions."
+        ),
+    ],
+    layer: Annotated[str | None, typer.Option(help="Explain this layer only.", metavar="NAME")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            help="One output number of the layer: row,column,channel (or one number for a vector).", metavar="R,C,N"
+        ),
+    ] = None,
+    image: Annotated[Path | None, typer.Option(help="Run the network on this image.", metavar="FILE")] = None,
+    sample: Annotated[int | None, typer.Option(help="Run it on this MNIST test image.", metavar="N")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the interactive page to this file.", metavar="PAGE.HTML"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON, for programs.")] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="Show every channel and product, however many.")] = False,
+    times: Annotated[
+        bool, typer.Option("--times/--no-times", help="Measure the network and its twin for the page.")
+    ] = True,
+    language: Annotated[str, typer.Option(help="en or zh.", metavar="LANGUAGE")] = "en",
+) -> None:
+    """Explain a network: every shape, parameter and MAC as a formula, and how each number comes about.
+
+    Examples:
+
+      depthwise explain note
+
+      depthwise explain model.keras --layer conv2d --at 3,4,7 --sample 0
+
+      depthwise explain model.keras -o page.html
+    """
+    check_language(language)
+    if model == "note" and layer is None and at is None and output is None:
+        _explain_note(as_json, language)
+        return
+    explanation, is_trained = _explanation(model, layer, at, image, sample, language)
+    if output is not None:
+        _write_page(explanation, output, is_trained, times, language)
+        return
+    if as_json:
+        _print_json(_json_facts(explanation))
+        return
+    _print(explanation.lines(show_all))
+
+
+def _explanation(
+    model: str, layer: str | None, at: str | None, image: Path | None, sample: int | None, language: str
+) -> tuple[Any, bool]:
+    from depthwise.explain.explanation import Explanation
+
+    loaded, is_trained = _load(model)
+    place = None if at is None else _place(at)
+    return Explanation(loaded, layer, place, language, image, sample), is_trained
+
+
+def _place(at: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in at.split(","))
+    except ValueError:
+        raise InvalidArgumentError(
+            f"--at must be whole numbers with commas between, for example 3,4,7, got {describe_value(at)}"
+        ) from None
+
+
+def _load(name: str) -> tuple[Any, bool]:
+    """The model, and whether its weights were trained."""
+    from depthwise.models import Model, load_model
+    from depthwise.networks import NETWORKS, network
+
+    if name == "note":
+        from depthwise.explain.note import small_network, small_weights
+
+        graph = small_network()
+        model = Model.from_graph(graph, small_weights(graph))
+        return model, False
+    if name in NETWORKS:
+        return network(name), False
+    if not Path(name).exists():
+        raise InvalidFileError(
+            f"there is no file {describe_value(name)}; give a .keras file, or one of note, {', '.join(NETWORKS)}"
+        )
+    return load_model(name), True
+
+
+def _explain_note(as_json: bool, language: str) -> None:
+    from depthwise.explain.note_terminal import note_facts, note_lines
+
+    if as_json:
+        _print_json(note_facts(language))
+    else:
+        _print(list(note_lines(language)))
+
+
+def _json_facts(explanation: Any) -> dict[str, Any]:
+    """The whole network's facts, one layer's, or one cell's: what the other options asked for."""
+    if explanation.layer is None:
+        return dict(explanation.facts)
+    if explanation.at is not None:
+        return dict(explanation.cell)
+    return dict(next(layer for layer in explanation.facts["layers"] if layer["name"] == explanation.layer))
+
+
+def _write_page(explanation: Any, output: Path, is_trained: bool, times: bool, language: str) -> None:
+    from rich.text import Text
+
+    from depthwise.explain.text import printable
+    from depthwise.files import atomic_write_text
+
+    page = explanation.page(is_trained=is_trained, with_times=times)
+    atomic_write_text(output, page.html)
+    size = f"{len(page.html.encode('utf-8')) / 1e6:.2f} MB"
+    lines = [Text(text("terminal.page_written", language, path=printable(str(output), 200), size=size))]
+    if page.kept_layers < page.layers:
+        lines.append(Text(text("terminal.page_thinned", language, kept=page.kept_layers, count=page.layers), "yellow"))
+    _print(lines)
+
+
+def _print(lines: list[Any]) -> None:
+    from rich.console import Console
+
+    from depthwise.explain.terminal import print_lines
+
+    print_lines(Console(), lines)
+
+
+def _print_json(facts: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(facts, ensure_ascii=False, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,186 @@
+"""`explain(model)`: a network's explanation as one object, for notebooks and programs."""
+
+import html
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.explain.facts import find_node, network_facts
+from depthwise.explain.text import printable, shape_text
+from depthwise.files import atomic_write_text
+from depthwise.messages import check_language, text
+
+if TYPE_CHECKING:
+    from depthwise.explain.page import Page
+
+__all__ = ["Explanation", "explain"]
+
+FRAME_HEIGHT = 760
+"""Pixels of the page inside a notebook."""
+
+
+def explain(
+    model: Any,
+    layer: str | None = None,
+    at: Sequence[int] | None = None,
+    language: str = "en",
+    image: str | os.PathLike[str] | None = None,
+    sample: int | None = None,
+) -> "Explanation":
+    """The explanation of a model, of one of its layers, or of one number of a layer.
+
+    Args:
+        model: a `depthwise.Model`.
+        layer: the name of a layer; None for the whole network.
+        at: a cell of the layer's output: (row, column, channel), or (unit,).
+        language: "en" or "zh".
+        image: a picture to run the network on, of the size that it takes.
+        sample: instead, the number of an MNIST test image.
+
+    Raises:
+        InvalidArgumentError: no such layer, cell, language or sample.
+
+    >>> import depthwise
+    >>> from depthwise.networks import note_separable
+    >>> explanation = explain(note_separable(), "separable_conv2d")
+    >>> explanation.facts["layers"][2]["parameters"]["text"]
+    '32×(3×3×1)+32×(1×1×32)+32 = 1,344'
+    """
+    return Explanation(model, layer, at, language, image, sample)
+
+
+class Explanation:
+    """What `explain` returns. In a notebook it shows a table and the page; `str()` of it is the terminal's text."""
+
+    def __init__(
+        self,
+        model: Any,
+        layer: str | None = None,
+        at: Sequence[int] | None = None,
+        language: str = "en",
+        image: str | os.PathLike[str] | None = None,
+        sample: int | None = None,
+    ) -> None:
+        from depthwise.explain.cells import check_position
+
+        self.model = model
+        self.language = check_language(language)
+        self.layer = layer
+        self.at = None if at is None else tuple(at)
+        self._image, self._sample = image, sample
+        if layer is not None:
+            node = find_node(model.graph, layer)
+            if self.at is not None:
+                check_position(node, self.at)
+        elif self.at is not None:
+            raise InvalidArgumentError(f"at={describe_value(self.at)} needs a layer: say whose cell it is")
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """Everything about the network and its layers; with a cell, also how it comes about, under "cell"."""
+        facts = network_facts(self.model.graph)
+        return facts if self.at is None else {**facts, "cell": self.cell}
+
+    @cached_property
+    def cell(self) -> dict[str, Any]:
+        """How the number at `at` comes about: see `cells.cell_facts`.
+
+        Raises:
+            InvalidArgumentError: the explanation is not of one cell.
+        """
+        if self.layer is None or self.at is None:
+            raise InvalidArgumentError("this explanation is not of one cell; give layer and at")
+        from depthwise.explain.cells import cell_facts
+
+        return cell_facts(
+            self.model.graph, self.model.weights_by_name, self._values_and_picture[0], self.layer, self.at
+        )
+
+    @cached_property
+    def _values_and_picture(self) -> tuple[Any, Any]:
+        from depthwise.explain.samples import choose_picture
+        from depthwise.explain.values import layer_values
+
+        picture = choose_picture(self.model.graph, self._image, self._sample)
+        return layer_values(self.model.graph, self.model.weights_by_name, (picture.values,)), picture
+
+    def lines(self, show_all: bool = False) -> list[Any]:
+        """The terminal's lines, as `rich.text.Text`."""
+        from rich.text import Text
+
+        from depthwise.explain.terminal import cell_lines, layer_lines, network_lines
+
+        if self.layer is None:
+            return list(network_lines(self.facts, self.language))
+        if self.at is None:
+            layer = next(layer for layer in self.facts["layers"] if layer["name"] == self.layer)
+            return list(layer_lines(layer, self.language))
+        values, picture = self._values_and_picture
+        origin = {name: printable(str(value)) for name, value in picture.facts.items()}
+        inputs = self.model.graph.by_name[self.layer].inputs
+        return [
+            Text(text(picture.key, self.language, **origin), "dim"),
+            *cell_lines(self.cell, inputs, self.language, show_all, values.reason),
+        ]
+
+    def page(self, is_trained: bool = True, with_times: bool = True) -> "Page":
+        """The interactive page, opened at this explanation's layer and cell."""
+        from depthwise.explain.page import make_page
+        from depthwise.explain.samples import page_samples
+
+        samples, class_names = page_samples(self.model.graph)
+        return make_page(
+            self.model.graph,
+            self.model.weights_by_name,
+            self.language,
+            samples,
+            class_names,
+            is_trained=is_trained,
+            with_times=with_times,
+            place=None if self.layer is None else (self.layer, self.at),
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the page as one self-contained HTML file."""
+        atomic_write_text(Path(path), self.page().html)
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        from depthwise.explain.terminal import print_lines
+
+        console = Console(width=110, color_system=None, force_terminal=False, record=False)
+        with console.capture() as capture:
+            print_lines(console, self.lines())
+        return capture.get()
+
+    def _repr_html_(self) -> str:
+        """Table and page for Jupyter. The page sits in a frame of its own that may run scripts and nothing else."""
+        page = self.page(with_times=False).html
+        frame = (
+            f'<iframe sandbox="allow-scripts" srcdoc="{html.escape(page)}" '
+            f'style="width:100%;height:{FRAME_HEIGHT}px;border:1px solid #8884;border-radius:8px" '
+            f'title="{html.escape(self.model.name)}"></iframe>'
+        )
+        return self._table() + frame
+
+    def _table(self) -> str:
+        heads = [text(f"page.table.{name}", self.language) for name in ("layer", "output", "parameters", "macs")]
+        rows = []
+        for layer in self.facts["layers"]:
+            marked = ' style="font-weight:bold"' if layer["name"] == self.layer else ""
+            cells = [
+                f"{printable(layer['name'])} ({layer['kind']})",
+                shape_text(layer["output_shape"]),
+                layer["parameters"]["text"],
+                layer["macs"]["text"],
+            ]
+            rows.append(f"<tr{marked}>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
+        totals = self.facts["totals"]
+        foot = f"<tr><th></th><th></th><th>{totals['parameters']:,}</th><th>{totals['macs']:,}</th></tr>"
+        head = "<tr>" + "".join(f"<th>{html.escape(name)}</th>" for name in heads) + "</tr>"
+        caption = f"<caption>{html.escape(printable(self.facts['name']))}</caption>"
+        return f"<table>{caption}<thead>{head}</thead><tbody>{''.join(rows)}</tbody><tfoot>{foot}</tfoot></table>"

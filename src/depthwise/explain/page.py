@@ -1,0 +1,188 @@
+"""The page: one self-contained file that plays with a network, made from the built template and the network's facts.
+
+The template (`page/page.html`, built from `web/`) holds the program and no words; this module adds the facts, the messages in
+every language, a few pictures and the weights. The file asks the network for nothing, and its Content-Security-Policy
+forbids it: no script runs but the template's own, whose hash the policy names.
+"""
+
+import base64
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from depthwise.errors import InvalidDataError, UnsupportedError
+from depthwise.explain.facts import network_facts
+from depthwise.explain.questions import questions
+from depthwise.explain.timing import measure
+from depthwise.explain.values import check_input, pixel_range, test_picture
+from depthwise.explain.variations import variations
+from depthwise.graph import Graph
+from depthwise.initialize import draw_weights
+from depthwise.messages import LANGUAGES, check_language, section
+from depthwise.twins import twin
+
+__all__ = ["MOST_MACS", "MOST_WEIGHT_BYTES", "Page", "Sample", "make_page"]
+
+MOST_WEIGHT_BYTES = 1_800_000
+"""Weights that a page embeds, at most: with their encoding and everything else it stays below 3 MB."""
+
+MOST_MACS = 60_000_000
+"""Arithmetic that a page does for one picture, at most: about a tenth of a second in a browser."""
+
+MOST_SAMPLES = 12
+
+_DATA_MARK = "<!--depthwise:data-->"
+
+Weights = Mapping[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture to start from: uint8 pixels in the shape of one input sample, and what it shows."""
+
+    pixels: npt.NDArray[np.uint8]
+    label: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A finished page.
+
+    Attributes:
+        html: the whole file.
+        kept_layers, layers: how many layers run in the page, and how many the network has.
+    """
+
+    html: str
+    kept_layers: int
+    layers: int
+
+
+def make_page(
+    graph: Graph,
+    weights: Weights,
+    language: str = "en",
+    samples: Sequence[Sample] | None = None,
+    class_names: Sequence[str] = (),
+    is_trained: bool = True,
+    with_times: bool = True,
+    place: tuple[str, Sequence[int] | None] | None = None,
+) -> Page:
+    """The page of a network.
+
+    Args:
+        weights: by `"<layer>/<weight>"`; embedded from the first layer on, as far as `MOST_WEIGHT_BYTES` and `MOST_MACS` allow.
+        language: what the page opens in; it has every language.
+        samples: pictures to choose from; a drawn test picture where None or empty.
+        class_names: what the values of the last layer stand for.
+        is_trained: whether the weights come from training; the page says so.
+        with_times: measure the network and its twin on this machine.
+        place: a layer, and a cell of it, that the page opens at.
+
+    Raises:
+        InvalidArgumentError: a language that the catalogue lacks.
+        InvalidDataError: a sample of another shape than the network takes.
+        UnsupportedError: a network with several inputs.
+    """
+    check_language(language)
+    if len(graph.inputs) != 1:
+        raise UnsupportedError(f"the page shows networks with one input; this one has {len(graph.inputs)}")
+    shape = graph.input_shapes[0]
+    kept = _kept_layers(graph)
+    arrays, blob = _embedded(graph, weights, kept)
+    data = {
+        "network": network_facts(graph),
+        "variations": variations(graph),
+        "questions": questions(graph),
+        "compare": _comparison(graph, weights, with_times),
+        "input": {"shape": list(shape), "range": pixel_range(graph)},
+        "samples": [_sample_facts(graph, sample) for sample in list(samples or [])[:MOST_SAMPLES] or [_drawn(shape)]],
+        "class_names": list(class_names),
+        "is_trained": is_trained,
+        "kept_layers": kept,
+        "weights": arrays,
+        "languages": LANGUAGES,
+        "language": language,
+        "messages": section("page.", "kind.", "meaning.", "remark.", "terminal.convention"),
+        "place": None if place is None else {"layer": place[0], "position": list(place[1]) if place[1] else None},
+    }
+    payload = (
+        f'<script type="application/json" id="depthwise-data">{_in_script(data)}</script>\n'
+        f'<script type="text/plain" id="depthwise-weights">{base64.b64encode(blob).decode("ascii")}</script>'
+    )
+    template = files(__package__).joinpath("page", "page.html").read_text(encoding="utf-8")
+    assert template.count(_DATA_MARK) == 1
+    return Page(template.replace(_DATA_MARK, payload), kept, len(graph.nodes))
+
+
+def _in_script(data: dict[str, Any]) -> str:
+    """JSON that no name in it can end early: the only characters that matter inside a script element are escaped."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").replace("\u2028", "\\u2028")
+
+
+def _kept_layers(graph: Graph) -> int:
+    """How many layers, from the first on, the page can run."""
+    total_bytes = macs = 0
+    for index, node in enumerate(graph.nodes):
+        total_bytes += node.facts.weight_bytes.value
+        macs += node.facts.macs.value
+        if total_bytes > MOST_WEIGHT_BYTES or macs > MOST_MACS:
+            return index
+    return len(graph.nodes)
+
+
+def _embedded(graph: Graph, weights: Weights, kept: int) -> tuple[dict[str, Any], bytes]:
+    """Where each weight lies (in numbers, not bytes), and all of them as little-endian float32."""
+    arrays: dict[str, Any] = {}
+    parts: list[bytes] = []
+    offset = 0
+    for node in graph.nodes[:kept]:
+        for weight in node.weights:
+            key = f"{node.name}/{weight.name}"
+            values = np.ascontiguousarray(weights[key], dtype="<f4")
+            arrays[key] = {"offset": offset, "shape": list(weight.shape)}
+            offset += values.size
+            parts.append(values.tobytes())
+    return arrays, b"".join(parts)
+
+
+def _drawn(shape: tuple[int, ...]) -> Sample:
+    return Sample(np.round(test_picture(shape) * 255).astype(np.uint8), "")
+
+
+def _sample_facts(graph: Graph, sample: Sample) -> dict[str, Any]:
+    if sample.pixels.dtype != np.uint8:
+        raise InvalidDataError(f"a sample's pixels must be uint8, got {sample.pixels.dtype}")
+    check_input(graph, (sample.pixels.astype(np.float32),))
+    return {
+        "label": sample.label,
+        "pixels": base64.b64encode(np.ascontiguousarray(sample.pixels).tobytes()).decode("ascii"),
+    }
+
+
+def _comparison(graph: Graph, weights: Weights, with_times: bool) -> dict[str, Any] | None:
+    """The twin's facts, only those that are shown beside the network's own; None where there is no twin."""
+    try:
+        other = twin(graph)
+    except UnsupportedError:
+        return None
+    facts = network_facts(other)
+    shown = ("name", "kind", "output_shape", "parameters", "macs")
+    replaced = {node.name for node in other.nodes} ^ {node.name for node in graph.nodes}
+    times = None
+    if with_times and math.prod(graph.input_shapes[0]) > 0:
+        times = measure(graph, weights, other, draw_weights(other, seed=0))
+    return {
+        "name": other.name,
+        "totals": facts["totals"],
+        "layers": [{name: layer[name] for name in shown} for layer in facts["layers"]],
+        "changed": sorted(replaced),
+        "times": times,
+    }
