@@ -18,7 +18,7 @@ def exact_gate(actual: npt.ArrayLike, expected: npt.ArrayLike, what: str = "resu
         place = _worst(np.where(wrong, np.abs(actual - expected), -1.0))
         raise AssertionError(
             f"{what}: {wrong.sum()} of {wrong.size} values differ where none may; at {place} it is "
-            f"{actual[place]!r}, the reference {expected[place]!r}"
+            f"{actual[place]}, the reference {expected[place]}"
         )
 
 
@@ -54,7 +54,7 @@ def error_gate(actual: npt.ArrayLike, expected: npt.ArrayLike, allowed: npt.Arra
         place = _worst(np.where(wrong, excess, -1.0))
         raise AssertionError(
             f"{what}: {wrong.sum()} of {wrong.size} values are outside their gate; the worst, at {place}, is "
-            f"{actual[place]!r}, the reference {expected[place]!r}: error {error[place]:.3e}, allowed "
+            f"{actual[place]}, the reference {expected[place]}: error {error[place]:.3e}, allowed "
             f"{allowed[place]:.3e}"
         )
     used = np.divide(error, allowed, out=np.zeros_like(error), where=error > 0.0)

@@ -7,6 +7,7 @@ slope; `network_errors` carries that through a graph (Higham, *Accuracy and Stab
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,15 @@ from depthwise.layers import InputLayer
 from depthwise.reference import forward as operations
 from depthwise.reference import layer as one_layer
 from depthwise.reference import network
-from depthwise.reference.activations import activation
+from depthwise.reference.activations import activation, activation_gradient
 from depthwise.reference.windows import Array
 
 __all__ = [
     "LIPSCHITZ",
     "UNIT_ROUNDOFF",
     "allowed_error",
+    "gradient_lengths",
+    "gradient_magnitudes",
     "layer_error",
     "magnitude",
     "network_deviations",
@@ -221,6 +224,64 @@ def _result_roundings(layer: layers.Layer, activation_name: str) -> float:
     if isinstance(layer, layers.ReLU):
         return 3.0  # its slope rounded to float32, and the product
     return 1.0 if _sum_roundings(layer, [(1, 1), (1, 1)], True) else 0.0
+
+
+def gradient_magnitudes(
+    layer: layers.Layer,
+    weights: network.Weights,
+    inputs: Sequence[npt.ArrayLike],
+    output_gradient: npt.ArrayLike,
+    training: bool = True,
+    kept: npt.ArrayLike | None = None,
+) -> tuple[list[Array], dict[str, Array]]:
+    """S = Σ|a||b| of every value of `layer.gradients`: (inputs, weights).
+
+    The gradient to the values before the activation is taken as given, so the activation adds nothing. Not for
+    BatchNormalization in training, whose gradient is no sum of products of its arrays.
+    """
+    if isinstance(layer, layers.BatchNormalization):
+        raise TypeError("the gradient of BatchNormalization has no condition sum; compare it with its own reference")
+    before = one_layer.pre_activation(layer, weights, inputs, training, kept)
+    dy = np.abs(activation_gradient(one_layer.activation_name(layer), before, output_gradient))
+    choose = (layers.MaxPooling2D, layers.GlobalMaxPooling2D, layers.ReLU, layers.Rescaling)
+    if isinstance(layer, choose):
+        sizes, found = one_layer.gradients(layer, weights, inputs, dy, training, kept)
+        return [np.abs(size) for size in sizes], found
+    absolute = {name: np.abs(operations.float64(weight)) for name, weight in weights.items()}
+    owner: Any = layer
+    linear = replace(owner, activation="linear") if hasattr(layer, "activation") else layer
+    return one_layer.gradients(linear, absolute, [np.abs(x) for x in inputs], dy, training, kept)
+
+
+def gradient_lengths(
+    layer: layers.Layer, input_shape: Sequence[int], output_shape: Sequence[int], batch: int
+) -> dict[str, int]:
+    """How many products one value of each gradient adds up: by weight name, and `input` for the gradient to the input.
+
+    Shapes are those of one sample. Layers without weights add up the windows that read a cell.
+    """
+    owner: Any = layer
+    positions = batch * math.prod(output_shape[:-1])
+    match layer:
+        case layers.Conv2D():
+            to_input = math.prod(owner.kernel_size) * (owner.filters // owner.groups)
+            return {"input": to_input, "kernel": positions, "bias": positions}
+        case layers.DepthwiseConv2D():
+            to_input = math.prod(owner.kernel_size) * owner.depth_multiplier
+            return {"input": to_input, "kernel": positions, "bias": positions}
+        case layers.SeparableConv2D():
+            cells = math.prod(owner.kernel_size)
+            return {
+                "input": owner.filters + cells * owner.depth_multiplier,
+                "depthwise_kernel": owner.filters + positions,
+                "pointwise_kernel": cells + positions,
+                "bias": positions,
+            }
+        case layers.Dense():
+            return {"input": owner.units, "kernel": positions, "bias": positions}
+        case layers.MaxPooling2D() | layers.AveragePooling2D():
+            return {"input": math.prod(owner.pool_size)}
+    return {"input": 1}
 
 
 def network_errors(

@@ -111,7 +111,7 @@ def pre_activation(
 ) -> Array:
     """What the layer computes before its activation; arguments as in `forward`."""
     owner: Any = layer
-    x = inputs[0] if inputs else np.zeros(0)
+    x = inputs[0]
     bias = weights.get("bias")
     match layer:
         case layers.Conv2D():
@@ -206,7 +206,7 @@ def gradients(
     before = pre_activation(layer, weights, inputs, training, kept)
     dy = activations.activation_gradient(activation_name(layer), before, output_gradient)
     owner: Any = layer
-    x = operations.float64(inputs[0]) if inputs else np.zeros(0)
+    x = operations.float64(inputs[0])
     found: dict[str, Array] = {}
     if "bias" in weights:
         found["bias"] = backward.bias_gradient(dy)
@@ -263,6 +263,4 @@ def gradients(
             return backward.concatenate_gradients(dy, [np.shape(item)[-1] for item in inputs]), {}
         case layers.Activation():
             return [dy], {}
-        case layers.InputLayer():
-            return [], {}
     raise TypeError(f"the reference does not know the layer {type(layer).__name__}")

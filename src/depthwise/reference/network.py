@@ -91,6 +91,8 @@ def gradients_from(
         nodes[name] = nodes[name] + np.asarray(gradient, dtype=np.float64)
     found: dict[str, Array] = {}
     for node in reversed(graph.nodes):
+        if isinstance(node.layer, InputLayer):
+            continue
         reads = [values[name] for name in node.inputs]
         kept = (dropout_masks or {}).get(node.name)
         to_inputs, to_weights = one_layer.gradients(
