@@ -1,0 +1,74 @@
+"""Reports from made-up measurements: two small networks, numbers that are easy to check by hand."""
+
+from dataclasses import replace
+
+from depthwise.compare.report import Epoch, Machine, NetworkResult, Report, Settings, Timing, TrainingRun
+from depthwise.graph import Graph, sequential
+from depthwise.layers import Conv2D, Dense, Flatten, SeparableConv2D
+from depthwise.twins import ordinary_twin
+
+
+def light_graph(name: str = "light", layer_name: str | None = None) -> Graph:
+    return sequential(
+        [
+            Conv2D(8, 3, padding="same", input_shape=(8, 8, 1)),
+            SeparableConv2D(16, 3, padding="same", name=layer_name),
+            Flatten(),
+            Dense(10, activation="softmax"),
+        ],
+        name=name,
+    )
+
+
+def run(seed: int, seconds: float, correct: int) -> TrainingRun:
+    epochs = (
+        Epoch(0.5, 0.85, 0.2, 0.94, seconds * 1.5),
+        Epoch(0.1, 0.97, 0.1, correct / 1000, seconds),
+        Epoch(0.05, 0.98, 0.09, correct / 1000, seconds * 0.5),
+    )
+    return TrainingRun(seed, epochs, correct, 1000)
+
+
+def made_up(seeds: tuple[int, ...] = (1,), name: str = "light", layer_name: str | None = None) -> Report:
+    """A complete report: the heavier network takes 2 times the time in batches, 0.5 times alone, 3 times in training."""
+    light = light_graph(name, layer_name)
+    heavy = ordinary_twin(light, "heavy")
+    machine = Machine("Some processor", 2, "Linux", "3.11.2", "0.1.0", "2.0.0", "0.50.0")
+    settings = Settings("mnist", 6000, 1000, 3, seeds, 128, 256, 2, "adam, learning rate 0.001")
+    return Report(
+        (
+            NetworkResult(
+                light,
+                "light",
+                tuple(run(seed, 1.0, 980 + seed) for seed in seeds),
+                Timing(256, (0.03, 0.01, 0.02)),
+                Timing(1, (40e-6, 40e-6)),
+                ("light.keras",),
+            ),
+            NetworkResult(
+                heavy,
+                "twin",
+                tuple(run(seed, 3.0, 970 + seed) for seed in seeds),
+                Timing(256, (0.04, 0.05, 0.03)),
+                Timing(1, (20e-6, 20e-6)),
+                ("heavy.keras",),
+            ),
+        ),
+        settings,
+        machine,
+    )
+
+
+def stopped_early() -> Report:
+    """Ctrl-C in the second epoch of the first network."""
+    report = made_up()
+    first, second = report.networks
+    cut = replace(first.runs[0], epochs=first.runs[0].epochs[:1], is_complete=False)
+    return replace(
+        report,
+        networks=(
+            replace(first, runs=(cut,), batch=None, single=None),
+            replace(second, runs=(), batch=None, single=None, files=()),
+        ),
+        is_complete=False,
+    )
