@@ -112,9 +112,9 @@ class Layer:
     default_name: ClassVar[str] = "layer"
 
     def __post_init__(self) -> None:
-        if self.name is not None and (not isinstance(self.name, str) or not self.name):
+        if self.name is not None and (not isinstance(self.name, str) or not self.name or "/" in self.name):
             raise InvalidArgumentError(
-                f"{self._owner}: name must be a non-empty text or None, got {describe_value(self.name)}"
+                f"{self._owner}: name must be a non-empty text without '/', or None, got {describe_value(self.name)}"
             )
         if self.dtype not in (None, "float32"):
             raise UnsupportedError(

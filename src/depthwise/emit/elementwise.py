@@ -1,0 +1,344 @@
+"""Value by value over maps: activations and their slopes, sums, scales, batch normalisation, dropout, copies, fills."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from depthwise.emit import activation as activations
+from depthwise.emit.builder import Function, Module
+from depthwise.emit.maps import MapView, counted, digest, each_flat_vector, each_pixel, each_vector
+
+__all__ = ["Copy", "Dropout", "Elementwise", "Fill", "StridedCopy"]
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """out = operation(operands…, channel vectors…), vector by vector.
+
+    Attributes:
+        operation: a key of `OPERATIONS`.
+        detail: the activation's name, where the operation takes one.
+        parameters: numbers that the operation takes.
+        operands: the maps read, then the one written, all of one size.
+        channel_vectors: how many arrays of one number a channel follow.
+    """
+
+    operation: str
+    operands: tuple[MapView, ...]
+    detail: str = ""
+    parameters: tuple[float, ...] = ()
+    channel_vectors: int = 0
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        reads = tuple(f"a{i}" for i in range(len(self.operands) - 1))
+        return (*reads, *(f"c{i}" for i in range(self.channel_vectors)), "out")
+
+    @property
+    def name(self) -> str:
+        out = self.operands[-1]
+        detail = f"_{self.detail}" if self.detail else ""
+        return f"{self.operation}{detail}_on_{out.rows}x{out.columns}x{out.channels}_{digest(self)}"
+
+    def emit(self, module: Module) -> str:
+        if self.name not in module:
+            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
+                self._write(function)
+        return self.name
+
+    def _write(self, function: Function) -> None:
+        if self.channel_vectors:
+            with each_vector(function, self.operands) as (offsets, channel):
+                vectors = [function.load(f"%c{i}", channel) for i in range(self.channel_vectors)]
+                self._vector(function, offsets, vectors)
+        else:
+            with each_flat_vector(function, self.operands) as offsets:
+                self._vector(function, offsets, [])
+
+    def _vector(self, function: Function, offsets: Sequence[str | int], vectors: list[str]) -> None:
+        values = [function.load(f"%a{i}", offset) for i, offset in enumerate(offsets[:-1])]
+        result = OPERATIONS[self.operation](function, self, values, vectors)
+        function.store(result, "%out", offsets[-1])
+
+
+Operation = Callable[[Function, Elementwise, list[str], list[str]], str]
+
+
+def _sum(function: Function, kernel: Elementwise, values: list[str], vectors: list[str]) -> str:
+    total = values[0]
+    for value in values[1:]:
+        total = function.fadd(total, value)
+    return total
+
+
+def _scale(function: Function, kernel: Elementwise, values: list[str], vectors: list[str]) -> str:
+    scale, offset = kernel.parameters
+    scaled = function.fmul(values[0], function.constant(scale))
+    return function.fadd(scaled, function.constant(offset)) if offset else scaled
+
+
+def _affine(function: Function, kernel: Elementwise, values: list[str], vectors: list[str]) -> str:
+    """x · scale + shift, then the activation."""
+    return activations.apply(function, kernel.detail or "linear", function.fma(values[0], vectors[0], vectors[1]))
+
+
+def _normalise(function: Function, kernel: Elementwise, values: list[str], vectors: list[str]) -> str:
+    """(x − mean) · (gamma / deviation) + beta; vectors: mean, gamma / deviation, beta."""
+    centred = function.fsub(values[0], vectors[0])
+    return function.fma(centred, vectors[1], vectors[2])
+
+
+def _normalise_gradient(function: Function, kernel: Elementwise, values: list[str], vectors: list[str]) -> str:
+    """(dy − mean(dy) − x̂ · mean(dy · x̂)) · gamma / deviation.
+
+    Values: x, dy. Vectors: mean, 1 / deviation, mean(dy), mean(dy · x̂), gamma / deviation.
+    """
+    normalised = function.fmul(function.fsub(values[0], vectors[0]), vectors[1])
+    centred = function.fsub(values[1], vectors[2])
+    return function.fmul(function.fsub(centred, function.fmul(normalised, vectors[3])), vectors[4])
+
+
+def _relu_layer(function: Function, kernel: Elementwise, values: list[str], vectors: list[str]) -> str:
+    """Keras' ReLU layer; parameters: max_value (infinity for none), negative_slope, threshold."""
+    limit, negative_slope, threshold = kernel.parameters
+    x = values[0]
+    above = function.compare("oge" if threshold == 0.0 else "ogt", x, function.constant(threshold))
+    below = function.fmul(function.fsub(x, function.constant(threshold)), function.constant(negative_slope))
+    kept = function.smallest(x, function.constant(limit)) if limit != float("inf") else x
+    return function.select(above, kept, below if negative_slope else "zeroinitializer")
+
+
+def _relu_layer_slope(function: Function, kernel: Elementwise, values: list[str], vectors: list[str]) -> str:
+    """Values: the layer's input, the gradient of its output."""
+    limit, negative_slope, threshold = kernel.parameters
+    x, gradient = values
+    above = function.compare("ogt", x, function.constant(threshold))
+    inside = gradient
+    if limit != float("inf"):
+        inside = function.select(function.compare("olt", x, function.constant(limit)), gradient, "zeroinitializer")
+    return function.select(above, inside, function.fmul(gradient, function.constant(negative_slope)))
+
+
+OPERATIONS: dict[str, Operation] = {
+    "copy": lambda function, kernel, values, vectors: values[0],
+    "sum": _sum,
+    "scale": _scale,
+    "affine": _affine,
+    "normalise": _normalise,
+    "normalise_gradient": _normalise_gradient,
+    "multiply": lambda function, kernel, values, vectors: function.fmul(values[0], vectors[0]),
+    "relu_layer": _relu_layer,
+    "relu_layer_slope": _relu_layer_slope,
+    "activation": lambda function, kernel, values, vectors: activations.apply(function, kernel.detail, values[0]),
+    "activation_slope": lambda function, kernel, values, vectors: activations.slope(
+        function, kernel.detail, values[0], values[1]
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Sets `value` in the border of a map (`inner` None: everywhere): `rows` × `columns` pixels around `inner`.
+
+    The border is what convolutions read as padding. All pitches are `outer`'s; `inner` is (first row, first column, rows,
+    columns) within `outer`. Runs of numbers are written as vectors, up to `slack` numbers past the end.
+    """
+
+    outer: MapView
+    inner: tuple[int, int, int, int] | None
+    value: float
+
+    arguments = ("out",)
+
+    @property
+    def name(self) -> str:
+        what = "border" if self.inner else "map"
+        return f"fill_{what}_of_{self.outer.rows}x{self.outer.columns}x{self.outer.channels}_{digest(self)}"
+
+    def emit(self, module: Module) -> str:
+        if self.name not in module:
+            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
+                self._write(function)
+        return self.name
+
+    def _write(self, function: Function) -> None:
+        outer = self.outer
+        if self.inner is None:
+            self._rows(function, 0, outer.rows, 0, outer.columns)
+            return
+        top, left, rows, columns = self.inner
+        self._rows(function, 0, top, 0, outer.columns)
+        self._rows(function, top, rows, 0, left)
+        self._rows(function, top, rows, left + columns, outer.columns - left - columns)
+        self._rows(function, top + rows, outer.rows - top - rows, 0, outer.columns)
+
+    def _rows(self, function: Function, first: int, rows: int, column: int, columns: int) -> None:
+        if rows == 0 or columns == 0:
+            return
+        pitch, lanes = self.outer.pixel_pitch, function.vectors.lanes
+        numbers = columns * pitch
+        if rows > 1 and columns == self.outer.columns and self.outer.row_pitch == numbers:
+            numbers, rows = numbers * rows, 1
+        value = function.constant(self.value)
+        with counted(function, rows) as row:
+            start = function.offset(
+                "%out",
+                function.add(
+                    function.multiply(row, self.outer.row_pitch), first * self.outer.row_pitch + column * pitch
+                ),
+            )
+            whole = numbers // lanes * lanes
+            if whole:
+                with counted(function, whole, lanes) as position:
+                    function.store(value, start, position)
+            for i in range(whole, numbers):
+                function.store_number(function.number(self.value), start, i)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Copies exactly `channels` numbers of each pixel; reads and writes nothing else."""
+
+    source: MapView
+    target: MapView
+
+    arguments = ("a", "out")
+
+    @property
+    def name(self) -> str:
+        return f"copy_{self.target.rows}x{self.target.columns}x{self.target.channels}_{digest(self)}"
+
+    def emit(self, module: Module) -> str:
+        if self.name not in module:
+            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
+                source, target = _as_runs(self.source, self.target)
+                with each_pixel(function, [source, target]) as (a, out):
+                    _copy_run(function, function.offset("%a", a), function.offset("%out", out), source.channels)
+        return self.name
+
+
+def _as_runs(source: MapView, target: MapView) -> tuple[MapView, MapView]:
+    """Pixels without gaps on both sides are one run; rows likewise."""
+    views = [source, target]
+    if all(view.pixel_pitch == view.channels for view in views):
+        views = [MapView(view.rows, 1, view.columns * view.channels, view.row_pitch, view.row_pitch) for view in views]
+        if all(view.row_pitch == view.channels for view in views):
+            views = [MapView(1, 1, view.rows * view.channels, 0, 0) for view in views]
+    return views[0], views[1]
+
+
+def _copy_run(function: Function, source: str, target: str, numbers: int) -> None:
+    lanes = function.vectors.lanes
+    whole = numbers // lanes * lanes
+    if whole:
+        with counted(function, whole, lanes) as position:
+            function.store(function.load(source, position), target, position)
+    for i in range(whole, numbers):
+        function.store_number(function.load_number(source, i), target, i)
+
+
+@dataclass(frozen=True)
+class StridedCopy:
+    """out[offset + Σ iₖ · outₖ] = a[offset + Σ iₖ · aₖ] over nested counts: how weights are packed and unpacked.
+
+    `loops` are (count, step in a, step in out), outermost first.
+    """
+
+    loops: tuple[tuple[int, int, int], ...]
+    a_offset: int = 0
+    out_offset: int = 0
+
+    arguments = ("a", "out")
+
+    @property
+    def name(self) -> str:
+        return f"strided_copy_{'x'.join(str(count) for count, _, _ in self.loops)}_{digest(self)}"
+
+    def emit(self, module: Module) -> str:
+        if self.name not in module:
+            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
+                source, target = function.offset("%a", self.a_offset), function.offset("%out", self.out_offset)
+                self._nest(function, self.loops, source, target)
+        return self.name
+
+    def _nest(self, function: Function, loops: tuple[tuple[int, int, int], ...], source: str, target: str) -> None:
+        if not loops:
+            function.store_number(function.load_number(source), target)
+            return
+        count, a_step, out_step = loops[0]
+        if len(loops) == 1 and a_step == 1 and out_step == 1:
+            _copy_run(function, source, target, count)
+            return
+        with counted(function, count) as index:
+            self._nest(
+                function,
+                loops[1:],
+                function.offset(source, function.multiply(index, a_step)),
+                function.offset(target, function.multiply(index, out_step)),
+            )
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """out = a / (1 − rate) where the value is kept, else 0; the same choice again for the gradient.
+
+    Whether a value is kept follows from the step's seed, the layer, the sample's place in the batch and the value's place
+    in the sample alone, by an integer hash (two rounds of multiply and shift), so it does not depend on threads.
+    """
+
+    source: MapView
+    target: MapView
+    rate: float
+    layer: int
+
+    arguments = ("a", "seed", "sample", "out")
+
+    @property
+    def name(self) -> str:
+        return f"dropout_on_{self.target.rows}x{self.target.columns}x{self.target.channels}_{digest(self)}"
+
+    def emit(self, module: Module) -> str:
+        if self.name not in module:
+            kinds = {"sample": "i64"}
+            with module.function(self.name, [(kinds.get(name, "ptr"), name) for name in self.arguments]) as function:
+                self._write(function)
+        return self.name
+
+    def _write(self, function: Function) -> None:
+        kind, lanes = function.integers, function.vectors.lanes
+        padded = function.vectors.round_up(self.target.channels)
+        count_pitch = MapView(
+            self.target.rows, self.target.columns, self.target.channels, self.target.columns * padded, padded
+        )
+        seed = function.define("load i32, ptr %seed, align 4")
+        sample = function.define("trunc i64 %sample to i32")
+        mixed = function.define(f"mul i32 {sample}, {0x9E3779B1 - (1 << 32)}")
+        mixed = function.define(f"add i32 {mixed}, {self.layer * 0x85EBCA6B % (1 << 31)}")
+        key = self._splat(function, function.define(f"xor i32 {mixed}, {seed}"))
+        steps = "<" + ", ".join(f"i32 {i}" for i in range(lanes)) + ">"
+        threshold = min(int(self.rate * 2**31), 2**31 - 1)
+        with each_vector(function, [self.source, self.target, count_pitch]) as ((a, out, place), _):
+            index = function.define(f"trunc i64 {place} to i32") if not isinstance(place, int) else str(place)
+            bits = function.define(f"add {kind} {self._splat(function, index)}, {steps}")
+            bits = function.define(f"xor {kind} {self._hash(function, bits)}, {key}")
+            bits = self._hash(function, bits)
+            bits = function.define(f"lshr {kind} {bits}, {function.integer_constant(1)}")
+            kept = function.define(f"icmp sge {kind} {bits}, {function.integer_constant(threshold)}")
+            scale = 1.0 / (1.0 - self.rate) if self.rate < 1.0 else 0.0
+            value = function.fmul(function.load("%a", a), function.constant(scale))
+            function.store(function.select(kept, value, "zeroinitializer"), "%out", out)
+
+    @staticmethod
+    def _splat(function: Function, value: str) -> str:
+        single = function.define(f"insertelement {function.integers} poison, i32 {value}, i64 0")
+        zeros = f"<{function.vectors.lanes} x i32> zeroinitializer"
+        return function.define(f"shufflevector {function.integers} {single}, {function.integers} poison, {zeros}")
+
+    @staticmethod
+    def _hash(function: Function, bits: str) -> str:
+        kind = function.integers
+        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B - (1 << 32))):
+            moved = function.define(f"lshr {kind} {bits}, {function.integer_constant(shift)}")
+            bits = function.define(f"xor {kind} {bits}, {moved}")
+            bits = function.define(f"mul {kind} {bits}, {function.integer_constant(factor)}")
+        moved = function.define(f"lshr {kind} {bits}, {function.integer_constant(16)}")
+        return function.define(f"xor {kind} {bits}, {moved}")

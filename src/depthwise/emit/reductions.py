@@ -1,0 +1,161 @@
+"""What is collected over the pixels of a map, one number a channel; and softmax, which collects over channels."""
+
+from dataclasses import dataclass
+
+from depthwise.emit import activation as activations
+from depthwise.emit import mathematics
+from depthwise.emit.builder import Function, Module
+from depthwise.emit.maps import MapView, counted, digest, each_pixel
+
+__all__ = ["ChannelReduction", "DivideByCounts", "SoftmaxRows", "first_lanes"]
+
+
+@dataclass(frozen=True)
+class ChannelReduction:
+    """out[c] = the mean or maximum over the map, or out[c] += the sum over it ("add").
+
+    Rows are added up one by one, then their sums: the depth of the sum is rows + columns, not their product.
+    """
+
+    kind: str
+    operands: tuple[MapView, ...]
+
+    arguments = ("a", "out")
+
+    @property
+    def name(self) -> str:
+        view = self.operands[0]
+        return f"channel_{self.kind}_of_{view.rows}x{view.columns}x{view.channels}_{digest(self)}"
+
+    def emit(self, module: Module) -> str:
+        if self.name not in module:
+            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
+                self._write(function)
+        return self.name
+
+    def _write(self, function: Function) -> None:
+        (view,) = self.operands
+        padded = function.vectors.round_up(view.channels)
+        maximum = self.kind == "maximum"
+        start = function.constant(float("-inf")) if maximum else "zeroinitializer"
+        join = function.largest if maximum else function.fadd
+        with counted(function, padded, function.vectors.lanes) as channel:
+            source = function.offset("%a", channel)
+            with function.loop(0, view.rows, carried=[start]) as rows:
+                line = function.offset(source, function.multiply(rows.index, view.row_pitch))
+                with function.loop(0, view.columns, carried=[start]) as columns:
+                    value = function.load(line, function.multiply(columns.index, view.pixel_pitch))
+                    columns.next = [join(value, columns.values[0])]
+                rows.next = [join(columns.results[0], rows.values[0])]
+            (result,) = rows.results
+            if self.kind == "mean":
+                result = function.fdiv(result, function.constant(float(view.rows * view.columns)))
+            elif self.kind == "add":
+                result = function.fadd(function.load("%out", channel), result)
+            function.store(result, "%out", channel)
+
+
+@dataclass(frozen=True)
+class DivideByCounts:
+    """out[y, x, c] = activation(out[y, x, c] / (row_counts[y] · column_counts[x])): means that leave padding out."""
+
+    view: MapView
+    row_counts: tuple[int, ...]
+    column_counts: tuple[int, ...]
+    activation: str = "linear"
+
+    arguments = ("out",)
+
+    @property
+    def name(self) -> str:
+        return f"divide_by_counts_on_{self.view.rows}x{self.view.columns}x{self.view.channels}_{digest(self)}"
+
+    def emit(self, module: Module) -> str:
+        if self.name not in module:
+            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
+                self._write(function)
+        return self.name
+
+    def _write(self, function: Function) -> None:
+        counts = function.module.table([row * column for row in self.row_counts for column in self.column_counts])
+        places = MapView(self.view.rows, self.view.columns, self.view.channels, self.view.columns, 1)
+        padded = function.vectors.round_up(self.view.channels)
+        with each_pixel(function, [self.view, places]) as (out, place):
+            count = function.define(f"sitofp i64 {function.load_integer(counts, place)} to float")
+            divisor = function.splat(count)
+            with counted(function, padded, function.vectors.lanes) as channel:
+                address = function.offset("%out", function.add(out, channel))
+                value = function.fdiv(function.load(address), divisor)
+                function.store(activations.apply(function, self.activation, value), address)
+
+
+def first_lanes(function: Function, count: int) -> str:
+    """A constant mask: the first `count` lanes."""
+    return "<" + ", ".join(f"i1 {'true' if i < count else 'false'}" for i in range(function.vectors.lanes)) + ">"
+
+
+@dataclass(frozen=True)
+class SoftmaxRows:
+    """out[p, c] = e^(a[p, c] − m) / Σ_c e^(a[p, c] − m), m the pixel's maximum."""
+
+    source: MapView
+    target: MapView
+
+    arguments = ("a", "out")
+
+    @property
+    def name(self) -> str:
+        return f"softmax_on_{self.source.rows}x{self.source.columns}x{self.source.channels}_{digest(self)}"
+
+    def emit(self, module: Module) -> str:
+        if self.name not in module:
+            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
+                with each_pixel(function, [self.source, self.target]) as (a, out):
+                    softmax_pixel(
+                        function, function.offset("%a", a), function.offset("%out", out), self.source.channels
+                    )
+        return self.name
+
+
+def softmax_pixel(function: Function, source: str, target: str, channels: int) -> tuple[str, str]:
+    """Softmax of one pixel; (maximum, sum of the exponentials) as single numbers."""
+    lanes, vector = function.vectors.lanes, function.vector
+    whole, rest = channels // lanes * lanes, channels % lanes
+    lowest = function.constant(float("-inf"))
+
+    def tail(fill: str) -> str:
+        return function.select(first_lanes(function, rest), function.load(source, whole), fill)
+
+    largest = lowest
+    if whole:
+        with function.loop(0, whole, lanes, carried=[lowest]) as loop:
+            loop.next = [function.largest(function.load(source, loop.index), loop.values[0])]
+        (largest,) = loop.results
+    if rest:
+        largest = function.largest(tail(lowest), largest)
+    maximum = _horizontal(function, "fmax", largest)
+    shift = function.splat(maximum)
+    total = "zeroinitializer"
+    if whole:
+        with function.loop(0, whole, lanes, carried=[total]) as loop:
+            value = mathematics.exp(function, function.fsub(function.load(source, loop.index), shift))
+            function.store(value, target, loop.index)
+            loop.next = [function.fadd(loop.values[0], value)]
+        (total,) = loop.results
+    if rest:
+        value = mathematics.exp(function, function.fsub(tail(lowest), shift))
+        function.store(value, target, whole)
+        total = function.fadd(total, value)
+    symbol = f"@llvm.vector.reduce.fadd.v{lanes}f32"
+    function.module.declare(f"declare float {symbol}(float, {vector})")
+    single = function.define(f"call float {symbol}(float {function.number(0.0)}, {vector} {total})")
+    divisor = function.splat(single)
+    with counted(function, function.vectors.round_up(channels), lanes) as channel:
+        function.store(function.fdiv(function.load(target, channel), divisor), target, channel)
+    return maximum, single
+
+
+def _horizontal(function: Function, name: str, value: str) -> str:
+    symbol = f"@llvm.vector.reduce.{name}.v{function.vectors.lanes}f32"
+    function.module.declare(f"declare float {symbol}({function.vector})")
+    return function.define(f"call float {symbol}({function.vector} {value})")

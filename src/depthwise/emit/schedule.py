@@ -1,0 +1,139 @@
+"""A schedule as one IR module: a task function for each stage, the kernels they call, and the scheduler around them."""
+
+from collections.abc import Iterable
+
+from depthwise.emit.builder import Function, Module, Operand, Vectors
+from depthwise.plan.schedule import ARENAS, Call, Pointer, Schedule, Segment, Stage
+
+__all__ = ["CONTEXT_NUMBERS", "arena_names", "emit_schedule", "stage_names"]
+
+CONTEXT_NUMBERS = ("batch", "samples_per_task", "chunks")
+"""Integers at the start of the context block; the arenas' addresses follow."""
+
+BY_PARTICIPANT = ("local", "group")
+
+
+def arena_names(schedule: Schedule) -> tuple[str, ...]:
+    """The arenas in the order of their addresses in the context block."""
+    fixed = tuple(name for name in ARENAS if name != "input0")
+    inputs = tuple(f"input{i}" for i in range(len(schedule.input_sizes)))
+    outputs = tuple(f"output{i}" for i in range(len(schedule.output_sizes)))
+    return (*fixed, *inputs, *outputs)
+
+
+def stage_names(schedule: Schedule) -> tuple[str, ...]:
+    """Symbols of the task functions, in running order: those that pack first."""
+    return tuple(f"stage_{i}" for i in range(len(schedule.preparation) + len(schedule.stages)))
+
+
+def emit_schedule(schedule: Schedule, vectors: Vectors) -> str:
+    """The module's text, without the scheduler."""
+    module = Module(vectors)
+    for name, stage in zip(stage_names(schedule), (*schedule.preparation, *schedule.stages)):
+        with module.function(
+            name, [("ptr", "context"), ("i64", "task"), ("i64", "participant")], exported=True
+        ) as function:
+            _StageWriter(schedule, stage, function).write()
+    return module.text()
+
+
+class _StageWriter:
+    def __init__(self, schedule: Schedule, stage: Stage, function: Function) -> None:
+        self.schedule = schedule
+        self.stage = stage
+        self.function = function
+        self.names = arena_names(schedule)
+        self.steps = self._sample_steps()
+
+    def _sample_steps(self) -> dict[str, int]:
+        """How far each arena moves from one sample to the next."""
+        sizes, schedule = self.schedule.sizes, self.schedule
+        steps = {"sample": sizes.get("sample", 0), "group": sizes.get("group", 0)}
+        steps |= {f"input{i}": size for i, size in enumerate(schedule.input_sizes)}
+        steps |= {f"output{i}": size for i, size in enumerate(schedule.output_sizes)}
+        return steps
+
+    def write(self) -> None:
+        if self.stage.pieces:
+            self._pieces()
+        else:
+            self._chunk()
+
+    def number(self, name: str) -> str:
+        return self.function.load_integer("%context", CONTEXT_NUMBERS.index(name))
+
+    def _arenas(self, calls: Iterable[Call]) -> dict[str, str]:
+        """The address of every arena that the calls use: where it starts for this participant or chunk."""
+        function = self.function
+        used = {item.arena for call in calls for item in call.arguments if isinstance(item, Pointer)}
+        bases = {}
+        for name in sorted(used):
+            base = function.load_pointer("%context", len(CONTEXT_NUMBERS) + self.names.index(name))
+            if name in BY_PARTICIPANT:
+                numbers = self.schedule.sizes[name] * (self.schedule.group if name == "group" else 1)
+                base = function.offset(base, function.multiply("%participant", numbers))
+            elif name == "chunk" and not self.stage.pieces:
+                base = function.offset(base, function.multiply("%task", self.schedule.sizes["chunk"]))
+            bases[name] = base
+        return bases
+
+    def _calls(self, calls: Iterable[Call], bases: dict[str, str], numbers: dict[str, Operand]) -> None:
+        function = self.function
+        for call in calls:
+            arguments = []
+            for item in call.arguments:
+                if isinstance(item, Pointer):
+                    arguments.append(f"ptr {function.offset(bases[item.arena], item.offset)}")
+                else:
+                    arguments.append(f"i64 {numbers[item]}")
+            function.call(call.kernel.emit(function.module), arguments)
+
+    def _pieces(self) -> None:
+        function, pieces = self.function, self.stage.pieces
+        bases = self._arenas(call for piece in pieces for call in piece)
+        numbers: dict[str, Operand] = {"batch": self.number("batch"), "chunks": self.number("chunks"), "sample": 0}
+        cases = " ".join(f"i64 {i}, label %piece{i}" for i in range(len(pieces)))
+        function.line(f"switch i64 %task, label %over [ {cases} ]")
+        for i, piece in enumerate(pieces):
+            function.label(f"piece{i}")
+            self._calls(piece, bases, numbers)
+            function.line("br label %over")
+        function.label("over")
+
+    def _chunk(self) -> None:
+        function, stage = self.function, self.stage
+        bases = self._arenas([*stage.prologue, *(call for segment in stage.segments for call in segment.calls)])
+        batch, share = self.number("batch"), self.number("samples_per_task")
+        numbers: dict[str, Operand] = {"batch": batch}
+        self._calls(stage.prologue, bases, numbers)
+        first = function.multiply("%task", share)
+        stop = function.minimum(function.add(first, share), batch)
+        with function.loop(first, stop, self.schedule.group) as group:
+            images = function.minimum(function.subtract(stop, group.index), self.schedule.group)
+            numbers["images"] = images
+            moved = self._moved(bases, group.index, within_group=False)
+            for segment in stage.segments:
+                self._segment(segment, moved, group.index, images, numbers)
+
+    def _segment(
+        self, segment: Segment, bases: dict[str, str], first: str, images: Operand, numbers: dict[str, Operand]
+    ) -> None:
+        function = self.function
+        if segment.level == "group":
+            self._calls(segment.calls, bases, numbers)
+            return
+        with function.loop(0, images) as image:
+            sample = function.add(first, image.index)
+            self._calls(
+                segment.calls, self._moved(bases, image.index, within_group=True), {**numbers, "sample": sample}
+            )
+
+    def _moved(self, bases: dict[str, str], samples: str, *, within_group: bool) -> dict[str, str]:
+        """The arenas' addresses `samples` samples on; a group's memory starts anew with each group."""
+        function = self.function
+        return {
+            name: function.offset(base, function.multiply(samples, self.steps[name]))
+            if name in self.steps and (within_group or name != "group")
+            else base
+            for name, base in bases.items()
+        }

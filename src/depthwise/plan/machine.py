@@ -1,0 +1,74 @@
+"""What the plan knows of a machine, and the model that chooses tiles from it."""
+
+from dataclasses import dataclass
+
+from depthwise.emit.builder import Vectors
+
+__all__ = ["Machine", "choose_tile", "machine_for", "tile_cycles"]
+
+FMA_LATENCY = 4
+LOADS_A_CYCLE = 2
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The vectors, and the caches that a plan divides its work by (bytes, for one core)."""
+
+    vectors: Vectors
+    first_cache: int = 32 * 1024
+    second_cache: int = 512 * 1024
+
+
+VECTORS = {
+    "avx512": Vectors("avx512", 16, 32, True),
+    "avx2": Vectors("avx2", 8, 16, True),
+    "sse": Vectors("sse", 4, 16, False),
+    "neon": Vectors("neon", 4, 32, True),
+}
+
+
+def machine_for(family: str) -> Machine:
+    """The machine with the vectors of `family`: "avx512", "avx2", "sse" or "neon"."""
+    large = family == "avx512"
+    return Machine(VECTORS[family], (48 if large else 32) * 1024, (1024 if large else 512) * 1024)
+
+
+def tile_cycles(vectors: Vectors, positions: int, width: int) -> float:
+    """Cycles for one step of k of a tile of `positions` × `width` vectors, by the narrowest of three bounds.
+
+    Two multiply-adds a cycle; every sum waits for its last addition; every vector of `b` and every broadcast of `a` is a
+    load.
+    """
+    multiply_adds = positions * width / 2
+    loads = (positions + width) / LOADS_A_CYCLE
+    return max(multiply_adds, FMA_LATENCY, loads)
+
+
+def fits(vectors: Vectors, positions: int, width: int) -> bool:
+    """Whether sums, one step's vectors of `b` and one broadcast (and, unfused, one product) stay in registers."""
+    return positions * width + width + (1 if vectors.fused else 2) <= vectors.registers
+
+
+def choose_tile(vectors: Vectors, positions: int, channels: int) -> tuple[int, int]:
+    """(positions, vectors) of the tile that needs the fewest cycles for `positions` outputs of `channels` numbers.
+
+    Positions are split into tiles of two neighbouring sizes, channels into panels, the last one narrower.
+    """
+    total = vectors.round_up(channels) // vectors.lanes
+    best: tuple[float, int, int] | None = None
+    for width in range(1, min(total, 6) + 1):
+        for height in range(1, vectors.registers):
+            if not fits(vectors, height, width):
+                break
+            tiles = -(-positions // height)
+            small, larger = divmod(positions, tiles)
+            panels = [width] * (total // width) + ([total % width] if total % width else [])
+            cycles = sum(
+                larger * tile_cycles(vectors, small + 1, panel) + (tiles - larger) * tile_cycles(vectors, small, panel)
+                for panel in panels
+                if small
+            )
+            if best is None or cycles < best[0] - 1e-9:
+                best = (cycles, height, width)
+    assert best is not None
+    return best[1], best[2]

@@ -1,0 +1,75 @@
+"""Where everything lies while a plan is made: what the rules of `plan.forward` and `plan.backward` ask for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from depthwise.emit.builder import Vectors
+from depthwise.plan.machine import Machine
+from depthwise.plan.schedule import Call, Place, Pointer
+from depthwise.program import Program
+
+__all__ = ["WHOLE", "Part", "Placement"]
+
+ALIGNMENT = 16  # numbers: one cache line
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of `count` shares of an operation, for the threads to divide a single sample among them."""
+
+    index: int = 0
+    count: int = 1
+
+    def of(self, total: int) -> tuple[int, int]:
+        """(first, how many) of `total` rows or vectors; the shares differ by one at most."""
+        first = total * self.index // self.count
+        return first, total * (self.index + 1) // self.count - first
+
+
+WHOLE = Part()
+
+
+@dataclass
+class Placement:
+    """Addresses of tensors and parameters, and what has to be packed before a run.
+
+    Attributes:
+        places: every tensor's place.
+        preparation: calls that pack, by what they pack; filled as rules ask for packed parameters.
+        sizes: numbers used so far in each arena that grows on demand.
+    """
+
+    machine: Machine
+    program: Program
+    places: dict[str, Place]
+    parameter_offsets: Mapping[str, int]
+    group_columns: int | None
+    """Samples that a dense layer computes at once: None is the group's number when it runs."""
+    preparation: dict[str, tuple[Call, ...]] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    _known: dict[tuple[str, str], Pointer] = field(default_factory=dict)
+
+    @property
+    def vectors(self) -> Vectors:
+        return self.machine.vectors
+
+    def parameter(self, name: str) -> Pointer:
+        return Pointer("parameters", self.parameter_offsets[name])
+
+    def gradient(self, name: str) -> Pointer:
+        return Pointer("gradients", self.parameter_offsets[name])
+
+    def allocate(self, arena: str, key: str, numbers: int) -> Pointer:
+        """A place of its own in `arena`; the same `key` gives the same place."""
+        if (arena, key) not in self._known:
+            offset = self.sizes.get(arena, 0)
+            self.sizes[arena] = offset + -(-numbers // ALIGNMENT) * ALIGNMENT
+            self._known[arena, key] = Pointer(arena, offset)
+        return self._known[arena, key]
+
+    def packed(self, key: str, numbers: int, pack: Callable[[Pointer], list[Call]]) -> Pointer:
+        """A packed form of a parameter: made once, by `pack`, however many operations read it."""
+        pointer = self.allocate("packed", key, numbers)
+        if key not in self.preparation:
+            self.preparation[key] = tuple(pack(pointer))
+        return pointer

@@ -1,0 +1,112 @@
+"""The plan as data: stages of calls with their addresses. `emit.program` writes it down, nothing is decided there."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from depthwise.emit.builder import Module
+from depthwise.emit.maps import MapView
+
+__all__ = ["ARENAS", "Call", "Kernel", "Place", "Pointer", "Schedule", "Segment", "Stage"]
+
+ARENAS = (
+    "parameters",  # the model's weights and what is derived from them, in their own shapes
+    "packed",  # the same as the kernels read them
+    "gradients",  # of the trainable weights, in the parameters' own places
+    "slots",  # the optimizer's memory
+    "vectors",  # batch statistics
+    "scalars",  # learning rate and the like, the dropout seed
+    "chunk",  # sums that a chunk of samples collects
+    "sample",  # maps that outlive their stage, for every sample of the batch
+    "local",  # maps of one sample, for one participant; reused
+    "group",  # maps of the samples of one group, for one participant
+    "input0",  # further inputs and outputs follow as input1, …, output0, …
+)
+
+
+class Kernel(Protocol):
+    """What every kernel family offers."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def arguments(self) -> tuple[str, ...]: ...
+    def emit(self, module: Module) -> str: ...
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """A place in an arena; `offset` counts float32 numbers from where the arena starts for this sample or chunk."""
+
+    arena: str
+    offset: int = 0
+
+    def __add__(self, count: int) -> "Pointer":
+        return Pointer(self.arena, self.offset + count)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A kernel on addresses; an argument that is a text is a number known when it runs: "images", "sample", "batch" or "chunks"."""
+
+    kernel: Kernel
+    arguments: tuple[Pointer | str, ...]
+
+    def __post_init__(self) -> None:
+        assert len(self.arguments) == len(self.kernel.arguments), (self.kernel.name, self.kernel.arguments)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Calls for each sample of a group ("image"), or once for all samples of it ("group")."""
+
+    level: str
+    calls: tuple[Call, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Work between two barriers: over chunks of samples (`segments`, after `prologue`), or in fixed `pieces`."""
+
+    name: str
+    segments: tuple[Segment, ...] = ()
+    prologue: tuple[Call, ...] = ()
+    pieces: tuple[tuple[Call, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor lies: the address of pixel (0, 0), the map, and how far the next sample is."""
+
+    pointer: Pointer
+    view: MapView
+    sample_pitch: int
+
+    def pixel(self, row: int, column: int) -> Pointer:
+        """The address of a pixel; rows and columns may be negative, within the border."""
+        return self.pointer + (row * self.view.row_pitch + column * self.view.pixel_pitch)
+
+    def rows(self, first: int, count: int) -> tuple[Pointer, MapView]:
+        """Some rows of the map."""
+        return self.pixel(first, 0), self.view.resized(count, self.view.columns)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Everything that the emitter and the caller need.
+
+    Attributes:
+        preparation: stages that pack the parameters; run once after they changed (in training: first in every step).
+        stages: the stages of one run.
+        group: the most samples of a group.
+        sizes: float32 numbers of each arena: for one participant, chunk or sample where it is theirs.
+        input_sizes, output_sizes: numbers of one sample.
+        parameter_offsets: where each parameter starts in "parameters".
+    """
+
+    preparation: tuple[Stage, ...]
+    stages: tuple[Stage, ...]
+    group: int
+    sizes: dict[str, int]
+    input_sizes: tuple[int, ...]
+    output_sizes: tuple[int, ...]
+    parameter_offsets: dict[str, int] = field(default_factory=dict)
