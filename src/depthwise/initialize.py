@@ -4,7 +4,6 @@ Each weight has a random stream of its own, made of the model's seed and the wei
 weights of the others as they were, and no draw depends on threads or on the order of layers.
 """
 
-import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -32,8 +31,9 @@ from depthwise.initializers import (
     VarianceScaling,
     Zeros,
 )
+from depthwise.random import stream
 
-__all__ = ["compute_fans", "draw", "draw_weights", "generator_for", "initializer_of"]
+__all__ = ["compute_fans", "draw", "draw_weights", "initializer_of"]
 
 Float32 = NDArray[np.float32]
 
@@ -67,12 +67,6 @@ def compute_fans(shape: Sequence[int]) -> tuple[int, int]:
         return (shape[0], shape[0]) if shape else (1, 1)
     cells = math.prod(shape[:-2])
     return shape[-2] * cells, shape[-1] * cells
-
-
-def generator_for(seed: int, name: str) -> np.random.Generator:
-    """The random stream of the weight `name` in a model with `seed`."""
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    return np.random.Generator(np.random.Philox(key=np.frombuffer(digest[:16], dtype=np.uint64)))
 
 
 def _truncated_normal(generator: np.random.Generator, count: int, mean: float, deviation: float) -> NDArray[np.float64]:
@@ -114,12 +108,12 @@ def draw(initializer: Initializer, shape: Sequence[int], generator: np.random.Ge
     Args:
         initializer: the description; where it has a seed of its own, that decides and `generator` is not used.
         shape: of the weight, as Keras lays it out.
-        generator: see `generator_for`.
+        generator: see `depthwise.random.stream`.
 
     Raises:
         InvalidArgumentError: `Identity` or `Orthogonal` for a rank they are not defined for.
 
-    >>> draw(Zeros(), (3,), generator_for(0, "dense/bias"))
+    >>> draw(Zeros(), (3,), np.random.default_rng(0))
     array([0., 0., 0.], dtype=float32)
     """
     seed = getattr(initializer, "seed", None)
@@ -137,7 +131,7 @@ def draw(initializer: Initializer, shape: Sequence[int], generator: np.random.Ge
         case Identity(gain=gain):
             if len(shape) != 2:
                 raise InvalidArgumentError(f"Identity draws weights of rank 2 only, got the shape {tuple(shape)}")
-            return (gain * np.eye(*shape)).astype(np.float32)
+            return (gain * np.eye(shape[0], shape[1])).astype(np.float32)
         case RandomNormal(mean=mean, stddev=deviation):
             values = generator.standard_normal(count) * deviation + mean
         case RandomUniform(minval=low, maxval=high):
@@ -169,5 +163,5 @@ def draw_weights(graph: Graph, seed: int) -> dict[str, Float32]:
     for node in graph.nodes:
         for weight in node.weights:
             name = f"{node.name}/{weight.name}"
-            weights[name] = draw(initializer_of(node, weight.name), weight.shape, generator_for(seed, name))
+            weights[name] = draw(initializer_of(node, weight.name), weight.shape, stream(seed, name))
     return weights

@@ -90,7 +90,7 @@ class Model:
         self._prediction: Prediction | None = None
         self._loaded_version = -1
         self._single_shape: Shape | None = None
-        self._output_keys: tuple[str, ...] | None = None
+        self._output_keys = None
         self._single_output = True
         self.compiled: Any = None
         self.history: Any = None
@@ -400,14 +400,19 @@ class Model:
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
     ) -> None:
-        """Sets what `fit` and `evaluate` use; see `depthwise.training.loop.compile_model`.
+        """Sets what `fit` and `evaluate` use.
+
+        Args:
+            optimizer: a name, or one of `depthwise.optimizers`.
+            loss: a name, or one of `depthwise.losses`.
+            metrics, weighted_metrics: lists of names or of `depthwise.metrics`; the latter use the sample weights.
 
         `run_eagerly`, `steps_per_execution`, `jit_compile` and `auto_scale_loss` are taken for Keras' sake and change nothing:
         a step is one native call in any case.
         """
-        from depthwise.training import loop
+        from depthwise.training.compiled import Compiled
 
-        self.compiled = loop.compile_model(self, optimizer, loss, loss_weights, metrics, weighted_metrics)
+        self.compiled = Compiled(optimizer, loss, loss_weights, metrics, weighted_metrics)
 
     @property
     def optimizer(self) -> Any:

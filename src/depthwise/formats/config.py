@@ -20,7 +20,7 @@ from depthwise.layers import ACTIVATIONS, LAYERS, InputLayer, Layer
 if TYPE_CHECKING:
     from depthwise.models import Model
 
-__all__ = ["Parsed", "model_config", "model_from_config", "parse_json", "parse_model", "serialized"]
+__all__ = ["Parsed", "check_module", "model_config", "model_from_config", "parse_json", "parse_model", "serialized"]
 
 LARGEST_JSON = 16 * 2**20
 MOST_LAYERS = 10_000
@@ -99,7 +99,7 @@ def parse_model(config: Any, what: str = "the config") -> Parsed:
         raise UnsupportedError(
             f"{what} describes {describe_value(class_name)}; Sequential and functional models are supported, custom ones are not"
         )
-    _check_module(config, f"the model {describe_value(class_name)}")
+    check_module(config, f"the model {describe_value(class_name)}")
     body = _dict(config.get("config"), f"{what}: the model's config")
     try:
         _check_dtype(body.get("dtype"), "the model")
@@ -263,7 +263,7 @@ def parse_layer(entry: Any) -> Layer:
         raise UnsupportedError(
             f"{owner} is a model inside the model, which is not supported; put its layers in its place"
         )
-    _check_module(entry, owner)
+    check_module(entry, owner)
     if not isinstance(class_name, str) or class_name not in LAYERS:
         raise UnsupportedError(f"{owner} is a {describe_value(class_name)}, which is not supported; " + _supported())
     cls = LAYERS[class_name]
@@ -320,7 +320,7 @@ def _number(what: str, value: Any) -> float:
 
 def _initializer(owner: str, key: str, value: Any) -> Initializer:
     if isinstance(value, dict):
-        _check_module(value, f"{owner}: {key}")
+        check_module(value, f"{owner}: {key}")
         class_name = str(value.get("class_name"))
         class_name = _INITIALIZER_ALIASES.get(class_name, class_name)
         cls = initializers.CLASSES.get(class_name)
@@ -372,7 +372,7 @@ def _class_of(value: Any) -> Any:
     return value.get("class_name", value) if isinstance(value, dict) else value
 
 
-def _check_module(entry: Mapping[str, Any], owner: str) -> None:
+def check_module(entry: Mapping[str, Any], owner: str) -> None:
     """Only Keras' own classes; a custom class has another module, or a registered name such as 'package>Class'."""
     module, registered = entry.get("module"), entry.get("registered_name")
     class_name = entry.get("class_name")

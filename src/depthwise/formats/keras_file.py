@@ -90,10 +90,11 @@ def load_model(
         raise
     except _DAMAGE as error:
         raise InvalidFileError(f"{what} is damaged or truncated: {describe_value(str(error))[1:-1]}") from error
-    weights = _read_weights(File(data, f"{WEIGHTS} in {what}"), parsed.graph, _order_of(parsed))
+    file_of_weights = File(data, f"{WEIGHTS} in {what}")
+    weights = _read_weights(file_of_weights, parsed.graph, _order_of(parsed))
     model = Model.from_graph(parsed.graph, weights, parsed.output_keys, parsed.single_output)
     if compile:
-        compilation.restore(model, config.get("compile_config"), what)
+        compilation.restore(model, config.get("compile_config"), file_of_weights)
     return model
 
 
