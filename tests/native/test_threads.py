@@ -1,5 +1,6 @@
 """The team: every task once, stages in order, whatever the number of threads and the timing."""
 
+import _thread
 import ctypes
 import threading
 import time
@@ -118,22 +119,22 @@ def test_workers_end_with_stop_and_start_again(make_team):
         team.run(*tally.arguments())
         assert len(team._workers) == 2
         workers = list(team._workers)
+        assert all(worker.ended.locked() for worker in workers)
         team.stop()
-        assert not any(worker.is_alive() for worker in workers)
+        assert not any(worker.ended.locked() for worker in workers)
     tally.check(20)
 
 
 def test_a_team_short_of_threads_works_with_those_it_got(make_team, monkeypatch, caplog):
-    start = threading.Thread.start
+    start = _thread.start_new_thread
     started = []
 
-    def refuse_the_second(thread):
+    def refuse_the_second(function, arguments):
         if started:
             raise RuntimeError("can't start new thread")
-        started.append(thread)
-        start(thread)
+        started.append(start(function, arguments))
 
-    monkeypatch.setattr(threading.Thread, "start", refuse_the_second)
+    monkeypatch.setattr(_thread, "start_new_thread", refuse_the_second)
     team = make_team(4)
     tally = Tally([9])
     for _ in range(100):

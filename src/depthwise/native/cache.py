@@ -13,10 +13,11 @@ import os
 import stat
 import struct
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
-from depthwise.errors import DepthwiseError, describe_value
+from depthwise.errors import DepthwiseError, InvalidArgumentError, describe_value
 from depthwise.files import atomic_write_bytes
 from depthwise.native.targets import Target, llvm_versions
 
@@ -30,6 +31,7 @@ _FORMAT_VERSION: Final = 1
 # Magic, format version, key (hexadecimal), SHA-256 of the payload, length of the payload.
 _HEADER: Final = struct.Struct("<8sI64s32sQ")
 _SUFFIX: Final = ".native"
+_ABANDONED_AFTER_NS: Final = 3600 * 10**9
 _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _OPEN_FLAGS: Final = (
     os.O_RDONLY
@@ -150,12 +152,28 @@ class CompileCache:
         if not self._folder_is_ours():
             return
         try:
-            atomic_write_bytes(self.path(key), _pack(key, payload))
-            # Whatever the umask gave: a file that others may write would never be read again.
-            os.chmod(self.path(key), 0o600)
+            self._write(key, _pack(key, payload))
             self._prune(keep=self.path(key))
         except (OSError, DepthwiseError) as error:
             _say_once(f"The compile cache cannot be written; code is compiled anew at each start. ({error})")
+
+    def _write(self, key: str, content: bytes) -> None:
+        path = self.path(key)
+        # Other processes prune while we write; what is there at one moment may be gone at the next.
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.lstat(path).st_mode) or not os.access(path, os.W_OK):
+                os.unlink(path)
+        for attempts_left in (2, 1, 0):
+            try:
+                atomic_write_bytes(path, content)
+                break
+            except InvalidArgumentError:
+                # Also what a target that vanishes during the call looks like.
+                if attempts_left == 0:
+                    raise
+        # Whatever the umask gave: a file that others may write would never be read again.
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(path, 0o600)
 
     def _folder_is_ours(self) -> bool:
         try:
@@ -173,11 +191,15 @@ class CompileCache:
 
     def _prune(self, keep: Path) -> None:
         entries = []
+        abandoned = time.time_ns() - _ABANDONED_AFTER_NS
         with os.scandir(self.folder) as files:
             for file in files:
                 with contextlib.suppress(OSError):  # Another process may prune at the same time.
                     if file.is_file(follow_symlinks=False):
                         status = file.stat(follow_symlinks=False)
+                        # A temporary file belongs to its writer for a while.
+                        if not file.name.endswith(_SUFFIX) and status.st_mtime_ns > abandoned:
+                            continue
                         entries.append((status.st_mtime_ns, status.st_size, file.path))
         total = sum(size for _, size, _ in entries)
         for _, size, path in sorted(entries):

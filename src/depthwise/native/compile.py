@@ -13,6 +13,7 @@ import sys
 import threading
 from typing import Any, Final
 
+from depthwise.native.object_file import undefined_symbols
 from depthwise.native.targets import (
     TARGET_NAMES,
     Target,
@@ -41,7 +42,7 @@ __all__ = [
 # the generators' register plan.
 PASSES: Final = ("always_inliner", "sroa", "simplify_cfg")
 
-# The only symbols that generated code may leave open. A module that names another one does not load.
+# The only symbols that generated code may leave open. LLVM itself calls the first three for its memory intrinsics.
 IMPORTED_SYMBOLS: Final = ("memcpy", "memmove", "memset", "sched_yield")
 
 
@@ -64,7 +65,8 @@ def compile_module(ir_text: str, target: Target, optimisation: int = 2) -> bytes
     Raises
     ------
     NativeCodeError
-        The text does not parse or breaks a rule of LLVM; the message shows the line.
+        The text does not parse or breaks a rule of LLVM (the message shows the line), or the code would call
+        something outside `IMPORTED_SYMBOLS`.
 
     Example
     -------
@@ -72,7 +74,15 @@ def compile_module(ir_text: str, target: Target, optimisation: int = 2) -> bytes
     >>> load_object(code).function_address("seven") > 0
     True
     """
-    return bytes(_emit(ir_text, target, optimisation, "emit_object"))
+    code = bytes(_emit(ir_text, target, optimisation, "emit_object"))
+    # The loader would find any other symbol of the process: a call of libm for each element, or worse.
+    foreign = sorted(undefined_symbols(code) - set(IMPORTED_SYMBOLS))
+    if foreign:
+        raise NativeCodeError(
+            f"Generated code calls {', '.join(foreign)}; it may call only {', '.join(IMPORTED_SYMBOLS)}. "
+            f"If the IR does not name it, {target.vector_family} lacks an instruction that the IR asks for."
+        )
+    return code
 
 
 def assembly(ir_text: str, target: Target, optimisation: int = 2) -> str:
@@ -97,7 +107,7 @@ class LoadedCode:
         Raises
         ------
         NativeCodeError
-            The code has no such function, or it needs a symbol outside `IMPORTED_SYMBOLS`.
+            The code has no such function.
         """
         with self._lock:
             if name not in self._trackers:

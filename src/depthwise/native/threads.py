@@ -1,10 +1,11 @@
 """A team of threads that stays alive between runs and executes compiled programs.
 
-A worker is a Python daemon thread that spends its life in native code: it spins there for a bounded time, waiting for
+A worker is a thread that spends its life in native code: it spins there for a bounded time, waiting for
 a run to open, and takes part in it; when nothing comes it returns to Python and sleeps. The caller of a run is
 participant 0, so a run never waits for a worker to wake up. The protocol is described in `scheduler.py`.
 """
 
+import _thread
 import atexit
 import contextlib
 import ctypes
@@ -47,6 +48,23 @@ _GENERATIONS: Final = 2**32
 _log = logging.getLogger("depthwise.native")
 
 
+class _Worker:
+    """One thread besides the caller. It sleeps by acquiring `bed`; `ended` is locked until it is over."""
+
+    def __init__(self) -> None:
+        self.bed = _thread.allocate_lock()
+        self.bed.acquire()
+        self.ended = _thread.allocate_lock()
+        self.ended.acquire()
+        self.started = False
+        self.leaving = False
+
+    def wake(self) -> None:
+        # Not locked: woken before and not up yet. Waking once too often is harmless, it only looks again.
+        with contextlib.suppress(RuntimeError):
+            self.bed.release()
+
+
 class ThreadTeam:
     """`size` threads, the calling one included, for runs of compiled programs.
 
@@ -80,12 +98,11 @@ class ThreadTeam:
         self._native_work = native.work
         # Re-entrant, because a signal handler may start a run between two bytecodes of another one.
         self._lock = threading.RLock()
-        self._workers: list[threading.Thread] = []
-        self._beds: list[threading.Lock] = []
-        self._sleeping: set[int] = set()
+        self._workers: list[_Worker] = []
+        self._ready = False
+        self._sleeping: set[_Worker] = set()
         self._generation = 0
         self._running = False
-        self._stopping = False
         _teams.add(self)
 
     def run(self, function: int, context: int, counts: int, participants: int | None = None) -> None:
@@ -111,7 +128,7 @@ class ThreadTeam:
             if limit <= 1:
                 self._native_run(self._block, function, context, counts, 0, 1)
                 return
-            if not self._workers:
+            if not self._ready:
                 self._start()
             try:
                 # In this order: a worker that goes to sleep looks at these two after it has said so.
@@ -128,62 +145,57 @@ class ThreadTeam:
         with self._lock:
             self._stop_workers()
 
-    def _start(self) -> None:
-        self._stop_flag.value = 0
-        self._stopping = False
-        try:
-            for number in range(self.size - 1):
-                bed = threading.Lock()
-                bed.acquire()
-                self._beds.append(bed)
-                worker = threading.Thread(
-                    target=self._serve, args=(number, bed), name=f"depthwise-{number + 1}", daemon=True
-                )
-                self._workers.append(worker)
-                worker.start()
-        except RuntimeError as error:
-            # The system grants no more threads: fewer participants give the same results.
-            self._workers.pop()
-            _log.warning(
-                "Only %d of %d threads could be started (%s).",
-                len(self._workers) + 1,
-                self.size,
-                error,
-            )
-        except BaseException:
-            self._stop_workers()
-            raise
+    # A signal handler may raise between any two bytecodes of this thread. `_ready` brackets every change of the list of
+    # workers, so that the run after an interrupted change starts over; a worker lost track of does no harm meanwhile.
 
-    def _serve(self, number: int, bed: threading.Lock) -> None:
-        """The life of worker `number`; `bed` is a lock that it sleeps on."""
+    def _start(self) -> None:
+        self._stop_workers()
+        self._stop_flag.value = 0
+        for _ in range(self.size - 1):
+            worker = _Worker()
+            self._workers.append(worker)
+            try:
+                # threading.Thread does not survive an exception in its start().
+                _thread.start_new_thread(self._serve, (worker,))
+            except RuntimeError as error:
+                # The system grants no more threads: fewer participants give the same results.
+                self._workers.pop()
+                count = len(self._workers) + 1
+                _log.warning("Only %d of %d threads could be started (%s).", count, self.size, error)
+                break
+            worker.started = True
+        self._ready = True
+
+    def _serve(self, worker: "_Worker") -> None:
         seen = 0
-        while not self._stopping:
+        while not worker.leaving:
             seen = self._native_work(self._block, seen, self._idle_pauses)
-            self._sleeping.add(number)
+            self._sleeping.add(worker)
             # Only now look: a run that began before the line above did not see us asleep and would not wake us.
             run_to_join = self._running and self._generation != seen
-            if not run_to_join and not self._stopping:
-                bed.acquire()
-            self._sleeping.discard(number)
+            if not run_to_join and not worker.leaving:
+                worker.bed.acquire()
+            self._sleeping.discard(worker)
+        worker.ended.release()
 
     def _wake(self) -> None:
-        for number in tuple(self._sleeping):
-            # Not locked: woken before and not yet up. Waking twice is harmless, it only looks again.
-            with contextlib.suppress(RuntimeError):
-                self._beds[number].release()
+        for worker in tuple(self._sleeping):
+            worker.wake()
 
     def _stop_workers(self) -> None:
-        self._stopping = True
-        self._stop_flag.value = 1
-        for bed in self._beds:
-            with contextlib.suppress(RuntimeError):
-                bed.release()
+        self._ready = False
         for worker in self._workers:
-            if worker.ident is not None and worker is not threading.current_thread():
-                worker.join()
-        self._workers.clear()
-        self._beds.clear()
-        self._sleeping.clear()
+            worker.leaving = True
+        self._stop_flag.value = 1
+        for worker in self._workers:
+            worker.wake()
+        for worker in tuple(self._workers):
+            # Not leaving: a signal handler started it just now.
+            if worker.started and worker.leaving:
+                worker.ended.acquire()
+                worker.ended.release()
+            if worker.leaving:
+                self._workers.remove(worker)
 
     def _before_fork(self) -> None:
         # The child has one thread; with no worker alive there is nothing of the team it could miss.
@@ -195,6 +207,7 @@ class ThreadTeam:
 
     def _after_fork_in_child(self) -> None:
         self._lock = threading.RLock()
+        self._running = False
 
     def _at_exit(self) -> None:
         # A thread in the middle of a long run must not hold up the exit; daemon threads end with the process.

@@ -1,0 +1,333 @@
+"""The compile cache: what it returns is what was put there by the user, or nothing; and it never stops a program."""
+
+import ctypes
+import dataclasses
+import errno
+import logging
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from depthwise.native import cache as cache_module
+from depthwise.native.cache import CompileCache, cache_key, default_folder
+from depthwise.native.load import load_program
+from depthwise.native.targets import host_target
+
+KEY = "0123456789abcdef" * 4
+OTHER_KEY = "fedcba9876543210" * 4
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return CompileCache(tmp_path / "deep" / "folder")
+
+
+@pytest.fixture(autouse=True)
+def _said_nothing_yet(monkeypatch):
+    monkeypatch.setattr(cache_module, "_already_said", set())
+
+
+def _warnings(caplog):
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("payload", [b"", b"x", bytes(range(256)) * 5000])
+def test_an_entry_comes_back(cache, payload, caplog):
+    assert cache.get(KEY) is None
+    cache.put(KEY, payload)
+    assert cache.get(KEY) == payload
+    assert cache.get(OTHER_KEY) is None
+    cache.put(KEY, payload + b"new")
+    assert cache.get(KEY) == payload + b"new"
+    assert _warnings(caplog) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+@pytest.mark.parametrize("mask", [0o000, 0o002, 0o022, 0o077])
+def test_only_the_user_may_write_whatever_the_umask(tmp_path, mask):
+    old = os.umask(mask)
+    try:
+        cache = CompileCache(tmp_path / "folder")
+        cache.put(KEY, b"payload")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(os.stat(cache.folder).st_mode) == 0o700
+    assert stat.S_IMODE(os.stat(cache.path(KEY)).st_mode) == 0o600
+    assert cache.get(KEY) == b"payload"
+
+
+def test_every_truncation_and_every_changed_byte_is_noticed(cache):
+    cache.put(KEY, b"payload")
+    content = cache.path(KEY).read_bytes()
+    for length in range(len(content)):
+        cache.path(KEY).write_bytes(content[:length])
+        assert cache.get(KEY) is None
+    for position in range(len(content)):
+        changed = bytearray(content)
+        changed[position] ^= 1
+        cache.path(KEY).write_bytes(changed)
+        assert cache.get(KEY) is None
+    cache.path(KEY).write_bytes(content + b"x")
+    assert cache.get(KEY) is None
+    cache.put(KEY, b"payload")
+    assert cache.get(KEY) == b"payload"
+
+
+def test_an_entry_under_another_key_is_not_taken(cache):
+    cache.put(KEY, b"payload")
+    os.rename(cache.path(KEY), cache.path(OTHER_KEY))
+    assert cache.get(OTHER_KEY) is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+@pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
+def test_a_folder_that_others_may_write_is_not_used_and_said_once(cache, mode, caplog):
+    cache.put(KEY, b"payload")
+    os.chmod(cache.folder, mode)
+    assert cache.get(KEY) is None
+    cache.put(OTHER_KEY, b"payload")
+    assert not cache.path(OTHER_KEY).exists()
+    assert cache.get(KEY) is None
+    (message,) = _warnings(caplog)
+    assert "does not belong to you alone" in message
+    assert "chmod 700" in message
+    os.chmod(cache.folder, 0o700)
+    assert cache.get(KEY) == b"payload"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="owners are POSIX's")
+def test_a_folder_of_somebody_else_is_not_used(cache, monkeypatch, caplog):
+    cache.put(KEY, b"payload")
+    monkeypatch.setattr(os, "geteuid", lambda: os.stat(cache.folder).st_uid + 1)
+    assert cache.get(KEY) is None
+    cache.put(OTHER_KEY, b"payload")
+    assert not cache.path(OTHER_KEY).exists()
+    assert len(_warnings(caplog)) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_an_entry_that_others_may_write_is_not_taken(cache):
+    cache.put(KEY, b"payload")
+    for mode in (0o620, 0o602, 0o666):
+        os.chmod(cache.path(KEY), mode)
+        assert cache.get(KEY) is None
+    os.chmod(cache.path(KEY), 0o644)
+    assert cache.get(KEY) == b"payload"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and FIFOs are POSIX's")
+def test_links_folders_and_fifos_in_the_place_of_an_entry(cache, tmp_path):
+    cache.put(KEY, b"payload")
+    elsewhere = tmp_path / "elsewhere"
+    os.rename(cache.path(KEY), elsewhere)
+    os.symlink(elsewhere, cache.path(KEY))
+    assert cache.get(KEY) is None
+    cache.put(KEY, b"new payload")
+    assert cache.get(KEY) == b"new payload"
+    assert b"new payload" not in elsewhere.read_bytes()
+    os.unlink(cache.path(KEY))
+    os.mkfifo(cache.path(KEY), 0o600)
+    assert cache.get(KEY) is None
+    cache.put(KEY, b"payload")
+    assert cache.get(KEY) == b"payload"
+    os.unlink(cache.path(KEY))
+    os.mkdir(cache.path(KEY))
+    assert cache.get(KEY) is None
+    cache.put(KEY, b"payload")  # A folder is not ours to delete.
+    assert cache.get(KEY) is None
+
+
+def test_an_entry_larger_than_the_bound_is_not_read(cache):
+    cache.put(KEY, b"x" * 1000)
+    assert CompileCache(cache.folder, maximum_bytes=999).get(KEY) is None
+
+
+def test_a_folder_that_cannot_be_made_is_said_once(tmp_path, caplog):
+    (tmp_path / "file").write_text("not a folder")
+    cache = CompileCache(tmp_path / "file" / "folder")
+    for _ in range(3):
+        cache.put(KEY, b"payload")
+        assert cache.get(KEY) is None
+    (message,) = _warnings(caplog)
+    assert "cannot be made" in message
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_takes_nothing_is_said_once(cache, monkeypatch, caplog, code):
+    def refuse(*arguments, **options):
+        raise OSError(code, os.strerror(code))
+
+    cache.put(KEY, b"old")
+    monkeypatch.setattr(os, "fsync", refuse)
+    for _ in range(3):
+        cache.put(OTHER_KEY, b"payload")
+        cache.put(KEY, b"new")
+    assert cache.get(KEY) == b"old"
+    assert cache.get(OTHER_KEY) is None
+    assert [path.name for path in cache.folder.iterdir()] == [cache.path(KEY).name]
+    assert all("cannot be written" in message for message in _warnings(caplog))
+    assert 1 <= len(_warnings(caplog)) <= 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits are POSIX's")
+def test_a_write_that_the_system_cuts_short(run_script, tmp_path):
+    output = run_script(
+        f"""
+        import logging, resource, signal
+        from depthwise.native.cache import CompileCache
+        logging.disable(logging.WARNING)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        cache = CompileCache({str(tmp_path / "folder")!r})
+        cache.put("{KEY}", b"x" * 100_000)
+        cache.put("{OTHER_KEY}", b"small")
+        print(cache.get("{KEY}"), cache.get("{OTHER_KEY}"), len(list(cache.folder.iterdir())), end="")
+        """
+    )
+    assert output == "None b'small' 1"
+
+
+def test_the_least_recently_used_entries_go_first(tmp_path):
+    cache = CompileCache(tmp_path / "folder", maximum_bytes=5000)
+    keys = [f"{number:064x}" for number in range(6)]
+    for age, key in enumerate(keys[:4]):
+        cache.put(key, b"x" * 1000)
+        os.utime(cache.path(key), (1_000_000 + age, 1_000_000 + age))
+    assert cache.get(keys[0]) is not None  # Used now, so no longer the oldest.
+    cache.put(keys[4], b"x" * 1000)
+    assert [cache.get(key) is not None for key in keys] == [True, False, True, True, True, False]
+    total = sum(path.stat().st_size for path in cache.folder.iterdir())
+    assert total <= 5000
+
+
+def test_another_writers_temporary_file_is_left_alone_for_an_hour(tmp_path):
+    cache = CompileCache(tmp_path / "folder", maximum_bytes=300)
+    cache.put(KEY, b"x")
+    young, old = cache.folder / "young.tmp", cache.folder / "old.tmp"
+    for path in (young, old):
+        path.write_bytes(b"x" * 400)
+    os.utime(old, (1_000_000, 1_000_000))
+    cache.put(OTHER_KEY, b"x")
+    assert young.exists()
+    assert not old.exists()
+
+
+def test_an_entry_beyond_the_bound_alone_stays_alone(tmp_path):
+    cache = CompileCache(tmp_path / "folder", maximum_bytes=100)
+    cache.put(KEY, b"x" * 50)
+    cache.put(OTHER_KEY, b"x" * 500)
+    assert [path.name for path in cache.folder.iterdir()] == [cache.path(OTHER_KEY).name]
+
+
+def test_several_processes_at_once(tmp_path):
+    script = f"""
+import random, sys
+from depthwise.native.cache import CompileCache
+cache = CompileCache({str(tmp_path / "folder")!r}, maximum_bytes=60_000)
+generator = random.Random(int(sys.argv[1]))
+found = 0
+for _ in range(150):
+    number = generator.randrange(8)
+    key = f"{{number:064x}}"
+    if generator.random() < 0.5:
+        cache.put(key, bytes([number]) * 10_000)
+    else:
+        payload = cache.get(key)
+        assert payload is None or payload == bytes([number]) * 10_000
+        found += payload is not None
+assert found
+"""
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script, str(seed)], stderr=subprocess.PIPE, text=True)
+        for seed in range(4)
+    ]
+    messages = [process.communicate(timeout=120)[1] for process in processes]
+    assert messages == [""] * 4
+    assert [process.returncode for process in processes] == [0] * 4
+
+
+def test_the_key_depends_on_all_that_the_code_depends_on():
+    target = host_target()
+    variants = [
+        ("program", "1", target),
+        ("program ", "1", target),
+        ("program", "2", target),
+        ("program1", "", target),
+        ("program", "1", dataclasses.replace(target, triple="aarch64-apple-darwin")),
+        ("program", "1", dataclasses.replace(target, processor="generic")),
+        ("program", "1", dataclasses.replace(target, features=())),
+        ("program", "1", dataclasses.replace(target, features=("+avx,+fma",))),
+        ("program", "1", dataclasses.replace(target, features=("+avx", "+fma"))),
+    ]
+    keys = [cache_key(*variant) for variant in variants]
+    assert len(set(keys)) == len(variants)
+    assert keys[0] == cache_key("program", "1", target)
+
+
+@pytest.mark.parametrize("versions", [("9.9", "22.1.0"), ("0.50.0", "99.0.0")])
+def test_the_key_depends_on_the_compilers_version(monkeypatch, versions):
+    before = cache_key("program", "1", host_target())
+    monkeypatch.setattr(cache_module, "llvm_versions", lambda: versions)
+    assert cache_key("program", "1", host_target()) != before
+
+
+def test_the_folder_comes_from_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("DEPTHWISE_CACHE_DIR", str(tmp_path / "mine"))
+    assert CompileCache().folder == tmp_path / "mine"
+    monkeypatch.delenv("DEPTHWISE_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    assert default_folder().name == "native"
+    assert "depthwise" in default_folder().parts
+
+
+class _Counted:
+    """A program that returns `value`, and counts how often its IR was asked for."""
+
+    def __init__(self, value):
+        self.value = value
+        self.generated = 0
+
+    def __call__(self):
+        self.generated += 1
+        return f"define i64 @value() {{ ret i64 {self.value} }}"
+
+    def run(self, cache):
+        code = load_program(f"value {self.value}", "1", self, cache=cache)
+        return ctypes.CFUNCTYPE(ctypes.c_int64)(code.function_address("value"))()
+
+
+def test_a_program_is_generated_once(cache):
+    program = _Counted(7)
+    assert [program.run(cache) for _ in range(3)] == [7, 7, 7]
+    assert program.generated == 1
+    assert len(list(cache.folder.iterdir())) == 1
+
+
+@pytest.mark.parametrize("damage", ["truncated", "tampered", "foreign", "not object code"])
+def test_a_damaged_entry_is_compiled_again_and_replaced(cache, damage):
+    program = _Counted(9)
+    program.run(cache)
+    (path,) = cache.folder.iterdir()
+    content = path.read_bytes()
+    if damage == "truncated":
+        path.write_bytes(content[:-1])
+    elif damage == "tampered":
+        path.write_bytes(content[:-200] + b"\xcc" * 200)
+    elif damage == "foreign":
+        path.write_bytes(b"\x80\x04\x95 a pickle, say" * 50)
+    else:
+        cache.put(path.name.removesuffix(".native"), b"not object code")
+    assert program.run(cache) == 9
+    assert program.generated == 2
+    assert path.read_bytes() == content
+    assert program.run(cache) == 9
+    assert program.generated == 2
+
+
+def test_a_program_runs_without_any_cache(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    program = _Counted(11)
+    assert program.run(CompileCache(tmp_path / "file")) == 11

@@ -1,0 +1,222 @@
+"""Text IR to machine code: what is legal runs, what is not is named by its line, and every target gives code."""
+
+import ctypes
+import gc
+
+import pytest
+
+from depthwise.errors import InvalidArgumentError
+from depthwise.native.compile import (
+    IMPORTED_SYMBOLS,
+    NativeCodeError,
+    assembly,
+    compile_module,
+    load_object,
+)
+from depthwise.native.listing import called_symbols, functions_of, vector_stack_accesses
+from depthwise.native.scheduler import scheduler_ir, team_ir
+from depthwise.native.targets import (
+    TARGET_NAMES,
+    Target,
+    can_run,
+    host_target,
+    llvm_versions,
+    target_for,
+)
+
+STAGE = "define void @stage(ptr %context, i64 %task, i64 %participant) { ret void }\n"
+FMA = """
+declare <8 x float> @llvm.fma.v8f32(<8 x float>, <8 x float>, <8 x float>)
+define void @kernel(ptr %x, ptr %y) {
+  %a = load <8 x float>, ptr %x, align 4
+  %b = load <8 x float>, ptr %y, align 4
+  %c = call <8 x float> @llvm.fma.v8f32(<8 x float> %a, <8 x float> %a, <8 x float> %b)
+  store <8 x float> %c, ptr %y, align 4
+  ret void
+}
+"""
+
+
+def _call(code, name, *arguments, result=ctypes.c_int64):
+    prototype = ctypes.CFUNCTYPE(result, *[ctypes.c_void_p] * len(arguments))
+    return prototype(code.function_address(name))(*arguments)
+
+
+@pytest.mark.parametrize("optimisation", [0, 1, 2, 3])
+def test_code_runs_at_every_level(optimisation):
+    text = """
+define internal i64 @helper(i64 %x) alwaysinline {
+  %y = mul i64 %x, 6
+  ret i64 %y
+}
+define i64 @answer() {
+  %memory = alloca i64
+  store i64 7, ptr %memory
+  %x = load i64, ptr %memory
+  %y = call i64 @helper(i64 %x)
+  ret i64 %y
+}
+"""
+    assert _call(load_object(compile_module(text, host_target(), optimisation)), "answer") == 42
+    if optimisation:
+        listing = assembly(text, host_target(), optimisation)
+        assert "helper" not in functions_of(listing)
+
+
+def test_vectors_and_memory_functions_run():
+    text = (
+        FMA
+        + """
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+define void @clear(ptr %at, ptr %count) {
+  %n = load i64, ptr %count
+  call void @llvm.memset.p0.i64(ptr %at, i8 0, i64 %n, i1 false)
+  ret void
+}
+define void @copy(ptr %to, ptr %from, ptr %count) {
+  %n = load i64, ptr %count
+  call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %n, i1 false)
+  ret void
+}
+"""
+    )
+    code = load_object(compile_module(text, host_target()))
+    x, y = (ctypes.c_float * 8)(*range(8)), (ctypes.c_float * 8)(*[1] * 8)
+    _call(code, "kernel", x, y, result=None)
+    assert list(y) == [i * i + 1 for i in range(8)]
+    count = ctypes.c_int64(20)
+    _call(code, "clear", y, ctypes.byref(count), result=None)
+    assert list(y) == [0] * 5 + [26, 37, 50]
+    _call(code, "copy", y, x, ctypes.byref(count), result=None)
+    assert list(y) == [0, 1, 2, 3, 4, 26, 37, 50]
+
+
+@pytest.mark.parametrize("name", TARGET_NAMES)
+def test_restricted_targets_use_their_own_vectors(name):
+    target = target_for(name)
+    assert target.vector_family == name
+    sixteen = FMA.replace("8 x float", "16 x float").replace("fma.v8f32", "fmuladd.v16f32")
+    listing = assembly(sixteen, target)
+    markers = {"avx512": "zmm", "avx2": "ymm", "sse": "xmm", "neon": "fmla"}
+    assert [marker for marker in markers.values() if marker in listing] == [markers[name]]
+    assert compile_module(sixteen, target)[:4] == b"\x7fELF"
+
+
+@pytest.mark.parametrize("name", TARGET_NAMES)
+def test_code_for_a_restricted_target_runs_where_it_can(name):
+    target = target_for(name)
+    if not can_run(target):
+        assert target.vector_family != "sse" or host_target().architecture != "x86_64"
+        return
+    # SSE has no fused multiply-add: LLVM would call libm, which generated code must not.
+    text = FMA if name != "sse" else FMA.replace("llvm.fma.", "llvm.fmuladd.")
+    code = load_object(compile_module(text, target))
+    x, y = (ctypes.c_float * 8)(*range(8)), (ctypes.c_float * 8)(*[1] * 8)
+    _call(code, "kernel", x, y, result=None)
+    assert list(y) == [i * i + 1 for i in range(8)]
+
+
+def test_what_can_run_here():
+    host = host_target()
+    assert can_run(host)
+    assert not can_run(Target("sparc-unknown-none", "generic", ()))
+    assert not can_run(Target(host.triple, host.processor, ("+no-such-feature",)))
+    assert not can_run(Target(host.triple, "no-such-processor", ()))
+    other = "neon" if host.architecture == "x86_64" else "avx2"
+    assert not can_run(target_for(other))
+    assert host.features == tuple(sorted(host.features))
+    assert len(llvm_versions()) == 2
+    with pytest.raises(InvalidArgumentError, match=r"'mmx' is unknown; use one of avx512, avx2, sse, neon"):
+        target_for("mmx")
+
+
+def test_a_line_that_does_not_parse_is_named():
+    with pytest.raises(NativeCodeError, match=r"does not parse at line 2, '%y = add i32 %x, 1'"):
+        compile_module("define i64 @f(i64 %x) {\n  %y = add i32 %x, 1\n  ret i64 %y\n}", host_target())
+
+
+def test_a_line_that_breaks_a_rule_is_named():
+    text = """define i64 @f(i64 %x, i1 %c) {
+  br i1 %c, label %a, label %b
+a:
+  %y = add i64 %x,  1
+  br label %b
+b:
+  ret i64 %y
+}"""
+    with pytest.raises(NativeCodeError, match=r"not legal at line 4, '%y = add i64 %x,  1'"):
+        compile_module(text, host_target())
+    with pytest.raises(NativeCodeError, match="does not dominate all uses"):
+        assembly(text, host_target())
+
+
+def test_code_that_calls_something_foreign_is_refused():
+    text = "declare i32 @system(ptr)\ndefine i32 @f(ptr %x) {\n %y = call i32 @system(ptr %x)\n ret i32 %y\n}"
+    with pytest.raises(NativeCodeError, match="calls system; it may call only memcpy"):
+        compile_module(text, host_target())
+
+
+def test_an_operation_that_the_target_lacks_is_refused():
+    """SSE has no fused multiply-add: LLVM would call libm for every element."""
+    with pytest.raises(NativeCodeError, match=r"calls fmaf; .* sse lacks an instruction"):
+        compile_module(FMA, target_for("sse"))
+
+
+def test_a_missing_function_is_named():
+    code = load_object(compile_module("define i64 @f() { ret i64 1 }", host_target()))
+    with pytest.raises(NativeCodeError, match="'g'"):
+        code.function_address("g")
+    assert _call(code, "f") == 1
+
+
+@pytest.mark.parametrize("code", [b"", b"junk", b"\x7fELF" + bytes(100)])
+def test_bytes_that_are_no_object_code_do_not_load(code):
+    with pytest.raises(NativeCodeError, match="does not load"):
+        load_object(code)
+
+
+def test_loading_and_dropping_many_times():
+    code = compile_module("define i64 @f() { ret i64 5 }", host_target())
+    kept = load_object(code)
+    for _ in range(200):
+        assert _call(load_object(code), "f") == 5
+    gc.collect()
+    assert _call(kept, "f") == 5
+
+
+@pytest.mark.parametrize("name", [*TARGET_NAMES, "host"])
+def test_scheduler_and_team_for_every_target(name):
+    target = host_target() if name == "host" else target_for(name)
+    for text in (scheduler_ir(["stage", "stage"], target) + STAGE, team_ir(target)):
+        listing = assembly(text, target)
+        assert compile_module(text, target)
+        assert called_symbols(listing, target) <= set(IMPORTED_SYMBOLS)
+        assert not any(vector_stack_accesses(listing, target).values())
+        wait = "\n".join(functions_of(listing)["depthwise.wait"])
+        assert ("yield" if target.architecture == "aarch64" else "pause") in wait
+    flush = assembly(team_ir(target), target)
+    assert ("fpcr" if target.architecture == "aarch64" else "ldmxcsr") in flush.lower()
+
+
+def test_a_program_without_stages_is_refused():
+    with pytest.raises(InvalidArgumentError, match="no stages"):
+        scheduler_ir([], host_target())
+
+
+@pytest.mark.parametrize("name", ["avx512", "avx2", "sse", "neon"])
+def test_spilled_vectors_are_found(name):
+    """Forty live vectors do not fit into any register file; four do."""
+    target = target_for(name)
+
+    def listing(count):
+        vector = "<4 x float>"
+        loads = "".join(
+            f"%p{i} = getelementptr {vector}, ptr %x, i64 {i}\n%v{i} = load volatile {vector}, ptr %p{i}\n"
+            for i in range(count)
+        )
+        stores = "".join(f"store volatile {vector} %v{i}, ptr %p{i}\n" for i in reversed(range(count)))
+        return assembly(f"define void @f(ptr %x) {{\n{loads}{stores}ret void\n}}", target)
+
+    assert vector_stack_accesses(listing(4), target) == {"f": 0}
+    assert vector_stack_accesses(listing(40), target)["f"] > 0

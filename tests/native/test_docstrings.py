@@ -1,0 +1,23 @@
+"""Every example in a docstring of the native package runs."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import depthwise.native
+
+MODULES = [module.name for module in pkgutil.iter_modules(depthwise.native.__path__)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    module = importlib.import_module(f"depthwise.native.{name}")
+    assert doctest.testmod(module).failed == 0
+
+
+def test_some_examples_exist():
+    finder = doctest.DocTestFinder()
+    modules = [importlib.import_module(f"depthwise.native.{name}") for name in MODULES]
+    assert sum(bool(test.examples) for module in modules for test in finder.find(module)) >= 10
