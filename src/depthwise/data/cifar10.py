@@ -57,7 +57,7 @@ def load_data(path: str | os.PathLike[str] | None = None) -> ArrayPairs:
     """
     if path is None:
         path = _find_in_keras_cache() or fetch(
-            "cifar-10-binary.tar.gz", SOURCE, SHA256_OF_ARCHIVE, "or get the file yourself and name it as path"
+            "cifar-10-binary.tar.gz", SOURCE, SHA256_OF_ARCHIVE, "get the file yourself and name it as path"
         )
     files = _read_folder(Path(path)) if Path(path).is_dir() else _read_archive(path)
     train = [files[name] for name in _TRAIN]

@@ -55,5 +55,5 @@ def load_data(path: str | os.PathLike[str] | None = None) -> ArrayPairs:
 def _find(name: str) -> Path:
     sha256 = SHA256_OF_FILES[name]
     return find_verified(keras_cache_folder() / "fashion-mnist", sha256, name) or fetch(
-        f"fashion-mnist-{name}", SOURCE + name, sha256, "or get the four files yourself and name their folder as path"
+        f"fashion-mnist-{name}", SOURCE + name, sha256, "get the four files yourself and name their folder as path"
     )

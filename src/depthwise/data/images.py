@@ -136,7 +136,14 @@ def load_image_folder(
         raise InvalidArgumentError(f"dtype={describe_value(dtype)} is not allowed; use 'uint8' or 'float32'.")
     names, files = _list_files(Path(folder), labels, class_names)
 
-    images = np.empty((len(files), height, width, _CHANNELS[color_mode]), dtype)
+    shape = (len(files), height, width, _CHANNELS[color_mode])
+    try:
+        images = np.empty(shape, dtype)
+    except (MemoryError, ValueError) as error:  # ValueError: more than an array can count
+        raise InvalidArgumentError(
+            f"The {len(files)} images of {shown_path(folder)} do not fit in memory at {height}×{width} in {dtype}; give a "
+            f"smaller image_size."
+        ) from error
     read: list[tuple[Path, int]] = []
     skipped: list[tuple[Path, str]] = []
     for path, label in files:
