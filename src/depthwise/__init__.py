@@ -8,22 +8,22 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_MODULES = {
-    "activations": "activations",
-    "callbacks": "training.callbacks",
-    "data": "data",
-    "datasets": "data.datasets",
-    "errors": "errors",
-    "explain": "explain",
-    "initializers": "initializers",
-    "layers": "layers",
-    "losses": "training.losses",
-    "metrics": "training.metrics",
-    "models": "models",
-    "optimizers": "training.optimizers",
-    "saving": "saving",
-    "utils": "utils",
-}
+_MODULES = (
+    "activations",
+    "callbacks",
+    "data",
+    "datasets",
+    "errors",
+    "explain",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "saving",
+    "utils",
+)
 
 _NAMES = {
     "DepthwiseError": "errors",
@@ -41,7 +41,7 @@ __all__ = ["__version__", *sorted({*_MODULES, *_NAMES})]
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        value: Any = importlib.import_module(f"depthwise.{_MODULES[name]}")
+        value: Any = importlib.import_module(f"depthwise.{name}")
     elif name in _NAMES:
         value = getattr(importlib.import_module(f"depthwise.{_NAMES[name]}"), name)
     else:

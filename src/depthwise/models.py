@@ -59,6 +59,9 @@ class Model:
     (2, 4)
     """
 
+    _output_keys: tuple[str, ...] | None
+    _single_output: bool
+
     def __init__(
         self, inputs: Any = None, outputs: Any = None, name: str | None = None, trainable: bool = True
     ) -> None:
@@ -410,9 +413,9 @@ class Model:
         `run_eagerly`, `steps_per_execution`, `jit_compile` and `auto_scale_loss` are taken for Keras' sake and change nothing:
         a step is one native call in any case.
         """
-        from depthwise.training.compiled import Compiled
+        from depthwise.training import loop
 
-        self.compiled = Compiled(optimizer, loss, loss_weights, metrics, weighted_metrics)
+        self.compiled = loop.compile_model(self, optimizer, loss, loss_weights, metrics, weighted_metrics)
 
     @property
     def optimizer(self) -> Any:
@@ -480,6 +483,8 @@ class Model:
         """Loss and metrics on the data; see `depthwise.training.loop.evaluate`."""
         from depthwise.training import loop
 
+        if x is not None and not is_batches(x):
+            self._build_for(x)
         return loop.evaluate(
             self,
             x,
@@ -507,6 +512,7 @@ class Model:
         """Loss and metrics on one batch; see `depthwise.training.loop.test_on_batch`."""
         from depthwise.training import loop
 
+        self._build_for(x)
         return loop.test_on_batch(self, x, y, sample_weight=sample_weight, return_dict=return_dict)
 
     # Files.
