@@ -14,12 +14,13 @@ note-ordinary 435,306
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.layers import Conv2D, Dense, Flatten, Layer, MaxPool2D, MaxPooling2D, SeparableConv2D
-from depthwise.models import Sequential
+from depthwise.models import Model, Sequential, load_model
 
-__all__ = ["NETWORKS", "network", "note_cnn", "note_ordinary", "note_separable"]
+__all__ = ["NETWORKS", "network", "note_cnn", "note_ordinary", "note_separable", "open_model"]
 
 
 def note_cnn() -> Sequential:
@@ -89,3 +90,23 @@ def network(name: str) -> Sequential:
     if name not in NETWORKS:
         raise InvalidArgumentError(f"no network is named {describe_value(name)}; there are {', '.join(NETWORKS)}")
     return NETWORKS[name]()
+
+
+def open_model(name_or_path: str) -> tuple[Model, bool]:
+    """What a command line names: a network of `NETWORKS`, or a `.keras` file.
+
+    Returns:
+        the model, and whether its weights come from a file.
+
+    Raises:
+        InvalidArgumentError: neither a name nor a file that is there.
+        InvalidFileError, UnsupportedError: see `depthwise.models.load_model`.
+    """
+    if name_or_path in NETWORKS:
+        return NETWORKS[name_or_path](), False
+    if not Path(name_or_path).exists():
+        raise InvalidArgumentError(
+            f"no network and no file is named {describe_value(name_or_path)}; give a .keras file or one of "
+            + ", ".join(NETWORKS)
+        )
+    return load_model(name_or_path), True

@@ -6,10 +6,10 @@ from rich.table import Table
 from rich.text import Text
 
 from depthwise.compare.report import Report
-from depthwise.compare.wording import delivered_sentences, layer_pairs, name_of, result_rows, shape_text, subtitles
+from depthwise.compare.wording import delivered_sentences, layer_pairs, name_of, result_rows, subtitles
+from depthwise.explain.text import printable, shape_text
 from depthwise.graph import Node
 from depthwise.messages import text
-from depthwise.summary import printable
 
 __all__ = ["print_report"]
 

@@ -16,14 +16,13 @@ from depthwise.compare.wording import (
     name_of,
     percent,
     result_rows,
-    shape_text,
     short_number,
     subtitles,
     times,
 )
+from depthwise.explain.text import printable, shape_text
 from depthwise.graph import Node
 from depthwise.messages import check_language, text
-from depthwise.summary import printable
 
 __all__ = ["report_page"]
 

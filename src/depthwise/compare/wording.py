@@ -6,9 +6,9 @@ Texts here are plain; each face escapes them in its own way, since layers and fi
 from dataclasses import dataclass
 
 from depthwise.compare.report import NetworkResult, Ratio, Report, Timing
+from depthwise.explain.text import printable
 from depthwise.graph import Node
 from depthwise.messages import text
-from depthwise.summary import printable
 
 __all__ = [
     "ResultRow",
@@ -17,7 +17,6 @@ __all__ = [
     "name_of",
     "percent",
     "result_rows",
-    "shape_text",
     "short_number",
     "subtitles",
     "times",
@@ -69,11 +68,6 @@ def percent(share: float, language: str, digits: int = 2) -> str:
 def times(ratio: float, language: str) -> str:
     """How many times, for example "7.2×"."""
     return text("comparison.times", language, value=f"{ratio:.1f}" if 0.1 <= ratio < 100 else short_number(ratio))
-
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    """A shape as the note writes it: 28×28×32."""
-    return "×".join(map(str, shape))
 
 
 def name_of(network: NetworkResult) -> str:

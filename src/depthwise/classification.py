@@ -1,0 +1,76 @@
+"""What a command must decide by itself to train or test a network on labelled images: the images' scale and the loss."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depthwise.data.dataset import Dataset
+from depthwise.errors import InvalidDataError, ShapeError, UnsupportedError, describe_value
+from depthwise.graph import Graph
+from depthwise.inputs import arrays_for
+from depthwise.layers import InputLayer, Rescaling, ZeroPadding2D
+from depthwise.training.losses import SparseCategoricalCrossentropy
+
+__all__ = ["check_classifier", "class_loss", "scaled_for"]
+
+
+def scaled_for(graph: Graph, images: NDArray[Any]) -> NDArray[np.float32]:
+    """Images with values 0 to 255 (uint8) as the network takes them; float images as they are.
+
+    A network that starts with a `Rescaling` layer gets 0 to 255, every other one 0 to 1.
+
+    >>> from depthwise.graph import sequential
+    >>> from depthwise.layers import Flatten
+    >>> graph = sequential([Flatten(input_shape=(1, 2, 1))])
+    >>> scaled_for(graph, np.array([[[[0], [255]]]], np.uint8)).ravel().tolist()
+    [0.0, 1.0]
+    """
+    if images.dtype.kind not in "uib" or _rescales(graph):
+        return np.asarray(images, np.float32)
+    scaled: NDArray[np.float32] = np.true_divide(images, np.float32(255), dtype=np.float32)
+    return scaled
+
+
+def _rescales(graph: Graph) -> bool:
+    readers = [name for start in graph.inputs for name in graph.consumers[start]]
+    while readers and isinstance(graph.by_name[readers[0]].layer, ZeroPadding2D):
+        readers = list(graph.consumers[readers[0]])
+    return bool(readers) and all(isinstance(graph.by_name[name].layer, Rescaling) for name in readers)
+
+
+def class_loss(graph: Graph) -> SparseCategoricalCrossentropy:
+    """Cross-entropy with class numbers; from logits where the network does not end in a softmax."""
+    layer = graph.by_name[graph.outputs[0]].layer
+    return SparseCategoricalCrossentropy(from_logits=getattr(layer, "activation", None) != "softmax")
+
+
+def check_classifier(graph: Graph, data: Dataset) -> None:
+    """Whether the network can be trained and tested on the data.
+
+    Raises:
+        UnsupportedError: several inputs or outputs.
+        ShapeError: images of another size, or an output that is not one number a class.
+        InvalidDataError: more classes in the data than outputs.
+    """
+    name = describe_value(graph.name)
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise UnsupportedError(
+            f"{name} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; this command takes networks with one "
+            "of each"
+        )
+    if isinstance(graph.by_name[graph.outputs[0]].layer, InputLayer):
+        raise UnsupportedError(f"{name} has no layers; add some")
+    arrays_for(graph, data.x_train[:1], f"the images of {describe_value(data.name)} for {name}")
+    shape = graph.output_shapes[0]
+    if len(shape) != 1 or shape[0] < 2:
+        raise ShapeError(
+            f"{name} does not classify: its output has the shape {(None, *shape)}, which is not one number for each class; "
+            "end it with Dense(classes, activation='softmax')"
+        )
+    largest = int(max(data.y_train.max(), data.y_test.max()))
+    if largest >= shape[0]:
+        raise InvalidDataError(
+            f"{name} has {shape[0]} outputs, but {describe_value(data.name)} has the class {largest}; give the last layer at "
+            f"least {largest + 1} units"
+        )

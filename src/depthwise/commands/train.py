@@ -1,0 +1,96 @@
+"""`depthwise train`: a network trained on labelled images and saved."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from depthwise.commands.options import (
+    BatchSize,
+    DataName,
+    ModelName,
+    SkipUnreadable,
+    Threads,
+    check_output_file,
+    load_dataset,
+    use_threads,
+)
+from depthwise.errors import InvalidArgumentError
+
+__all__ = ["register", "train_command"]
+
+INTERRUPTED = 130
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command `train` to the application."""
+    app.command("train")(train_command)
+
+
+def train_command(
+    model: ModelName,
+    data: DataName = "mnist",
+    epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 5,
+    batch_size: BatchSize = 128,
+    optimizer: Annotated[str, typer.Option(help="sgd, rmsprop, adam or adamw.", metavar="NAME")] = "adam",
+    learning_rate: Annotated[
+        float | None, typer.Option(help="By default the optimizer's own.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The file to write; by default the network's name with .keras.", show_default=False),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    seed: Annotated[int, typer.Option(help="New weights and the order of the images follow from it.")] = 1,
+    threads: Threads = None,
+    skip_unreadable: SkipUnreadable = False,
+) -> None:
+    """Train a network on images and save it as a .keras file, which Keras loads too.
+
+    A network's name starts with new weights; a .keras file goes on with the weights that it has. After each epoch the
+    network is tested. Ctrl-C stops, and saves what was learnt until then.
+
+    Examples:
+
+      depthwise train note-separable --epochs 5
+
+      depthwise train model.keras --data photos/ --out better.keras
+
+      depthwise train note-cnn --optimizer sgd --learning-rate 0.05 --batch-size 64 --seed 7
+    """
+    from dataclasses import replace
+    from typing import Any
+
+    from depthwise.classification import check_classifier, class_loss, scaled_for
+    from depthwise.networks import open_model
+    from depthwise.training import optimizers
+    from depthwise.utils import set_random_seed
+
+    if epochs < 1:
+        raise InvalidArgumentError(f"--epochs must be at least 1, got {epochs}")
+    set_random_seed(seed)
+    use_threads(threads)
+    description: Any = optimizers.get(optimizer)
+    if learning_rate is not None:
+        description = replace(description, learning_rate=learning_rate)
+    network, _ = open_model(model)
+    path = Path(f"{Path(model).stem}.keras") if out is None else out
+    check_output_file(path, overwrite)
+    images = load_dataset(data, skip_unreadable, network.graph.input_shapes[0])
+    check_classifier(network.graph, images)
+    network.compile(description, class_loss(network.graph), metrics=["accuracy"])
+    interrupted = False
+    try:
+        network.fit(
+            scaled_for(network.graph, images.x_train),
+            images.y_train,
+            batch_size=batch_size,
+            epochs=epochs,
+            validation_data=(scaled_for(network.graph, images.x_test), images.y_test),
+        )
+    except KeyboardInterrupt:
+        interrupted = True
+    network.save(path)
+    typer.echo(f"{'stopped; what was learnt until then is' if interrupted else 'saved'} in {path}")
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)

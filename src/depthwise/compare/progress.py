@@ -1,0 +1,89 @@
+"""How far a comparison is, on the error stream: a bar that moves on a terminal, and a line for every epoch everywhere."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from depthwise.compare.report import Epoch
+from depthwise.compare.wording import percent, short_number
+from depthwise.explain.text import printable
+from depthwise.messages import text
+
+__all__ = ["ProgressDisplay"]
+
+
+class ProgressDisplay:
+    """An `Observer` that draws. Use it in a `with` statement.
+
+    Args:
+        names: the two networks' names.
+        epochs: of each training.
+        trainings: how many there are: networks × seeds.
+    """
+
+    def __init__(self, console: Console, names: Sequence[str], epochs: int, trainings: int, language: str) -> None:
+        self._names = [printable(name) for name in names]
+        self._epochs = epochs
+        self._language = language
+        self._finished_epochs = 0
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            refresh_per_second=4,  # drawing takes time from the training that is measured
+            disable=not console.is_terminal,
+        )
+        self._console = console
+        self._task = self._progress.add_task("", total=max(1, epochs * trainings))
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def say(self, line: str) -> None:
+        """A line above the bar."""
+        self._console.print(Text(line))
+
+    def training(self, network: int, seed: int, epoch: int, step: int, steps: int) -> None:
+        if step == 1:
+            self._progress.update(self._task, description=self._where(network, seed, epoch))
+        self._progress.update(self._task, completed=self._finished_epochs + step / steps)
+
+    def epoch_done(self, network: int, seed: int, epoch: int, result: Epoch) -> None:
+        self._finished_epochs += 1
+        self.say(
+            text(
+                "comparison.progress_epoch",
+                self._language,
+                where=self._where(network, seed, epoch),
+                accuracy=percent(result.test_accuracy, self._language),
+                seconds=short_number(result.seconds),
+            )
+        )
+
+    def timing(self) -> None:
+        line = text("comparison.progress_timing", self._language)
+        self._progress.update(self._task, description=line, completed=self._progress.tasks[0].total)
+        self.say(line)
+
+    def _where(self, network: int, seed: int, epoch: int) -> str:
+        return text(
+            "comparison.progress_train",
+            self._language,
+            network=self._names[network],
+            seed=seed,
+            epoch=epoch,
+            epochs=self._epochs,
+        )

@@ -1,0 +1,116 @@
+"""One network trained with one seed, epoch by epoch, and what remains of it when Ctrl-C comes."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depthwise.classification import class_loss, scaled_for
+from depthwise.compare.report import Epoch, TrainingRun
+from depthwise.data.dataset import Dataset
+from depthwise.models import Model
+from depthwise.training.callback import Callback
+from depthwise.training.optimizers import Adam
+from depthwise.training.schedules import CosineDecay
+
+__all__ = ["PEAK_LEARNING_RATE", "Observer", "count_correct", "describe_optimizer", "train"]
+
+PEAK_LEARNING_RATE = 0.002
+"""Adam's rate in the first step; half a cosine takes it to 0 by the last."""
+
+
+class Observer(Protocol):
+    """Who is told how far a comparison is."""
+
+    def training(self, network: int, seed: int, epoch: int, step: int, steps: int) -> None:
+        """A training step is done: step `step` of `steps` in epoch `epoch`, all counted from 1."""
+
+    def epoch_done(self, network: int, seed: int, epoch: int, result: Epoch) -> None:
+        """An epoch is trained and tested."""
+
+    def timing(self) -> None:
+        """Prediction is about to be timed."""
+
+
+def describe_optimizer() -> str:
+    """The optimizer in words that need no translation."""
+    return f"Adam, CosineDecay({PEAK_LEARNING_RATE:g} → 0)"
+
+
+class _Watch(Callback):
+    """Times each epoch without its test, keeps its logs, and the weights at its end."""
+
+    def __init__(self, network: int, seed: int, observer: Observer) -> None:
+        super().__init__()
+        self.epochs: list[Epoch] = []
+        self.weights: Mapping[str, NDArray[np.float32]] = {}
+        self._network, self._seed, self._observer = network, seed, observer
+        self._epoch = 0
+        self._start = 0.0
+        self._seconds: float | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch, self._seconds = epoch + 1, None
+        self._start = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._observer.training(self._network, self._seed, self._epoch, batch + 1, self.params["steps"])
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._seconds = time.perf_counter() - self._start
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        seconds = time.perf_counter() - self._start if self._seconds is None else self._seconds
+        values = logs or {}
+        loss, accuracy, test_loss, test_accuracy = (
+            float(values[name]) for name in ("loss", "accuracy", "val_loss", "val_accuracy")
+        )
+        result = Epoch(loss, accuracy, test_loss, test_accuracy, seconds)
+        # A model's arrays are replaced, never changed, so this keeps them as they are now.
+        self.weights = dict(self.model.weights_by_name)
+        self.epochs.append(result)
+        self._observer.epoch_done(self._network, self._seed, epoch + 1, result)
+
+
+def train(
+    model: Model, data: Dataset, seed: int, epochs: int, batch_size: int, network: int, observer: Observer
+) -> tuple[TrainingRun, bool]:
+    """Trains a new model; Ctrl-C ends it with the weights of its last whole epoch.
+
+    Returns:
+        the run, and whether Ctrl-C ended it.
+    """
+    steps = epochs * -(-len(data.x_train) // batch_size)
+    schedule = CosineDecay(PEAK_LEARNING_RATE, decay_steps=steps)
+    model.compile(Adam(learning_rate=schedule), class_loss(model.graph), metrics=["accuracy"])
+    x_train, x_test = (scaled_for(model.graph, images) for images in (data.x_train, data.x_test))
+    watch = _Watch(network, seed, observer)
+    interrupted = False
+    try:
+        model.fit(
+            x_train,
+            data.y_train,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=0,
+            callbacks=[watch],
+            validation_data=(x_test, data.y_test),
+        )
+    except KeyboardInterrupt:
+        interrupted = True
+    if interrupted and watch.weights:
+        model.set_weights_by_name(watch.weights)
+    tested = len(data.x_test) if watch.epochs else 0
+    correct = round(watch.epochs[-1].test_accuracy * tested) if interrupted and watch.epochs else 0
+    if not interrupted:
+        correct = count_correct(model, data)
+    done = tuple(watch.epochs)
+    return TrainingRun(seed, done, correct, tested, len(done) == epochs), interrupted
+
+
+def count_correct(model: Model, data: Dataset) -> int:
+    """How many of the test images get the highest output for their class."""
+    outputs = model.predict(scaled_for(model.graph, data.x_test), verbose=0)
+    return int(np.count_nonzero(np.argmax(outputs, axis=-1) == data.y_test))
