@@ -1,0 +1,1 @@
+"""The side-by-side benchmark: `benchmarks/run`; see `benchmarks/README.md`."""

@@ -1,0 +1,83 @@
+"""The command line of `benchmarks/run`."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.models import NETWORKS
+from benchmarks.results import Work, parse_work
+from benchmarks.rivals import RIVALS, Rival
+from benchmarks.runner import Settings, run
+from benchmarks.tables import show
+
+QUICK = Settings(rounds=3, turn_seconds=0.4, try_seconds=0.15)
+THOROUGH = Settings()
+DEFAULT_WORKS = tuple(
+    Work(network, kind, batch)
+    for network in NETWORKS
+    for kind, batches in (("predict", (1, 256)), ("training", (32, 128)))
+    for batch in batches
+)
+
+
+def main(arguments: Sequence[str] | None = None, rivals: Sequence[Rival] = RIVALS) -> int:
+    """Run the command; return 1 if Depthwise failed or any of its outputs deviates, else 0."""
+    options = _parser(rivals).parse_args(arguments)
+    base = QUICK if options.quick else THOROUGH
+    settings = Settings(
+        threads=options.threads,
+        rounds=options.rounds or base.rounds,
+        turn_seconds=base.turn_seconds,
+        try_seconds=base.try_seconds,
+        starts=not options.no_starts,
+    )
+    chosen = [rival for rival in rivals if not options.rivals or rival.name in options.rivals]
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)  # in a file or a pipe nothing need wrap
+    with Console(stderr=True).status("starting") as status:
+        report = run(chosen, options.works or DEFAULT_WORKS, settings, status.update)
+    show(report, console)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(report.to_json(), encoding="utf-8")
+    own = [result for work in report.works for result in work.results if result.rival == "depthwise"]
+    return int(any(result.failure or result.deviates for result in own))
+
+
+def _parser(rivals: Sequence[Rival]) -> argparse.ArgumentParser:
+    names = [rival.name for rival in rivals]
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/run",
+        description="Run Depthwise and its rivals side by side, in turns, on the same weights and images, and compare "
+        "their outputs. Rivals that are not installed are named and left out.",
+    )
+
+    def work(text: str) -> Work:
+        try:
+            return parse_work(text, list(NETWORKS))
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    def count(text: str) -> int:
+        if not text.isdecimal() or int(text) < 1:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1.")
+        return int(text)
+
+    parser.add_argument("--rivals", nargs="+", choices=names, metavar="NAME", help=f"of {', '.join(names)} (all)")
+    parser.add_argument(
+        "--works",
+        nargs="+",
+        type=work,
+        metavar="WORK",
+        help="NETWORK:predict:BATCH or NETWORK:training:BATCH, networks "
+        f"{', '.join(NETWORKS)} (predict at 1 and 256, training at 32 and 128, of all)",
+    )
+    parser.add_argument("--rounds", type=count, help="rounds in which each rival has one turn (5)")
+    parser.add_argument("--threads", type=count, default=2, help="threads of every rival (2)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything found")
+    parser.add_argument("--quick", action="store_true", help="3 short rounds: smoke numbers only")
+    parser.add_argument("--no-starts", action="store_true", help="leave out first predictions and memory")
+    return parser

@@ -1,0 +1,184 @@
+"""The run as a whole, on fake rivals in real processes: turns, verdicts, losses. No time is judged."""
+
+import dataclasses
+import itertools
+import json
+import os
+from pathlib import Path
+
+import pytest
+from benchmarks.process import WorkerError, WorkerProcess
+from benchmarks.results import Result, RivalReport, Work, WorkReport
+from benchmarks.runner import Settings, run
+
+from benchmarks import command
+
+PREDICT = Work("note_cnn", "predict", 2)
+TRAINING = Work("note_cnn", "training", 2)
+BRIEF = Settings(threads=1, rounds=3, turn_seconds=0, try_seconds=0, starts=False)
+
+
+def result_of(report, rival, work=0):
+    """Return the result of one rival at one work of a report."""
+    return next(result for result in report.works[work].results if result.rival == rival)
+
+
+def runs(log):
+    """Return (name, what) of the log's lines."""
+    return [line.split(" ", 1) for line in log.read_text().splitlines()]
+
+
+def test_rounds_are_interleaved(fake, log):
+    run([fake("first"), fake("second"), fake("third")], [PREDICT], BRIEF)
+    turns = [name for name, _ in itertools.groupby(name for name, what in runs(log) if what == "run")]
+    assert turns == ["first", "second", "third"] * (1 + BRIEF.rounds)  # preparing, then the rounds
+
+
+def test_every_round_is_reported_and_the_best_counts(fake):
+    result = result_of(run([fake("only")], [PREDICT], BRIEF), "only")
+    assert len(result.rounds) == BRIEF.rounds
+    assert result.microseconds == min(result.rounds)
+    assert result.quartiles[0] <= result.quartiles[1]
+    assert result.runs == 5 * BRIEF.rounds
+
+
+def test_the_fastest_candidate_is_kept_and_the_impossible_one_told(fake):
+    result = result_of(run([fake("only")], [PREDICT], BRIEF), "only")
+    assert result.variant == "quick"
+    assert result.candidates["slow"] > result.candidates["quick"]
+    assert result.candidates["impossible"] == "RuntimeError: needs another machine"
+
+
+@pytest.mark.parametrize("fault", ["deviate", "nan"])
+def test_wrong_output_is_flagged_and_never_the_fastest(fake, fault):
+    report = run([fake("wrong", fault), fake("right")], [PREDICT], BRIEF)
+    assert result_of(report, "wrong").deviates
+    assert not result_of(report, "right").deviates
+    assert result_of(report, "right").error <= 1e-6
+    assert report.works[0].fastest.rival == "right"
+
+
+def test_losses_that_fall_differently_are_flagged(fake):
+    rivals = [fake("wrong", "deviate"), fake("right"), fake("also")]
+    report = run(rivals, [TRAINING], BRIEF)
+    verdicts = {result.rival: result.deviates for result in report.works[0].results}
+    assert verdicts == {"wrong": True, "right": False, "also": False}
+
+
+def test_a_rival_that_only_predicts_is_not_asked_to_train(fake):
+    report = run([fake("both"), fake("files", trains=False)], [TRAINING, PREDICT], BRIEF)
+    assert [result.rival for result in report.works[0].results] == ["both"]
+    assert [result.rival for result in report.works[1].results] == ["both", "files"]
+
+
+def test_a_missing_rival_is_reported_with_the_reason(fake):
+    absent = fake("absent", distributions=("numpy", "no-such-distribution"))
+    report = run([absent, fake("here")], [PREDICT], BRIEF)
+    assert report.rivals[0].missing == "not installed: no-such-distribution"
+    assert report.rivals[1].missing is None
+    assert [result.rival for result in report.works[0].results] == ["here"]
+
+
+def test_a_rival_that_cannot_be_imported_is_reported(fake):
+    report = run([fake("broken", "import"), fake("here")], [PREDICT], BRIEF)
+    reason = "does not start: ImportError: libfake.so.3: cannot open shared object file"
+    assert report.rivals[0].missing == reason
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [("crash", "the process ended during 'prepare': exit code 3"), ("impossible", "needs another machine")],
+)
+def test_a_failing_rival_leaves_the_others_alone(fake, fault, reason):
+    report = run([fake("failing", fault), fake("here")], [PREDICT, TRAINING], BRIEF)
+    assert reason in result_of(report, "failing").failure
+    assert result_of(report, "failing").microseconds is None
+    assert result_of(report, "here").microseconds is not None
+    assert result_of(report, "here", work=1).microseconds is not None
+
+
+def test_first_predictions_start_with_an_empty_cache_then_a_filled_one(fake, log):
+    starts = dataclasses.replace(BRIEF, starts=True)
+    report = run([fake("only")], [PREDICT], starts)
+    caches = [what for _, what in runs(log) if what.startswith("threads")]
+    assert caches == ["threads 1 cache 0", "threads 1 cache 0", "threads 1 cache 1"]
+    rival = report.rivals[0]
+    assert rival.first_prediction_cold_seconds > 0
+    assert rival.first_prediction_warm_seconds > 0
+    assert rival.peak_memory > 1_000_000
+    assert rival.installed_size > 1_000_000
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads Linux's process state")
+def test_a_worker_is_stopped_between_its_turns(fake, tmp_path):
+    rival = fake("only")
+    environment = {**rival.environment, "FAKE_CACHE": str(tmp_path)}
+    with WorkerProcess(rival.module_name, 1, environment, tmp_path / "log") as worker:
+        for _ in range(2):
+            worker.ask("load")
+            _, _, after_name = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(") ")
+            assert after_name[0] == "T"
+        pid = worker.pid
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_worker_that_does_not_answer_is_given_up(fake, tmp_path):
+    rival = fake("only")
+    with (
+        WorkerProcess(rival.module_name, 1, rival.environment, tmp_path / "log") as worker,
+        pytest.raises(WorkerError, match="no answer to 'load' within 0 s"),
+    ):
+        worker.ask("load", timeout=0)
+
+
+def test_json_has_the_documented_shape(fake, tmp_path):
+    path = tmp_path / "new" / "report.json"
+    code = command.main(
+        ["--quick", "--rounds", "1", "--threads", "1", "--json", str(path), "--works", PREDICT.name],
+        [fake("only"), fake("absent", distributions=("no-such-distribution",))],
+    )
+    report = json.loads(path.read_text(encoding="utf-8"))
+    assert code == 0
+    assert report.keys() == {"schema", "machine", "settings", "first_work", "rivals", "works"}
+    assert report["schema"] == 1
+    assert report["settings"]["rounds"] == 1
+    assert report["first_work"] == PREDICT.name
+    assert {"cpu", "usable_cores", "vector_extensions", "fma_peak_gflops"} <= report["machine"].keys()
+    assert [rival["name"] for rival in report["rivals"]] == ["only", "absent"]
+    assert report["rivals"][0].keys() == {field.name for field in dataclasses.fields(RivalReport)}
+    (work,) = report["works"]
+    assert work.keys() == {field.name for field in dataclasses.fields(WorkReport)}
+    assert work["work"] == {"network": "note_cnn", "kind": "predict", "batch": 2}
+    assert work["results"][0].keys() == {field.name for field in dataclasses.fields(Result)}
+
+
+def test_the_tables_name_what_was_found(fake, capsys):
+    rivals = [fake("depthwise"), fake("wrong", "deviate"), fake("broken", "import")]
+    arguments = ["--quick", "--rounds", "1", "--no-starts", "--works", PREDICT.name]
+    assert command.main(arguments, rivals) == 0
+    printed = capsys.readouterr().out
+    assert "note_cnn, predict, batch 2" in printed
+    assert "DEVIATES" in printed
+    assert "Broken: does not start: ImportError: libfake.so.3" in printed
+
+
+@pytest.mark.parametrize("fault", ["deviate", "impossible"])
+def test_the_command_fails_when_depthwise_does(fake, fault):
+    arguments = ["--quick", "--rounds", "1", "--no-starts", "--works", PREDICT.name]
+    assert command.main(arguments, [fake("depthwise", fault)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--works", "note_cnn:predict"], "Write NETWORK:predict:BATCH or NETWORK:training:BATCH"),
+        (["--works", "resnet:predict:1"], "with a network of note_separable, note_twin, note_cnn"),
+        (["--rounds", "0"], "'0' is not a whole number of at least 1."),
+        (["--rivals", "caffe"], "invalid choice: 'caffe'"),
+    ],
+)
+def test_wrong_options_are_explained(capsys, arguments, message):
+    with pytest.raises(SystemExit, match="2"):
+        command.main(arguments)
+    assert message in " ".join(capsys.readouterr().err.split())
