@@ -1,0 +1,129 @@
+"""`depthwise.callbacks`: Keras' callbacks by name."""
+
+import csv
+import math
+import os
+from collections.abc import Callable
+from typing import IO, Any
+
+from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.training.callback import Callback, CallbackList, LambdaCallback, Logs
+from depthwise.training.checkpoint import BackupAndRestore
+from depthwise.training.history import History
+from depthwise.training.monitors import EarlyStopping, ModelCheckpoint, MonitorCallback, ReduceLROnPlateau
+from depthwise.training.not_finite import NotFiniteWarning, TerminateOnNaN
+from depthwise.training.progress import ProgbarLogger
+
+__all__ = [
+    "BackupAndRestore",
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "MonitorCallback",
+    "NotFiniteWarning",
+    "ProgbarLogger",
+    "ReduceLROnPlateau",
+    "TerminateOnNaN",
+]
+
+
+class LearningRateScheduler(Callback):
+    """Sets the learning rate at the beginning of each epoch.
+
+    Args:
+        schedule: called with (epoch, learning rate), or with (epoch) where it takes one argument; returns the new rate.
+        verbose: 1 prints it.
+    """
+
+    def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
+        super().__init__()
+        if not callable(schedule):
+            raise InvalidArgumentError(
+                f"LearningRateScheduler: schedule must be a function (epoch, lr) -> lr, got {describe_value(schedule)}"
+            )
+        self.schedule = schedule
+        self.verbose = verbose
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        optimizer = self._model.optimizer
+        try:
+            rate = self.schedule(epoch, float(optimizer.learning_rate))
+        except TypeError:  # as Keras: the old form takes the epoch alone
+            rate = self.schedule(epoch)
+        if isinstance(rate, bool) or not hasattr(rate, "__float__") or not math.isfinite(float(rate)):
+            raise InvalidArgumentError(
+                f"LearningRateScheduler: schedule must return a finite number, got {describe_value(rate)} for epoch {epoch}"
+            )
+        optimizer.learning_rate = float(rate)
+        if self.verbose > 0:
+            print(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if logs is not None:
+            logs["learning_rate"] = float(self._model.optimizer.learning_rate)
+
+
+class CSVLogger(Callback):
+    """Writes every epoch's logs as a row of a CSV file; a row is on its way to the disk before the next epoch begins.
+
+    Args:
+        filename: the file. separator: between its columns.
+        append: go on with an existing file instead of replacing it.
+    """
+
+    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
+        super().__init__()
+        if not isinstance(separator, str) or len(separator) != 1:
+            raise InvalidArgumentError(f"CSVLogger: separator must be one character, got {describe_value(separator)}")
+        self.filename = os.fspath(filename)
+        self.separator = separator
+        self.append = append
+        self.keys: list[str] | None = None
+        self._file: IO[str] | None = None
+        self._writer: Any = None
+        self._header = True
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self._close()
+        try:
+            if self.append and os.path.exists(self.filename):
+                with open(self.filename, encoding="utf-8", newline="") as file:
+                    self._header = not file.readline()
+            self._file = open(self.filename, "a" if self.append else "w", encoding="utf-8", newline="")  # noqa: SIM115
+        except OSError as error:
+            raise InvalidArgumentError(
+                f"CSVLogger: cannot write {describe_value(self.filename)}: {error.strerror}"
+            ) from error
+        self.keys, self._writer = None, None
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        logs = logs or {}
+        assert self._file is not None
+        if self._writer is None:
+            keys = sorted(logs)
+            if not any(key.startswith("val_") for key in keys):
+                # As Keras: room for a validation that runs in later epochs only (validation_freq).
+                keys += [f"val_{key}" for key in keys]
+            self.keys = keys
+            self._writer = csv.DictWriter(self._file, ["epoch", *keys], delimiter=self.separator)
+            if self._header:
+                self._writer.writeheader()
+        assert self.keys is not None
+        self._writer.writerow({"epoch": epoch, **{key: logs.get(key, "NA") for key in self.keys}})
+        self._file.flush()
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = self._writer = None
+
+    def __del__(self) -> None:
+        self._close()  # a training that was broken off never reaches on_train_end

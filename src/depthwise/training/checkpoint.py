@@ -1,0 +1,307 @@
+"""Files that a broken-off training goes on from: weights, optimiser state, epoch, batch, and the seed of all that is random.
+
+A file is an `.npz` without pickle, written atomically. Resumed, a training takes the same steps, to the bit, that it would
+have taken without the break.
+"""
+
+import contextlib
+import json
+import os
+import zipfile
+import zlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+
+from depthwise.errors import InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
+from depthwise.files import atomic_write
+from depthwise.graph import Graph
+from depthwise.training.batches import Place
+from depthwise.training.callback import Callback, Logs
+from depthwise.training.optimizers import Optimizer
+from depthwise.training.session import Session
+
+__all__ = ["BackupAndRestore", "TrainingState", "load_state", "save_state"]
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+VERSION = 1
+_HEADER_LIMIT = 10_000  # bytes of an .npy header; NumPy's own limit
+_META_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """Where a training is.
+
+    Attributes:
+        epoch, step: what comes next. round, index: the batch that comes next (`batches.Place`).
+        steps: steps of an epoch, None while unknown.
+        seed: shuffles and dropout follow from it.
+        learning_rate: None where a schedule decides.
+        iterations: steps done in all.
+        metrics: sums and counts of the epoch that is running.
+    """
+
+    epoch: int
+    step: int
+    round: int
+    index: int
+    steps: int | None
+    seed: int
+    learning_rate: float | None
+    iterations: int
+    metrics: list[list[float]]
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """All that a training is: see the module."""
+
+    progress: TrainingProgress
+    weights: dict[str, Array]
+    optimizer_state: dict[str, Array]
+
+
+def save_state(path: str | os.PathLike[str], state: TrainingState) -> None:
+    """Writes `state` to `path`, wholly or not at all.
+
+    Raises:
+        InvalidArgumentError, DepthwiseError: see `depthwise.files.atomic_write`.
+    """
+    meta = json.dumps({"version": VERSION, **asdict(state.progress)}).encode()
+    arrays = {f"weights/{name}": array for name, array in state.weights.items()}
+    arrays |= {f"optimizer/{name}": np.asarray(array) for name, array in state.optimizer_state.items()}
+
+    def write(file: BinaryIO) -> None:
+        np.savez(file, allow_pickle=False, meta=np.frombuffer(meta, dtype=np.uint8), **arrays)
+
+    atomic_write(path, write)
+
+
+def load_state(path: str | os.PathLike[str], graph: Graph, optimizer: Optimizer) -> TrainingState:
+    """Reads what `save_state` wrote for the same network and optimiser.
+
+    Nothing is allocated that the network does not imply: every array's shape is known before it is read.
+
+    Raises:
+        InvalidFileError: damaged, foreign, or of another network or optimiser.
+    """
+    shapes = {f"{node.name}/{weight.name}": weight.shape for node in graph.nodes for weight in node.weights}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if len(names) != len(set(names)):
+                raise _damaged(path, "holds a name twice")
+            progress = _progress(path, archive)
+            weights = {name: _read(path, archive, f"weights/{name}", shape) for name, shape in shapes.items()}
+            state: dict[str, Array] = {}
+            for member in names:
+                key = member.removesuffix(".npy").removeprefix("optimizer/")
+                if not member.startswith("optimizer/"):
+                    if member != "meta.npy" and member.removesuffix(".npy").removeprefix("weights/") not in shapes:
+                        raise _damaged(path, f"holds {describe_value(member)}, which the network does not have")
+                    continue
+                owner, _, slot = key.rpartition("/")
+                if owner in shapes and slot in optimizer.slots:
+                    state[key] = _read(path, archive, f"optimizer/{key}", shapes[owner])
+                elif key == "iteration":
+                    state[key] = _read(path, archive, "optimizer/iteration", ())
+                else:
+                    raise _damaged(path, f"holds {describe_value(key)}, which the optimizer does not keep")
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
+        raise _damaged(path, f"cannot be read ({describe_value(str(error))})") from error
+    return TrainingState(progress, weights, state)
+
+
+def _damaged(path: str | os.PathLike[str], what: str) -> InvalidFileError:
+    return InvalidFileError(
+        f"the training backup {describe_value(os.fspath(path), 200)} {what}; it is damaged or of another training: delete it "
+        "to start afresh"
+    )
+
+
+def _progress(path: str | os.PathLike[str], archive: zipfile.ZipFile) -> TrainingProgress:
+    info = archive.getinfo("meta.npy")
+    if info.file_size > _META_LIMIT:
+        raise _damaged(path, f"claims {info.file_size} bytes of notes")
+    with archive.open(info) as stream:
+        notes = _array(path, stream, "meta", None, np.dtype(np.uint8))
+    try:
+        meta = json.loads(notes.tobytes())
+        if meta.pop("version") != VERSION:
+            raise _damaged(path, "was written by another version of Depthwise")
+        progress = TrainingProgress(**meta)
+        counts = (progress.epoch, progress.step, progress.round, progress.index, progress.seed, progress.iterations)
+        steps_fine = progress.steps is None or type(progress.steps) is int
+        rate_fine = progress.learning_rate is None or isinstance(progress.learning_rate, float)
+        sums_fine = all(len(pair) == 2 and all(isinstance(item, float) for item in pair) for pair in progress.metrics)
+        fine = all(type(count) is int and count >= 0 for count in counts) and steps_fine and rate_fine and sums_fine
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise _damaged(path, "has unreadable notes") from error
+    if not fine:
+        raise _damaged(path, "has impossible notes")
+    return progress
+
+
+def _read(path: str | os.PathLike[str], archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> Array:
+    with archive.open(f"{name}.npy") as stream:
+        return _array(path, stream, name, shape, None)
+
+
+def _array(
+    path: str | os.PathLike[str], stream: Any, name: str, shape: tuple[int, ...] | None, dtype: np.dtype[Any] | None
+) -> Array:
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise ValueError(version)
+        found, fortran_order, kind = np.lib.format.read_array_header_1_0(stream, max_header_size=_HEADER_LIMIT)
+    except Exception as error:  # the header is a Python literal; what its parsers raise is not documented
+        raise _damaged(path, f"has no valid array {describe_value(name)}") from error
+    allowed = dtype is None or kind == dtype
+    if kind.kind not in "iuf" or kind.itemsize > 8 or fortran_order or not allowed:
+        raise _damaged(path, f"holds {describe_value(name)} of dtype {describe_value(str(kind))}")
+    if shape is None and len(found) == 1 and 0 <= found[0] <= _META_LIMIT:
+        shape = found
+    if found != shape:
+        raise _damaged(
+            path, f"holds {describe_value(name)} of shape {describe_value(found)}, not {describe_value(shape)}"
+        )
+    count = int(np.prod(found, dtype=np.int64))
+    data = stream.read(count * kind.itemsize)
+    if len(data) != count * kind.itemsize:
+        raise _damaged(path, f"ends within {describe_value(name)}")
+    return np.frombuffer(data, dtype=kind).reshape(found).copy()
+
+
+class BackupAndRestore(Callback):
+    """Backs the training up while it runs; when `fit` is called again after a crash, it goes on from there.
+
+    Give it to `fit` in both calls, with the same data and arguments: the second call restores weights, optimiser, learning
+    rate, epoch and batch, and the order of the batches that are left.
+
+    Args:
+        backup_dir: a folder of its own; made where missing.
+        save_freq: "epoch", or after so many batches.
+        double_checkpoint: keep the backup before the last one too, for a disk that loses files.
+        delete_checkpoint: delete the backup when `fit` comes to its end.
+    """
+
+    def __init__(
+        self,
+        backup_dir: str | os.PathLike[str],
+        save_freq: str | int = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
+    ) -> None:
+        super().__init__()
+        if not os.fspath(backup_dir):
+            raise InvalidArgumentError("BackupAndRestore: backup_dir is empty; name a folder")
+        if save_freq is False:
+            raise UnsupportedError(
+                "BackupAndRestore: save_freq=False is not supported; use 'epoch' or a number of batches"
+            )
+        if save_freq != "epoch" and (isinstance(save_freq, (bool, str)) or save_freq < 1):
+            raise InvalidArgumentError(
+                f"BackupAndRestore: save_freq must be 'epoch' or a number of batches, got {describe_value(save_freq)}"
+            )
+        self.backup_dir = Path(backup_dir)
+        self.save_freq = save_freq
+        self.double_checkpoint = double_checkpoint
+        self.delete_checkpoint = delete_checkpoint
+        self.path = self.backup_dir / "training.npz"
+        self.previous_path = self.backup_dir / "training.previous.npz"
+        self._epoch = 0
+        self._batches = 0
+
+    @property
+    def _session(self) -> Session:
+        session: Session = self._model.compiled.session
+        return session
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self._batches = 0
+        session = self._session
+        for path in (self.path, self.previous_path):
+            if not path.exists():
+                continue
+            try:
+                state = load_state(path, self._model.graph, session.optimizer.description)
+            except InvalidFileError:
+                if path == self.path and self.previous_path.exists():
+                    continue
+                raise
+            self._restore(session, state)
+            return
+
+    def _restore(self, session: Session, state: TrainingState) -> None:
+        progress, schedule = state.progress, session.schedule
+        assert schedule is not None
+        if progress.steps is not None and schedule.count is not None and progress.steps != schedule.count:
+            raise InvalidArgumentError(
+                f"the backup in {describe_value(os.fspath(self.backup_dir), 200)} is of a training with {progress.steps} steps "
+                f"an epoch, this one has {schedule.count}; use the same data and batch_size, or delete the backup"
+            )
+        if len(progress.metrics) != len(session.metrics.all):
+            raise InvalidArgumentError(
+                f"the backup in {describe_value(os.fspath(self.backup_dir), 200)} is of a training with other metrics; compile "
+                "with the same ones, or delete the backup"
+            )
+        session.put(state.weights, state.optimizer_state)
+        session.optimizer.iterations = progress.iterations
+        if progress.learning_rate is not None and not session.optimizer.has_schedule:
+            session.optimizer.learning_rate = progress.learning_rate
+        session.restart(progress.seed, progress.epoch, progress.step, Place(progress.round, progress.index))
+        session.metrics.restore(progress.metrics)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        if self.save_freq == "epoch":
+            return
+        self._batches += 1
+        if self._batches >= int(self.save_freq):
+            self._batches = 0
+            self._save(self._epoch, batch + 1)
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if self.save_freq == "epoch":
+            self._save(epoch + 1, 0)
+
+    def _save(self, epoch: int, step: int) -> None:
+        session = self._session
+        session.sync()
+        optimizer, schedule = session.optimizer, session.schedule
+        assert schedule is not None
+        progress = TrainingProgress(
+            epoch=epoch,
+            step=step,
+            round=schedule.next.round,
+            index=schedule.next.index,
+            steps=schedule.count,
+            seed=session.seed,
+            learning_rate=None if optimizer.has_schedule else float(optimizer.learning_rate),
+            iterations=optimizer.iterations,
+            metrics=[[float(item) for item in pair] for pair in session.metrics.state],
+        )
+        try:
+            self.backup_dir.mkdir(parents=True, exist_ok=True)
+            if self.double_checkpoint and self.path.exists():
+                os.replace(self.path, self.previous_path)
+        except OSError as error:
+            raise InvalidArgumentError(
+                f"BackupAndRestore: the folder {describe_value(os.fspath(self.backup_dir), 200)} cannot be used: "
+                f"{error.strerror}"
+            ) from error
+        save_state(self.path, TrainingState(progress, dict(self._model.weights_by_name), optimizer.state))
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        if self.delete_checkpoint:
+            for path in (self.path, self.previous_path):
+                path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the folder holds something else, or is gone
+                self.backup_dir.rmdir()

@@ -1,0 +1,203 @@
+"""What `compile` leaves on a model: loss, optimiser in use, metrics; and, while `fit` runs, the native step."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
+from depthwise.graph import Graph
+from depthwise.training import losses, optimizers
+from depthwise.training import metrics as metric_names
+from depthwise.training.losses import Loss
+from depthwise.training.metrics import MetricSet
+from depthwise.training.optimizers import Optimizer
+from depthwise.training.samples import check_network, outputs_of
+from depthwise.training.schedules import LearningRateSchedule
+
+__all__ = ["Compiled", "OptimizerInUse", "StepResult", "TrainStep", "make_step"]
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+
+class StepResult(Protocol):
+    """losses: float32 (batch,), unweighted; predictions: float32 (batch, outputs), from before the update."""
+
+    losses: Array
+    predictions: Array
+
+
+class TrainStep(Protocol):
+    """What `depthwise.training.step.TrainingStep` is to the loop."""
+
+    def load(self, weights: Mapping[str, Array], optimizer_state: Mapping[str, Array]) -> None: ...
+
+    def __call__(
+        self, x: tuple[Array, ...], y: Array, sample_weight: Array | None, learning_rate: float, seed: int
+    ) -> StepResult: ...
+
+    def weights(self) -> dict[str, Array]: ...
+
+    def optimizer_state(self) -> dict[str, Array]: ...
+
+
+def make_step(graph: Graph, loss: Loss, optimizer: Optimizer) -> TrainStep:
+    """The native training step: the one place where the loop gets it from."""
+    from depthwise.training.step import TrainingStep  # generates and compiles code: not before it is needed
+
+    step: TrainStep = TrainingStep(graph, loss, optimizer)
+    return step
+
+
+class OptimizerInUse:
+    """An optimiser's description with what changes while it works: learning rate, steps done, momentum and velocity.
+
+    Every argument of the description can be read here too (`model.optimizer.momentum`).
+
+    Attributes:
+        description: the frozen arguments.
+        iterations: steps done.
+        state: what the native step keeps for each weight, by name; empty before the first step.
+    """
+
+    def __init__(self, description: Optimizer) -> None:
+        self.description = description
+        self.iterations = 0
+        self.state: dict[str, Array] = {}
+        self._rate: Any = description.learning_rate  # type: ignore[attr-defined]
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step.
+
+        It can be set where it is a number: a schedule decides by itself.
+        """
+        rate = self._rate
+        return float(rate(self.iterations)) if isinstance(rate, LearningRateSchedule) else rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        if isinstance(value, LearningRateSchedule):
+            self._rate = value
+            return
+        if isinstance(self._rate, LearningRateSchedule):
+            raise InvalidArgumentError(
+                f"the learning rate follows {type(self._rate).__name__}, so it cannot be set; compile with a number to set "
+                "it, or to use callbacks that do"
+            )
+        if not hasattr(value, "__float__") or not 0 <= float(value) < float("inf"):
+            raise InvalidArgumentError(f"learning_rate must be a number of at least 0, got {describe_value(value)}")
+        self._rate = float(value)
+
+    @property
+    def has_schedule(self) -> bool:
+        return isinstance(self._rate, LearningRateSchedule)
+
+    def reset(self) -> None:
+        """Forgets what was learnt about the gradients; the learning rate stays."""
+        self.iterations, self.state = 0, {}
+
+    def keep(self, state: dict[str, Array]) -> None:
+        """Takes the state of the native step."""
+        self.state = state
+        if "iteration" in state:
+            self.iterations = int(state["iteration"])
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments as Keras writes them, with the learning rate of now."""
+        config = self.description.get_config()
+        if not self.has_schedule:
+            config["learning_rate"] = self.learning_rate
+        return config
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.description, name)
+
+    def __repr__(self) -> str:
+        return f"<{self.description!r} after {self.iterations} steps, learning rate {self.learning_rate:g}>"
+
+
+class Compiled:
+    """The result of `compile`.
+
+    Args:
+        optimizer, loss, metrics, weighted_metrics: as `keras.Model.compile` takes them.
+
+    Attributes:
+        optimizer: the optimiser in use.
+        loss: the loss's description.
+        metrics, weighted_metrics: as they were given.
+        session: the running training, None outside of `fit`.
+    """
+
+    def __init__(
+        self, optimizer: Any, loss: Any, loss_weights: Any = None, metrics: Any = None, weighted_metrics: Any = None
+    ) -> None:
+        if isinstance(loss, (list, tuple)) and len(loss) == 1:
+            loss = loss[0]
+        if isinstance(loss, (list, tuple, Mapping)):
+            raise UnsupportedError("compile: training takes networks with one output, so give one loss")
+        if loss is None:
+            raise InvalidArgumentError(
+                "compile: loss is missing; give one of " + ", ".join(repr(name) for name in losses.CLASSES)
+            )
+        if loss_weights is not None:
+            raise UnsupportedError(
+                f"compile: loss_weights is not supported, got {describe_value(loss_weights)}; there is one loss: change the "
+                "learning rate instead"
+            )
+        if isinstance(optimizer, OptimizerInUse):
+            optimizer = optimizer.description
+        self.loss = losses.get(loss)
+        self.optimizer = OptimizerInUse(optimizers.get(optimizer))
+        self.metrics = _as_list("metrics", metrics)
+        self.weighted_metrics = _as_list("weighted_metrics", weighted_metrics)
+        self.session: Any = None
+        self._step: TrainStep | None = None
+        self._step_graph: Graph | None = None
+        self._metric_set: MetricSet | None = None
+        self._metric_graph: Graph | None = None
+        for identifier in (*self.metrics, *self.weighted_metrics):
+            if not (isinstance(identifier, str) and identifier.lower() in ("accuracy", "acc")):
+                metric_names.get(identifier)  # an unknown one is refused now, not when `fit` is called
+
+    def metric_set(self, graph: Graph) -> MetricSet:
+        """Loss and metrics for the network: "accuracy" is what it means there.
+
+        Raises:
+            ShapeError, UnsupportedError: the network does not fit the loss.
+            InvalidArgumentError: a metric does not.
+        """
+        if self._metric_set is None or self._metric_graph is not graph:
+            check_network(graph, self.loss)
+            outputs = outputs_of(graph)
+            self._metric_set = MetricSet(
+                [metric_names.resolve(item, self.loss, outputs) for item in self.metrics],
+                [metric_names.resolve(item, self.loss, outputs) for item in self.weighted_metrics],
+            )
+            self._metric_graph = graph
+        return self._metric_set
+
+    def step(self, graph: Graph, factory: Callable[[Graph, Loss, Optimizer], TrainStep] | None = None) -> TrainStep:
+        """The native step for the network, made once; what the optimiser knows is dropped when the network changed."""
+        if self._step is None or self._step_graph is not graph:
+            self._step = (factory or make_step)(graph, self.loss, self.optimizer.description)
+            if self._step_graph is not None and self._step_graph != graph:
+                self.optimizer.reset()
+            self._step_graph = graph
+        return self._step
+
+
+def _as_list(name: str, value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise InvalidArgumentError(
+            f"compile: {name} must be a list, for example ['accuracy'], got {describe_value(value)}"
+        )
+    items: list[Any] = []
+    for item in value:
+        items.extend(item if isinstance(item, (list, tuple)) else [item])
+    return items

@@ -1,0 +1,111 @@
+"""`evaluate` and `test_on_batch`: loss and metrics without learning."""
+
+from typing import Any
+
+from depthwise.inputs import is_batches
+from depthwise.training.arguments import check_arguments, compiled_for, given_batches, one_batch, size_of_batch
+from depthwise.training.batches import ArrayBatches, Batch, Schedule, Source
+from depthwise.training.callback import CallbackList
+from depthwise.training.compiled import Compiled
+from depthwise.training.losses import per_sample
+from depthwise.training.metrics import MetricSet
+from depthwise.training.progress import ProgbarLogger
+from depthwise.training.samples import prepare
+
+__all__ = ["evaluate", "in_order", "run_evaluation", "test_on_batch"]
+
+
+def evaluate(
+    model: Any,
+    x: Any = None,
+    y: Any = None,
+    batch_size: int | None = None,
+    verbose: str | int = "auto",
+    sample_weight: Any = None,
+    steps: int | None = None,
+    callbacks: Any = None,
+    return_dict: bool = False,
+) -> Any:
+    """Loss and metrics of the model on the data.
+
+    Args:
+        model: a compiled model. x, y, batch_size, verbose, sample_weight, callbacks: see `fit`.
+        steps: batches to take, all by default.
+        return_dict: return values by name.
+
+    Returns:
+        The loss, or a list of the loss and the metrics, or a dict.
+
+    Raises:
+        InvalidDataError, ShapeError, InvalidArgumentError: see `fit`.
+    """
+    compiled = compiled_for(model, "evaluate")
+    check_arguments(1, 0, batch_size, None, 0.0, 1, verbose)
+    source: Source
+    if is_batches(x):
+        source = given_batches(model, compiled, x, y, sample_weight, None, False, 0)
+    else:
+        samples = prepare(model.graph, compiled.loss, x, y, sample_weight)
+        source = ArrayBatches(samples, size_of_batch(len(samples), batch_size, steps))
+    metrics = compiled.metric_set(model.graph)
+    schedule = Schedule(source, steps)
+    items = [callbacks]
+    if verbose != 0 and not any(isinstance(item, ProgbarLogger) for item in CallbackList(callbacks)):
+        items.append(ProgbarLogger())
+    listeners = CallbackList(items, model, {"verbose": verbose, "epochs": 1, "steps": schedule.count})
+    metrics.reset()
+    try:
+        logs = run_evaluation(model, compiled, metrics, schedule, listeners)
+    finally:
+        for callback in listeners:
+            if isinstance(callback, ProgbarLogger):
+                callback.close()
+    return logs if return_dict else in_order(metrics)
+
+
+def run_evaluation(
+    model: Any, compiled: Compiled, metrics: MetricSet, schedule: Schedule, listeners: CallbackList
+) -> dict[str, float]:
+    """One pass over the batches of `schedule`, into `metrics`."""
+    listeners.call("on_test_begin", None)
+    logs: dict[str, float] = {}
+    for step, batch in schedule.epoch():
+        listeners.on_batch("on_test_batch_begin", step, None)
+        _add(model, compiled, metrics, batch)
+        if listeners.wants_test_batch_end:
+            listeners.on_batch("on_test_batch_end", step, metrics.results())
+    logs = metrics.results()
+    listeners.call("on_test_end", logs)
+    return logs
+
+
+def _add(model: Any, compiled: Compiled, metrics: MetricSet, batch: Batch) -> None:
+    outputs = model.predict_on_batch(batch.x[0] if len(batch.x) == 1 else list(batch.x))
+    while isinstance(outputs, (list, tuple, dict)):  # one output that the model returns in a list or under a name
+        outputs = next(iter(outputs.values())) if isinstance(outputs, dict) else outputs[0]
+    predictions = outputs.reshape(len(outputs), -1)
+    metrics.update(batch.y, predictions, per_sample(compiled.loss, batch.y, predictions), batch.sample_weight)
+
+
+def test_on_batch(
+    model: Any,
+    x: Any,
+    y: Any = None,  # noqa: PT028 - Keras' name, not a test
+    sample_weight: Any = None,  # noqa: PT028
+    return_dict: bool = False,  # noqa: PT028
+) -> Any:
+    """Loss and metrics of the whole of x as one batch; as `evaluate` returns them."""
+    compiled = compiled_for(model, "test_on_batch")
+    metrics = compiled.metric_set(model.graph)
+    metrics.reset()
+    _add(model, compiled, metrics, one_batch(prepare(model.graph, compiled.loss, x, y, sample_weight)))
+    return metrics.results() if return_dict else in_order(metrics)
+
+
+test_on_batch.__test__ = False  # type: ignore[attr-defined]  # nothing for pytest to collect
+
+
+def in_order(metrics: MetricSet) -> Any:
+    """The loss, or a list of the loss and the metrics: what Keras returns without `return_dict`."""
+    values = metrics.results_in_order()
+    return values[0] if len(values) == 1 else values

@@ -1,0 +1,239 @@
+"""The loops: `fit` and `train_on_batch`, with Keras' arguments, order of things and results.
+
+Data is checked once at the border (`samples`), cut into batches (`batches`), and each batch is one native call (`session`).
+What Python does in a step besides it: cut the batch, add up loss and metrics, call the hooks that somebody listens to.
+"""
+
+from typing import Any
+
+from depthwise.errors import UnsupportedError
+from depthwise.inputs import is_batches
+from depthwise.random import next_seed
+from depthwise.training.arguments import (
+    check_arguments,
+    compiled_for,
+    given_batches,
+    one_batch,
+    size_of_batch,
+    split_off,
+    validation_schedule,
+)
+from depthwise.training.batches import ArrayBatches, Schedule, Source
+from depthwise.training.callback import CallbackList
+from depthwise.training.compiled import Compiled
+from depthwise.training.evaluation import evaluate, in_order, run_evaluation, test_on_batch
+from depthwise.training.history import History
+from depthwise.training.not_finite import TerminateOnNaN
+from depthwise.training.progress import ProgbarLogger
+from depthwise.training.samples import Samples, prepare
+from depthwise.training.session import Session
+
+__all__ = ["compile_model", "evaluate", "fit", "test_on_batch", "train_on_batch"]
+
+
+def compile_model(
+    model: Any,
+    optimizer: Any = "rmsprop",
+    loss: Any = None,
+    loss_weights: Any = None,
+    metrics: Any = None,
+    weighted_metrics: Any = None,
+) -> Compiled:
+    """What `model.compile` keeps: loss, optimiser (without any memory of earlier training) and metrics.
+
+    Args:
+        model: the model; where it knows its shapes already, they are checked against the loss.
+        optimizer: a name or a description; loss: likewise. metrics: a list of names and metrics, not weighted by
+            `sample_weight`; weighted_metrics: weighted by it.
+        loss_weights: refused unless None.
+
+    Raises:
+        InvalidArgumentError, UnsupportedError, ShapeError: an argument that is unknown or does not fit the network.
+    """
+    compiled = Compiled(optimizer, loss, loss_weights, metrics, weighted_metrics)
+    if model.built:
+        compiled.metric_set(model.graph)
+    return compiled
+
+
+def fit(
+    model: Any,
+    x: Any = None,
+    y: Any = None,
+    batch_size: int | None = None,
+    epochs: int = 1,
+    verbose: str | int = "auto",
+    callbacks: Any = None,
+    validation_split: float = 0.0,
+    validation_data: Any = None,
+    shuffle: bool | str = True,
+    class_weight: Any = None,
+    sample_weight: Any = None,
+    initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+    validation_steps: int | None = None,
+    validation_batch_size: int | None = None,
+    validation_freq: Any = 1,
+) -> History:
+    """Trains the model.
+
+    Args:
+        model: a compiled model.
+        x: arrays as `predict` takes them, or a sequence or generator of batches (x, y) or (x, y, sample_weight).
+        y: labels as the loss takes them; None with batches.
+        batch_size: samples of a step, 32 by default.
+        epochs: the number of the last epoch, from 1: with `initial_epoch=3, epochs=5` two epochs are run.
+        verbose: 0 nothing, 1 a bar, 2 a line an epoch, "auto" 1 on a terminal, else 2.
+        callbacks: callbacks of `depthwise.callbacks`.
+        validation_split: share of the samples, the last ones before shuffling, that are kept for validation.
+        validation_data: (x, y), (x, y, sample_weight), or batches.
+        shuffle: a new order of the samples (of the batches of a sequence) in each epoch.
+        class_weight: {class number: weight}. sample_weight: one weight a sample.
+        initial_epoch: the number of the first epoch, from 0.
+        steps_per_epoch: steps of an epoch; the next epoch goes on where this one stopped.
+        validation_steps, validation_batch_size: the same for the validation.
+        validation_freq: validate after every so many epochs, or after the epochs of a list (from 1).
+
+    Returns:
+        History: its `history` has every epoch's loss and metrics.
+
+    Raises:
+        InvalidDataError, ShapeError, InvalidArgumentError: before the first step; the message says how to mend it. On any
+            exception, Ctrl-C too, the model has the weights of the last finished step.
+    """
+    compiled = compiled_for(model, "fit")
+    check_arguments(
+        epochs, initial_epoch, batch_size, validation_batch_size, validation_split, validation_freq, verbose
+    )
+    seed = next_seed()
+    source: Source
+    if is_batches(x):
+        if validation_split and validation_data is None:
+            raise UnsupportedError("fit: validation_split needs arrays, got batches; give validation_data instead")
+        source = given_batches(model, compiled, x, y, sample_weight, class_weight, bool(shuffle), seed)
+        held_out = None
+    else:
+        samples = prepare(model.graph, compiled.loss, x, y, sample_weight, class_weight)
+        held_out = None
+        if validation_split and validation_data is None:
+            samples, held_out = split_off(samples, validation_split)
+            if class_weight is not None:  # Keras weighs the training alone by class
+                held_out = Samples(held_out.x, held_out.y, None)
+        source = ArrayBatches(samples, size_of_batch(len(samples), batch_size, steps_per_epoch), shuffle, seed)
+    metrics = compiled.metric_set(model.graph)
+    schedule = Schedule(source, steps_per_epoch)
+    validation = validation_schedule(
+        model, compiled, validation_data, held_out, validation_batch_size or batch_size, validation_steps
+    )
+    session = Session(model, compiled, metrics, seed, schedule)
+    session.epoch = initial_epoch
+    listeners, history, guard = _callbacks(model, callbacks, verbose, epochs, schedule)
+    model.history = history
+    model.stop_training = False
+    compiled.session = session
+    finished = False
+    logs: dict[str, float] = {}
+    try:
+        listeners.call("on_train_begin", None)
+        guard.watch(session)
+        first_step = session.step
+        for epoch in range(session.epoch, epochs):
+            if not first_step:
+                metrics.reset()
+            listeners.call("on_epoch_begin", epoch, None)
+            steps = _train_epoch(model, session, listeners, guard, first_step)
+            if not steps and not first_step:
+                break  # the data ran out: nothing to say about this epoch
+            first_step = 0
+            session.sync()
+            logs = metrics.results()
+            if validation is not None and _validates(epoch, validation_freq):
+                metrics.reset()
+                values = run_evaluation(model, compiled, metrics, validation(), listeners)
+                logs.update({f"val_{name}": value for name, value in values.items()})
+                logs = dict(sorted(logs.items()))  # as Keras: accuracy, loss, val_accuracy, val_loss, weighted_…
+            listeners.call("on_epoch_end", epoch, logs)
+            if model.stop_training:
+                break
+        finished = True
+    finally:
+        try:
+            session.sync()
+        finally:
+            compiled.session = None
+            for callback in listeners:
+                if isinstance(callback, ProgbarLogger):
+                    callback.close()
+    if finished:
+        listeners.call("on_train_end", logs)
+    return history
+
+
+def _train_epoch(model: Any, session: Session, listeners: CallbackList, guard: TerminateOnNaN, first_step: int) -> int:
+    """One epoch's steps. Returns how many there were."""
+    metrics, schedule = session.metrics, session.schedule
+    assert schedule is not None
+    update, results, run = metrics.update, metrics.results, session.run
+    begins, ends = listeners.wants_train_batch_begin, listeners.wants_train_batch_end
+    steps, step, batch = 0, 0, None
+    for step, batch in schedule.epoch(first_step):
+        if begins:
+            listeners.on_batch("on_train_batch_begin", step, None)
+        session.take_changes()
+        guard.before(batch)
+        result = run(batch)
+        loss = update(batch.y, result.predictions, result.losses, batch.sample_weight)
+        steps += 1
+        stop = guard.after(batch, step, loss, result.losses)
+        if ends:
+            listeners.on_batch("on_train_batch_end", step, results())
+        if stop or model.stop_training:
+            return steps
+    session.take_changes()
+    guard.check(batch, step)
+    return steps
+
+
+def train_on_batch(
+    model: Any, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
+) -> Any:
+    """One training step on the whole of x.
+
+    Args:
+        model: a compiled model. x, y, sample_weight, class_weight, return_dict: see `fit` and `evaluate`.
+
+    Returns:
+        Loss and metrics of the batch, from before the update; as `evaluate` returns them.
+    """
+    compiled = compiled_for(model, "train_on_batch")
+    batch = one_batch(prepare(model.graph, compiled.loss, x, y, sample_weight, class_weight))
+    metrics = compiled.metric_set(model.graph)
+    metrics.reset()
+    session = Session(model, compiled, metrics, next_seed())
+    try:
+        result = session.run(batch)
+    finally:
+        session.sync()
+    metrics.update(batch.y, result.predictions, result.losses, batch.sample_weight)
+    return metrics.results() if return_dict else in_order(metrics)
+
+
+def _callbacks(
+    model: Any, callbacks: Any, verbose: str | int, epochs: int, schedule: Schedule
+) -> tuple[CallbackList, History, TerminateOnNaN]:
+    given = list(CallbackList(callbacks))
+    history = next((item for item in given if isinstance(item, History)), None) or History()
+    guard = next((item for item in given if isinstance(item, TerminateOnNaN)), None) or TerminateOnNaN()
+    items = [*(item for item in (guard,) if item not in given), *given]
+    # As Keras: after the user's callbacks, so that what these add to the logs is kept and shown.
+    items += [item for item in (history,) if item not in given]
+    if verbose != 0 and not any(isinstance(item, ProgbarLogger) for item in given):
+        items.append(ProgbarLogger())
+    params = {"verbose": verbose, "epochs": epochs, "steps": schedule.count}
+    return CallbackList(items, model, params), history, guard
+
+
+def _validates(epoch: int, frequency: Any) -> bool:
+    if hasattr(frequency, "__index__"):
+        return (epoch + 1) % int(frequency) == 0
+    return epoch + 1 in frequency

@@ -1,0 +1,118 @@
+"""A running training: the native step, and the way of weights between it and the model.
+
+The step holds the weights while it trains. They go to the model when somebody looks (`Callback.model`), at the end of each
+epoch and at the end of `fit`, however it ends; weights that a callback sets go back before the next step.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from depthwise.training.batches import Batch, Place, Schedule
+from depthwise.training.compiled import Compiled, StepResult
+from depthwise.training.metrics import MetricSet
+
+__all__ = ["Session", "seed_of_step"]
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+_GOLDEN = 0x9E3779B97F4A7C15  # 2⁶⁴ divided by the golden ratio: neighbouring steps get far seeds (Steele et al. 2014)
+
+
+def seed_of_step(seed: int, iteration: int) -> int:
+    """The seed of one step's dropout: 63 bits that follow from the training's seed and the steps done."""
+    value = (seed + (iteration + 1) * _GOLDEN) & 0xFFFFFFFFFFFFFFFF
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return (value ^ (value >> 31)) >> 1
+
+
+class Session:
+    """One call of `fit` or `train_on_batch`.
+
+    Args:
+        model: the model. compiled: what `compile` left on it.
+        seed: shuffles and dropout follow from it.
+        schedule: the batches, None for a single step.
+
+    Attributes:
+        epoch, step: the first epoch and its first step, which a restored checkpoint moves.
+    """
+
+    def __init__(
+        self, model: Any, compiled: Compiled, metrics: MetricSet, seed: int, schedule: Schedule | None = None
+    ) -> None:
+        self.model = model
+        self.compiled = compiled
+        self.optimizer = compiled.optimizer
+        self.metrics = metrics
+        self.seed = seed
+        self.schedule = schedule
+        self.epoch = 0
+        self.step = 0
+        self.native = compiled.step(model.graph)
+        self._seen: Mapping[str, Array] = {}
+        self._dirty = False
+        self._exposed = False
+        self.changes = 0
+        self.load()
+
+    def load(self) -> None:
+        """Puts the model's weights, and what the optimiser knows, into the step."""
+        weights = self.model.weights_by_name
+        self.native.load(weights, self.optimizer.state)
+        self._seen = dict(weights)
+        self._dirty = False
+        self.changes += 1
+
+    def run(self, batch: Batch) -> StepResult:
+        """One step."""
+        optimizer = self.optimizer
+        seed = seed_of_step(self.seed, optimizer.iterations)
+        self._dirty = True
+        result = self.native(batch.x, batch.y, batch.sample_weight, learning_rate=optimizer.learning_rate, seed=seed)
+        optimizer.iterations += 1
+        return result
+
+    def take_changes(self) -> None:
+        """Puts weights that a callback has set into the step: to be called before `run`."""
+        if not self._exposed:
+            return
+        self._exposed = False
+        now = self.model.weights_by_name
+        if any(now[name] is not array for name, array in self._seen.items()):
+            self.load()
+
+    def expose(self) -> None:
+        """Brings the model up to date for somebody who may read or set its weights."""
+        self.sync()
+        self._exposed = True
+
+    def sync(self) -> None:
+        """Copies weights and optimiser state out of the step."""
+        self.take_changes()
+        if not self._dirty:
+            return
+        weights, state = self.native.weights(), self.native.optimizer_state()
+        self.model.set_weights_by_name(weights)
+        self.optimizer.keep(state)
+        self._seen = dict(self.model.weights_by_name)
+        self._dirty = False
+
+    def put(self, weights: Mapping[str, Array], state: dict[str, Array]) -> None:
+        """Replaces weights and optimiser state, of the model and of the step."""
+        self.model.set_weights_by_name(weights)
+        self.optimizer.keep(state)
+        if "iteration" not in state:
+            self.optimizer.reset()
+        self._exposed = False
+        self.load()
+
+    def restart(self, seed: int, epoch: int, step: int, place: Place) -> None:
+        """Goes on where another session stopped."""
+        assert self.schedule is not None
+        self.seed = seed
+        self.epoch, self.step = epoch, step
+        self.schedule.source.reseed(seed)
+        self.schedule.resume(place)

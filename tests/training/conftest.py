@@ -1,0 +1,33 @@
+"""The loop is tested on a step made of the float64 reference, so its tests say nothing about native code and need none."""
+
+import numpy as np
+import pytest
+from reference_step import ReferenceStep
+
+from depthwise import models
+from depthwise.random import set_random_seed
+from depthwise.reference import network
+from depthwise.training import compiled
+
+
+@pytest.fixture(autouse=True)
+def reference_step(monkeypatch):
+    """Every step of the loop is a `ReferenceStep`; the fixture's value lists those that were made."""
+    made = []
+
+    def make(graph, loss, optimizer):
+        made.append(ReferenceStep(graph, loss, optimizer))
+        return made[-1]
+
+    def ready(model):
+        def predict(arrays):
+            with np.errstate(all="ignore"):
+                values = network.forward(model.graph, dict(model.weights_by_name), arrays)
+                return tuple(values[name].astype(np.float32) for name in model.graph.outputs)
+
+        return predict
+
+    monkeypatch.setattr(compiled, "make_step", make)
+    monkeypatch.setattr(models.Model, "_ready", ready)
+    set_random_seed(7)
+    return made

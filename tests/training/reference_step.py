@@ -1,0 +1,75 @@
+"""A training step made of the float64 reference: what the loop does is tested without native code."""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from depthwise import layers, models
+from depthwise.reference import network
+from depthwise.training import compiled
+from depthwise.training.optimizers import SGD, Adam
+
+
+class ReferenceStep:
+    """A training step in float64: SGD with momentum, or Adam. It keeps its own copies, as the native one does."""
+
+    def __init__(self, graph, loss, optimizer):
+        self.graph, self.loss, self.optimizer = graph, loss, optimizer
+        self.calls = []
+
+    def load(self, weights, optimizer_state):
+        self._weights = {name: np.array(array, dtype=np.float64) for name, array in weights.items()}
+        self._state = {name: np.array(array, dtype=np.float64) for name, array in optimizer_state.items()}
+
+    def __call__(self, x, y, sample_weight, learning_rate, seed):
+        self.calls.append(SimpleNamespace(x=[a.copy() for a in x], y=y.copy(), learning_rate=learning_rate, seed=seed))
+        assert all(array.dtype == np.float32 and array.flags.c_contiguous for array in x)
+        assert y.dtype == (np.int32 if self.loss.sparse else np.float32)
+        with np.errstate(all="ignore"):
+            values = network.forward(self.graph, self._weights, x, training=True)
+            predictions = values[self.graph.outputs[0]]
+            found = network.gradients(self.graph, self._weights, x, self.loss, y, sample_weight)
+            losses = compiled.losses.per_sample(self.loss, y, predictions.reshape(len(predictions), -1))
+            self._weights.update(network.moving_statistics(self.graph, self._weights, values))
+            self._update(found.weights, learning_rate)
+        return SimpleNamespace(
+            losses=losses.astype(np.float32), predictions=predictions.reshape(len(y), -1).astype(np.float32)
+        )
+
+    def _update(self, gradients, rate):
+        step = self._state["iteration"] = self._state.get("iteration", np.zeros(())) + 1
+        for name, g in gradients.items():
+            if isinstance(self.optimizer, SGD):
+                m = self._slot(name, "momentum")
+                m *= self.optimizer.momentum
+                m -= rate * g
+                self._weights[name] = self._weights[name] + m
+            elif isinstance(self.optimizer, Adam):
+                m, v = self._slot(name, "momentum"), self._slot(name, "velocity")
+                m += (g - m) * (1 - self.optimizer.beta_1)
+                v += (g * g - v) * (1 - self.optimizer.beta_2)
+                alpha = rate * np.sqrt(1 - self.optimizer.beta_2**step) / (1 - self.optimizer.beta_1**step)
+                self._weights[name] = self._weights[name] - alpha * m / (np.sqrt(v) + self.optimizer.epsilon)
+            else:
+                raise NotImplementedError(self.optimizer)
+
+    def _slot(self, name, slot):
+        return self._state.setdefault(f"{name}/{slot}", np.zeros_like(self._weights[name]))
+
+    def weights(self):
+        with np.errstate(over="ignore"):
+            return {name: array.astype(np.float32) for name, array in self._weights.items()}
+
+    def optimizer_state(self):
+        return {name: np.array(array) for name, array in self._state.items()}
+
+
+def dense_model(inputs=4, classes=3, activation="softmax"):
+    """Softmax regression: the smallest network that learns."""
+    return models.Sequential([layers.Dense(classes, activation=activation, input_shape=(inputs,))])
+
+
+def data(samples=50, inputs=4, classes=3, seed=0):
+    generator = np.random.default_rng(seed)
+    x = generator.normal(size=(samples, inputs)).astype(np.float32)
+    return x, (x @ generator.normal(size=(inputs, classes))).argmax(axis=1)
