@@ -134,6 +134,7 @@ class Executable:
         self._reserve("sample", sizes.get("sample", 0) * batch)
         self._reserve("chunk", sizes.get("chunk", 0) * chunks)
         self._reserve("local", sizes.get("local", 0) * threads)
+        self._reserve("extra", sizes.get("extra", 0) * threads)
         self._reserve("group", sizes.get("group", 0) * schedule.group * threads)
         self._context[:3] = batch, samples_per_task, chunks
         self._counts[:] = np.where(self._by_chunk, chunks, self._pieces)

@@ -18,7 +18,10 @@ Padding = tuple[int, int, int, int]  # top, bottom, left, right
 
 @dataclass(frozen=True)
 class Operation:
-    """Base of all operations: what they read and what they write; subclasses add their own arguments."""
+    """Base of all operations: what they read and what they write; subclasses add their own arguments.
+
+    `output` is empty where an operation writes no tensor but collects something for the batch.
+    """
 
     inputs: tuple[str, ...]
     output: str
@@ -66,7 +69,7 @@ class Program:
     @cached_property
     def writer(self) -> Mapping[str, Operation]:
         """The operation that writes each tensor."""
-        return {operation.output: operation for operation in self.operations}
+        return {operation.output: operation for operation in self.operations if operation.output}
 
     @cached_property
     def readers(self) -> Mapping[str, tuple[Operation, ...]]:
@@ -96,6 +99,7 @@ class Program:
         shapes = {**self.tensors, **(tensors or {})}
         used = {name for name, _ in (*self.inputs, *self.outputs)}
         used |= {name for operation in kept for name in (*operation.inputs, operation.output)}
+        used.discard("")
         return Program(
             self.inputs,
             self.outputs,

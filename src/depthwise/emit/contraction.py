@@ -129,14 +129,18 @@ class _Writer:
 
     def write(self) -> None:
         if self.kernel.panels_outside:
-            for panel in self._each_panel():
-                self._each_tile(lambda positions, panel=panel: self._tile(positions, *panel))
+            for first, width in self._each_panel():
+
+                def one_panel(positions: _Positions, first: Operand = first, width: int = width) -> None:
+                    self._tile(positions, first, width)
+
+                self._each_tile(one_panel)
         else:
             self._each_tile(self._all_panels)
 
     def _all_panels(self, positions: _Positions) -> None:
-        for panel in self._each_panel():
-            self._tile(positions, *panel)
+        for first, width in self._each_panel():
+            self._tile(positions, first, width)
 
     def _each_panel(self) -> Iterator[tuple[Operand, int]]:
         """(first vector, vectors): one loop over the full panels, then the narrower one."""
@@ -150,13 +154,12 @@ class _Writer:
         elif full:
             with self.function.loop(0, len(full) * self.kernel.tile[1], self.kernel.tile[1]) as loop:
                 yield loop.index, self.kernel.tile[1]
-        for panel in panels[len(full) :]:
-            yield panel
+        yield from panels[len(full) :]
 
     # -- positions ---------------------------------------------------------------------------------------------------
 
     def _each_tile(self, body: Callable[[_Positions], None]) -> None:
-        kernel, function = self.kernel, self.function
+        kernel = self.kernel
         height = kernel.tile[0]
         if kernel.columns is None:
             self._runtime_columns(body)

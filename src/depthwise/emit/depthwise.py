@@ -97,8 +97,8 @@ class DepthwiseConvolution:
         else:
             with function.loop(0, rows, carried=sums) as loop:
                 line = function.offset(start, function.multiply(loop.index, self.dilation[0] * self.source.row_pitch))
-                cells = function.offset(weights, function.multiply(loop.index, columns * padded))
-                loop.next = self._kernel_row(function, line, [], cells, loop.values)
+                row_weights = function.offset(weights, function.multiply(loop.index, columns * padded))
+                loop.next = self._kernel_row(function, line, [], row_weights, loop.values)
             sums = loop.results
         target = function.offset(out, function.multiply(column, self.target.pixel_pitch))
         for i, total in enumerate(sums):

@@ -10,6 +10,8 @@ __all__ = ["exp", "expm1_negative", "gelu", "gelu_slope", "log", "sigmoid", "sof
 
 LOG2_E = 1.4426950408889634
 LN_2 = 0.6931471805599453
+LN_2_HIGH = 0.693359375  # few bits: its product with an exponent is exact
+LN_2_LOW = LN_2 - LN_2_HIGH
 MAGIC = 12582912.0  # 1.5 · 2²³: adding it rounds to an integer, which is then in the low bits
 
 # (eʳ − 1 − r) / r² for |r| ≤ ln 2 / 2, highest power first.
@@ -71,11 +73,35 @@ def tanh(function: Function, x: str) -> str:
 
 
 def log(function: Function, x: str) -> str:
-    raise NotImplementedError
+    """ln x for normal x > 0: ln m + e · ln 2 with m between √½ and √2, ln m = 2 atanh((m − 1) / (m + 1))."""
+    kind = function.integers
+    bits = function.define(f"bitcast {function.vector} {x} to {kind}")
+    # 0x3F3504F3 is √½: subtracting it leaves the exponent e of m in the high bits.
+    offset = function.define(f"sub {kind} {bits}, {function.integer_constant(0x3F3504F3)}")
+    exponent = function.define(f"ashr {kind} {offset}, {function.integer_constant(23)}")
+    back = function.define(f"shl {kind} {exponent}, {function.integer_constant(23)}")
+    mantissa_bits = function.define(f"sub {kind} {bits}, {back}")
+    mantissa = function.define(f"bitcast {kind} {mantissa_bits} to {function.vector}")
+    e = function.define(f"sitofp {kind} {exponent} to {function.vector}")
+    one = function.constant(1.0)
+    above = function.fsub(mantissa, one)
+    s = function.fdiv(above, function.fadd(mantissa, one))
+    # ln m = above − s · (above − 2 s² · p): the leading term is exact.
+    square = function.fmul(s, s)
+    series = _polynomial(function, square, (2 / 9, 2 / 7, 2 / 5, 2 / 3))
+    tail = function.fmul(s, function.fsub(above, function.fmul(square, series)))
+    low = function.fma(e, function.constant(LN_2_LOW), function.fneg(tail))
+    return function.fma(e, function.constant(LN_2_HIGH), function.fadd(above, low))
 
 
 def softplus(function: Function, x: str) -> str:
-    raise NotImplementedError
+    """ln(1 + eˣ) = max(x, 0) + ln(1 + e^−|x|), the logarithm as 2 atanh(e / (2 + e))."""
+    e = exp(function, function.fneg(function.intrinsic("fabs", x)))
+    s = function.fdiv(e, function.fadd(e, function.constant(2.0)))
+    square = function.fmul(s, s)
+    series = _polynomial(function, square, tuple(2 / n for n in (17, 15, 13, 11, 9, 7, 5, 3)))
+    logarithm = function.fma(function.fmul(square, series), s, function.fadd(s, s))
+    return function.fadd(function.largest(x, function.constant(0.0)), logarithm)
 
 
 def gelu(function: Function, x: str) -> str:

@@ -109,11 +109,11 @@ class SoftmaxRows:
 
     def emit(self, module: Module) -> str:
         if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                with each_pixel(function, [self.source, self.target]) as (a, out):
-                    softmax_pixel(
-                        function, function.offset("%a", a), function.offset("%out", out), self.source.channels
-                    )
+            with (
+                module.function(self.name, [("ptr", name) for name in self.arguments]) as function,
+                each_pixel(function, [self.source, self.target]) as (a, out),
+            ):
+                softmax_pixel(function, function.offset("%a", a), function.offset("%out", out), self.source.channels)
         return self.name
 
 

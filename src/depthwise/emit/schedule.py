@@ -10,7 +10,7 @@ __all__ = ["CONTEXT_NUMBERS", "arena_names", "emit_schedule", "stage_names"]
 CONTEXT_NUMBERS = ("batch", "samples_per_task", "chunks")
 """Integers at the start of the context block; the arenas' addresses follow."""
 
-BY_PARTICIPANT = ("local", "group")
+BY_PARTICIPANT = ("local", "group", "extra")
 
 
 def arena_names(schedule: Schedule) -> tuple[str, ...]:

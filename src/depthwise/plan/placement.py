@@ -45,6 +45,8 @@ class Placement:
     parameter_offsets: Mapping[str, int]
     group_columns: int | None
     """Samples that a dense layer computes at once: None is the group's number when it runs."""
+    chunk_pitch: int = 0
+    """Numbers that one chunk collects; known once every rule has asked for its place, so rules run twice."""
     preparation: dict[str, tuple[Call, ...]] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     _known: dict[tuple[str, str], Pointer] = field(default_factory=dict)

@@ -19,6 +19,7 @@ ARENAS = (
     "sample",  # maps that outlive their stage, for every sample of the batch
     "local",  # maps of one sample, for one participant; reused
     "group",  # maps of the samples of one group, for one participant
+    "extra",  # what one operation needs besides its tensors, for one participant
     "input0",  # further inputs and outputs follow as input1, …, output0, …
 )
 
