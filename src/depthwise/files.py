@@ -7,7 +7,6 @@ disk, Ctrl-C or a power cut leaves the old file as it was.
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -115,7 +114,7 @@ def _create_temporary(target: Path) -> tuple[int, str]:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
         # Not the target's name: with a suffix it could pass the file system's limit.
-        temporary = os.fspath(target.parent / f".depthwise-{secrets.token_hex(8)}.tmp")
+        temporary = os.fspath(target.parent / f".depthwise-{os.urandom(8).hex()}.tmp")
         try:
             return os.open(temporary, flags, 0o666), temporary
         except FileExistsError:
