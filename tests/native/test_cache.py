@@ -257,7 +257,7 @@ def test_the_key_depends_on_all_that_the_code_depends_on():
         ("program", "2", target),
         ("program1", "", target),
         ("program", "1", dataclasses.replace(target, triple="aarch64-apple-darwin")),
-        ("program", "1", dataclasses.replace(target, processor="generic")),
+        ("program", "1", dataclasses.replace(target, processor="other")),
         ("program", "1", dataclasses.replace(target, features=())),
         ("program", "1", dataclasses.replace(target, features=("+avx,+fma",))),
         ("program", "1", dataclasses.replace(target, features=("+avx", "+fma"))),

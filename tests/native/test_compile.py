@@ -220,3 +220,73 @@ def test_spilled_vectors_are_found(name):
 
     assert vector_stack_accesses(listing(4), target) == {"f": 0}
     assert vector_stack_accesses(listing(40), target)["f"] > 0
+
+
+def _pointwise_tile(pixels, vectors, lanes, unrolled, depth=64):
+    """One output tile held in registers: the shape of loop that the generators emit."""
+    vector = f"<{lanes} x float>"
+    fma = f"@llvm.fma.v{lanes}f32"
+    columns = vectors * lanes
+    cells = [(p, v) for p in range(pixels) for v in range(vectors)]
+    lines = [
+        f"declare {vector} {fma}({vector}, {vector}, {vector})",
+        "define void @tile(ptr noalias %x, ptr noalias %w, ptr noalias %y) {",
+        "entry:\n  br label %k\nk:\n  %i = phi i64 [ 0, %entry ], [ %next, %k ]",
+    ]
+    for p, v in cells:
+        lines.append(f"  %a{p}_{v}_0 = phi {vector} [ zeroinitializer, %entry ], [ %a{p}_{v}_{unrolled}, %k ]")
+    lines += [
+        f"  %offset = mul i64 %i, {columns}",
+        "  %wk = getelementptr float, ptr %w, i64 %offset",
+        "  %xk = getelementptr float, ptr %x, i64 %i",
+    ]
+    for u in range(unrolled):
+        for v in range(vectors):
+            lines += [
+                f"  %wp{u}_{v} = getelementptr float, ptr %wk, i64 {u * columns + v * lanes}",
+                f"  %w{u}_{v} = load {vector}, ptr %wp{u}_{v}, align 4",
+            ]
+        for p in range(pixels):
+            lines += [
+                f"  %xp{u}_{p} = getelementptr float, ptr %xk, i64 {p * depth + u}",
+                f"  %xs{u}_{p} = load float, ptr %xp{u}_{p}, align 4",
+                f"  %xi{u}_{p} = insertelement {vector} poison, float %xs{u}_{p}, i32 0",
+                f"  %xv{u}_{p} = shufflevector {vector} %xi{u}_{p}, {vector} poison, <{lanes} x i32> zeroinitializer",
+            ]
+            for v in range(vectors):
+                lines.append(
+                    f"  %a{p}_{v}_{u + 1} = call {vector} {fma}({vector} %xv{u}_{p}, "
+                    f"{vector} %w{u}_{v}, {vector} %a{p}_{v}_{u})"
+                )
+    lines += [
+        f"  %next = add i64 %i, {unrolled}",
+        f"  %more = icmp ult i64 %next, {depth}",
+        "  br i1 %more, label %k, label %done\ndone:",
+    ]
+    for p, v in cells:
+        lines += [
+            f"  %yp{p}_{v} = getelementptr float, ptr %y, i64 {p * columns + v * lanes}",
+            f"  store {vector} %a{p}_{v}_{unrolled}, ptr %yp{p}_{v}, align 4",
+        ]
+    return "\n".join([*lines, "  ret void\n}"])
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "vectors", "unrolled"),
+    [
+        *[("avx512", pixels, vectors, 8) for pixels, vectors in ((14, 2), (12, 2), (9, 3), (8, 3), (6, 4))],
+        ("avx512", 14, 2, 16),
+        ("avx2", 6, 2, 8),
+        ("avx2", 4, 3, 8),
+        ("neon", 12, 2, 4),
+        ("neon", 6, 4, 4),
+    ],
+)
+def test_a_tile_that_fits_stays_in_registers(name, pixels, vectors, unrolled):
+    """Passes and processor model must leave the generators' register plan alone."""
+    lanes = {"avx512": 16, "avx2": 8, "neon": 4}[name]
+    target = target_for(name)
+    listing = assembly(_pointwise_tile(pixels, vectors, lanes, unrolled), target)
+    assert vector_stack_accesses(listing, target) == {"tile": 0}
+    fma = "fmla" if name == "neon" else "vfmadd"
+    assert sum(fma in line for line in functions_of(listing)["tile"]) == pixels * vectors * unrolled

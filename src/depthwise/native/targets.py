@@ -3,6 +3,7 @@
 Importing this module costs nothing; llvmlite is imported by the first call that needs it.
 """
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -25,27 +26,29 @@ _AVX512_FEATURES: Final = (
     "+avx512vl",
     "-prefer-256-bit",
 )
-# The processor name picks the scheduling model and the features it implies; a feature list can only add to it. So
-# the restricted targets start from the architecture levels, which carry no maker's extras.
-_RESTRICTED: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
-    "sse": ("x86_64", "x86-64", ()),
-    "avx2": ("x86_64", "x86-64-v3", _AVX2_FEATURES),
-    "avx512": ("x86_64", "x86-64-v4", _AVX512_FEATURES),
-    "neon": ("aarch64", "generic", ("+neon",)),
+# The processor's name picks LLVM's model of the pipelines, and some models reorder a full tile until it no longer fits
+# into the registers; docs/decisions/0002-native.md has the counts. So not the host's name, but per vector family the one
+# that keeps tiles in registers, with every feature listed.
+_PROCESSORS: Final[dict[VectorFamily, str]] = {
+    "avx512": "generic",
+    "avx2": "x86-64-v3",
+    "sse": "generic",
+    "neon": "generic",
+}
+# What x86-64-v3 brings along without being listed.
+_IMPLIED: Final = {
+    "x86-64-v3": {"avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "popcnt", "xsave"},
+    "generic": set[str](),
+}
+_RESTRICTED: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "sse": ("x86_64", ()),
+    "avx2": ("x86_64", _AVX2_FEATURES),
+    "avx512": ("x86_64", _AVX512_FEATURES),
+    "neon": ("aarch64", ("+neon",)),
 }
 _FOREIGN_TRIPLES: Final = {
     "x86_64": "x86_64-unknown-linux-gnu",
     "aarch64": "aarch64-unknown-linux-gnu",
-}
-# LLVM's x86-64-v3/v4 imply these; a host must have them all before such code may run on it.
-_REQUIRED: Final[dict[str, tuple[str, ...]]] = {
-    "x86-64": (),
-    "x86-64-v3": ("avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "popcnt", "xsave"),
-    "x86-64-v4": (
-        *("avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "popcnt", "xsave"),
-        *("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"),
-    ),
-    "generic": (),
 }
 
 
@@ -71,6 +74,11 @@ class Target:
         return {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
 
     @property
+    def present_features(self) -> frozenset[str]:
+        """The names of the features listed as present, without the `+`."""
+        return frozenset(name[1:] for name in self.features if name.startswith("+"))
+
+    @property
     def vector_family(self) -> VectorFamily:
         """The widest vectors this target's code may use.
 
@@ -79,9 +87,9 @@ class Target:
         """
         if self.architecture == "aarch64":
             return "neon"
-        if {"+avx512f", "+avx512bw", "+avx512dq", "+avx512vl"} <= set(self.features):
+        if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= self.present_features:
             return "avx512"
-        return "avx2" if {"+avx2", "+fma"} <= set(self.features) else "sse"
+        return "avx2" if {"avx2", "fma"} <= self.present_features else "sse"
 
 
 @functools.cache
@@ -99,18 +107,18 @@ def llvm() -> Any:
 
 @functools.cache
 def host_target() -> Target:
-    """The machine this process runs on, with all its features."""
+    """The machine this process runs on: its features, each said to be there or not."""
     binding = llvm()
     flags = binding.get_host_cpu_features()
     features = [("+" if present else "-") + name for name, present in flags.items()]
     if flags.get("avx512f"):
-        # Some processors' tuning asks LLVM to split 512-bit vectors; the generators choose widths themselves.
+        # Never split 512-bit vectors: the generators choose widths themselves.
         features.append("-prefer-256-bit")
-    return Target(
-        triple=binding.get_process_triple(),
-        processor=binding.get_host_cpu_name(),
-        features=tuple(sorted(features)),
-    )
+    target = Target(binding.get_process_triple(), "generic", tuple(sorted(features)))
+    processor = _PROCESSORS[target.vector_family]
+    if _IMPLIED[processor] <= target.present_features:
+        target = dataclasses.replace(target, processor=processor)
+    return target
 
 
 def target_for(name: str) -> Target:
@@ -133,10 +141,11 @@ def target_for(name: str) -> Target:
         raise InvalidArgumentError(
             f"The vector family {describe_value(name)} is unknown; use one of {', '.join(TARGET_NAMES)}."
         )
-    architecture, processor, features = _RESTRICTED[name]
+    architecture, features = _RESTRICTED[name]
     host = host_target()
     triple = host.triple if host.architecture == architecture else _FOREIGN_TRIPLES[architecture]
-    return Target(triple, processor, tuple(sorted(features)))
+    target = Target(triple, "generic", tuple(sorted(features)))
+    return dataclasses.replace(target, processor=_PROCESSORS[target.vector_family])
 
 
 def can_run(target: Target) -> bool:
@@ -148,14 +157,9 @@ def can_run(target: Target) -> bool:
     host = host_target()
     if target == host:
         return True
-    if target.triple != host.triple:
+    if target.triple != host.triple or target.processor not in _IMPLIED:
         return False
-    wanted = {feature[1:] for feature in target.features if feature.startswith("+")}
-    if target.processor != host.processor:
-        if target.processor not in _REQUIRED:
-            return False
-        wanted |= set(_REQUIRED[target.processor])
-    return wanted <= {feature[1:] for feature in host.features if feature.startswith("+")}
+    return _IMPLIED[target.processor] | target.present_features <= host.present_features
 
 
 @functools.cache
