@@ -8,15 +8,8 @@ import pytest
 from depthwise.native.threads import set_threads
 
 
-@pytest.fixture(scope="session")
-def _cache_folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("native") / "cache"
-
-
 @pytest.fixture(autouse=True)
-def _own_cache(_cache_folder, monkeypatch):
-    """No test reads or fills the user's cache."""
-    monkeypatch.setenv("DEPTHWISE_CACHE_DIR", str(_cache_folder))
+def _no_threads_from_outside(monkeypatch):
     monkeypatch.delenv("DEPTHWISE_THREADS", raising=False)
 
 
