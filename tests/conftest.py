@@ -30,6 +30,13 @@ settings.register_profile("depthwise", deadline=None, derandomize=True)
 settings.load_profile("depthwise")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # Keras' own way of turning its variables into NumPy arrays; nothing that we could mend.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+    )
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not _IS_WORKER:
         shutil.rmtree(os.environ[_CACHE], ignore_errors=True)

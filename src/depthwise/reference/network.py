@@ -9,24 +9,52 @@ import numpy.typing as npt
 from depthwise.graph import Graph, Node
 from depthwise.layers import InputLayer
 from depthwise.reference import layer as one_layer
+from depthwise.reference import optimizers
 from depthwise.reference.losses import loss_gradient, total_loss
 from depthwise.reference.windows import Array
 
-__all__ = ["Gradients", "forward", "gradients", "gradients_from", "moving_statistics", "weights_of"]
+__all__ = [
+    "Gradients",
+    "TrainingResult",
+    "forward",
+    "gradients",
+    "gradients_from",
+    "moving_statistics",
+    "training_step",
+    "weights_of",
+]
 
 Weights = Mapping[str, npt.ArrayLike]
 
 
 class Gradients(NamedTuple):
-    """Attributes:
-    loss: the mean loss over the batch, weighted.
-    weights: gradient to each trainable weight, by `node/weight`.
-    nodes: gradient to each node's result; that of an input node is the gradient to the data.
+    """What `gradients` gives.
+
+    Attributes:
+        loss: the mean loss over the batch, weighted.
+        weights: gradient to each trainable weight, by `node/weight`.
+        nodes: gradient to each node's result; that of an input node is the gradient to the data.
     """
 
     loss: float
     weights: dict[str, Array]
     nodes: dict[str, Array]
+
+
+class TrainingResult(NamedTuple):
+    """What `training_step` gives.
+
+    Attributes:
+        loss: the mean loss over the batch, weighted, before the step.
+        weights: all weights after the step, moving statistics too, by `node/weight`.
+        state: the optimiser's, for the next step.
+        prediction: the output before the step.
+    """
+
+    loss: float
+    weights: dict[str, Array]
+    state: dict[str, Array]
+    prediction: Array
 
 
 def weights_of(node: Node, weights: Weights) -> dict[str, npt.ArrayLike]:
@@ -127,3 +155,27 @@ def gradients(
     start = {output: loss_gradient(loss, targets, values[output], sample_weight)}
     found, nodes = gradients_from(graph, weights, values, start, training, dropout_masks)
     return Gradients(total_loss(loss, targets, values[output], sample_weight), found, nodes)
+
+
+def training_step(
+    graph: Graph,
+    weights: Weights,
+    state: Mapping[str, npt.ArrayLike],
+    inputs: Sequence[npt.ArrayLike],
+    loss: Any,
+    targets: npt.ArrayLike,
+    optimizer: Any,
+    learning_rate: float,
+    sample_weight: npt.ArrayLike | None = None,
+    dropout_masks: Mapping[str, npt.ArrayLike] | None = None,
+) -> TrainingResult:
+    """One whole step: forward, loss, backward, optimiser, moving statistics.
+
+    Args:
+        state: {} at first, later that of the last result; the others as in `gradients` and `optimizers.step`.
+    """
+    values = forward(graph, weights, inputs, True, dropout_masks)
+    found = gradients(graph, weights, inputs, loss, targets, sample_weight, dropout_masks)
+    after, state_after = optimizers.step(optimizer, weights, found.weights, state, learning_rate)
+    after.update(moving_statistics(graph, weights, values))
+    return TrainingResult(found.loss, after, state_after, values[graph.outputs[0]])
