@@ -6,6 +6,8 @@ forbids it: no script runs but the template's own, whose hash the policy names.
 """
 
 import base64
+import difflib
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -175,7 +177,6 @@ def _comparison(graph: Graph, weights: Weights, with_times: bool) -> dict[str, A
         return None
     facts = network_facts(other)
     shown = ("name", "kind", "output_shape", "parameters", "macs")
-    replaced = {node.name for node in other.nodes} ^ {node.name for node in graph.nodes}
     times = None
     if with_times and math.prod(graph.input_shapes[0]) > 0:
         times = measure(graph, weights, other, draw_weights(other, seed=0))
@@ -183,6 +184,21 @@ def _comparison(graph: Graph, weights: Weights, with_times: bool) -> dict[str, A
         "name": other.name,
         "totals": facts["totals"],
         "layers": [{name: layer[name] for name in shown} for layer in facts["layers"]],
-        "changed": sorted(replaced),
+        "pairs": _pairs(graph, other),
         "times": times,
     }
+
+
+def _pairs(graph: Graph, other: Graph) -> list[tuple[int | None, int | None]]:
+    """Which layer of the twin stands beside which of the network; None where a layer has no counterpart."""
+    own, its = ([node.output_shape for node in one.nodes] for one in (graph, other))
+    if len(own) == len(its):
+        return [(index, index) for index in range(len(own))]
+    pairs: list[tuple[int | None, int | None]] = []
+    matcher = difflib.SequenceMatcher(None, own, its, autojunk=False)
+    for tag, start, stop, other_start, other_stop in matcher.get_opcodes():
+        if tag == "equal":
+            pairs.extend(zip(range(start, stop), range(other_start, other_stop)))
+        else:
+            pairs.extend(itertools.zip_longest(range(start, stop), range(other_start, other_stop)))
+    return pairs

@@ -1,0 +1,160 @@
+/** The facts that `depthwise.explain.page` puts into the page. */
+
+export interface Formula {
+  value: number;
+  operator?: string;
+  operands?: Formula[];
+  meaning?: string;
+  text?: string;
+}
+
+/** A formula whose leaves may lack a value: they are filled in by what they mean. */
+export interface Template {
+  value?: number;
+  operator?: string;
+  operands?: Template[];
+  meaning?: string;
+}
+
+export interface Axis {
+  input: number;
+  kernel: number;
+  stride: number;
+  dilation: number;
+  pad_before: number;
+  pad_after: number;
+  output: number;
+  span: number;
+  dropped: number;
+}
+
+export interface Weight {
+  name: string;
+  shape: number[];
+  formula: Formula;
+  trainable: boolean;
+}
+
+export interface Part {
+  kind: string;
+  config: Record<string, unknown>;
+  activation: string;
+  input_shapes: number[][];
+  output_shape: number[];
+  output_formulas: Formula[];
+  parameters: Formula;
+  macs: Formula;
+  rows: Axis | null;
+  columns: Axis | null;
+  weights: Weight[];
+}
+
+export interface Layer extends Part {
+  name: string;
+  inputs: string[];
+  is_output: boolean;
+  weight_bytes: Formula;
+  output_bytes: Formula;
+  flop: Formula;
+  moved_bytes: Formula;
+  arithmetic_intensity: number;
+  receptive_field: { rows: Formula; columns: Formula; step: [number, number] };
+  separable: {
+    depthwise: Part;
+    pointwise: Part;
+    ordinary: Part;
+    largest_smaller_depth_multiplier: number;
+  } | null;
+  remarks: { key: string; facts: Record<string, number | string> }[];
+}
+
+export interface Totals {
+  parameters: number;
+  trainable_parameters: number;
+  dense_parameters: number;
+  other_parameters: number;
+  macs: number;
+  weight_bytes: number;
+  map_bytes: number;
+}
+
+export interface Question {
+  layer: string;
+  asks: string;
+  answer: number;
+  formula: Formula;
+  mistakes: { value: number; key: string }[];
+}
+
+export interface Comparison {
+  name: string;
+  totals: Totals;
+  layers: { name: string; kind: string; output_shape: number[]; parameters: Formula; macs: Formula }[];
+  pairs: [number | null, number | null][];
+  times: {
+    processor: string;
+    cores: number;
+    rounds: number;
+    batches: { batch: number; network: number; twin: number }[];
+  } | null;
+}
+
+export interface PageData {
+  network: { name: string; inputs: string[]; outputs: string[]; totals: Totals; layers: Layer[] };
+  variations: {
+    kernel_sizes: number[];
+    strides: number[];
+    dilations: number[];
+    templates: {
+      axis: Record<string, [Template, Template]>;
+      layer: Record<string, Record<string, Template>>;
+      derived: Record<string, Template>;
+    };
+    axes: Record<string, Record<string, [number, number, number, number] | null>>;
+  };
+  questions: Question[];
+  compare: Comparison | null;
+  input: { shape: number[]; range: number };
+  samples: { label: string; pixels: string }[];
+  class_names: string[];
+  is_trained: boolean;
+  kept_layers: number;
+  weights: Record<string, { offset: number; shape: number[] }>;
+  languages: Record<string, string>;
+  language: string;
+  messages: Record<string, Record<string, string>>;
+  place: { layer: string; position: number[] | null } | null;
+}
+
+export function decodeBytes(text: string): Uint8Array {
+  const raw = atob(text);
+  const bytes = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
+  return bytes;
+}
+
+function element(id: string): string {
+  return document.getElementById(id)?.textContent ?? "";
+}
+
+export const data: PageData = JSON.parse(element("depthwise-data"));
+
+const blob = decodeBytes(element("depthwise-weights"));
+const numbers = new Float32Array(blob.buffer, 0, blob.length / 4);
+
+export const layers: Layer[] = data.network.layers;
+export const layerByName = new Map(layers.map((layer) => [layer.name, layer]));
+
+/** A weight of a layer, or null where the page does not embed it. */
+export function weight(layer: string, name: string): Float32Array | null {
+  const place = data.weights[`${layer}/${name}`];
+  if (!place) return null;
+  const size = place.shape.reduce((a, b) => a * b, 1);
+  return numbers.subarray(place.offset, place.offset + size);
+}
+
+/** Whether the page can run this layer. */
+export function isKept(name: string): boolean {
+  const index = layers.findIndex((layer) => layer.name === name);
+  return index >= 0 && index < data.kept_layers;
+}

@@ -1,0 +1,22 @@
+import { mount } from "svelte";
+
+import App from "./App.svelte";
+import { explain } from "./lib/cell";
+import { data, layerByName } from "./lib/data";
+import { fill } from "./lib/formula";
+import { run } from "./lib/network";
+import { state } from "./lib/state.svelte";
+import "./style.css";
+
+mount(App, { target: document.getElementById("app")! });
+
+// For the curious in the browser's console, and for the tests: the network as functions.
+Object.assign(window, {
+  depthwise: {
+    data,
+    fill,
+    state,
+    run: (input: number[] | Float32Array) => run(Float32Array.from(input), data.kept_layers),
+    explain: (layer: string, position: number[]) => explain(layerByName.get(layer)!, position, state.values),
+  },
+});
