@@ -151,3 +151,16 @@ def test_an_installed_rival_computes_the_right_thing(rival):
         (result,) = work.results
         assert result.failure is None
         assert not result.deviates, f"{work.work.name}: {result.error} > {work.tolerance}"
+
+
+def test_depthwise_trains_as_keras_does():
+    """Alone, a rival's later losses have no judge; beside Keras they have."""
+    pair = [rival for rival in RIVALS if rival.name in ("depthwise", "keras_jax")]
+    if any(missing(rival) for rival in pair):
+        pytest.skip("Keras on JAX is not installed")
+    settings = Settings(1, rounds=1, turn_seconds=0, try_seconds=0, starts=False)
+    (work,) = run(pair, [Work("note_cnn", "training", 8)], settings).works
+    assert {result.rival: result.deviates for result in work.results} == {
+        "depthwise": False,
+        "keras_jax": False,
+    }
