@@ -10,54 +10,21 @@ from depthwise.layers import (
     Conv2D,
     Dense,
     DepthwiseConv2D,
-    Flatten,
     GlobalAveragePooling2D,
-    MaxPooling2D,
     ReLU,
     SeparableConv2D,
 )
 from depthwise.twins import Direction, ordinary_twin, separable_twin, twin, twin_direction
-
-
-def note_cnn() -> Graph:
-    return sequential(
-        [
-            Conv2D(32, (3, 3), activation="relu", input_shape=(28, 28, 1)),
-            MaxPooling2D((2, 2)),
-            Conv2D(64, (3, 3), activation="relu"),
-            MaxPooling2D((2, 2)),
-            Conv2D(64, (3, 3), activation="relu"),
-        ],
-        name="note-cnn",
-    )
-
-
-def note_separable() -> Graph:
-    separable = {"kernel_size": 3, "padding": "same", "activation": "selu"}
-    return sequential(
-        [
-            Conv2D(32, 3, padding="same", activation="selu", input_shape=(28, 28, 1)),
-            SeparableConv2D(32, **separable),
-            MaxPooling2D(2),
-            SeparableConv2D(64, **separable),
-            SeparableConv2D(64, **separable),
-            MaxPooling2D(2),
-            SeparableConv2D(128, **separable),
-            SeparableConv2D(128, **separable),
-            MaxPooling2D(2),
-            Flatten(),
-            Dense(128, activation="selu"),
-            Dense(10, activation="softmax"),
-        ],
-        name="note-separable",
-    )
+from support.networks import note_cnn, note_cnn_separable_twin, note_separable, note_separable_ordinary_twin
 
 
 def test_the_twins_of_the_note_have_the_design_s_numbers() -> None:
     separable = twin(note_cnn())
     assert (separable.parameters, separable.macs) == (7_456, 519_392)
+    assert [node.facts for node in separable.nodes] == [node.facts for node in note_cnn_separable_twin().nodes]
     ordinary = twin(note_separable())
     assert (ordinary.parameters, ordinary.macs) == (435_306, 29_275_904)
+    assert [node.facts for node in ordinary.nodes] == [node.facts for node in note_separable_ordinary_twin().nodes]
 
 
 def test_a_twin_s_twin_is_the_network_again() -> None:

@@ -1,0 +1,153 @@
+"""The terminal and the page: complete in both languages, hostile names harmless, no network, markup well formed."""
+
+import base64
+import hashlib
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from made_up import made_up, stopped_early
+from rich.console import Console
+
+import depthwise.compare
+from depthwise.compare.charts import Bar, Series, bars, curves, ratio_bars, ticks
+from depthwise.compare.console import print_report
+from depthwise.compare.markup import element
+from depthwise.compare.page import report_page
+from depthwise.compare.report import Report
+from depthwise.errors import InvalidArgumentError
+from depthwise.messages import LANGUAGES, catalogue
+
+HOSTILE = "</style><script>alert(1)</script>\x1b[31m[red]\u202e\"'&"
+
+
+def terminal(report: Report, language: str, width: int = 100) -> str:
+    console = Console(width=width, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
+    with console.file:
+        print_report(report, console, language)
+    return console.export_text()
+
+
+def parse(page: str) -> ElementTree.Element:
+    """The page as XML, which it is but for its first line."""
+    doctype, _, rest = page.partition("\n")
+    assert doctype == "<!doctype html>"
+    return ElementTree.fromstring(rest)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("report", [made_up(), made_up((1, 2, 3)), stopped_early()], ids=["one", "seeds", "stopped"])
+def test_both_faces_show_the_results(report: Report, language: str) -> None:
+    shown = terminal(report, language)
+    page = report_page(report, language)
+    plain = "".join(parse(page).itertext())
+    for text in (shown, plain):
+        assert "8×(3×3×1)+16×(1×1×8)+16 = 216" in text
+        assert "16×(3×3×8)+16 = 1,168" in text
+        assert "88,576" in text
+    if report.is_complete:
+        assert ("78.1 µs" if language == "en" else "78.1 微秒") in plain
+    else:
+        assert "Ctrl-C" in plain
+        assert "Ctrl-C" in shown
+
+
+def test_terminal_fits_80_columns() -> None:
+    assert max(len(line.rstrip()) for line in terminal(made_up((1, 2)), "en", 80).splitlines()) <= 80
+
+
+def test_hostile_names_stay_text() -> None:
+    report = made_up(name=HOSTILE, layer_name=HOSTILE.replace("/", ""))
+    shown = terminal(report, "en")
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert "[red]" in shown  # shown as it is, not read as a colour
+    page = report_page(report, "en")
+    root = parse(page)
+    assert list(root.iter("script")) == []
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+    assert "<script>" in "".join(root.itertext())  # as text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_page_asks_the_network_for_nothing(language: str) -> None:
+    page = report_page(made_up(), language)
+    root = parse(page)
+    policy = next(item.get("content") for item in root.iter("meta") if item.get("http-equiv"))
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    style = next(root.iter("style")).text or ""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in policy
+    assert not re.search(r"https?://|url\(|@import", page)
+    for item in root.iter():
+        assert {"src", "href", "style", "onload", "onclick"}.isdisjoint(item.keys()), item.tag
+    assert root.get("lang") == ("en" if language == "en" else "zh-Hans")
+
+
+def test_page_of_the_note_is_small() -> None:
+    assert len(report_page(made_up((1, 2, 3)), "en").encode()) < 100_000
+
+
+def test_an_unknown_language_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="got 'fr'"):
+        report_page(made_up(), "fr")
+
+
+def test_every_message_is_used() -> None:
+    folder = Path(depthwise.compare.__file__).parent
+    files = [*folder.glob("*.py"), folder.parent / "commands" / "compare.py"]
+    source = "".join(path.read_text(encoding="utf-8") for path in files)
+    keys = [key.removeprefix("comparison.") for key in catalogue() if key.startswith("comparison.")]
+    made = {"kind_batch", "kind_single", "kind_training"}  # from Ratio.kind
+    unused = [key for key in keys if key not in made and not re.search(rf'["\'.]{key}["\']', source)]
+    assert unused == []
+
+
+def test_both_languages_name_the_same_facts() -> None:
+    for key, texts in catalogue().items():
+        if key.startswith("comparison.") and key != "comparison.chart_note":
+            names = {language: set(re.findall(r"\{(\w+)", text)) for language, text in texts.items()}
+            assert names["en"] == names["zh"], key
+
+
+def test_bars_have_the_width_of_their_share() -> None:
+    drawing = ElementTree.fromstring(
+        str(bars([Bar("a", "1", (1.0, 1.0), "first"), Bar("b", "4", (4.0,), "second")], "t"))
+    )
+    widths = [item.get("width") for item in drawing.iter("rect") if item.get("class") != "track"]
+    assert widths == ["25.000%", "25.000%", "100.000%"]
+
+
+def test_ratio_marks_stand_where_a_bar_of_that_ratio_ends() -> None:
+    drawing = ElementTree.fromstring(
+        str(ratio_bars([Bar("a", "5×", (5.0,), "first")], [(1.0, "no"), (5.0, "all")], "t"))
+    )
+    marks = [item.get("x1") for item in drawing.iter("line")]
+    width = next(drawing.iter("rect")).get("width")
+    assert marks[1] == width
+    assert float(marks[0].rstrip("%")) == pytest.approx(float(width.rstrip("%")) / 5, abs=1e-2)
+
+
+def test_curves_leave_out_what_is_not_finite() -> None:
+    series = [Series((0.5, float("nan"), 0.25, 0.125), ("a", "b", "c", "d"), "first")]
+    drawing = ElementTree.fromstring(str(curves(series, "t", lambda value, digits: f"{value:.{digits}f}", "epoch")))
+    assert len(list(drawing.iter("circle"))) == 3
+    assert sum(item.get("class") == "curve first" for item in drawing.iter("line")) == 1
+    heights = [float(item.get("cy", "")) for item in drawing.iter("circle")]
+    assert heights == sorted(heights)  # falling values go down the page
+    assert str(curves([Series((float("nan"),), ("a",), "first")], "t", str, "epoch")) == ""
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.0), (0.98, 0.98), (0.962, 0.991), (0.001, 2.3), (1e-9, 1e-8)])
+def test_ticks_cover_the_range_and_are_few(low: float, high: float) -> None:
+    found = ticks(low, high)
+    assert found[0] <= low + 1e-12
+    assert found[-1] >= high - 1e-12
+    assert 1 <= len(found) <= 7
+
+
+def test_elements_escape_texts_and_attributes() -> None:
+    assert str(element("p", "a<b", title='"&')) == '<p title="&quot;&amp;">a&lt;b</p>'

@@ -1,0 +1,153 @@
+"""Reports from made-up measurements: ratios by hand, JSON, and the rows that people read."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from made_up import made_up, stopped_early
+
+from depthwise.compare.report import Epoch, Ratio, Timing, TrainingRun
+from depthwise.compare.wording import delivered_sentences, layer_pairs, percent, result_rows, short_number, times
+from depthwise.graph import sequential
+from depthwise.layers import Dense
+
+
+def test_lighter_and_heavier_follow_the_macs_not_the_order() -> None:
+    report = made_up()
+    assert [report.lighter.graph.name, report.heavier.graph.name] == ["light", "heavy"]
+    turned = replace(report, networks=(report.networks[1], report.networks[0]))
+    assert [turned.lighter.graph.name, turned.heavier.graph.name] == ["light", "heavy"]
+    assert turned.ratios == report.ratios
+
+
+def test_ratios_by_hand() -> None:
+    report = made_up()
+    # 8·8·8·9 + 8·8·(8·9 + 16·8) + 10·1024 against 8·8·8·9 + 8·8·16·72 + 10·1024
+    assert report.lighter.graph.macs == 4_608 + 12_800 + 10_240
+    assert report.heavier.graph.macs == 4_608 + 73_728 + 10_240
+    assert report.macs_times == pytest.approx(88_576 / 27_648)
+    assert [(ratio.kind, ratio.times) for ratio in report.ratios] == [
+        ("batch", pytest.approx(2.0)),
+        ("single", pytest.approx(0.5)),
+        ("training", pytest.approx(3.0)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("times_less", "macs_less", "delivered", "rate"),
+    [
+        (8.0, 8.0, 1.0, 1.0),  # everything arrived
+        (1.0, 8.0, 0.0, 0.125),  # the same time: nothing arrived
+        (2.0, 8.0, 0.5 / 0.875, 0.25),
+        (0.5, 8.0, -1.0 / 0.875, 0.0625),  # slower
+    ],
+)
+def test_the_share_that_was_delivered(times_less: float, macs_less: float, delivered: float, rate: float) -> None:
+    ratio = Ratio("batch", times_less, macs_less)
+    assert ratio.delivered == pytest.approx(delivered)
+    assert ratio.relative_rate == pytest.approx(rate)
+
+
+def test_no_saving_no_share() -> None:
+    report = made_up()
+    same = replace(report, networks=(report.networks[0], replace(report.networks[1], graph=report.networks[0].graph)))
+    assert all(ratio.delivered is None for ratio in same.ratios)
+    assert delivered_sentences(same, "en") == ["Both networks need the same number of MACs, so no arithmetic is saved."]
+
+
+def test_convolutional_part_and_head_add_up() -> None:
+    for network in made_up().networks:
+        assert network.head_parameters == 10 * 1024 + 10
+        assert network.convolutional_parameters + network.head_parameters == network.graph.parameters
+        assert network.head_macs == 10 * 1024
+
+
+def test_medians_and_means() -> None:
+    light, heavy = made_up((1, 2, 3)).networks
+    assert light.batch is not None
+    assert light.batch.median == 0.02
+    assert light.batch.microseconds_per_image == pytest.approx(0.02 / 256 * 1e6)
+    assert light.accuracy == (pytest.approx(0.982), pytest.approx(0.001))
+    assert heavy.training_seconds == (pytest.approx(9.0), pytest.approx(0.0))
+    assert heavy.epoch_seconds == 3.0
+
+
+def test_json_says_everything_and_is_json() -> None:
+    facts = json.loads(json.dumps(made_up((1, 2)).to_json(), allow_nan=False))
+    assert facts["format"] == "depthwise.compare"
+    light = facts["networks"][0]
+    assert light["layers"][1]["parameters_formula"] == "8×(3×3×1)+16×(1×1×8)+16 = 216"
+    assert sum(layer["parameters"] for layer in light["layers"]) == light["parameters"]
+    assert sum(layer["macs"] for layer in light["layers"]) == light["macs"]
+    assert [run["seed"] for run in light["runs"]] == [1, 2]
+    low, high = light["runs"][0]["interval"]
+    assert low < light["runs"][0]["accuracy"] < high
+    assert facts["ratios"][0]["delivered"] == pytest.approx((1 - 1 / 2) / (1 - 27_648 / 88_576))
+    assert facts["lighter"] == 0
+
+
+def test_json_of_a_loss_that_diverged() -> None:
+    report = made_up()
+    first, second = report.networks
+    diverged = TrainingRun(1, (Epoch(math.nan, 0.1, math.inf, 0.1, 1.0),), 100, 1000, is_complete=False)
+    facts = replace(report, networks=(replace(first, runs=(diverged,)), second)).to_json()
+    epoch = json.loads(json.dumps(facts, allow_nan=False))["networks"][0]["runs"][0]["epochs"][0]
+    assert (epoch["loss"], epoch["test_loss"], epoch["accuracy"]) == (None, None, 0.1)
+
+
+def test_what_ctrl_c_left_out_is_missing_not_made_up() -> None:
+    report = stopped_early()
+    assert report.ratios == ()
+    rows = {row.label: row.values for row in result_rows(report, "en")}
+    assert rows["Test accuracy"] == ("98.10 %", "–")
+    assert rows["Training time"] == ("–", "–")  # no training came to its end
+    assert rows["Predict a single image"] == ("–", "–")
+    facts = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    assert facts["is_complete"] is False
+    assert facts["networks"][1]["runs"] == []
+
+
+def test_result_rows() -> None:
+    rows = {row.label: row for row in result_rows(made_up(), "en")}
+    assert rows["Parameters"].values == ("10,546", "11,498")
+    assert rows["convolutional part"].ratio == "4.2×"
+    assert rows["95 % interval"].values[0] == "97.05–98.78 %"
+    assert rows["Predict 256 at once, per image"].values == ("78.1 µs", "156 µs")
+    assert rows["Predict a single image"].ratio == "0.5×"
+    several = {row.label: row for row in result_rows(made_up((1, 2, 3)), "zh")}
+    assert several["测试准确率，3 个种子的均值"].values == ("98.20%", "97.20%")
+    assert several["标准差"].values == ("± 0.10%", "± 0.10%")
+
+
+def test_sentences_say_slower_when_it_is() -> None:
+    lines = delivered_sentences(made_up(), "en")
+    assert lines[0] == "light needs 3.2 times fewer MACs than heavy."
+    assert lines[1].startswith("Prediction in batches: 2.0 times less time; 73 % of the arithmetic saved")
+    assert lines[2].startswith("Prediction of a single image: 2.00 times the time, although it computes less")
+    assert "(1 − 1 / time ratio) / (1 − 1 / MAC ratio)" in lines[-1]
+
+
+def test_layers_are_paired_where_shapes_agree_and_listed_apart_where_not() -> None:
+    report = made_up()
+    assert all(first and second for first, second in layer_pairs(report))
+    other = replace(report.networks[1], graph=sequential([Dense(10, input_shape=(4,))], "other"))
+    pairs = layer_pairs(replace(report, networks=(report.networks[0], other)))
+    assert [(bool(first), bool(second)) for first, second in pairs] == [(True, False)] * 4 + [(False, True)]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.0, "0"), (0.001234, "0.00123"), (0.5, "0.500"), (5.0, "5.00"), (99.95, "100.0"), (12345.6, "12,346")],
+)
+def test_short_numbers(value: float, expected: str) -> None:
+    assert short_number(value) == expected
+
+
+def test_times_and_percent() -> None:
+    assert (times(7.2008, "en"), times(123.4, "en"), times(0.04, "en")) == ("7.2×", "123×", "0.0400×")
+    assert percent(0.9, "zh", 0) == "90%"
+
+
+def test_median_of_an_even_number_of_rounds() -> None:
+    assert Timing(2, (1.0, 2.0, 3.0, 10.0)).microseconds_per_image == pytest.approx(2.5 / 2 * 1e6)
