@@ -12,7 +12,7 @@ from depthwise.training import metrics as metric_names
 from depthwise.training.losses import Loss
 from depthwise.training.metrics import MetricSet
 from depthwise.training.optimizers import Optimizer
-from depthwise.training.samples import check_network, outputs_of
+from depthwise.training.samples import check_network
 from depthwise.training.schedules import LearningRateSchedule
 
 __all__ = ["Compiled", "OptimizerInUse", "StepResult", "TrainStep", "make_step"]
@@ -21,7 +21,7 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 class StepResult(Protocol):
-    """losses: float32 (batch,), unweighted; predictions: float32 (batch, outputs), from before the update."""
+    """losses: float32 (batch,), unweighted; predictions: float32 (batch, …), from before the update."""
 
     losses: Array
     predictions: Array
@@ -33,7 +33,7 @@ class TrainStep(Protocol):
     def load(self, weights: Mapping[str, Array], optimizer_state: Mapping[str, Array]) -> None: ...
 
     def __call__(
-        self, x: tuple[Array, ...], y: Array, sample_weight: Array | None, learning_rate: float, seed: int
+        self, x: tuple[Array, ...], y: Array, sample_weight: Array | None, *, learning_rate: float, seed: int
     ) -> StepResult: ...
 
     def weights(self) -> dict[str, Array]: ...
@@ -137,7 +137,8 @@ class Compiled:
     ) -> None:
         if isinstance(loss, (list, tuple)) and len(loss) == 1:
             loss = loss[0]
-        if isinstance(loss, (list, tuple, Mapping)):
+        is_configuration = isinstance(loss, Mapping) and "class_name" in loss  # one loss, as a .keras file has it
+        if isinstance(loss, (list, tuple, Mapping)) and not is_configuration:
             raise UnsupportedError("compile: training takes networks with one output, so give one loss")
         if loss is None:
             raise InvalidArgumentError(
@@ -172,7 +173,7 @@ class Compiled:
         """
         if self._metric_set is None or self._metric_graph is not graph:
             check_network(graph, self.loss)
-            outputs = outputs_of(graph)
+            outputs = graph.output_shapes[0][-1]  # as Keras: the last axis tells whether there are classes
             self._metric_set = MetricSet(
                 [metric_names.resolve(item, self.loss, outputs) for item in self.metrics],
                 [metric_names.resolve(item, self.loss, outputs) for item in self.weighted_metrics],
