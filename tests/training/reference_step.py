@@ -29,12 +29,12 @@ class ReferenceStep:
             values = network.forward(self.graph, self._weights, x, training=True)
             predictions = values[self.graph.outputs[0]]
             found = network.gradients(self.graph, self._weights, x, self.loss, y, sample_weight)
-            losses = compiled.losses.per_sample(self.loss, y, predictions.reshape(len(predictions), -1))
+            losses = compiled.losses.per_sample(self.loss, y, predictions)
             self._weights.update(network.moving_statistics(self.graph, self._weights, values))
             self._update(found.weights, learning_rate)
-        return SimpleNamespace(
-            losses=losses.astype(np.float32), predictions=predictions.reshape(len(y), -1).astype(np.float32)
-        )
+            # What goes from step to step is float32, as in the native one.
+            self._weights = {name: array.astype(np.float32).astype(np.float64) for name, array in self._weights.items()}
+            return SimpleNamespace(losses=losses.astype(np.float32), predictions=predictions.astype(np.float32))
 
     def _update(self, gradients, rate):
         step = self._state["iteration"] = self._state.get("iteration", np.zeros(())) + 1

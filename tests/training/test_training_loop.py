@@ -70,6 +70,17 @@ def test_one_output_is_binary():
     )
 
 
+@pytest.mark.parametrize(("loss", "metrics"), [("mse", ["mae", "categorical_accuracy"]), ("bce", ["binary_accuracy"])])
+def test_maps_as_outputs(loss, metrics):
+    x = np.random.default_rng(2).normal(size=(12, 3, 2, 4)).astype(np.float32)
+    y = np.eye(3, dtype=np.float32)[np.random.default_rng(3).integers(0, 3, size=(12, 3, 2))]
+    ours = models.Sequential([layers.Dense(3, activation="sigmoid", input_shape=(3, 2, 4))])
+    ours.compile(SGD(0.1), loss, metrics=metrics)
+    theirs = keras_twin(ours, keras.optimizers.SGD(0.1), loss, metrics=metrics)
+    arguments = {"epochs": 2, "batch_size": 5, "shuffle": False, "verbose": 0, "validation_data": (x, y)}
+    same_history(ours.fit(x, y, **arguments), theirs.fit(x, y, **arguments))
+
+
 @pytest.mark.parametrize("weights", ["sample", "class"])
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "categorical_crossentropy"])
 def test_weights_count_as_in_keras(weights, loss):

@@ -34,7 +34,7 @@ class Batch:
     """One batch as the step takes it; its arrays are valid until the next batch is made.
 
     Attributes:
-        x: float32 arrays (batch, …). y: int32 (batch,) or float32 (batch, outputs). sample_weight: float32 or None.
+        x: float32 arrays (batch, …). y: int32 (batch,) or float32 (batch, …). sample_weight: float32 or None.
         place: where it came from.
     """
 

@@ -126,4 +126,5 @@ class CSVLogger(Callback):
         self._file = self._writer = None
 
     def __del__(self) -> None:
-        self._close()  # a training that was broken off never reaches on_train_end
+        if self.__dict__.get("_file") is not None:  # broken off: on_train_end was never reached
+            self._close()

@@ -21,10 +21,15 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 class StepResult(Protocol):
-    """losses: float32 (batch,), unweighted; predictions: float32 (batch, …), from before the update."""
+    """What a step says of the batch, from before the update."""
 
-    losses: Array
-    predictions: Array
+    @property
+    def losses(self) -> Array:
+        """float32 (batch,), unweighted."""
+
+    @property
+    def predictions(self) -> Array:
+        """float32 (batch, …)."""
 
 
 class TrainStep(Protocol):

@@ -83,8 +83,7 @@ def _add(model: Any, compiled: Compiled, metrics: MetricSet, batch: Batch) -> No
     outputs = model.predict_on_batch(batch.x[0] if len(batch.x) == 1 else list(batch.x))
     while isinstance(outputs, (list, tuple, dict)):  # one output that the model returns in a list or under a name
         outputs = next(iter(outputs.values())) if isinstance(outputs, dict) else outputs[0]
-    predictions = outputs.reshape(len(outputs), -1)
-    metrics.update(batch.y, predictions, per_sample(compiled.loss, batch.y, predictions), batch.sample_weight)
+    metrics.update(batch.y, outputs, per_sample(compiled.loss, batch.y, outputs), batch.sample_weight)
 
 
 def test_on_batch(

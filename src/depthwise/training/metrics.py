@@ -1,7 +1,7 @@
 """Keras' metrics: running means over the samples seen since `reset_state`, in NumPy. Names and values are Keras' own.
 
 The loop gives every metric the labels as the loss takes them: (batch,) class numbers for sparse categorical
-cross-entropy, else (batch, outputs). Called by hand, they take whatever Keras' take.
+cross-entropy, else one value for each output. Called by hand, they take whatever Keras' take.
 """
 
 from collections.abc import Sequence

@@ -30,7 +30,7 @@ class Samples:
 
     Attributes:
         x: one array (samples, …) for each input of the network: float32, or integers of the user's own type.
-        y: int32 (samples,) for a sparse loss, else float32 (samples, outputs).
+        y: int32 (samples,) for a sparse loss, else float32 (samples, …) as the network's output.
         sample_weight: float32 (samples,), or None.
     """
 
@@ -152,7 +152,7 @@ def _refuse_not_finite(array: Array, what: str) -> None:
 
 
 def _first(mask: Array) -> int:
-    return int(np.flatnonzero(mask)[0])
+    return int(mask.argmax())
 
 
 def _sparse(graph: Graph, labels: Array, where: str) -> Array:
@@ -204,7 +204,7 @@ def _dense(graph: Graph, loss: Loss, labels: Array, where: str) -> Array:
         raise ShapeError(
             f"{where}y has the shape {labels.shape}, but the network's output has {(len(labels), *shape)}{hint}"
         )
-    values = labels.reshape(len(labels), outputs)
+    values = labels.reshape(len(labels), *shape)
     if isinstance(loss, BinaryCrossentropy) and values.dtype.kind != "b":
         outside = (values < 0) | (values > 1)
         if outside.any():
@@ -249,7 +249,7 @@ def _by_class(loss: Loss, labels: Array, outputs: int, class_weight: Any, where:
     elif isinstance(loss, CategoricalCrossentropy):
         numbers = labels.argmax(axis=1)
     elif isinstance(loss, BinaryCrossentropy) and outputs == 1:
-        numbers, outputs = np.rint(labels[:, 0]).astype(np.int32), 2
+        numbers, outputs = np.rint(labels.reshape(-1)).astype(np.int32), 2
     else:
         raise UnsupportedError(
             f"{where}class_weight needs classes, but the loss {type(loss).__name__} on {outputs} outputs has none; use "

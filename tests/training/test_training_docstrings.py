@@ -1,0 +1,25 @@
+"""Every example in the docstrings of `depthwise.training` runs."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import depthwise.training
+
+MODULES = [
+    "depthwise.random",
+    *(f"depthwise.training.{item.name}" for item in pkgutil.iter_modules(depthwise.training.__path__)),
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    assert doctest.testmod(importlib.import_module(name), raise_on_error=False).failed == 0
+
+
+def test_there_are_examples():
+    finder = doctest.DocTestFinder()
+    counts = [sum(bool(test.examples) for test in finder.find(importlib.import_module(name))) for name in MODULES]
+    assert sum(counts) >= 15
