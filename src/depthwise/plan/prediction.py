@@ -1,7 +1,8 @@
 """Plans for prediction: one for batches (a core takes whole samples), one for a single sample (the cores share each map)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from math import prod
 
 from depthwise import operations as op
@@ -12,12 +13,16 @@ from depthwise.plan.layout import Layout, lay_out, pack_lifetimes, shared_places
 from depthwise.plan.machine import Machine
 from depthwise.plan.placement import ALIGNMENT, WHOLE, Part, Placement
 from depthwise.plan.schedule import Call, Place, Pointer, Schedule, Segment, Stage
+from depthwise.plan.strips import Block, Rows, find_blocks
 from depthwise.program import Operation, Parameter, Program
 
 __all__ = ["plan_batches", "plan_single"]
 
 GROUP = 12
 """Samples that a dense layer computes at once: whole tiles on every machine, and one reading of its weights for all."""
+
+MAXIMUM_IMBALANCE = 1.15
+"""How much longer the slowest core may take than the mean before a block is shared out operation by operation."""
 
 SMALL_WORK = 4096
 """Operations on fewer numbers are not worth a barrier: one core does them."""
@@ -110,17 +115,16 @@ def plan_batches(program: Program, machine: Machine) -> Schedule:
     layouts = lay_out(program, machine.vectors, border, EXACT_READERS)
     root = shared_places(program, layouts, machine.vectors)
     external = external_places(program)
-    lifetimes: dict[str, tuple[int, int, int]] = {}
-    touched: dict[str, set[int]] = {}
-    for i, operation in enumerate(program.operations):
+    blocks = find_blocks(program, layouts, machine.first_cache)
+    strips = {name: block.strip_rows(name) for block in blocks for name in block.between}
+    block_of = {operation.output: block for block in blocks for operation in block.operations}
+    lifetimes = _lifetimes(program, layouts, root, blocks, strips)
+    touched: dict[str, set[int]] = {name: set() for name in lifetimes}
+    for operation, number, level in zip(program.operations, segment_of, levels):
         for name in (*operation.inputs, operation.output):
-            if name in external:
-                continue
-            first, _, numbers = lifetimes.get(root[name], (i, i, 0))
-            lifetimes[root[name]] = (first, i, max(numbers, layouts[name].numbers))
-            touched.setdefault(root[name], set()).add(segment_of[i])
-            if levels[i] == "group":
-                touched[root[name]].add(-1)  # a group's samples are all alive
+            if name not in external:
+                # A group's samples are all alive while a dense layer runs.
+                touched[root[name]].update((number, -1) if level == "group" else (number,))
     arenas = {name: "local" if len(where) == 1 else "group" for name, where in touched.items()}
     offsets, sizes = {}, {}
     for arena in ("local", "group"):
@@ -136,13 +140,45 @@ def plan_batches(program: Program, machine: Machine) -> Schedule:
     parameters, total = parameter_offsets(program.parameters)
     placement = Placement(machine, program, places, parameters, None)
     calls: list[list[Call]] = [[] for _ in range(segments + 1)]
-    for operation, segment in zip(program.operations, segment_of):
-        if operation.output not in external:
-            calls[segment] += border_calls(layouts[operation.output], places[operation.output])
-        calls[segment] += FORWARD[type(operation)](operation, placement, WHOLE)
+    segment = {operation.output: number for operation, number in zip(program.operations, segment_of)}
+    for block in blocks:
+        output = block.operations[-1].output
+        body = calls[segment[output]]
+        if output not in external:
+            body += border_calls(layouts[output], places[output])
+        for strip in block.strips:
+            part = WHOLE if len(block.strips) == 1 else None
+            placement.places = {**places, **block.places(strip, places)}
+            for operation, scale in zip(block.operations, block.scale):
+                rows = part or Rows(first=strip[0] * scale, rows=strip[1] * scale)
+                body += FORWARD[type(operation)](operation, placement, rows)
     level_of = dict(zip(segment_of, levels))
-    body = tuple(Segment(level_of[i], tuple(items)) for i, items in enumerate(calls))
-    return finish(placement, (Stage("batch", segments=body),), GROUP, sizes, total)
+    segments_of_calls = tuple(Segment(level_of[i], tuple(items)) for i, items in enumerate(calls))
+    return finish(placement, (Stage("batch", segments=segments_of_calls),), GROUP, sizes, total)
+
+
+def _lifetimes(
+    program: Program,
+    layouts: Mapping[str, Layout],
+    root: Mapping[str, str],
+    blocks: list[Block],
+    strips: Mapping[str, int],
+) -> dict[str, tuple[int, int, int]]:
+    """(first use, last use, numbers) of every place that a plan provides; uses count blocks.
+
+    Within a block nothing is reused: its operations run in turn for each strip, or at once on several cores.
+    """
+    external = {name for name, _ in (*program.inputs, *program.outputs)}
+    lifetimes: dict[str, tuple[int, int, int]] = {}
+    for i, block in enumerate(blocks):
+        for operation in block.operations:
+            for name in (*operation.inputs, operation.output):
+                if name in external:
+                    continue
+                first, _, numbers = lifetimes.get(root[name], (i, i, 0))
+                used = strips[name] * layouts[name].view.row_pitch if name in strips else layouts[name].numbers
+                lifetimes[root[name]] = (first, i, max(numbers, used))
+    return lifetimes
 
 
 def plan_single(program: Program, machine: Machine, parts: int) -> Schedule:
@@ -151,12 +187,8 @@ def plan_single(program: Program, machine: Machine, parts: int) -> Schedule:
     layouts = lay_out(program, machine.vectors, border, EXACT_READERS)
     root = shared_places(program, layouts, machine.vectors)
     external = external_places(program)
-    lifetimes: dict[str, tuple[int, int, int]] = {}
-    for i, operation in enumerate(program.operations):
-        for name in (*operation.inputs, operation.output):
-            if name not in external:
-                first, _, numbers = lifetimes.get(root[name], (i, i, 0))
-                lifetimes[root[name]] = (first, i, max(numbers, layouts[name].numbers))
+    blocks = find_blocks(program, layouts, machine.first_cache)
+    lifetimes = _lifetimes(program, layouts, root, blocks, {})
     offsets, size = pack_lifetimes(lifetimes, ALIGNMENT)
     places = dict(external)
     for name, layout in layouts.items():
@@ -166,22 +198,50 @@ def plan_single(program: Program, machine: Machine, parts: int) -> Schedule:
     placement = Placement(machine, program, places, parameters, 1)
     stages: list[Stage] = []
     alone: list[Call] = []
-    for operation in program.operations:
-        fills = []
-        if operation.output not in external:
-            fills = border_calls(layouts[operation.output], places[operation.output])
-        if _work(program, operation) < SMALL_WORK:
-            alone += fills + FORWARD[type(operation)](operation, placement, WHOLE)
+    for operations, shares in _shared_work(program, blocks, parts):
+        output = operations[-1].output
+        fills = [] if output in external else border_calls(layouts[output], places[output])
+        if sum(_work(program, operation) for operation in operations) < SMALL_WORK:
+            alone += fills
+            for operation in operations:
+                alone += FORWARD[type(operation)](operation, placement, WHOLE)
             continue
         if alone:
             stages.append(Stage("alone", pieces=(tuple(alone),)))
             alone = []
-        pieces = [FORWARD[type(operation)](operation, placement, Part(i, parts)) for i in range(parts)]
+        pieces = []
+        for share in shares:
+            parts_of = zip(operations, share)
+            pieces.append([call for item, rows in parts_of for call in FORWARD[type(item)](item, placement, rows)])
         pieces[-1] = fills + pieces[-1]
-        stages.append(Stage(operation.output, pieces=tuple(tuple(piece) for piece in pieces if piece)))
+        stages.append(Stage(output, pieces=tuple(tuple(piece) for piece in pieces if piece)))
     if alone:
         stages.append(Stage("alone", pieces=(tuple(alone),)))
     return finish(placement, tuple(stages), 1, {"sample": size}, total)
+
+
+def _shared_work(
+    program: Program, blocks: list[Block], parts: int
+) -> Iterator[tuple[tuple[Operation, ...], list[tuple[Part, ...]]]]:
+    """Operations between two barriers, and for each core what part of each of them it does.
+
+    The operations of a block need no barrier where its rows divide well; otherwise each is shared out on its own.
+    """
+    for block in blocks:
+        rows = program.tensors[block.operations[-1].output][0]
+        edges = [rows * i // parts for i in range(parts + 1)]
+        most = max(last - first for first, last in pairwise(edges))
+        if len(block.operations) > 1 and most * parts <= MAXIMUM_IMBALANCE * rows:
+            yield (
+                block.operations,
+                [
+                    tuple(Rows(first=first * scale, rows=(last - first) * scale) for scale in block.scale)
+                    for first, last in pairwise(edges)
+                ],
+            )
+        else:
+            for operation in block.operations:
+                yield (operation,), [(Part(i, parts),) for i in range(parts)]
 
 
 def _work(program: Program, operation: Operation) -> int:
