@@ -3,7 +3,7 @@
 The values stay what they are: uint8 images become 0.0 … 255.0, so scale them yourself or start with a Rescaling layer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from depthwise.arithmetic import Shape
 from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, describe_value
 from depthwise.graph import Graph
 
-__all__ = ["Arrays", "arrays_for", "is_batches", "numeric"]
+__all__ = ["Arrays", "arrays_for", "as_float32", "is_batches", "numeric", "shaped"]
 
 Arrays = tuple[NDArray[np.float32], ...]
 
@@ -59,6 +59,16 @@ def arrays_for(graph: Graph, x: Any, what: str = "x") -> Arrays:
         ShapeError: rank, size or channels differ from the network's input; the message says how to mend it.
         InvalidDataError: not numbers, or different numbers of samples.
     """
+    return as_float32(shaped(graph, x, what))
+
+
+def as_float32(arrays: Iterable[NDArray[Any]]) -> Arrays:
+    """The arrays as C-contiguous float32, copied only where they are not."""
+    return tuple(np.ascontiguousarray(array, dtype=np.float32) for array in arrays)
+
+
+def shaped(graph: Graph, x: Any, what: str = "x") -> tuple[NDArray[Any], ...]:
+    """The data for each of the graph's inputs, checked as `arrays_for` does but not converted yet."""
     values = _by_input(graph, x, what)
     arrays = []
     for name, shape, value in zip(graph.inputs, graph.input_shapes, values):
@@ -97,7 +107,7 @@ def _rank(value: Any) -> int:
     return int(getattr(value, "ndim", -1))
 
 
-def _fit(array: NDArray[Any], shape: Shape, what: str) -> NDArray[np.float32]:
+def _fit(array: NDArray[Any], shape: Shape, what: str) -> NDArray[Any]:
     wanted = "(samples, " + ", ".join(map(str, shape)) + ")"
     if array.shape[1:] != shape:
         if array.ndim == len(shape) and array.shape[1:] == shape[:-1] and shape[-1] == 1:
@@ -106,7 +116,7 @@ def _fit(array: NDArray[Any], shape: Shape, what: str) -> NDArray[np.float32]:
             raise ShapeError(
                 f"{what} must have the shape {wanted}, got {describe_value(array.shape)}{_mend(array, shape)}"
             )
-    return np.ascontiguousarray(array, dtype=np.float32)
+    return array
 
 
 def _mend(array: NDArray[Any], shape: Shape) -> str:

@@ -60,7 +60,6 @@ class Model:
     """
 
     _output_keys: tuple[str, ...] | None
-    _single_output: bool
 
     def __init__(
         self, inputs: Any = None, outputs: Any = None, name: str | None = None, trainable: bool = True
@@ -73,7 +72,6 @@ class Model:
         self._start(name, trainable)
         if isinstance(outputs, Mapping):
             self._output_keys = tuple(sorted(outputs))
-        self._single_output = not isinstance(outputs, (list, tuple, Mapping))
         starts = [inputs[key] for key in sorted(inputs)] if isinstance(inputs, Mapping) else inputs
         ends = [outputs[key] for key in self._output_keys] if self._output_keys is not None else outputs
         self._set_graph(graphs.functional(starts, ends, name))
@@ -94,7 +92,6 @@ class Model:
         self._loaded_version = -1
         self._single_shape: Shape | None = None
         self._output_keys = None
-        self._single_output = True
         self.compiled: Any = None
         self.history: Any = None
         self.stop_training = False
@@ -105,7 +102,7 @@ class Model:
         self._prediction = None
         self._loaded_version = -1
         self._single_shape = None
-        if graph is not None and len(graph.inputs) == len(graph.outputs) == 1 and self._single_output:
+        if graph is not None and len(graph.inputs) == len(graph.outputs) == 1 and self._output_keys is None:
             self._single_shape = graph.input_shapes[0]
 
     @classmethod
@@ -114,13 +111,11 @@ class Model:
         graph: Graph,
         weights: Mapping[str, Float32] | None = None,
         output_keys: Sequence[str] | None = None,
-        single_output: bool = True,
     ) -> "Model":
         """A model of `graph`: `Sequential` where the graph is a plain chain. New weights are drawn unless given.
 
         Args:
             output_keys: names under which `predict` returns the outputs, where it shall return a dict.
-            single_output: whether `predict` returns one output as an array, not as a list of one.
         """
         model: Model
         if graph.is_sequential:
@@ -129,7 +124,6 @@ class Model:
             model = Model.__new__(Model)
             model._start(graph.name, True)
             model._output_keys = None if output_keys is None else tuple(output_keys)
-            model._single_output = single_output and output_keys is None and len(graph.outputs) == 1
             model._set_graph(graph)
         if weights is not None:
             model.set_weights_by_name(weights)
@@ -203,9 +197,9 @@ class Model:
 
     @property
     def output_shape(self) -> Any:
-        """(None, …) of the output; a list of such where there are several, a dict where the outputs have names."""
+        """(None, …) of the output; a list of such where there are several."""
         shapes = [(None, *shape) for shape in self.graph.output_shapes]
-        return self._as_given(shapes)
+        return shapes[0] if len(shapes) == 1 else shapes
 
     @property
     def input_names(self) -> list[str]:
@@ -362,7 +356,7 @@ class Model:
             A float32 array (samples, …); a list or a dict of such where the model has several outputs.
 
         Raises:
-            ShapeError, InvalidDataError: see `depthwise.inputs.arrays_for`. NaN in the data is not an error: it comes out.
+            ShapeError, InvalidDataError: see `depthwise.inputs.arrays_for`. NaN in the data is not an error.
         """
         if not is_batches(x):
             self._build_for(x)
@@ -372,7 +366,7 @@ class Model:
     def _as_given(self, values: Sequence[Any]) -> Any:
         if self._output_keys is not None:
             return dict(zip(self._output_keys, values))
-        return values[0] if self._single_output else list(values)
+        return values[0] if len(values) == 1 else list(values)
 
     def _build_for(self, x: Any) -> None:
         """`Sequential` without an input shape takes it from the first data."""
@@ -648,7 +642,7 @@ class Sequential(Model):
 def clone_model(model: Model) -> Model:
     """The same network with new weights."""
     graph = replace(model.graph, name=model.name)
-    return Model.from_graph(graph, None, model._output_keys, model._single_output)
+    return Model.from_graph(graph, None, model._output_keys)
 
 
 def save_model(model: Model, filepath: PathLike, overwrite: bool = True, zipped: bool | None = None) -> None:

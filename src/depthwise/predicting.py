@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from depthwise.errors import InvalidArgumentError, InvalidDataError, describe_value
 from depthwise.graph import Graph
-from depthwise.inputs import Arrays, arrays_for, is_batches
+from depthwise.inputs import Arrays, arrays_for, as_float32, is_batches, shaped
 
 __all__ = ["predict_batches"]
 
@@ -66,23 +66,16 @@ def _batches(graph: Graph, x: Any, batch_size: int | None, steps: int | None) ->
             count = steps if count is None else min(count, int(steps))
         return count, _given_batches(graph, x, count)
     size = int(batch_size or LARGEST_BATCH)
-    if isinstance(x, np.ndarray) and len(graph.inputs) == 1 and x.ndim:
-        # Only a batch at a time is converted: a large uint8 array stays the size it is.
-        samples, whole = len(x), None
-        arrays_for(graph, x[:1] if samples > 1 else x)
-    else:
-        whole = arrays_for(graph, x)
-        samples = len(whole[0])
+    # Only a batch at a time is converted: a large uint8 array stays the size it is.
+    whole = shaped(graph, x)
+    samples = len(whole[0])
     count = -(-samples // size)
     if steps is not None:
         count = min(count, int(steps))
 
     def slices() -> Iterator[Arrays]:
         for start in range(0, count * size, size):
-            if whole is None:
-                yield arrays_for(graph, x[start : start + size])
-            else:
-                yield tuple(array[start : start + size] for array in whole)
+            yield as_float32(array[start : start + size] for array in whole)
 
     return count, slices()
 

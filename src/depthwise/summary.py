@@ -149,7 +149,7 @@ def print_summary(
     if show_trainable:
         columns.append(("Trainable", "center", 0.0))
     length = line_length or _default_length(style, facts.is_chain, show_trainable, print_fn is None)
-    table = _table(columns, length, positions)
+    table = _table(columns, length, positions, style)
     for row in rows:
         table.add_row(*_fields(row, facts.is_chain, style, show_trainable))
     plain = print_fn is not None
@@ -195,7 +195,9 @@ def _in_range(rows: tuple[SummaryRow, ...], layer_range: Sequence[str] | None) -
     return rows[min(first) : max(last) + 1]
 
 
-def _table(columns: Sequence[tuple[str, str, float]], length: int, positions: Sequence[float] | None) -> "Table":
+def _table(
+    columns: Sequence[tuple[str, str, float]], length: int, positions: Sequence[float] | None, style: str
+) -> "Table":
     from rich.table import Column, Table
 
     widths: list[int | None] = [None] * len(columns)
@@ -215,9 +217,11 @@ def _table(columns: Sequence[tuple[str, str, float]], length: int, positions: Se
             widths[index] = width
             current += width
     justify: Any = [alignment for _, alignment, _ in columns]
+    # Keras cuts words that do not fit; a formula must not be cut.
+    overflow: Any = "ellipsis" if style == "keras" else "fold"
     return Table(
         *(
-            Column(title, justify=justify[index], width=widths[index], overflow="fold")
+            Column(title, justify=justify[index], width=widths[index], overflow=overflow)
             for index, (title, _, _) in enumerate(columns)
         ),
         width=length,

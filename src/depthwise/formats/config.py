@@ -41,12 +41,11 @@ _ACTIVATION_ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
 
 @dataclasses.dataclass(frozen=True)
 class Parsed:
-    """What a config says: the graph, its layers' names in the order of the file, and how outputs are returned."""
+    """What a config says: the graph, its layers' names in the order of the file, and the outputs' names if they have any."""
 
     graph: Graph
     layer_names: tuple[str, ...]
     output_keys: tuple[str, ...] | None
-    single_output: bool
 
 
 # Reading.
@@ -83,7 +82,7 @@ def model_from_config(config: Any, what: str = "the config") -> "Model":
     from depthwise.models import Model
 
     parsed = parse_model(config, what)
-    return Model.from_graph(parsed.graph, None, parsed.output_keys, parsed.single_output)
+    return Model.from_graph(parsed.graph, None, parsed.output_keys)
 
 
 def parse_model(config: Any, what: str = "the config") -> Parsed:
@@ -130,7 +129,7 @@ def _sequential(body: Mapping[str, Any], layers: list[Any], name: str | None) ->
             )
         chain.insert(0, InputLayer(shape=_sample_shape(shape, "the Sequential model")))
     graph = graphs.sequential(chain, name)
-    return Parsed(graph, tuple(node.name for node in graph.nodes), None, True)
+    return Parsed(graph, tuple(node.name for node in graph.nodes), None)
 
 
 def _functional(body: Mapping[str, Any], entries: list[Any], name: str | None) -> Parsed:
@@ -152,13 +151,13 @@ def _functional(body: Mapping[str, Any], entries: list[Any], name: str | None) -
                     f"the layer {describe_value(key)} reads {describe_value(read)}, which does not exist"
                 )
     tensors = _connect(layers, reads)
-    inputs, _, _ = _ends(body.get("input_layers"), tensors, "input_layers")
-    outputs, keys, single = _ends(body.get("output_layers"), tensors, "output_layers")
+    inputs, _ = _ends(body.get("input_layers"), tensors, "input_layers")
+    outputs, keys = _ends(body.get("output_layers"), tensors, "output_layers")
     graph = graphs.functional(inputs, outputs, name)
     lost = set(layers) - set(graph.by_name)
     if lost:
         raise InvalidFileError(f"the layer {describe_value(min(lost))} is not connected to an output")
-    return Parsed(graph, tuple(layers), keys, single)
+    return Parsed(graph, tuple(layers), keys)
 
 
 def _connect(layers: Mapping[str, Layer], reads: Mapping[str, list[str]]) -> dict[str, SymbolicTensor]:
@@ -234,8 +233,8 @@ def _place(value: Any, name: str) -> str:
 
 def _ends(
     value: Any, tensors: Mapping[str, SymbolicTensor], what: str
-) -> tuple[list[SymbolicTensor], tuple[str, ...] | None, bool]:
-    """(tensors, their keys if they are given by name, whether one is given alone)."""
+) -> tuple[list[SymbolicTensor], tuple[str, ...] | None]:
+    """(tensors, their keys if they are given by name)."""
     keys: tuple[str, ...] | None = None
     single = isinstance(value, list) and len(value) == 3 and isinstance(value[0], str)
     if isinstance(value, dict):
@@ -247,7 +246,7 @@ def _ends(
     for name in names:
         if name not in tensors:
             raise InvalidFileError(f"{what} names {describe_value(name)}, which does not exist")
-    return [tensors[name] for name in names], keys, single
+    return [tensors[name] for name in names], keys
 
 
 def parse_layer(entry: Any) -> Layer:
@@ -470,7 +469,7 @@ def model_config(model: "Model") -> dict[str, Any]:
     outputs: Any = [[name, 0, 0] for name in graph.outputs]
     if model._output_keys is not None:
         outputs = dict(zip(model._output_keys, outputs))
-    elif model._single_output:
+    elif len(outputs) == 1:
         outputs = outputs[0]
     inputs = [[name, 0, 0] for name in graph.inputs]
     config = {

@@ -92,7 +92,7 @@ def load_model(
         raise InvalidFileError(f"{what} is damaged or truncated: {describe_value(str(error))[1:-1]}") from error
     file_of_weights = File(data, f"{WEIGHTS} in {what}")
     weights = _read_weights(file_of_weights, parsed.graph, _order_of(parsed))
-    model = Model.from_graph(parsed.graph, weights, parsed.output_keys, parsed.single_output)
+    model = Model.from_graph(parsed.graph, weights, parsed.output_keys)
     if compile:
         compilation.restore(model, config.get("compile_config"), file_of_weights)
     return model

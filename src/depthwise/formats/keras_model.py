@@ -35,4 +35,4 @@ def from_keras(model: Any) -> "Model":
             arrays = model.get_layer(node.name).get_weights()
             for weight, array in zip(node.weights, arrays, strict=True):
                 weights[f"{node.name}/{weight.name}"] = np.asarray(array)
-    return Model.from_graph(parsed.graph, weights, parsed.output_keys, parsed.single_output)
+    return Model.from_graph(parsed.graph, weights, parsed.output_keys)
