@@ -33,6 +33,7 @@ LEVELS = [
     {"compare"},
     {"commands"},
     {"cli"},
+    {"__main__"},
 ]
 """Each file or folder of the package, the foundation first. What stands in one level may import from it and from those above."""
 
