@@ -1,6 +1,6 @@
 /** Colours of values: blue below zero, orange above, the paper between; safe for every common colour blindness. */
 
-import { interpolateRgbBasis } from "d3-interpolate";
+import { interpolateRgb, piecewise } from "d3-interpolate";
 import { scaleDiverging } from "d3-scale";
 
 const LIGHT = ["#0b3c7a", "#2f74b5", "#8fbbe0", "#f6f4ef", "#f3b783", "#d26f1f", "#7f3402"];
@@ -10,7 +10,7 @@ const STEPS = 511;
 export type Palette = Uint8Array;
 
 function table(colours: string[]): Palette {
-  const scale = scaleDiverging<string>(interpolateRgbBasis(colours)).domain([-1, 0, 1]);
+  const scale = scaleDiverging<string>(piecewise(interpolateRgb, colours)).domain([-1, 0, 1]);
   const bytes = new Uint8Array(STEPS * 3);
   for (let i = 0; i < STEPS; i++) {
     const [r, g, b] = scale((i / (STEPS - 1)) * 2 - 1)
@@ -46,7 +46,7 @@ export function ink(value: number, most: number, isDark: boolean): string {
     return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
   });
   const luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
-  return luminance > 0.18 ? "#10141a" : "#ffffff";
+  return luminance > 0.179 ? "#000000" : "#ffffff";
 }
 
 /** The largest size among the values; 1 where all are 0. */
