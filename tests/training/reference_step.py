@@ -6,6 +6,7 @@ import numpy as np
 
 from depthwise import layers, models
 from depthwise.reference import network
+from depthwise.reference.losses import loss_gradient
 from depthwise.training import compiled
 from depthwise.training.optimizers import SGD, Adam
 
@@ -28,10 +29,13 @@ class ReferenceStep:
         with np.errstate(all="ignore"):
             values = network.forward(self.graph, self._weights, x, training=True)
             predictions = values[self.graph.outputs[0]]
-            found = network.gradients(self.graph, self._weights, x, self.loss, y, sample_weight)
+            flat = predictions.reshape(len(predictions), -1)  # a map's loss is the mean over all of its values
+            slope = loss_gradient(self.loss, y if self.loss.sparse else y.reshape(flat.shape), flat, sample_weight)
+            start = {self.graph.outputs[0]: slope.reshape(predictions.shape)}
+            found, _ = network.gradients_from(self.graph, self._weights, values, start)
             losses = compiled.losses.per_sample(self.loss, y, predictions)
             self._weights.update(network.moving_statistics(self.graph, self._weights, values))
-            self._update(found.weights, learning_rate)
+            self._update(found, learning_rate)
             # What goes from step to step is float32, as in the native one.
             self._weights = {name: array.astype(np.float32).astype(np.float64) for name, array in self._weights.items()}
             return SimpleNamespace(losses=losses.astype(np.float32), predictions=predictions.astype(np.float32))

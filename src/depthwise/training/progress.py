@@ -28,7 +28,7 @@ def format_metrics(logs: dict[str, Any]) -> str:
 def format_time(seconds: float) -> str:
     """Time of a step.
 
-    >>> format_time(0.0123), format_time(0.00004), format_time(2.5)
+    >>> format_time(0.0123), format_time(0.00004), format_time(3.2)
     ('12ms/step', '40us/step', '3s/step')
     """
     if seconds >= 1 or seconds == 0:
