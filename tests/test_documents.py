@@ -16,6 +16,7 @@ import typer.main
 
 import depthwise
 from depthwise.cli import app
+from depthwise.networks import note_ordinary, note_separable
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(
@@ -53,7 +54,7 @@ def command_lines(text: str) -> Iterator[list[str]]:
 
 
 def is_path(text: str) -> bool:
-    return bool(re.fullmatch(r"[\w.-]+(/[\w.-]*)*", text)) and (text.endswith(FILE_ENDINGS) or "/" in text)
+    return bool(re.fullmatch(r"\w[\w.-]*(/[\w.-]*)*|\.ci/run", text)) and (text.endswith(FILE_ENDINGS) or "/" in text)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=identify)
@@ -143,6 +144,20 @@ def public_modules() -> list[str]:
 def test_docstring_examples_run(name: str) -> None:
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE, report=True)
     assert result.failed == 0
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
+def test_the_output_of_compare_is_the_real_one(name: str) -> None:
+    """What does not depend on the machine: the formulas and the counts."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    shown = text.partition("<!-- compare -->\n```text\n")[2].partition("```")[0]
+    for network in (note_separable(), note_ordinary()):
+        assert network.name in shown
+        assert f"{network.count_params():,}" in shown
+        assert f"{network.graph.macs:,}" in shown
+        for node in network.graph.nodes:
+            if node.weights:
+                assert node.facts.parameters.expression in shown
 
 
 def test_both_readmes_have_the_same_parts() -> None:

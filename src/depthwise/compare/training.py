@@ -17,7 +17,7 @@ from depthwise.training.schedules import CosineDecay
 
 __all__ = ["PEAK_LEARNING_RATE", "Observer", "count_correct", "describe_optimizer", "train"]
 
-PEAK_LEARNING_RATE = 0.002
+PEAK_LEARNING_RATE = 0.003
 """Adam's rate in the first step; half a cosine takes it to 0 by the last."""
 
 
