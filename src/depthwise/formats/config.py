@@ -25,6 +25,7 @@ __all__ = ["Parsed", "check_module", "model_config", "model_from_config", "parse
 LARGEST_JSON = 16 * 2**20
 MOST_LAYERS = 10_000
 LONGEST_NAME = 256
+LARGEST_INTEGER = 2**63 - 1
 
 _HARMLESS: dict[str, tuple[object, ...]] = {
     # Options of Keras that we lack, with the values at which they do nothing.
@@ -289,6 +290,10 @@ def parse_layer(entry: Any) -> Layer:
 
 
 def _option(owner: str, key: str, value: Any, annotation: Any) -> Any:
+    if any(
+        type(item) is int and abs(item) > LARGEST_INTEGER for item in (value if isinstance(value, list) else [value])
+    ):
+        raise InvalidFileError(f"{owner}: {key} must be at most {LARGEST_INTEGER}, got {describe_value(value)}")
     if key.endswith("_initializer"):
         return _initializer(owner, key, value)
     if key == "activation":
@@ -355,10 +360,11 @@ def _activation(owner: str, value: Any) -> str:
         return "linear"
     name = value.get("config") if isinstance(value, dict) and value.get("class_name") == "function" else value
     if isinstance(name, str):
-        name = _ACTIVATION_ALIASES.get(name, name)
-        if name in ACTIVATIONS:
-            return name
-    if isinstance(value, dict) and value.get("class_name") in ("__lambda__", "Lambda"):
+        if _ACTIVATION_ALIASES.get(name, name) in ACTIVATIONS:
+            return _ACTIVATION_ALIASES.get(name, name)
+        value = name
+    # A function whose config is no name is code; Keras writes both forms.
+    if isinstance(value, dict) and (value.get("class_name") in ("__lambda__", "Lambda") or name is not value):
         raise UnsupportedError(
             f"{owner}: the activation is a lambda, which holds code; code in a model file is never run"
         )
@@ -397,7 +403,7 @@ def _sample_shape(value: Any, owner: str) -> tuple[int, ...]:
     sizes = shape[1:]
     if any(size is None for size in sizes):
         raise UnsupportedError(f"{owner}: the input shape {describe_value(shape)} is open; every size must be fixed")
-    if not sizes or not all(type(size) is int and size > 0 for size in sizes):
+    if not sizes or not all(type(size) is int and 0 < size <= LARGEST_INTEGER for size in sizes):
         raise InvalidFileError(
             f"{owner}: the input shape must be [null, height, width, channels], got {describe_value(shape)}"
         )

@@ -154,13 +154,14 @@ def load_weights(model: "Model", filepath: PathLike) -> None:
 
 def _open(filepath: PathLike, what: str) -> BinaryIO:
     try:
-        if not stat.S_ISREG(os.stat(filepath).st_mode):
-            raise InvalidFileError(f"{what} is not a file")
-        return open(filepath, "rb")
+        regular = stat.S_ISREG(os.stat(filepath).st_mode)  # opening a pipe would wait for ever
+        if regular:
+            return open(filepath, "rb")
     except FileNotFoundError:
         raise InvalidFileError(f"{what} does not exist") from None
     except (OSError, ValueError) as error:
         raise InvalidFileError(f"{what} cannot be read: {describe_value(str(error))[1:-1]}") from error
+    raise InvalidFileError(f"{what} is not a file")
 
 
 def _archive(file: BinaryIO, what: str) -> zipfile.ZipFile:
