@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["compare_command", "register"]
 
 DEFAULT_EPOCHS = 5
+DEFAULT_SEEDS = "1"
+DEFAULT_BATCH_SIZE = 128
+"""With these, both networks of the note pass 99.0 % on MNIST; a test keeps it."""
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT."""
 
@@ -60,8 +64,8 @@ def compare_command(
     ] = None,
     seeds: Annotated[
         str, typer.Option(help="One training for each: 1,2,3 gives means and spreads.", metavar="N,N,…")
-    ] = "1",
-    batch_size: BatchSize = 128,
+    ] = DEFAULT_SEEDS,
+    batch_size: BatchSize = DEFAULT_BATCH_SIZE,
     prediction_batch_size: Annotated[int, typer.Option(help="Images for one timed prediction.", min=1)] = 256,
     threads: Threads = None,
     out: Annotated[

@@ -1,0 +1,24 @@
+"""The main job's promise, on the whole of MNIST: slow, so only `.ci/run` keeps it."""
+
+import pytest
+from test_measuring import Watch
+
+from depthwise.commands.compare import DEFAULT_BATCH_SIZE, DEFAULT_EPOCHS, DEFAULT_SEEDS
+from depthwise.compare.run import Contestant
+from depthwise.compare.training import train
+from depthwise.data.dataset import load_data
+from depthwise.networks import network
+
+
+@pytest.mark.sweep
+def test_the_separable_network_passes_99_percent_with_the_defaults() -> None:
+    seed = int(DEFAULT_SEEDS)
+    contestant = Contestant("note-separable", network("note-separable").graph)
+    run, interrupted = train(
+        contestant.new_model(seed), load_data("mnist"), seed, DEFAULT_EPOCHS, DEFAULT_BATCH_SIZE, 0, Watch()
+    )
+    assert not interrupted
+    assert DEFAULT_EPOCHS <= 5
+    assert run.tested == 10_000
+    assert run.accuracy is not None
+    assert run.accuracy >= 0.990
