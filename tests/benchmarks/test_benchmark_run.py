@@ -4,6 +4,9 @@ import dataclasses
 import itertools
 import json
 import os
+import select
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from benchmarks.runner import Settings, run
 
 from benchmarks import command
 
+ROOT = Path(__file__).resolve().parents[2]
 PREDICT = Work("note_cnn", "predict", 2)
 TRAINING = Work("note_cnn", "training", 2)
 BRIEF = Settings(threads=1, rounds=3, turn_seconds=0, try_seconds=0, starts=False)
@@ -121,6 +125,34 @@ def test_a_worker_is_stopped_between_its_turns(fake, tmp_path):
         pid = worker.pid
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from benchmarks.process import WorkerProcess
+worker = WorkerProcess("fake_rival", 1, {}, Path(sys.argv[1]))
+worker.ask("load")
+print(worker.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux to end a process with its parent")
+def test_a_stopped_worker_ends_with_a_killed_runner(fake, tmp_path):
+    environment = {**os.environ, **fake("only").environment, "FAKE_CACHE": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path / "log")],
+        stdout=subprocess.PIPE,
+        env=environment,
+        cwd=ROOT,
+    ) as parent:
+        pid = int(parent.stdout.readline())
+        parent.kill()
+    handle = os.pidfd_open(pid) if Path(f"/proc/{pid}").exists() else None
+    if handle is not None:  # readable once the process has ended
+        assert select.select([handle], [], [], 30)[0]
+        os.close(handle)
 
 
 def test_a_worker_that_does_not_answer_is_given_up(fake, tmp_path):
