@@ -16,8 +16,8 @@ from scipy.special import erfcx
 
 Array = npt.NDArray[np.float64]
 
-POINTS = 3000
-LAWSON_ROUNDS = 60
+POINTS = 1000
+LAWSON_ROUNDS = 40
 
 
 @dataclass(frozen=True)

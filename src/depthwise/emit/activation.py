@@ -1,6 +1,6 @@
 """Activations on one vector, and their slopes: what a kernel applies before it stores.
 
-Constants and defaults are Keras'. Where the slope can be had from the activation's output, training keeps only that;
+Constants and defaults are Keras'. NaN gives NaN: limits are the first operand of a maximum or minimum. Where the slope can be had from the activation's output, training keeps only that;
 `KEPT` says which of the two a slope reads.
 """
 
@@ -39,11 +39,11 @@ def _linear(function: Function, x: Vector) -> Vector:
 
 
 def _relu(function: Function, x: Vector) -> Vector:
-    return function.largest(x, function.constant(0.0))
+    return function.largest(function.constant(0.0), x)
 
 
 def _relu6(function: Function, x: Vector) -> Vector:
-    return function.smallest(_relu(function, x), function.constant(6.0))
+    return function.smallest(function.constant(6.0), _relu(function, x))
 
 
 def _leaky_relu(function: Function, x: Vector) -> Vector:
@@ -67,16 +67,21 @@ def _sigmoid(function: Function, x: Vector) -> Vector:
 
 
 def _silu(function: Function, x: Vector) -> Vector:
-    return function.fmul(x, mathematics.sigmoid(function, x))
+    return mathematics.silu(function, x)
 
 
 def _hard_sigmoid(function: Function, x: Vector) -> Vector:
-    line = function.fma(x, function.constant(1.0 / 6.0), function.constant(0.5))
-    return function.smallest(_relu(function, line), function.constant(1.0))
+    """relu6(x + 3) / 6: near −3 the sum is exact, x / 6 + ½ would not be."""
+    line = _relu6(function, function.fadd(x, function.constant(3.0)))
+    return function.fmul(line, function.constant(1.0 / 6.0))
 
 
 def _hard_silu(function: Function, x: Vector) -> Vector:
-    return function.fmul(x, _hard_sigmoid(function, x))
+    """x · relu6(x + 3) / 6, as x · ((x + 3) / 8) / ¾ so that nothing overflows; −3 as lower limit, so that −∞ gives 0."""
+    line = function.fma(x, function.constant(0.125), function.constant(0.375))
+    line = function.smallest(function.constant(0.75), _relu(function, line))
+    product = function.fmul(function.largest(function.constant(-3.0), x), line)
+    return function.fdiv(product, function.constant(0.75))
 
 
 _FORWARD: dict[str, Forward] = {

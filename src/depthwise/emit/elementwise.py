@@ -101,9 +101,10 @@ def _relu_layer(function: Function, kernel: Elementwise, values: list[str], vect
     """Keras' ReLU layer; parameters: max_value (infinity for none), negative_slope, threshold."""
     limit, negative_slope, threshold = kernel.parameters
     x = values[0]
-    above = function.compare("oge" if threshold == 0.0 else "ogt", x, function.constant(threshold))
+    # "Unordered or": a NaN counts as above and stays.
+    above = function.compare("uge" if threshold == 0.0 else "ugt", x, function.constant(threshold))
     below = function.fmul(function.fsub(x, function.constant(threshold)), function.constant(negative_slope))
-    kept = function.smallest(x, function.constant(limit)) if limit != float("inf") else x
+    kept = function.smallest(function.constant(limit), x) if limit != float("inf") else x
     return function.select(above, kept, below if negative_slope else "zeroinitializer")
 
 

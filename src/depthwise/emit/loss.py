@@ -144,8 +144,8 @@ class _Writer:
 
     def _clipped(self, p: str) -> str:
         function = self.function
-        above = function.largest(p, function.constant(EPSILON))
-        return function.smallest(above, function.constant(1.0 - EPSILON))
+        above = function.largest(function.constant(EPSILON), p)
+        return function.smallest(function.constant(1.0 - EPSILON), above)
 
     def _value(self) -> str:
         function, kernel = self.function, self.kernel

@@ -190,8 +190,8 @@ class OptimizerUpdate:
             if self.clipped:
                 gradient = function.fmul(gradient, factor)
             if self.clip_value is not None:
-                gradient = function.smallest(gradient, function.constant(self.clip_value))
-                gradient = function.largest(gradient, function.constant(-self.clip_value))
+                gradient = function.smallest(function.constant(self.clip_value), gradient)
+                gradient = function.largest(function.constant(-self.clip_value), gradient)
             if self.decays:
                 weight = function.fsub(weight, function.fmul(weight, scalars["decay"]))
             change, slots = _RULES[self.rule](function, options, scalars, gradient, slots)

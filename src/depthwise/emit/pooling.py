@@ -5,10 +5,12 @@ again from the saved input, so that no index is kept. Mean: every cell gets the 
 """
 
 from dataclasses import dataclass
+from functools import reduce
 
 from depthwise.emit import activation as activations
 from depthwise.emit.builder import Function, Module
 from depthwise.emit.maps import MapView, digest, each_vector
+from depthwise.emit.mathematics import largest_of
 
 __all__ = ["Pooling", "PoolingGradient"]
 
@@ -48,12 +50,13 @@ class Pooling:
         with each_vector(function, [windows, self.target]) as ((a, out), _):
             start = function.offset("%a", a)
             cells = _cells(self.source, self.pool_size)
-            result = function.load(start, cells[0])
-            for cell in cells[1:]:
-                value = function.load(start, cell)
-                result = function.largest(value, result) if self.kind == "max" else function.fadd(result, value)
-            if self.kind == "mean" and self.divided:
-                result = function.fdiv(result, function.constant(float(len(cells))))
+            values = [function.load(start, cell) for cell in cells]
+            if self.kind == "max":
+                result = largest_of(function, values)
+            else:
+                result = reduce(function.fadd, values)
+                if self.divided:
+                    result = function.fdiv(result, function.constant(float(len(cells))))
             function.store(activations.apply(function, self.activation, result), "%out", out)
 
 

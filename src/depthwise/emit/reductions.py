@@ -38,7 +38,12 @@ class ChannelReduction:
         padded = function.vectors.round_up(view.channels)
         maximum = self.kind == "maximum"
         start = function.constant(float("-inf")) if maximum else "zeroinitializer"
-        join = function.largest if maximum else function.fadd
+
+        def join(value: str, before: str) -> str:
+            if not maximum:
+                return function.fadd(value, before)
+            return mathematics.largest_of(function, [before, value])
+
         with counted(function, padded, function.vectors.lanes) as channel:
             source = function.offset("%a", channel)
             with function.loop(0, view.rows, carried=[start]) as rows:
