@@ -192,6 +192,23 @@ class _Differentiation:
         slope = grad.ActivationSlope((kept, gradient), f"/slope of {operation.output}", activation)
         return self.emit(slope, self.tensors[operation.output])
 
+    def bias_gradient(self, bias: str | None, gradient: str) -> None:
+        """The gradient of a bias: the sum of `gradient`.
+
+        Where that comes out of a pooling, the pooling's own gradient has the same sum, over fewer numbers.
+        """
+        if bias is None or not self.trainable(bias):
+            return
+        writer = next((item for item in reversed(self.operations) if item.output == gradient), None)
+        if isinstance(writer, grad.PoolSlope) and not any(writer.counted_padding):
+            gradient = writer.inputs[1]
+            writer = next((item for item in reversed(self.operations) if item.output == gradient), None)
+        if isinstance(writer, grad.ActivationSlope):
+            fused = grad.SlopeAndBiasGradient(writer.inputs, writer.output, bias, writer.activation)
+            self.operations[self.operations.index(writer)] = fused
+            return
+        self.emit(grad.BiasGradient((gradient,), "", bias))
+
     def _normalisation(self, operation: grad.ApplyNormalisation) -> None:
         gradient = self.total(operation.output)
         if gradient is None:
@@ -242,9 +259,7 @@ def _convolve(self: _Differentiation, operation: op.Convolve, gradient: str) -> 
     gradient = self.before_activation(operation, gradient)
     (source,) = operation.inputs
     window = (operation.kernel_size, operation.strides, operation.dilation, operation.padding, operation.groups)
-    if self.trainable(operation.bias):
-        assert operation.bias is not None
-        self.emit(grad.BiasGradient((gradient,), "", operation.bias))
+    self.bias_gradient(operation.bias, gradient)
     if self.trainable(operation.kernel):
         self.emit(grad.ConvolveKernelGradient((source, gradient), "", operation.kernel, *window))
     if source in self.needed:
@@ -271,9 +286,7 @@ def _convolve_depthwise(self: _Differentiation, operation: op.ConvolveDepthwise,
     gradient = self.before_activation(operation, gradient)
     (source,) = operation.inputs
     window = (operation.kernel_size, operation.strides, operation.dilation, operation.padding)
-    if self.trainable(operation.bias):
-        assert operation.bias is not None
-        self.emit(grad.BiasGradient((gradient,), "", operation.bias))
+    self.bias_gradient(operation.bias, gradient)
     if self.trainable(operation.kernel):
         self.emit(grad.DepthwiseKernelGradient((source, gradient), "", operation.kernel, *window))
     if source in self.needed:
@@ -298,9 +311,7 @@ def _convolve_depthwise(self: _Differentiation, operation: op.ConvolveDepthwise,
 def _multiply(self: _Differentiation, operation: op.Multiply, gradient: str) -> None:
     gradient = self.before_activation(operation, gradient)
     (source,) = operation.inputs
-    if self.trainable(operation.bias):
-        assert operation.bias is not None
-        self.emit(grad.BiasGradient((gradient,), "", operation.bias))
+    self.bias_gradient(operation.bias, gradient)
     if self.trainable(operation.kernel):
         self.emit(grad.MultiplyKernelGradient((source, gradient), "", operation.kernel))
     self.give(source, lambda name: grad.MultiplyInputGradient((gradient,), name, operation.kernel))

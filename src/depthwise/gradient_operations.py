@@ -35,6 +35,7 @@ __all__ = [
     "ReLUSlope",
     "RepeatSum",
     "Slice",
+    "SlopeAndBiasGradient",
     "SoftmaxSlope",
     "Spread",
 ]
@@ -112,7 +113,7 @@ class MultiplyInputGradient(Operation):
 
 @dataclass(frozen=True)
 class ParameterGradient(Operation):
-    """Base of what adds to the gradient of `parameter`; writes no tensor (`output` is empty)."""
+    """Base of what adds to the gradient of `parameter`; most write no tensor (`output` is empty)."""
 
     parameter: str
 
@@ -150,6 +151,13 @@ class MultiplyKernelGradient(ParameterGradient):
 @dataclass(frozen=True)
 class BiasGradient(ParameterGradient):
     """Input: the gradient of what the bias was added to."""
+
+
+@dataclass(frozen=True)
+class SlopeAndBiasGradient(ParameterGradient):
+    """An `ActivationSlope` that also adds up what it writes: the gradient of the bias before the activation."""
+
+    activation: str
 
 
 @dataclass(frozen=True)

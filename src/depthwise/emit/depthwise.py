@@ -155,36 +155,66 @@ class DepthwiseWeightGradient:
     def _write(self, function: Function) -> None:
         vectors = function.vectors
         padded = vectors.round_up(self.gradient.channels)
-        cells = [(i, j) for i in range(self.kernel_size[0]) for j in range(self.kernel_size[1])]
-        at_once = vectors.registers - 4
+        height, width = self.kernel_size
+        # Sums for so many rows of the kernel stay in registers, beside a tile of the gradient and one number of `a`.
+        rows = max(1, min(height, (vectors.registers - 2) // (width + 1)))
+        columns = min(width, vectors.registers - 4)
         with counted(function, padded, vectors.lanes) as channel:
-            for first in range(0, len(cells), at_once):
-                self._cells(function, cells[first : first + at_once], first, channel, padded)
+            for i in range(0, height, rows):
+                for j in range(0, width, columns):
+                    cells = [
+                        (row, column)
+                        for row in range(i, min(i + rows, height))
+                        for column in range(j, min(j + columns, width))
+                    ]
+                    self._cells(function, cells, channel, padded)
 
-    def _cells(
-        self, function: Function, cells: list[tuple[int, int]], first: int, channel: Operand, padded: int
-    ) -> None:
+    def _cells(self, function: Function, cells: list[tuple[int, int]], channel: Operand, padded: int) -> None:
+        """Adds the gradients of some cells of the kernel, over all pixels."""
         gradient, source = self.gradient, self.source
-        out = function.offset("%out", function.add(channel, first * padded))
-        sums = [function.load(out, i * padded) for i in range(len(cells))]
+        places = [function.add(channel, (i * self.kernel_size[1] + j) * padded) for i, j in cells]
+        sums = [function.load("%out", place) for place in places]
+        size = max(1, min(4, function.vectors.registers - len(cells) - 2))
+        whole = gradient.columns // size * size
         with function.loop(0, gradient.rows, carried=sums) as rows:
             b_row = function.offset("%b", function.add(channel, function.multiply(rows.index, gradient.row_pitch)))
             a_row = function.offset(
                 "%a", function.add(channel, function.multiply(rows.index, source.row_pitch * self.strides[0]))
             )
-            with function.loop(0, gradient.columns, carried=rows.values) as columns:
-                slope = function.load(b_row, function.multiply(columns.index, gradient.pixel_pitch))
-                start = function.offset(a_row, function.multiply(columns.index, source.pixel_pitch * self.strides[1]))
-                columns.next = [
-                    function.fma(
-                        function.load(
-                            start, i * self.dilation[0] * source.row_pitch + j * self.dilation[1] * source.pixel_pitch
-                        ),
-                        slope,
-                        total,
-                    )
-                    for (i, j), total in zip(cells, columns.values)
-                ]
-            rows.next = columns.results
-        for i, total in enumerate(rows.results):
-            function.store(total, out, i * padded)
+            sums = rows.values
+            if whole:
+                with function.loop(0, whole, size, carried=sums) as columns:
+                    columns.next = self._tile(function, cells, a_row, b_row, columns.index, size, columns.values)
+                sums = columns.results
+            if whole < gradient.columns:
+                sums = self._tile(function, cells, a_row, b_row, whole, gradient.columns - whole, sums)
+            rows.next = sums
+        for place, total in zip(places, rows.results):
+            function.store(total, "%out", place)
+
+    def _tile(
+        self,
+        function: Function,
+        cells: list[tuple[int, int]],
+        a_row: str,
+        b_row: str,
+        column: Operand,
+        size: int,
+        sums: list[str],
+    ) -> list[str]:
+        """Some neighbouring pixels: each number of `a` is loaded once for all cells and pixels that need it."""
+        gradient, source = self.gradient, self.source
+        start = function.offset(b_row, function.multiply(column, gradient.pixel_pitch))
+        slopes = [function.load(start, t * gradient.pixel_pitch) for t in range(size)]
+        first = function.offset(a_row, function.multiply(column, source.pixel_pitch * self.strides[1]))
+        users: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        for index, (i, j) in enumerate(cells):
+            for t in range(size):
+                place = (i * self.dilation[0], t * self.strides[1] + j * self.dilation[1])
+                users.setdefault(place, []).append((index, t))
+        sums = list(sums)
+        for (row, position), used_by in sorted(users.items()):
+            value = function.load(first, row * source.row_pitch + position * source.pixel_pitch)
+            for index, t in used_by:
+                sums[index] = function.fma(value, slopes[t], sums[index])
+        return sums

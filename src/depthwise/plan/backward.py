@@ -1,6 +1,7 @@
 """The rules by which the operations of a backward pass become kernel calls; see `plan.forward` for the forward ones."""
 
 from dataclasses import replace
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -8,8 +9,9 @@ from depthwise import gradient_operations as grad
 from depthwise.emit.contraction import Contraction, Reduction
 from depthwise.emit.depthwise import DepthwiseConvolution, DepthwiseWeightGradient
 from depthwise.emit.elementwise import Copy, Elementwise, Fill
-from depthwise.emit.gradients import GlobalPoolingGradient, RepeatedSum, SoftmaxGradient
+from depthwise.emit.gradients import GlobalPoolingGradient, RepeatedSum, SlopeAndSum, SoftmaxGradient
 from depthwise.emit.loss import LossKernel
+from depthwise.emit.maps import MapView
 from depthwise.emit.normalisation import CollectMoments, CollectSums, FinishMoments, FinishSums
 from depthwise.emit.pooling import PoolingGradient
 from depthwise.emit.reductions import ChannelReduction, DivideByCounts
@@ -55,6 +57,13 @@ def _elementwise(kind: str, places: list[Place], **more: Any) -> Call:
 
 def _activation_slope(operation: grad.ActivationSlope, placement: Placement, part: Part) -> list[Call]:
     return [_elementwise("activation_slope", _places(operation, placement), detail=operation.activation)]
+
+
+def _slope_and_bias_gradient(operation: grad.SlopeAndBiasGradient, placement: Placement, part: Part) -> list[Call]:
+    kept, gradient, target = _places(operation, placement)
+    out, _ = accumulator(placement, operation.parameter, 1, target.view.channels)
+    kernel = SlopeAndSum(operation.activation, kept.view, gradient.view, target.view)
+    return [Call(kernel, (kept.pointer, gradient.pointer, target.pointer, out))]
 
 
 def _relu_slope(operation: grad.ReLUSlope, placement: Placement, part: Part) -> list[Call]:
@@ -182,42 +191,56 @@ def _convolve_kernel_gradient(operation: grad.ConvolveKernelGradient, placement:
     filters, channels = gradient.view.channels // groups, source.view.channels // groups
     rows = height * width * channels
     out, pitch = accumulator(placement, operation.parameter, rows, gradient.view.channels)
-    view = source.view
+    view, dy = source.view, gradient.view
     a_rows = tuple(
         i * operation.dilation[0] * view.row_pitch + j * operation.dilation[1] * view.pixel_pitch
         for i in range(height)
         for j in range(width)
     )
-    reduction = (
-        Reduction(gradient.view.rows, operation.strides[0] * view.row_pitch, gradient.view.row_pitch),
-        Reduction(gradient.view.columns, operation.strides[1] * view.pixel_pitch, gradient.view.pixel_pitch),
-    )
-    if reduction[0].a_step == gradient.view.columns * reduction[1].a_step and (
-        reduction[0].b_step == gradient.view.columns * reduction[1].b_step
-    ):
-        pixels = gradient.view.rows * gradient.view.columns
-        reduction = (Reduction(pixels, reduction[1].a_step, reduction[1].b_step),)  # type: ignore[assignment]
-    kernel = Contraction(
-        a_rows=a_rows,
-        out_rows=tuple(cell * channels * pitch for cell in range(height * width)),
-        columns=channels,
-        a_column=1,
-        out_column=pitch,
-        reduction=tuple(loop for loop in reduction if loop.count != 1) or (Reduction(1, 1, 1),),
-        channels=filters,
-        packed=False,
-        initial="out",
-        activation="linear",
-        exact=groups > 1 and filters % placement.vectors.lanes > 0,
-        tile=choose_tile(placement.vectors, rows, filters),
-        panels_outside=False,
-    )
     start = source.pixel(-operation.padding[0], -operation.padding[2])
     calls = []
-    for group in range(groups):
-        b = gradient.pointer + group * filters
-        calls.append(Call(kernel, (start + group * channels, b, b, out + group * filters)))
+    for first, count in _strips(placement, operation, view, dy):
+        kernel = Contraction(
+            a_rows=a_rows,
+            out_rows=tuple(cell * channels * pitch for cell in range(height * width)),
+            columns=channels,
+            a_column=1,
+            out_column=pitch,
+            reduction=_pixel_loops(view, dy.resized(count, dy.columns), operation.strides),
+            channels=filters,
+            packed=False,
+            initial="out",
+            activation="linear",
+            exact=groups > 1 and filters % placement.vectors.lanes > 0,
+            tile=choose_tile(placement.vectors, rows, filters),
+            panels_outside=False,
+        )
+        a = start + first * operation.strides[0] * view.row_pitch
+        for group in range(groups):
+            b = gradient.pixel(first, 0) + group * filters
+            calls.append(Call(kernel, (a + group * channels, b, b, out + group * filters)))
     return calls
+
+
+def _pixel_loops(source: MapView, gradient: MapView, strides: tuple[int, int]) -> tuple[Reduction, ...]:
+    """The sum over pixels: rows, then columns, or one loop where neither map has a gap between rows."""
+    rows = Reduction(gradient.rows, strides[0] * source.row_pitch, gradient.row_pitch)
+    columns = Reduction(gradient.columns, strides[1] * source.pixel_pitch, gradient.pixel_pitch)
+    if (rows.a_step, rows.b_step) == (gradient.columns * columns.a_step, gradient.columns * columns.b_step):
+        return (Reduction(gradient.rows * gradient.columns, columns.a_step, columns.b_step),)
+    return tuple(loop for loop in (rows, columns) if loop.count != 1) or (Reduction(1, 1, 1),)
+
+
+def _strips(
+    placement: Placement, operation: grad.ConvolveKernelGradient, source: MapView, gradient: MapView
+) -> list[tuple[int, int]]:
+    """(first row, rows) of the gradient such that a strip of both maps stays in L1 while all weights read it."""
+    reach = (operation.kernel_size[0] - 1) * operation.dilation[0]
+    budget = placement.machine.first_cache * 3 // 4 - 4 * reach * source.row_pitch
+    height = max(1, budget // (4 * (operation.strides[0] * source.row_pitch + gradient.row_pitch)))
+    count = -(-gradient.rows // height)
+    edges = [gradient.rows * i // count for i in range(count + 1)]
+    return [(first, last - first) for first, last in pairwise(edges)]
 
 
 def _depthwise_kernel_gradient(operation: grad.DepthwiseKernelGradient, placement: Placement, part: Part) -> list[Call]:
@@ -387,6 +410,7 @@ def _loss_gradient(operation: grad.LossGradient, placement: Placement, part: Par
 BACKWARD: dict[type[Operation], Rule] = {
     **FORWARD,
     grad.ActivationSlope: _activation_slope,
+    grad.SlopeAndBiasGradient: _slope_and_bias_gradient,
     grad.ReLUSlope: _relu_slope,
     grad.SoftmaxSlope: _softmax_slope,
     grad.Spread: _spread,

@@ -117,7 +117,6 @@ def plan_batches(program: Program, machine: Machine) -> Schedule:
     external = external_places(program)
     blocks = find_blocks(program, layouts, machine.first_cache)
     strips = {name: block.strip_rows(name) for block in blocks for name in block.between}
-    block_of = {operation.output: block for block in blocks for operation in block.operations}
     lifetimes = _lifetimes(program, layouts, root, blocks, strips)
     touched: dict[str, set[int]] = {name: set() for name in lifetimes}
     for operation, number, level in zip(program.operations, segment_of, levels):
