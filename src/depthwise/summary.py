@@ -102,8 +102,8 @@ def readable_size(parameters: int) -> str:
 def printable(name: str) -> str:
     """A name that may come from a hostile file, safe to print: no control characters, no markup, not too long.
 
-    >>> printable("conv\\x1b[31m")
-    'conv\\\\x1b\\\\[31m'
+    >>> printable("conv\\x1b[31m[red]")
+    'conv\\\\x1b[31m\\\\[red]'
     """
     from rich.markup import escape
 

@@ -358,13 +358,15 @@ def _initializer(owner: str, key: str, value: Any) -> Initializer:
 def _activation(owner: str, value: Any) -> str:
     if value is None:
         return "linear"
-    name = value.get("config") if isinstance(value, dict) and value.get("class_name") == "function" else value
+    name: Any = value.get("config") if isinstance(value, dict) and value.get("class_name") == "function" else value
     if isinstance(name, str):
         if _ACTIVATION_ALIASES.get(name, name) in ACTIVATIONS:
             return _ACTIVATION_ALIASES.get(name, name)
-        value = name
-    # A function whose config is no name is code; Keras writes both forms.
-    if isinstance(value, dict) and (value.get("class_name") in ("__lambda__", "Lambda") or name is not value):
+        value = None
+    # Keras writes code in several forms: as a __lambda__, as a function whose config is no name, as a bare value.
+    if isinstance(value, dict) and (
+        name is not value or "value" in value or value.get("class_name") in ("__lambda__", "Lambda")
+    ):
         raise UnsupportedError(
             f"{owner}: the activation is a lambda, which holds code; code in a model file is never run"
         )
