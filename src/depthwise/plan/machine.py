@@ -1,5 +1,6 @@
 """What the plan knows of a machine, and the model that chooses tiles from it."""
 
+import functools
 from dataclasses import dataclass
 
 from depthwise.emit.builder import Vectors
@@ -53,6 +54,7 @@ def fits(vectors: Vectors, positions: int, width: int) -> bool:
     return positions * width + width + (1 if vectors.fused else 2) <= vectors.registers
 
 
+@functools.cache
 def choose_tile(vectors: Vectors, positions: int, channels: int) -> tuple[int, int]:
     """(positions, vectors) of the tile that needs the fewest cycles for `positions` outputs of `channels` numbers.
 
