@@ -31,6 +31,8 @@ LEVELS = [
     # The user's tools.
     {"classification", "explain"},
     {"compare"},
+    {"bench"},
+    {"bench"},
     {"commands"},
     {"cli"},
     {"__main__"},
