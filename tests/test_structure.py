@@ -32,7 +32,6 @@ LEVELS = [
     {"classification", "explain"},
     {"compare"},
     {"bench"},
-    {"bench"},
     {"commands"},
     {"cli"},
     {"__main__"},
