@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from depthwise import __version__
-from depthwise.commands import compare, evaluate, predict, summary, train
+from depthwise.commands import bench, compare, evaluate, predict, summary, train
 from depthwise.errors import (
     DepthwiseError,
     InvalidArgumentError,
@@ -87,7 +87,7 @@ def _start(
     """
 
 
-for _module in (compare, explain, train, evaluate, predict, summary):
+for _module in (compare, explain, train, evaluate, predict, summary, bench):
     _module.register(app)
 
 

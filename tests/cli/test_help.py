@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import depthwise
 from depthwise.cli import app
 
-COMMANDS = ("compare", "explain", "train", "evaluate", "predict", "summary")
+COMMANDS = ("compare", "explain", "train", "evaluate", "predict", "summary", "bench")
 HEAVY = ("numpy", "llvmlite", "PIL", "jax", "keras")
 runner = CliRunner()
 

@@ -1,0 +1,155 @@
+"""Which calls of a schedule belong together: the rows of the table, found from the calls themselves.
+
+Calls that read the same packed weights are one layer. A block that runs strip by strip calls its kernels in turn, so the
+weights of one kernel come back after those of another; all calls between the first and the last time are one block.
+"""
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from depthwise.bench.instructions import count_instructions
+from depthwise.emit.builder import Vectors
+from depthwise.emit.elementwise import Copy, Elementwise, Fill
+from depthwise.plan.schedule import Call, Pointer, Schedule
+
+__all__ = ["Group", "group_calls", "kind_of", "main_kind", "weight_names"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Calls `first` to `last` − 1 of a list, which are measured as one.
+
+    Attributes:
+        layers: the layers whose weights they read.
+        kinds: the kernels' kinds in the order in which they first run.
+        strips: how often the block's kernels run in turn.
+    """
+
+    first: int
+    last: int
+    layers: tuple[str, ...]
+    kinds: tuple[str, ...]
+    strips: int
+
+
+def weight_names(schedule: Schedule) -> dict[str, tuple[list[int], list[str]]]:
+    """For the arenas of weights and of their gradients: where each parameter starts, in order, and its name."""
+    offsets = sorted((offset, name) for name, offset in schedule.parameter_offsets.items())
+    parameters = [offset for offset, _ in offsets], [name for _, name in offsets]
+    found = {"parameters": parameters, "gradients": parameters}
+    packed: dict[str, dict[int, str]] = {"packed": {}, "chunk": {}}
+    stages = [*schedule.preparation, *schedule.stages]
+    for call in (call for stage in stages for piece in stage.pieces for call in piece):
+        pointers = [item for item in call.arguments if isinstance(item, Pointer)]
+        for own, other in ((a, b) for a in pointers for b in pointers):
+            # Packed forms are copied from parameters; gradients that chunks collected are added up into gradients.
+            if (own.arena, other.arena) in (("packed", "parameters"), ("chunk", "gradients")):
+                packed[own.arena].setdefault(own.offset, _at(parameters, other.offset))
+    for arena, names in packed.items():
+        ordered = sorted(names.items())
+        found[arena] = [offset for offset, _ in ordered], [name for _, name in ordered]
+    return found
+
+
+def _at(table: tuple[list[int], list[str]], offset: int) -> str:
+    index = bisect_right(table[0], offset) - 1
+    return table[1][index] if index >= 0 else ""
+
+
+def main_kind(calls: Sequence[Call]) -> str:
+    """The kind of the first kernel that does more than copy or fill."""
+    kinds = [kind_of(call.kernel) for call in calls]
+    return next((kind for kind in kinds if kind not in ("fill", "copy")), kinds[0] if kinds else "")
+
+
+def kind_of(kernel: Any) -> str:
+    """What a kernel is, in words."""
+    if isinstance(kernel, Elementwise):
+        return kernel.operation.replace("_", " ")
+    words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(kernel).__name__).lower()
+    kind = getattr(kernel, "kind", "")
+    return f"{kind} {words}" if kind and kind not in words else words
+
+
+def group_calls(
+    calls: Sequence[Call],
+    names: dict[str, tuple[list[int], list[str]]],
+    vectors: Vectors,
+    *,
+    training: bool = False,
+) -> list[Group]:
+    """The groups of a list of calls, in order; together they are the whole list.
+
+    In prediction what follows a layer without weights of its own (pooling, an addition) belongs to it; in training each
+    such call is a row. Copies and borders belong to what they are made for.
+    """
+    keys = [_weights_of(call, names, vectors) for call in calls]
+    ends: dict[tuple[int, str], int] = {}
+    for i, key in enumerate(keys):
+        for item in key:
+            ends[item] = i
+    edges: list[tuple[int, int]] = []
+    first = 0
+    while first < len(calls):
+        last = first
+        # Copies and borders first, then the call that they are made for.
+        while last < len(calls) - 1 and isinstance(calls[last].kernel, (Fill, Copy)):
+            last += 1
+        end = last
+        while last <= end:
+            end = max([end, *(ends[item] for item in keys[last])])
+            last += 1
+        is_layer = any(keys[first:last])
+        while is_layer and not training and last < len(calls) and _follows(calls[last], keys[last]):
+            last += 1
+        edges.append((first, last))
+        first = last
+    groups = [_group(calls, keys, first, last) for first, last in edges]
+    return _joined(calls, keys, groups)
+
+
+def _weights_of(
+    call: Call, names: dict[str, tuple[list[int], list[str]]], vectors: Vectors
+) -> tuple[tuple[int, str], ...]:
+    """(place, parameter) of the weights that a call reads, or whose gradient it collects."""
+    # A kernel without bias gets some address for it all the same.
+    counts = tuple((name, 1) for name, item in zip(call.kernel.arguments, call.arguments) if isinstance(item, str))
+    accessed = count_instructions(call.kernel, vectors, counts).accessed
+    found = []
+    for name, item in zip(call.kernel.arguments, call.arguments):
+        if isinstance(item, Pointer) and item.arena in ("packed", "chunk") and name in accessed:
+            offsets, parameters = names[item.arena]
+            index = bisect_right(offsets, item.offset) - 1
+            if index >= 0:
+                found.append((offsets[index] + (1 << 40) * (item.arena == "chunk"), parameters[index]))
+    return tuple(dict.fromkeys(found))
+
+
+def _follows(call: Call, keys: tuple[Any, ...]) -> bool:
+    """Whether a call belongs to the layer before: no weights, no copy, and nothing that mixes pixels or channels."""
+    kind = type(call.kernel).__name__
+    return not keys and kind in ("Pooling", "Elementwise", "DivideByCounts")
+
+
+def _group(calls: Sequence[Call], keys: Sequence[tuple[tuple[int, str], ...]], first: int, last: int) -> Group:
+    layers = dict.fromkeys(name.partition("/")[0] for key in keys[first:last] for _, name in key)
+    kinds = dict.fromkeys(kind_of(call.kernel) for call in calls[first:last])
+    main = [kind for kind in kinds if kind not in ("fill", "copy")] or list(kinds)
+    repeats = Counter(key for key in keys[first:last] if key)
+    return Group(first, last, tuple(layers), tuple(main), min(repeats.values(), default=1))
+
+
+def _joined(calls: Sequence[Call], keys: Sequence[Any], groups: list[Group]) -> list[Group]:
+    """Neighbours of one layer are one group: the two stages of a separable convolution on a small map."""
+    joined: list[Group] = []
+    for group in groups:
+        previous = joined[-1] if joined else None
+        if previous is not None and previous.layers and previous.layers == group.layers:
+            joined[-1] = _group(calls, keys, previous.first, group.last)
+        else:
+            joined.append(group)
+    return joined

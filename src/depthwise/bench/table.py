@@ -1,0 +1,129 @@
+"""The report as a table."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from depthwise.bench.report import BenchReport, BenchRow
+from depthwise.errors import describe_value
+
+__all__ = ["print_blocks", "print_report"]
+
+_LONGEST_NAME = 60
+
+
+def print_report(report: BenchReport, console: Console) -> None:
+    """Machine, table of the blocks, totals."""
+    console.print(Text(_machine_line(report)), soft_wrap=True)
+    console.print(Text(_cache_line(report)), soft_wrap=True)
+    console.print(_table(report))
+    for line in _totals(report):
+        console.print(Text(line), soft_wrap=True)
+
+
+def print_blocks(reports: Sequence[BenchReport], console: Console) -> None:
+    """Several models in one table, a line each: the real calls."""
+    table = Table(
+        title=Text("All of them, real calls"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    table.add_column("model")
+    for heading in ("MACs", "µs a sample", "GFLOP/s", "% of peak"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for report in reports:
+        table.add_row(
+            Text(_name(report.model)),
+            f"{report.macs:,.0f}",
+            f"{report.seconds * 1e6:,.1f}",
+            f"{2 * report.macs / report.seconds / 1e9:.1f}",
+            f"{100 * report.share_of_peak:.1f}",
+        )
+    console.print(table)
+
+
+def _machine_line(report: BenchReport) -> str:
+    busy = ""
+    if report.load is not None and report.load > report.threads:
+        busy = f"; load {report.load:.1f} when it began: others were at work, numbers are rough"
+    return (
+        f"{report.processor}, {report.vectors}, {_count(report.threads, 'thread')}: "
+        f"{report.core_flops / 1e9:.1f} GFLOP/s of multiply-adds a core, measured in this run{busy}"
+    )
+
+
+def _cache_line(report: BenchReport) -> str:
+    parts = [
+        f"{rate / 1e9:.0f} GB/s " + (f"within {_bytes(size)}" if size is not None else "beyond")
+        for size, rate in report.bandwidths
+    ]
+    return "One core reads " + ", ".join(parts)
+
+
+def _table(report: BenchReport) -> Table:
+    work = "a training step" if report.work == "training" else "a prediction"
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        title=Text(
+            f"{_name(report.model)}: {work} of batch {report.batch}, by sample and core, medians of {report.rounds} rounds"
+        ),
+        title_justify="left",
+    )
+    table.add_column("block", overflow="fold")
+    for heading in ("MACs", "µs", "%", "GFLOP/s", "% of\npeak", "memory", "FLOP\n/byte", "bound by", "% of\nbound"):
+        table.add_column(heading, justify="left" if heading == "bound by" else "right", no_wrap=True)
+    for row in report.rows:
+        table.add_row(*_cells(row, report.row_seconds))
+    return table
+
+
+def _cells(row: BenchRow, whole: float) -> list[Text]:
+    has_macs = row.cost.macs > 0
+    cells = [
+        _title(row),
+        f"{row.cost.macs:,.0f}" if has_macs else "",
+        f"{row.seconds * 1e6:,.2f}",
+        f"{100 * row.seconds / whole:.1f}" if whole else "",
+        f"{row.flops_per_second / 1e9:.1f}" if has_macs else "",
+        f"{100 * row.share_of_peak:.1f}" if has_macs else "",
+        _bytes(row.cost.bytes),
+        f"{row.intensity:.1f}" if has_macs else "",
+        row.bound,
+        f"{100 * row.share_of_bound:.0f}",
+    ]
+    return [Text(cell) for cell in cells]
+
+
+def _title(row: BenchRow) -> str:
+    kinds = " → ".join(row.kinds)
+    strips = f", {row.strips} strips" if row.strips > 1 else ""
+    return f"{_name(row.name)}: {kinds}{strips}" if row.name else kinds + strips
+
+
+def _totals(report: BenchReport) -> list[str]:
+    core = report.core_flops * report.threads
+    return [
+        f"blocks together: {report.row_seconds * 1e6:,.1f} µs a sample of one core, {report.macs:,.0f} MACs, "
+        f"{100 * 2 * report.macs / max(report.row_seconds, 1e-12) / report.core_flops:.1f} % of peak",
+        f"the real call: {report.seconds * 1e6:,.1f} µs a sample on {_count(report.threads, 'core')} (best "
+        f"{report.best_seconds * 1e6:,.1f}), {2 * report.macs / report.seconds / 1e9:.1f} of {core / 1e9:.1f} GFLOP/s, "
+        f"{100 * report.share_of_peak:.1f} % of peak; {report.other_seconds * 1e6:,.1f} µs of a core lie outside the blocks",
+    ]
+
+
+def _name(name: str) -> str:
+    """A name from a model file: hostile text."""
+    shown = describe_value(name, _LONGEST_NAME)
+    return shown[1:-1] if shown[:1] == shown[-1:] == "'" else shown
+
+
+def _bytes(count: float) -> str:
+    if count < 1024:
+        return f"{count:.0f} B"
+    return f"{count / 1024:.1f} KiB" if count < 1024 * 1024 else f"{count / 1024 / 1024:.1f} MiB"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
