@@ -356,7 +356,7 @@ class Model:
             A float32 array (samples, …); a list or a dict of such where the model has several outputs.
 
         Raises:
-            ShapeError, InvalidDataError: see `depthwise.inputs.arrays_for`. NaN in the data is not an error.
+            ShapeError, InvalidDataError: see `depthwise.inputs.arrays_for`. NaN in the data is not an error: it comes out.
         """
         if not is_batches(x):
             self._build_for(x)
