@@ -37,8 +37,10 @@ def main(arguments: Sequence[str] | None = None, rivals: Sequence[Rival] = RIVAL
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)  # in a file or a pipe nothing need wrap
-    with Console(stderr=True).status("starting") as status:
-        report = run(chosen, options.works or DEFAULT_WORKS, settings, status.update)
+    progress = Console(stderr=True)
+    with progress.status("starting") as status:
+        observe = status.update if progress.is_terminal else progress.print
+        report = run(chosen, options.works or DEFAULT_WORKS, settings, observe)
     show(report, console)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
