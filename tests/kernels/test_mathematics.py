@@ -86,9 +86,27 @@ SPECIALS = np.array(
         -1.1754944e-38,
         3.4028235e38,
         -3.4028235e38,
-    ]
-    + [-87.0, -87.33655, -87.4, -88.0, -88.1, -103.0, -104.0, -127.0, -200.0, 88.0]
-    + [-13.1, -13.15, -13.28, -13.3, 13.28, 3.0, -3.0, 6.0, 1.0, -1.0],
+        -87.0,
+        -87.33655,
+        -87.4,
+        -88.0,
+        -88.1,
+        -103.0,
+        -104.0,
+        -127.0,
+        -200.0,
+        88.0,
+        -13.1,
+        -13.15,
+        -13.28,
+        -13.3,
+        13.28,
+        3.0,
+        -3.0,
+        6.0,
+        1.0,
+        -1.0,
+    ],
     np.float32,
 )
 # NaNs of every kind: signalling ones, negative ones, with payloads in the bits that shifts move about.
@@ -149,8 +167,10 @@ def test_a_sample_of_all_float32_numbers_is_within_2_ulp(
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("name", CASES)
-def test_all_float32_numbers_are_within_2_ulp(name: str, compiled: dict[str, Callable[[Array], Array]]) -> None:
-    """2³² numbers, a binade at a time; where the rounded reference is met exactly no error is computed."""
+def test_all_float32_numbers_that_matter_are_within_2_ulp(
+    name: str, compiled: dict[str, Callable[[Array], Array]]
+) -> None:
+    """2³² numbers, half a binade at a time; every 16th of them where |x| < 2⁻³⁰ or |x| ≥ 2⁸."""
     case, function = CASES[name], compiled[name]
     for start in range(0, 2**32, 2**22):
         x = np.arange(start, start + 2**22, dtype=np.uint64).astype(np.uint32).view(np.float32)
@@ -158,7 +178,9 @@ def test_all_float32_numbers_are_within_2_ulp(name: str, compiled: dict[str, Cal
         if exponent < 127 - 30 or exponent >= 127 + 8:
             # Far from 1 every function is its own limit: a sample shows the form, and steps of one are no news.
             x = x[::16].copy()
-        if case.domain is None or case.domain(x[[0, -1]].astype(np.float64)).any():
+        with np.errstate(invalid="ignore"):  # signalling NaNs
+            ends = x[[0, -1]].astype(np.float64)
+        if case.domain is None or case.domain(ends).any():
             check(name, function, x)
 
 

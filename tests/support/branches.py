@@ -1,0 +1,129 @@
+"""Many small networks side by side in one graph, so that one compilation serves them all."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from depthwise import layers
+from depthwise.graph import Graph, Input, SymbolicTensor, functional
+from support.sizes import Configuration, Shape, draw_weights
+
+__all__ = ["branches", "graph_weights", "random_chain", "side_by_side", "trainable_side_by_side"]
+
+
+def branches(configurations: Sequence[Configuration]) -> tuple[list[SymbolicTensor], list[SymbolicTensor]]:
+    """(inputs, outputs): every configuration's layer on inputs of its own."""
+    starts, ends = [], []
+    for layer, shapes in configurations:
+        own = [Input(shape) for shape in shapes]
+        starts += own
+        ends.append(SymbolicTensor.connect(own[0], layer, own))
+    return starts, ends
+
+
+def side_by_side(configurations: Sequence[Configuration]) -> Graph:
+    """One graph whose i-th output is the i-th layer's."""
+    return functional(*branches(configurations))
+
+
+def trainable_side_by_side(configurations: Sequence[Configuration], rng: np.random.Generator) -> Graph:
+    """The same with a small convolution or dense layer before each input, so that input gradients show in its weights,
+    and all results flattened and concatenated to one vector."""
+    starts, ends = [], []
+    for layer, shapes in configurations:
+        reads = []
+        for shape in shapes:
+            start = Input(shape)
+            starts.append(start)
+            reads.append(start.connect(_reader(rng, shape), start))
+        end = reads[0].connect(layer, reads)
+        ends.append(end.connect(layers.Flatten(), end))
+    return functional(starts, ends[0].connect(layers.Concatenate(), ends) if len(ends) > 1 else ends[0])
+
+
+def _reader(rng: np.random.Generator, shape: Shape) -> layers.Layer:
+    activation = ("linear", "relu", "selu", "tanh", "silu")[int(rng.integers(5))]
+    if len(shape) == 1:
+        return layers.Dense(shape[0], activation=activation)
+    if rng.random() < 0.5:
+        return layers.DepthwiseConv2D((1, 1), activation=activation)
+    return layers.Conv2D(shape[-1], (1, 1), activation=activation)
+
+
+def random_chain(rng: np.random.Generator, start: SymbolicTensor, depth: int, *, exact: bool) -> SymbolicTensor:
+    """One to `depth` random layers, joins among them, on `start`.
+
+    `exact`: only layers that keep small whole numbers whole (means over 1, 2 or 4 cells and rates of ½ at most).
+    """
+    tensor = start
+    for _ in range(int(rng.integers(1, depth + 1))):
+        tensor = _step(rng, tensor, exact)
+    return tensor
+
+
+def _activation(rng: np.random.Generator, exact: bool) -> str:
+    names = ("linear", "relu", "relu6") if exact else layers.ACTIVATIONS
+    return names[int(rng.integers(len(names)))]
+
+
+def _step(rng: np.random.Generator, tensor: SymbolicTensor, exact: bool) -> SymbolicTensor:
+    shape = tensor.sample_shape
+    if len(shape) == 1:
+        kind = int(rng.integers(3))
+        if kind == 0:
+            return tensor.connect(layers.Dropout(0.5), tensor)
+        units = int(rng.integers(1, 20))
+        return tensor.connect(layers.Dense(units, activation=_activation(rng, exact)), tensor)
+    rows, columns, channels = shape
+    window: dict[str, Any] = {
+        "kernel_size": (int(rng.integers(1, min(rows, 3) + 1)), int(rng.integers(1, min(columns, 3) + 1))),
+        "padding": ("valid", "same")[int(rng.integers(2))],
+        "activation": _activation(rng, exact),
+    }
+    if rng.random() < 0.3:
+        window["strides"] = (2, 2)
+    pool: Any = (min(rows, 2), min(columns, 2))
+    filters = int(rng.integers(1, 12))
+    match int(rng.integers(12 if exact else 13)):
+        case 0:
+            return tensor.connect(layers.Conv2D(filters, **window), tensor)
+        case 1:
+            return tensor.connect(layers.DepthwiseConv2D(depth_multiplier=int(rng.integers(1, 3)), **window), tensor)
+        case 2:
+            return tensor.connect(layers.SeparableConv2D(filters, **window), tensor)
+        case 3:
+            return tensor.connect(layers.MaxPooling2D(pool, padding=window["padding"]), tensor)
+        case 4:
+            return tensor.connect(layers.AveragePooling2D(pool), tensor)
+        case 5:
+            return tensor.connect(layers.ZeroPadding2D(((1, 0), (0, 2))), tensor)
+        case 6:
+            flat = tensor.connect(layers.Flatten(), tensor)
+            return flat.connect(layers.Dense(filters, activation=window["activation"]), flat)
+        case 7:  # a residual block
+            same = {**window, "padding": "same", "strides": (1, 1)}
+            inner = tensor.connect(layers.SeparableConv2D(channels, **same), tensor)
+            return tensor.connect(layers.Add(), [tensor, inner])
+        case 8:  # two branches of the same map
+            same = {**window, "padding": "same", "strides": (1, 1)}
+            parts = [tensor.connect(layers.Conv2D(int(rng.integers(1, 9)), **same), tensor) for _ in range(2)]
+            return tensor.connect(layers.Concatenate(), [*parts, tensor])
+        case 9:
+            return tensor.connect(layers.GlobalMaxPooling2D(keepdims=bool(rng.random() < 0.5)), tensor)
+        case 10:
+            return tensor.connect(layers.Dropout(0.5), tensor)
+        case 11:
+            return tensor.connect(layers.Activation(_activation(rng, exact)), tensor)
+    return tensor.connect(layers.BatchNormalization(), tensor)
+
+
+def graph_weights(rng: np.random.Generator, graph: Graph, *, integers: int = 0) -> dict[str, np.ndarray]:
+    """Random weights by `node/weight`; whole numbers up to `integers` where that is not 0."""
+    weights = {}
+    for node in graph.nodes:
+        for name, values in draw_weights(rng, node.layer, node.facts.input_shapes).items():
+            if integers:
+                values = rng.integers(-integers, integers, values.shape, endpoint=True).astype(np.float32)
+            weights[f"{node.name}/{name}"] = values
+    return weights

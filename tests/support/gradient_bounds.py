@@ -1,0 +1,196 @@
+"""How far float32 gradients of a whole graph may be from the reference's: worst cases, carried backward node by node.
+
+Every operation is linear in the gradient that comes in, so an error there grows as the gradient of absolute values does;
+what the forward pass was off (`bounds.network_errors`) comes in through the other factor of each product.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from depthwise import layers
+from depthwise.graph import Graph
+from depthwise.layers import InputLayer
+from depthwise.reference import activations, bounds, network
+from depthwise.reference import layer as one_layer
+
+__all__ = ["gradient_errors"]
+
+Array = npt.NDArray[np.float64]
+U = bounds.UNIT_ROUNDOFF
+
+BENDS: dict[str, tuple[float, tuple[tuple[float, float], ...]]] = {
+    "linear": (0.0, ()),
+    "relu": (0.0, ((0.0, 1.0),)),
+    "relu6": (0.0, ((0.0, 1.0), (6.0, 1.0))),
+    "leaky_relu": (0.0, ((0.0, 0.8),)),
+    "elu": (1.0, ()),
+    "selu": (1.76, ((0.0, 0.71),)),
+    "gelu": (0.8, ()),
+    "silu": (0.5, ()),
+    "sigmoid": (0.1, ()),
+    "hard_sigmoid": (0.0, ((-3.0, 0.17), (3.0, 0.17))),
+    "hard_silu": (0.34, ((-3.0, 0.5), (3.0, 0.5))),
+    "tanh": (0.77, ()),
+    "softplus": (0.25, ()),
+}
+"""The largest second derivative of each activation, and where its slope jumps, by how much."""
+
+SLOPE_ROUNDINGS = 10.0
+"""u · the steepest slope: what tests/kernels/test_mathematics.py allows a slope, and one product."""
+
+
+def _through_activation(name: str, before: Array, error: Array, dy: Array, dy_error: Array) -> tuple[Array, Array]:
+    """The gradient before the activation, and its error; `error` is that of `before`."""
+    dz = np.asarray(activations.activation_gradient(name, before, dy))
+    if name == "linear":
+        return dz, dy_error
+    if name == "softmax":
+        y = activations.activation("softmax", before)
+        off = y * np.minimum(np.expm1(2.0 * error.max(axis=-1, keepdims=True)) + (y.shape[-1] + 12.0) * U, 1.0)
+        total = (y * np.abs(dy)).sum(axis=-1, keepdims=True)
+        total_error = (off * np.abs(dy) + y * dy_error + (y.shape[-1] + 2.0) * U * y * np.abs(dy)).sum(
+            axis=-1, keepdims=True
+        )
+        return dz, off * (np.abs(dy) + total) + y * (dy_error + total_error) + 4.0 * U * y * (np.abs(dy) + total)
+    slope = np.abs(activations.activation_gradient(name, before, np.ones_like(dy)))
+    bend, jumps = BENDS[name]
+    slope_error = bend * error + SLOPE_ROUNDINGS * U * bounds.LIPSCHITZ[name]
+    for place, size in jumps:
+        slope_error = slope_error + np.where(np.abs(before - place) <= error + 4.0 * U * abs(place), size, 0.0)
+    return dz, slope * dy_error + slope_error * (np.abs(dy) + dy_error)
+
+
+def _normalisation(
+    layer: Any, weights: network.Weights, x: Array, x_error: Array, dy: Array, dy_error: Array
+) -> tuple[Array, dict[str, Array]]:
+    """Errors of the gradient through batch statistics: (input, weights)."""
+    axes = tuple(range(x.ndim - 1))
+    count = x.size // x.shape[-1]
+    mean, variance = x.mean(axis=axes), x.var(axis=axes)
+    inverse = 1.0 / np.sqrt(variance + layer.epsilon)
+    distance = np.abs(x - mean)
+    mean_error = x_error.mean(axis=axes) + (count + 2) * U * np.abs(x).mean(axis=axes)
+    distance_error = x_error + mean_error + U * distance
+    variance_error = (distance_error * (2.0 * distance + distance_error)).mean(axis=axes) + (count + 4) * U * variance
+    inverse_error = inverse * (variance_error * inverse**2 / 2.0 + 4.0 * U)
+    size = distance * inverse
+    size_error = distance_error * inverse + distance * inverse_error + U * size
+    dy_size = np.abs(dy)
+    beta = dy_error.sum(axis=axes) + (count + 2) * U * dy_size.sum(axis=axes)
+    products = dy_size * size
+    product_error = dy_error * size + (dy_size + dy_error) * size_error
+    gamma = product_error.sum(axis=axes) + (count + 4) * U * products.sum(axis=axes)
+    inner = dy_size + dy_size.mean(axis=axes) + size * products.mean(axis=axes)
+    inner_error = dy_error + beta / count + size_error * products.mean(axis=axes) + (size + size_error) * gamma / count
+    scale = inverse * np.abs(np.asarray(weights.get("gamma", 1.0), dtype=np.float64))
+    scale_error = scale * inverse_error / inverse + U * scale
+    errors = {"beta": beta, "gamma": gamma}
+    return (scale + scale_error) * (inner_error + 6.0 * U * inner) + scale_error * inner, errors
+
+
+def _near_ties(layer: Any, x: Array, x_error: Array, dy: Array) -> Array:
+    """Where another cell of a window may be its largest in float32: |dy| at every cell that may be it, else 0."""
+    if isinstance(layer, layers.GlobalMaxPooling2D):
+        pooled = x.max(axis=(1, 2), keepdims=True)
+        close = x >= pooled - 2.0 * x_error.max()
+        alone = close.sum(axis=(1, 2), keepdims=True) == 1
+        return np.where(close & ~alone, np.abs(dy).reshape(pooled.shape), 0.0)
+    from depthwise.reference.windows import windows
+
+    place = windows(x.shape[1:3], layer.pool_size, layer.strides or layer.pool_size, layer.padding)
+    padded = place.pad(x, -np.inf)
+    cells = list(place.cells())
+    largest = np.max([padded[place.at(cell)] for cell in cells], axis=0)
+    close = [padded[place.at(cell)] >= largest - 2.0 * x_error.max() for cell in cells]
+    ambiguous = np.sum(close, axis=0) > 1
+    found = np.zeros_like(padded)
+    for cell, near in zip(cells, close):
+        found[place.at(cell)] += np.where(near & ambiguous, np.abs(dy), 0.0)
+    return place.crop(found)
+
+
+def _node(
+    layer: Any,
+    weights: network.Weights,
+    xs: Sequence[Array],
+    x_errors: Sequence[Array],
+    dy: Array,
+    dy_error: Array,
+    kept: Any,
+) -> tuple[list[Array], dict[str, Array]]:
+    """Errors of the gradients to the layer's inputs and weights."""
+    if isinstance(layer, layers.BatchNormalization) and layer.trainable:
+        to_input, to_weights = _normalisation(layer, weights, xs[0], x_errors[0], dy, dy_error)
+        return [to_input], to_weights
+    name = one_layer.activation_name(layer)
+    owner = replace(layer, activation="linear") if hasattr(layer, "activation") else layer
+    before = one_layer.pre_activation(layer, weights, xs, True, kept)
+    before_error = bounds.layer_error(owner, weights, xs, x_errors, True, kept)
+    dz, dz_error = _through_activation(name, before, before_error, dy, dy_error)
+    absolute = {key: np.abs(np.asarray(value, dtype=np.float64)) for key, value in weights.items()}
+    sizes = [np.abs(x) for x in xs]
+    if isinstance(layer, (layers.MaxPooling2D, layers.GlobalMaxPooling2D)):
+        (routed,), _ = one_layer.gradients(layer, weights, xs, dz_error, True, kept)
+        (whole,), _ = one_layer.gradients(layer, weights, xs, np.abs(dz), True, kept)
+        return [np.abs(routed) + 9 * U * whole + _near_ties(layer, xs[0], x_errors[0], dz)], {}
+    if isinstance(layer, layers.ReLU):
+        raise NotImplementedError("compare the ReLU layer's gradient by itself")
+
+    def through(values: Sequence[Array], gradient: Array) -> tuple[list[Array], dict[str, Array]]:
+        return one_layer.gradients(owner, absolute, values, gradient, True, kept)
+
+    lengths = bounds.gradient_lengths(owner, xs[0].shape[1:], dy.shape[1:], dy.shape[0])
+    size_inputs, size_weights = through(sizes, np.abs(dz) + dz_error)
+    from_gradient = through([x + error for x, error in zip(sizes, x_errors)], dz_error)
+    from_input = through(list(x_errors), np.abs(dz))
+    depth = lengths["input"] + 3
+    inputs = [np.abs(a) + depth * U * np.abs(size) for a, size in zip(from_gradient[0], size_inputs)]
+    found = {
+        key: from_gradient[1][key]
+        + (from_input[1][key] if key != "bias" else 0.0)
+        + (lengths.get(key, 1) + 3) * U * size
+        for key, size in size_weights.items()
+    }
+    return inputs, found
+
+
+def gradient_errors(
+    graph: Graph,
+    weights: network.Weights,
+    inputs: Sequence[npt.ArrayLike],
+    output_gradient: Array,
+    output_gradient_error: Array,
+    dropout_masks: Mapping[str, npt.ArrayLike] | None = None,
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """(gradients of the reference, the most that float32 may be off), by `node/weight`, for a graph with one output."""
+    masks = dropout_masks or {}
+    values = network.forward(graph, weights, inputs, True, masks)
+    forward = bounds.network_errors(graph, weights, inputs, True, masks)
+    output = graph.outputs[0]
+    expected, nodes = network.gradients_from(graph, weights, values, {output: output_gradient}, True, masks)
+    errors = {name: np.zeros_like(value) for name, value in values.items()}
+    errors[output] = errors[output] + output_gradient_error
+    found: dict[str, Array] = {}
+    for node in reversed(graph.nodes):
+        if isinstance(node.layer, InputLayer):
+            continue
+        own = network.weights_of(node, weights)
+        xs = [values[name] for name in node.inputs]
+        to_inputs, to_weights = _node(
+            node.layer,
+            own,
+            xs,
+            [forward[name] for name in node.inputs],
+            nodes[node.name],
+            errors[node.name],
+            masks.get(node.name),
+        )
+        for name, error in zip(node.inputs, to_inputs):
+            errors[name] = errors[name] + error + 2.0 * U * np.abs(nodes[name])
+        for name in one_layer.trainable_weights(node.layer, node.facts.input_shapes):
+            found[f"{node.name}/{name}"] = to_weights[name] + bounds.SMALLEST_NORMAL
+    return expected, found
