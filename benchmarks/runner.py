@@ -45,7 +45,7 @@ def run(
     settings: Settings,
     observe: Observer = lambda message: None,
 ) -> Report:
-    """Measure every rival at every work and return the report."""
+    """Measure every rival at every work and return the report; Ctrl-C ends it with the works that were finished."""
     with tempfile.TemporaryDirectory(prefix="depthwise-benchmark-") as name:
         return _Run(Path(name), settings, observe).run(rivals, works)
 
@@ -69,7 +69,13 @@ class _Run:
             for rival in present:
                 self._start(rival, stack)
             present = [rival for rival in present if not self._lost(rival)]
-            work_reports = [self._work(present, work, about_machine) for work in works]
+            work_reports = []
+            try:
+                for work in works:
+                    work_reports.append(self._work(present, work, about_machine))
+            except KeyboardInterrupt:
+                self.observe("interrupted: reporting the works that were finished")
+                self.settings = replace(self.settings, starts=False)
         first = next((report for report in work_reports if report.work.kind == "predict"), None)
         if self.settings.starts and first:
             for rival in present:

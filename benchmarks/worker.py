@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 CHECKED_STEPS = 4  # training steps whose losses are compared
+TRIAL_RUNS = 2  # at least, in a candidate's trial; a step of a large network may take seconds
 TRAINING_BATCHES = 16  # different batches in a training turn, so that nothing is learnt by heart
 
 
@@ -84,7 +85,7 @@ class Worker:
                 inputs = self._inputs(order, task, candidate)
                 checks = inputs[:1] if order["kind"] == "predict" else inputs[:CHECKED_STEPS]
                 outputs = [np.array(candidate.run(arranged)) for arranged in checks]
-                times = measure(candidate.run, inputs, order["seconds"])
+                times = measure(candidate.run, inputs, order["seconds"], least=TRIAL_RUNS)
             except Exception as error:
                 # A setting that a version or a machine cannot do is reported, not fatal.
                 tried[name] = f"{type(error).__name__}: {error}"[:300]

@@ -113,6 +113,17 @@ def test_first_predictions_start_with_an_empty_cache_then_a_filled_one(fake, log
     assert rival.installed_size > 1_000_000
 
 
+def test_an_interrupted_run_reports_the_works_it_finished(fake):
+    def interrupt(message):
+        if message.startswith(f"{TRAINING.name}: round 2"):
+            raise KeyboardInterrupt
+
+    starts = dataclasses.replace(BRIEF, starts=True)
+    report = run([fake("only")], [PREDICT, TRAINING], starts, interrupt)
+    assert [work.work for work in report.works] == [PREDICT]
+    assert report.rivals[0].first_prediction_cold_seconds is None
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads Linux's process state")
 def test_a_worker_is_stopped_between_its_turns(fake, tmp_path):
     rival = fake("only")
