@@ -18,7 +18,11 @@ from depthwise.training.schedules import CosineDecay
 __all__ = ["PEAK_LEARNING_RATE", "Observer", "count_correct", "describe_optimizer", "train"]
 
 PEAK_LEARNING_RATE = 0.003
-"""Adam's rate in the first step; half a cosine takes it to 0 by the last."""
+"""Adam's highest rate. The first tenth of the steps leads up to it, half a cosine takes it to 0 by the last.
+
+Without the way up SELU networks of ordinary convolutions lose their first epoch: on 6,000 images and 4 epochs the note's
+ordinary twin came to 95.3 % instead of 98.0 %.
+"""
 
 
 class Observer(Protocol):
@@ -36,7 +40,7 @@ class Observer(Protocol):
 
 def describe_optimizer() -> str:
     """The optimizer in words that need no translation."""
-    return f"Adam, CosineDecay({PEAK_LEARNING_RATE:g} → 0)"
+    return f"Adam, CosineDecay(0 → {PEAK_LEARNING_RATE:g} → 0)"
 
 
 class _Watch(Callback):
@@ -83,7 +87,10 @@ def train(
         the run, and whether Ctrl-C ended it.
     """
     steps = epochs * -(-len(data.x_train) // batch_size)
-    schedule = CosineDecay(PEAK_LEARNING_RATE, decay_steps=steps)
+    warmup = steps // 10
+    schedule = CosineDecay(
+        0.0, decay_steps=max(1, steps - warmup), warmup_target=PEAK_LEARNING_RATE, warmup_steps=warmup
+    )
     model.compile(Adam(learning_rate=schedule), class_loss(model.graph), metrics=["accuracy"])
     x_train, x_test = (scaled_for(model.graph, images) for images in (data.x_train, data.x_test))
     watch = _Watch(network, seed, observer)
