@@ -88,6 +88,8 @@ class Model:
         self._graph: Graph | None = None
         self._weights: dict[str, Float32] | None = None
         self._weights_version = 0
+        self._session: Any = None
+        """What `train_on_batch` left open: its step holds newer weights than the model."""
         self._prediction: Prediction | None = None
         self._loaded_version = -1
         self._single_shape: Shape | None = None
@@ -244,7 +246,24 @@ class Model:
         """The live weights, `{"conv2d/kernel": array, …}`: read only, change them with `set_weights_by_name`."""
         return MappingProxyType(self._live_weights())
 
+    def _catch_up(self) -> None:
+        """Takes over what `train_on_batch` left in its step."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            session.sync()
+
+    def open_session(self, compiled: Any) -> Any:
+        """The session that `train_on_batch` left open for `compiled`, if nobody has looked at the weights since."""
+        session = self._session
+        return session if session is not None and session.compiled is compiled else None
+
+    def leave_open(self, session: Any) -> None:
+        """Leaves the newest weights in the session's step until somebody looks at them."""
+        self._session = session
+        session.optimizer.catch_up = self._catch_up
+
     def _live_weights(self) -> dict[str, Float32]:
+        self._catch_up()
         if self._weights is None:
             self._keep(draw_weights(self.graph, self._seed))
         assert self._weights is not None
@@ -266,6 +285,7 @@ class Model:
             InvalidArgumentError: a name that is missing or unknown.
             ShapeError: an array of another shape.
         """
+        self._catch_up()
         expected = {f"{node.name}/{weight.name}": weight.shape for node in self.graph.nodes for weight in node.weights}
         missing, unknown = [n for n in expected if n not in weights], [n for n in weights if n not in expected]
         if missing or unknown:
@@ -301,6 +321,7 @@ class Model:
 
     def _ready(self) -> "Prediction":
         """The native program with the weights of now."""
+        self._catch_up()
         prediction = self._prediction
         if prediction is None:
             from depthwise.inference import Prediction
@@ -324,6 +345,7 @@ class Model:
             and x.shape[1:] == self._single_shape
             and x.flags.c_contiguous
             and self._loaded_version == self._weights_version
+            and self._session is None
             and self._prediction is not None
         ):
             return self._prediction((x,))[0]
@@ -597,6 +619,7 @@ class Sequential(Model):
     def _change(self, chain: list[Layer]) -> None:
         known = bool(chain) and (isinstance(chain[0], InputLayer) or chain[0].input_shape is not None)
         graph = graphs.sequential(chain, self._name) if known else None
+        self._catch_up()
         kept = self._weights if self._graph is not None else None
         self._chain = chain
         self._set_graph(graph)

@@ -62,13 +62,14 @@ class OptimizerInUse:
     Attributes:
         description: the frozen arguments.
         iterations: steps done.
-        state: what the native step keeps for each weight, by name; empty before the first step.
     """
 
     def __init__(self, description: Optimizer) -> None:
         self.description = description
         self.iterations = 0
-        self.state: dict[str, Array] = {}
+        self.catch_up: Callable[[], None] = lambda: None
+        """Brings `state` up to date where a training step still holds a newer one."""
+        self._state: dict[str, Array] = {}
         self._rate: Any = description.learning_rate  # type: ignore[attr-defined]
 
     @property
@@ -95,16 +96,22 @@ class OptimizerInUse:
         self._rate = float(value)
 
     @property
+    def state(self) -> dict[str, Array]:
+        """What the native step keeps for each weight, by name; empty before the first step."""
+        self.catch_up()
+        return self._state
+
+    @property
     def has_schedule(self) -> bool:
         return isinstance(self._rate, LearningRateSchedule)
 
     def reset(self) -> None:
         """Forgets what was learnt about the gradients; the learning rate stays."""
-        self.iterations, self.state = 0, {}
+        self.iterations, self._state = 0, {}
 
     def keep(self, state: dict[str, Array]) -> None:
         """Takes the state of the native step."""
-        self.state = state
+        self._state = state
         if "iteration" in state:
             self.iterations = int(state["iteration"])
 

@@ -209,11 +209,14 @@ def train_on_batch(
     batch = one_batch(prepare(model.graph, compiled.loss, x, y, sample_weight, class_weight))
     metrics = compiled.metric_set(model.graph)
     metrics.reset()
-    session = Session(model, compiled, metrics, next_seed())
+    # The step keeps the weights until somebody looks: copying them in and out would cost more than a small step.
+    session = model.open_session(compiled)
+    if session is None:
+        session = Session(model, compiled, metrics, next_seed())
     try:
         result = session.run(batch)
     finally:
-        session.sync()
+        model.leave_open(session)
     metrics.update(batch.y, result.predictions, result.losses, batch.sample_weight)
     return metrics.results() if return_dict else in_order(metrics)
 
