@@ -9,7 +9,14 @@ from depthwise import layers
 from depthwise.graph import Graph, Input, SymbolicTensor, functional
 from support.sizes import Configuration, Shape, draw_weights
 
-__all__ = ["branches", "graph_weights", "random_chain", "side_by_side", "trainable_side_by_side"]
+__all__ = [
+    "branches",
+    "chains_to_one_vector",
+    "graph_weights",
+    "random_chain",
+    "side_by_side",
+    "trainable_side_by_side",
+]
 
 
 def branches(configurations: Sequence[Configuration]) -> tuple[list[SymbolicTensor], list[SymbolicTensor]]:
@@ -116,6 +123,19 @@ def _step(rng: np.random.Generator, tensor: SymbolicTensor, exact: bool) -> Symb
         case 11:
             return tensor.connect(layers.Activation(_activation(rng, exact)), tensor)
     return tensor.connect(layers.BatchNormalization(), tensor)
+
+
+def chains_to_one_vector(rng: np.random.Generator, chains: int, *, exact: bool) -> Graph:
+    """Chains of up to four layers, flattened into one vector whose length is a power of two."""
+    starts, ends = [], []
+    for _ in range(chains):
+        start = Input(tuple(int(size) for size in rng.integers(1, (9, 9, 7))))
+        starts.append(start)
+        end = random_chain(rng, start, 4, exact=exact)
+        ends.append(end.connect(layers.Flatten(), end) if len(end.sample_shape) > 1 else end)
+    length = sum(end.sample_shape[0] for end in ends)
+    filler = Input(((1 << length.bit_length()) - length,))
+    return functional([*starts, filler], ends[0].connect(layers.Concatenate(), [*ends, filler]))
 
 
 def graph_weights(rng: np.random.Generator, graph: Graph, *, integers: int = 0) -> dict[str, np.ndarray]:
