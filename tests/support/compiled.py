@@ -47,7 +47,7 @@ class Kernels:
     def __getitem__(self, index: int) -> Callable[..., None]:
         function = self._functions[index]
 
-        def call(*arguments: Any) -> None:
+        def call(*arguments: Any, _alive: Any = self._code) -> None:  # the code is freed with its last reference
             function(*(item.ctypes.data if isinstance(item, np.ndarray) else int(item) for item in arguments))
 
         return call
