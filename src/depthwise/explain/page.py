@@ -22,7 +22,7 @@ from depthwise.errors import InvalidDataError, UnsupportedError
 from depthwise.explain.facts import network_facts
 from depthwise.explain.questions import questions
 from depthwise.explain.timing import measure
-from depthwise.explain.values import check_input, pixel_range, test_picture
+from depthwise.explain.values import check_input, pixel_range, drawn_picture
 from depthwise.explain.variations import variations
 from depthwise.graph import Graph
 from depthwise.initialize import draw_weights
@@ -156,7 +156,7 @@ def _embedded(graph: Graph, weights: Weights, kept: int) -> tuple[dict[str, Any]
 
 
 def _drawn(shape: tuple[int, ...]) -> Sample:
-    return Sample(np.round(test_picture(shape) * 255).astype(np.uint8), "")
+    return Sample(np.round(drawn_picture(shape) * 255).astype(np.uint8), "")
 
 
 def _sample_facts(graph: Graph, sample: Sample) -> dict[str, Any]:

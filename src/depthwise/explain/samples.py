@@ -10,7 +10,7 @@ import numpy.typing as npt
 from depthwise.data import load_data, load_image, mnist
 from depthwise.errors import InvalidArgumentError, InvalidDataError, describe_value
 from depthwise.explain.page import Sample
-from depthwise.explain.values import pixel_range, test_picture
+from depthwise.explain.values import pixel_range, drawn_picture
 from depthwise.graph import Graph
 
 __all__ = ["Picture", "choose_picture", "page_samples"]
@@ -48,7 +48,7 @@ def choose_picture(graph: Graph, image: str | os.PathLike[str] | None, sample: i
     if sample is not None or shape == MNIST_SHAPE:
         index = sample or 0
         return Picture(_mnist(graph, index), "terminal.picture_sample", {"index": index})
-    return Picture(test_picture(shape) * np.float32(pixel_range(graph)), "terminal.picture_test", {})
+    return Picture(drawn_picture(shape) * np.float32(pixel_range(graph)), "terminal.picture_drawn", {})
 
 
 def _image(graph: Graph, path: str | os.PathLike[str]) -> npt.NDArray[np.float32]:

@@ -14,7 +14,7 @@ from depthwise.graph import Graph
 from depthwise.layers import Rescaling
 from depthwise.reference.layer import forward
 
-__all__ = ["LayerValues", "check_input", "layer_values", "pixel_range", "test_picture"]
+__all__ = ["LayerValues", "check_input", "layer_values", "pixel_range", "drawn_picture"]
 
 Array = npt.NDArray[np.float32]
 
@@ -101,10 +101,10 @@ def pixel_range(graph: Graph) -> int:
     return 255 if any(isinstance(layer, Rescaling) and abs(layer.scale) < 0.1 for layer in layers) else 1
 
 
-def test_picture(shape: tuple[int, ...]) -> Array:
+def drawn_picture(shape: tuple[int, ...]) -> Array:
     """A picture for a network that no data set fits: a disc, a bar and a slope, different in each channel; values 0 to 1.
 
-    >>> picture = test_picture((8, 8, 3))
+    >>> picture = drawn_picture((8, 8, 3))
     >>> picture.shape, float(picture.min()) >= 0.0, float(picture.max()) <= 1.0
     ((8, 8, 3), True, True)
     """

@@ -370,3 +370,21 @@ export function middleMap(layer: Layer, values: Values): Float32Array | null {
   const kernel = weight(layer.name, "depthwise_kernel");
   return x && kernel ? depthwiseStage(layer, x, kernel) : null;
 }
+
+/** The kernel slices that an output channel uses, as a map with one channel for each slice. */
+export function kernelSlices(layer: Layer, unit: number): { values: Float32Array; shape: number[] } {
+  const own = layer.weights[0];
+  const kernel = own && weight(layer.name, own.name);
+  if (!kernel) return { values: new Float32Array(0), shape: [1, 1, 0] };
+  const [height, breadth, first, second] = own.shape;
+  if (layer.kind === "SeparableConv2D") return { values: kernel, shape: [height, breadth, first * second] };
+  const isDepthwise = layer.kind === "DepthwiseConv2D";
+  const count = isDepthwise ? 1 : first;
+  const values = new Float32Array(height * breadth * count);
+  for (let p = 0; p < height * breadth; p++) {
+    for (let c = 0; c < count; c++) {
+      values[p * count + c] = isDepthwise ? kernel[p * first * second + unit] : kernel[(p * first + c) * second + unit];
+    }
+  }
+  return { values, shape: [height, breadth, count] };
+}

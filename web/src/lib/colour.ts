@@ -55,3 +55,30 @@ export function most(values: ArrayLike<number>): number {
   for (let i = 0; i < values.length; i++) largest = Math.max(largest, Math.abs(values[i]));
   return largest || 1;
 }
+
+export interface Marks {
+  window: string;
+  cell: string;
+  ink: string;
+  soft: string;
+  card: string;
+  line: string;
+  map: string;
+  hatch: string;
+  dropped: string;
+  mono: string;
+}
+
+const read = new Map<boolean, Marks>();
+
+/** The theme's colours for drawings, read once from the style sheet: asking it at every move would be slow. */
+export function marks(isDark: boolean): Marks {
+  let found = read.get(isDark);
+  if (!found) {
+    const style = getComputedStyle(document.documentElement);
+    const names = ["window", "cell", "ink", "soft", "card", "line", "map", "hatch", "dropped", "mono"] as const;
+    found = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()])) as unknown as Marks;
+    read.set(isDark, found);
+  }
+  return found;
+}

@@ -73,6 +73,31 @@ function eachWindow(
   }
 }
 
+/** sums[n] += Σ values[i]·kernel[offsets[i] + n]: four values at once, so that the sums are read and written a quarter as often. */
+function accumulate(
+  sums: Float64Array,
+  from: number,
+  to: number,
+  values: Float64Array,
+  offsets: Int32Array,
+  count: number,
+  kernel: Float32Array,
+): void {
+  let i = 0;
+  for (; i + 3 < count; i += 4) {
+    const [a, b, c, d] = [values[i], values[i + 1], values[i + 2], values[i + 3]];
+    const [p, q, r, s] = [offsets[i], offsets[i + 1], offsets[i + 2], offsets[i + 3]];
+    for (let n = from; n < to; n++) {
+      sums[n] += a * kernel[p + n] + b * kernel[q + n] + c * kernel[r + n] + d * kernel[s + n];
+    }
+  }
+  for (; i < count; i++) {
+    const value = values[i];
+    const at = offsets[i];
+    for (let n = from; n < to; n++) sums[n] += value * kernel[at + n];
+  }
+}
+
 function conv2d(layer: Layer, [x]: Float32Array[]): Float32Array {
   const rows = layer.rows!;
   const columns = layer.columns!;
@@ -84,24 +109,33 @@ function conv2d(layer: Layer, [x]: Float32Array[]): Float32Array {
   const filtersPerGroup = filters / groups;
   const y = new Float32Array(size(layer.output_shape));
   const sums = new Float64Array(filters);
-  eachWindow(
-    rows,
-    columns,
-    (_, cell, row, column) => {
-      const at = (row * columns.input + column) * channels;
-      for (let g = 0; g < groups; g++) {
-        const first = g * filtersPerGroup;
+  const values = new Float64Array(rows.kernel * columns.kernel * perGroup);
+  const offsets = new Int32Array(values.length);
+  for (let g = 0; g < groups; g++) {
+    const first = g * filtersPerGroup;
+    let count = 0;
+    eachWindow(
+      rows,
+      columns,
+      (_, cell, row, column) => {
+        const at = (row * columns.input + column) * channels + g * perGroup;
         for (let c = 0; c < perGroup; c++) {
-          const value = x[at + g * perGroup + c];
+          const value = x[at + c];
           if (value === 0) continue;
-          const k = (cell * perGroup + c) * filters;
-          for (let n = first; n < first + filtersPerGroup; n++) sums[n] += value * kernel[k + n];
+          values[count] = value;
+          offsets[count++] = (cell * perGroup + c) * filters;
         }
-      }
-    },
-    () => sums.fill(0),
-    (output) => y.set(sums, output * filters),
-  );
+      },
+      () => {
+        count = 0;
+        sums.fill(0);
+      },
+      (output) => {
+        accumulate(sums, first, first + filtersPerGroup, values, offsets, count, kernel);
+        for (let n = first; n < first + filtersPerGroup; n++) y[output * filters + n] = sums[n];
+      },
+    );
+  }
   return finish(layer, y, weight(layer.name, "bias"));
 }
 
@@ -120,7 +154,8 @@ export function depthwiseStage(layer: Layer, x: Float32Array, kernel: Float32Arr
     (_, cell, row, column) => {
       const at = (row * columns.input + column) * channels;
       const k = cell * outputs;
-      for (let m = 0; m < outputs; m++) sums[m] += x[at + ((m / multiplier) | 0)] * kernel[k + m];
+      if (multiplier === 1) for (let m = 0; m < outputs; m++) sums[m] += x[at + m] * kernel[k + m];
+      else for (let m = 0; m < outputs; m++) sums[m] += x[at + ((m / multiplier) | 0)] * kernel[k + m];
     },
     () => sums.fill(0),
     (output) => y.set(sums, output * outputs),
@@ -141,13 +176,18 @@ function product(x: Float32Array, kernel: Float32Array, inputs: number, outputs:
   const count = x.length / inputs;
   const y = new Float32Array(count * outputs);
   const sums = new Float64Array(outputs);
+  const values = new Float64Array(inputs);
+  const offsets = new Int32Array(inputs);
   for (let p = 0; p < count; p++) {
-    sums.fill(0);
+    let used = 0;
     for (let m = 0; m < inputs; m++) {
       const value = x[p * inputs + m];
       if (value === 0) continue;
-      for (let n = 0, k = m * outputs; n < outputs; n++, k++) sums[n] += value * kernel[k];
+      values[used] = value;
+      offsets[used++] = m * outputs;
     }
+    sums.fill(0);
+    accumulate(sums, 0, outputs, values, offsets, used, kernel);
     y.set(sums, p * outputs);
   }
   return y;

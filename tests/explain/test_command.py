@@ -1,0 +1,134 @@
+"""`depthwise explain`: what it prints, what it writes, and one clear sentence for what it cannot do."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidDataError, InvalidFileError
+from depthwise.explain.command import register
+
+CELL = ["note-separable", "--layer", "conv2d", "--at", "3,4,7"]
+
+
+def _application() -> typer.Typer:
+    application = typer.Typer()
+    application.callback()(lambda: None)
+    register(application)
+    return application
+
+
+def _run(*arguments: str) -> str:
+    result = CliRunner().invoke(_application(), ["explain", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def _refused(*arguments: str) -> DepthwiseError:
+    result = CliRunner().invoke(_application(), ["explain", *arguments])
+    assert isinstance(result.exception, DepthwiseError), result.exception
+    message = str(result.exception)
+    assert "\n" not in message
+    assert message.isprintable()
+    return result.exception
+
+
+def test_a_network_a_layer_and_a_cell() -> None:
+    assert "184,234 parameters" in _run("note-separable")
+    layer = _run("note-separable", "--layer", "separable_conv2d")
+    assert "32×(1×1×32)+32 = 1,056" in layer
+    assert "dense" not in layer
+    cell = _run(*CELL, "--sample", "3")
+    assert "MNIST test image 3" in cell
+    assert "= what the compiled network computed" in cell
+    assert "they agree" in cell
+
+
+def test_in_chinese() -> None:
+    assert "个参数" in _run("note-separable", "--language", "zh")
+    assert "与" in _run("note", "--language", "zh")
+
+
+def test_json_is_the_same_facts_for_programs() -> None:
+    network = json.loads(_run("note-cnn", "--json"))
+    assert network["totals"]["parameters"] == 93_322
+    layer = json.loads(_run("note-cnn", "--json", "--layer", "conv2d_1"))
+    assert layer["parameters"]["value"] == 18_496
+    cell = json.loads(_run(*CELL, "--json"))
+    assert cell["check"]["agrees"] is True
+    assert len(cell["channels"][0]["window"]) == 3
+    assert len(json.loads(_run("note", "--json"))["answers"]) == 15
+
+
+def test_the_note_and_its_page(tmp_path: Path) -> None:
+    assert "3×(3×3×2)+3 = 57" in _run("note")
+    assert "wrote" in _run("note", "-o", str(tmp_path / "note.html"), "--no-times")
+    assert "small_separable_conv2d" in (tmp_path / "note.html").read_text(encoding="utf-8")
+
+
+def test_an_image_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "seven.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (28, 28), np.uint8)).save(path)
+    assert "input: seven.png" in _run(*CELL, "--image", str(path))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        (["note-cnn", "--layer", "conv9"], InvalidArgumentError, "the network has no layer 'conv9'; its layers are"),
+        (
+            ["note-cnn", "--layer", "conv2d", "--at", "26,0,0"],
+            InvalidArgumentError,
+            "layer 'conv2d' has no cell 26,0,0",
+        ),
+        (
+            ["note-cnn", "--layer", "conv2d", "--at", "a,b"],
+            InvalidArgumentError,
+            "--at must be whole numbers with commas",
+        ),
+        (["note-cnn", "--at", "1,2,3"], InvalidArgumentError, "at=(1, 2, 3) needs a layer"),
+        (
+            ["note-cnn", "--language", "fr"],
+            InvalidArgumentError,
+            "language must be one of en (English), zh (中文), got 'fr'",
+        ),
+        ([*CELL, "--sample", "10000"], InvalidArgumentError, "sample must be from 0 to 9999"),
+        ([*CELL, "--sample", "1", "--image", "x.png"], InvalidArgumentError, "give either an image or a sample"),
+        (
+            ["nothing.keras"],
+            InvalidFileError,
+            "there is no file 'nothing.keras'; give a .keras file, or one of note, note-cnn",
+        ),
+        (
+            ["note", "--layer", "small_conv2d", "--at", "0,0,0", "--sample", "1"],
+            InvalidArgumentError,
+            "samples are MNIST images",
+        ),
+    ],
+)
+def test_bad_input_gets_one_clear_sentence(arguments: list[str], kind: type[DepthwiseError], message: str) -> None:
+    error = _refused(*arguments)
+    assert isinstance(error, kind)
+    assert str(error).startswith(message)
+
+
+def test_an_image_of_the_wrong_size_or_no_image(tmp_path: Path) -> None:
+    small = tmp_path / "small.png"
+    Image.new("L", (30, 40)).save(small)
+    error = _refused(*CELL, "--image", str(small))
+    assert isinstance(error, InvalidDataError)
+    assert str(error) == (
+        "the image 'small.png' is 30×40 pixels (width×height), the network takes 28×28; resize the image"
+    )
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"not an image")
+    assert isinstance(_refused(*CELL, "--image", str(broken)), InvalidFileError)
+    assert isinstance(_refused(*CELL, "--image", str(tmp_path / "none.png")), DepthwiseError)
+
+
+def test_a_hostile_file_name_is_harmless() -> None:
+    _refused("\x1b[31mred\n.keras")

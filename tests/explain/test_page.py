@@ -1,0 +1,163 @@
+"""The page as a file: self-contained, small enough, thinned where it must be, and safe from the names in it."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from depthwise.errors import InvalidArgumentError, InvalidDataError, UnsupportedError
+from depthwise.explain.explanation import Explanation, explain
+from depthwise.explain.page import MOST_WEIGHT_BYTES, Page, Sample, make_page
+from depthwise.explain.samples import page_samples
+from depthwise.graph import Graph, Input, functional
+from depthwise.initialize import draw_weights
+from depthwise.layers import Add
+from depthwise.messages import LANGUAGES
+from depthwise.models import Model
+from support.explained import mobile_network, network_and_weights, tiny
+
+NOTES = ("note-cnn", "note-separable", "note-ordinary")
+
+
+def _page(graph: Graph, **options: Any) -> Page:
+    samples, names = page_samples(graph)
+    return make_page(graph, draw_weights(graph, 0), samples=samples, class_names=names, with_times=False, **options)
+
+
+def _data(page: Page) -> dict[str, Any]:
+    match = re.search(r'<script type="application/json" id="depthwise-data">(.*?)</script>', page.html, re.DOTALL)
+    assert match
+    data: dict[str, Any] = json.loads(match[1])
+    return data
+
+
+@pytest.mark.parametrize("name", NOTES)
+def test_the_notes_networks_fit_into_3_mb_whole(name: str) -> None:
+    graph, _ = network_and_weights(name)
+    page = _page(graph)
+    assert len(page.html.encode("utf-8")) <= 3_000_000
+    assert page.kept_layers == page.layers == len(graph.nodes)
+
+
+def test_the_page_carries_the_weights_bit_for_bit() -> None:
+    graph, _ = network_and_weights("every-layer")
+    weights = draw_weights(graph, 0)
+    page = _page(graph)
+    blob = re.search(r'<script type="text/plain" id="depthwise-weights">(.*?)</script>', page.html)
+    assert blob
+    numbers = np.frombuffer(base64.b64decode(blob[1]), "<f4")
+    for key, place in _data(page)["weights"].items():
+        size = weights[key].size
+        np.testing.assert_array_equal(numbers[place["offset"] : place["offset"] + size], weights[key].ravel())
+
+
+def test_nothing_in_the_page_loads_and_only_its_own_script_may_run() -> None:
+    page = _page(network_and_weights("note-cnn")[0]).html
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    assert policy
+    rules = dict(rule.strip().split(" ", 1) for rule in policy[1].split(";"))
+    assert rules["default-src"] == rules["connect-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    script = re.search(r'<script type="module">(.*?)</script>', page, re.DOTALL)
+    assert script
+    digest = base64.b64encode(hashlib.sha256(script[1].encode("utf-8")).digest()).decode("ascii")
+    assert rules["script-src"] == f"'sha256-{digest}'"
+    assert not re.search(r'<(?:link|script|img|iframe)[^>]*(?:src|href)="(?!data:)', page)
+    assert "@import" not in page
+
+
+def test_a_network_of_200_layers_is_thinned_and_says_so() -> None:
+    graph = mobile_network()
+    assert len(graph.nodes) > 200
+    page = _page(graph)
+    assert 0 < page.kept_layers < page.layers == len(graph.nodes)
+    data = _data(page)
+    assert data["kept_layers"] == page.kept_layers
+    kept = sum(np.prod(place["shape"]) for place in data["weights"].values()) * 4
+    assert kept <= MOST_WEIGHT_BYTES
+    assert len(page.html.encode("utf-8")) < 6_000_000
+    assert len(data["network"]["layers"]) == len(graph.nodes)
+
+
+def test_both_languages_travel_with_the_page() -> None:
+    data = _data(_page(network_and_weights("note-cnn")[0], language="zh"))
+    assert data["language"] == "zh"
+    assert set(data["languages"]) == set(LANGUAGES)
+    assert all(set(message) == set(LANGUAGES) for message in data["messages"].values())
+
+
+def test_the_twin_stands_beside_the_network() -> None:
+    compare = _data(_page(network_and_weights("note-separable")[0]))["compare"]
+    assert compare["totals"]["parameters"] == 435_306
+    assert compare["pairs"] == [[index, index] for index in range(13)]
+    assert compare["times"] is None
+
+
+HOSTILE_LAYER = '<!--<script><img src=x onerror=alert(1)>"\'&\u2028'
+HOSTILE = '</script><script>document.title="owned"</script><img src=x onerror=alert(1)>"\'&\u2028'
+
+
+def test_a_hostile_name_cannot_end_the_data_or_the_frame() -> None:
+    graph = tiny(HOSTILE_LAYER, model=HOSTILE)
+    page = _page(graph)
+    assert page.html.count("</script>") == 3
+    assert "<img" not in page.html.split('id="depthwise-data"')[1].split("</script>")[0]
+    assert _data(page)["network"]["layers"][1]["name"] == HOSTILE_LAYER
+    notebook = Explanation(Model.from_graph(graph))._repr_html_()
+    assert notebook.count("<iframe") == 1
+    assert "<script" not in notebook
+    assert "<img" not in notebook
+    frame = re.search(r'srcdoc="([^"]*)"', notebook)
+    assert frame
+    assert html.unescape(frame[1]).startswith("<!doctype html>")
+
+
+def test_in_a_notebook_a_table_and_the_same_page() -> None:
+    graph, weights = network_and_weights("note-cnn")
+    shown = explain(Model.from_graph(graph, weights), "conv2d", language="zh")._repr_html_()
+    assert "<caption>note-cnn</caption>" in shown
+    assert "32×(3×3×1)+32 = 320" in shown
+    assert '<iframe sandbox="allow-scripts"' in shown
+    assert "参数" in shown
+
+
+def test_the_explanation_as_text_facts_and_file(tmp_path: Any) -> None:
+    graph, weights = network_and_weights("note-cnn")
+    explanation = explain(Model.from_graph(graph, weights), "conv2d", at=(3, 4, 7), sample=2)
+    assert "they agree" in str(explanation)
+    assert explanation.facts["cell"]["check"]["agrees"]
+    explanation.save(tmp_path / "page.html")
+    data = re.search(r'"place":(\{[^}]*\})', (tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert data
+    assert json.loads(data[1]) == {"layer": "conv2d", "position": [3, 4, 7]}
+    with pytest.raises(InvalidArgumentError, match="not of one cell"):
+        _ = explain(Model.from_graph(graph, weights)).cell
+
+
+def test_bad_input_is_refused() -> None:
+    graph, weights = network_and_weights("note-cnn")
+    with pytest.raises(InvalidArgumentError, match="language must be one of"):
+        make_page(graph, weights, language="xx")
+    with pytest.raises(InvalidDataError, match="takes one sample of shape"):
+        make_page(graph, weights, samples=[Sample(np.zeros((3, 3, 1), np.uint8), "x")], with_times=False)
+    with pytest.raises(InvalidDataError, match="must be uint8"):
+        make_page(graph, weights, samples=[Sample(np.zeros((28, 28, 1)), "x")], with_times=False)  # type: ignore[arg-type]
+    a, b = Input((4, 4, 1)), Input((4, 4, 1))
+    with pytest.raises(UnsupportedError, match="networks with one input; this one has 2"):
+        make_page(functional([a, b], Add()([a, b])), {}, with_times=False)
+
+
+def test_times_are_measured_for_both_networks() -> None:
+    graph = tiny()
+    weights = draw_weights(graph, 0)
+    compare = _data(make_page(graph, weights))["compare"]
+    if compare is not None:  # one channel in: there is no twin to measure
+        pytest.fail("a convolution of one input channel has no separable twin")
+    graph, weights = network_and_weights("note-cnn")
+    times = _data(make_page(graph, weights))["compare"]["times"]
+    assert [run["batch"] for run in times["batches"]] == [1, 256]
+    assert all(run["network"] > 0 and run["twin"] > 0 for run in times["batches"])
