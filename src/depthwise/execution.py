@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -93,6 +94,7 @@ class Executable:
         self._context_address = self._context.ctypes.data
         self._counts_address = self._counts.ctypes.data
         self._chunks = 0
+        self.lock = threading.RLock()
         self._batch = 0
         self._threads = 0
 
@@ -143,7 +145,10 @@ class Executable:
         self._batch, self._threads, self._chunks = batch, threads, chunks
 
     def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
-        """One native call for the batch that `reserve` set; arrays are C-contiguous and of the model's types."""
+        """One native call for the batch that `reserve` set; arrays are C-contiguous and of the model's types.
+
+        Several Python threads that share an executable hold `lock` from `reserve` to the end of `run`.
+        """
         start = self._first_arena + len(self._names) - len(inputs) - len(outputs)
         for i, array in enumerate((*inputs, *outputs)):
             self._context[start + i] = array.ctypes.data

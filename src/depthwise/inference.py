@@ -57,14 +57,16 @@ class Prediction:
             return outputs
         threads = get_threads()
         executable = self._for_single(threads) if batch == 1 and threads > 1 else self._for_batches()
-        if not executable.fits(batch):
-            executable.reserve(batch, min(GROUP, -(-batch // threads)))
-        executable.run(inputs, outputs)
+        with executable.lock:
+            if not executable.fits(batch):
+                executable.reserve(batch, min(GROUP, -(-batch // threads)))
+            executable.run(inputs, outputs)
         return outputs
 
     def _prepare(self, executable: Executable) -> None:
-        executable.load(self._parameters)
-        executable.prepare()
+        with executable.lock:
+            executable.load(self._parameters)
+            executable.prepare()
 
     def _for_batches(self) -> Executable:
         if self._batches is None:
