@@ -1,0 +1,88 @@
+"""Layouts and places: borders have room, pitches whole vectors, and what lives at one time lies apart."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from depthwise.plan.forward import EXACT_READERS, border
+from depthwise.plan.layout import lay_out, layout_of, pack_lifetimes, shared_places
+from depthwise.plan.prediction import with_copies
+from support.planned import GRAPHS, MACHINES, prediction_program
+
+LIFETIMES = st.dictionaries(
+    st.text("abcdefgh", min_size=1, max_size=3),
+    st.tuples(st.integers(0, 20), st.integers(0, 20), st.integers(1, 5000)).map(
+        lambda item: (min(item[:2]), max(item[:2]), item[2])
+    ),
+    max_size=14,
+)
+
+
+@given(lifetimes=LIFETIMES, alignment=st.sampled_from([1, 4, 16]))
+def test_lifetimes_never_overlap(lifetimes: dict[str, tuple[int, int, int]], alignment: int) -> None:
+    offsets, total = pack_lifetimes(lifetimes, alignment)
+    assert set(offsets) == set(lifetimes)
+    for name, (first, last, numbers) in lifetimes.items():
+        assert offsets[name] % alignment == 0
+        assert offsets[name] >= 0
+        assert offsets[name] + numbers <= total
+        for other, (begin, end, size) in lifetimes.items():
+            if name < other and first <= end and begin <= last:
+                assert offsets[name] + numbers <= offsets[other] or offsets[other] + size <= offsets[name]
+
+
+@given(lifetimes=LIFETIMES)
+def test_memory_is_used_again(lifetimes: dict[str, tuple[int, int, int]]) -> None:
+    """Never more than all together; and one after the other, never more than the largest."""
+    rounded = [-(-numbers // 16) * 16 for _, _, numbers in lifetimes.values()]
+    assert pack_lifetimes(lifetimes, 16)[1] <= sum(rounded)
+    apart = {name: (i, i, item[2]) for i, (name, item) in enumerate(lifetimes.items())}
+    assert pack_lifetimes(apart, 16)[1] == max(rounded, default=0)
+
+
+@given(
+    shape=st.tuples(st.integers(1, 20), st.integers(1, 20), st.integers(1, 40)),
+    padding=st.tuples(*[st.integers(0, 4)] * 4),
+    slack=st.integers(0, 9),
+)
+def test_every_pixel_of_map_and_border_has_a_place_of_its_own(
+    shape: tuple[int, int, int], padding: tuple[int, int, int, int], slack: int
+) -> None:
+    layout = layout_of(shape, padding, shape[2] + slack)
+    rows, columns, channels = shape
+    top, bottom, left, right = padding
+    view = layout.view
+    places = [
+        layout.origin + row * view.row_pitch + column * view.pixel_pitch
+        for row in range(-top, rows + bottom)
+        for column in range(-left, columns + right)
+    ]
+    assert len(set(places)) == len(places) == layout.outer.rows * layout.outer.columns
+    assert min(places) == 0
+    assert max(places) + channels <= layout.numbers
+    assert all(abs(a - b) >= channels for a, b in zip(sorted(places), sorted(places)[1:]))
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("family", MACHINES)
+def test_a_border_is_as_wide_as_its_greediest_reader_wants(name: str, family: str) -> None:
+    program = with_copies(prediction_program(GRAPHS[name]()))
+    layouts = lay_out(program, MACHINES[family].vectors, border, EXACT_READERS)
+    inputs = {tensor for tensor, _ in program.inputs}
+    assert set(layouts) == set(program.tensors)
+    for tensor, layout in layouts.items():
+        wanted = [border(reader, tensor) for reader in program.readers[tensor]] if tensor not in inputs else []
+        assert layout.border == tuple(max((side[i] for side in wanted), default=0) for i in range(4))
+        assert (layout.view.rows, layout.view.columns, layout.view.channels) == program.tensors[tensor]
+        assert layout.view.pixel_pitch >= layout.view.channels
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_what_shares_a_place_has_the_same_numbers_in_the_same_order(name: str) -> None:
+    program = with_copies(prediction_program(GRAPHS[name]()))
+    layouts = lay_out(program, MACHINES["avx512"].vectors, border, EXACT_READERS)
+    for tensor, base in shared_places(program, layouts, MACHINES["avx512"].vectors).items():
+        assert layouts[tensor].numbers == layouts[base].numbers
+        if tensor != base:
+            assert layouts[tensor].border == layouts[base].border == (0, 0, 0, 0)
+            assert layouts[base].view.pixel_pitch == layouts[base].view.channels

@@ -1,0 +1,103 @@
+"""Whole schedules, run on paper: nothing is read before it was written, and tasks side by side never meet."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from depthwise.plan.machine import Machine
+from depthwise.plan.prediction import plan_batches, plan_single
+from depthwise.plan.schedule import Schedule
+from depthwise.plan.training import plan_training, samples_per_chunk
+from support.planned import ADAM, GRAPHS, MACHINES, prediction_program, small_caches, training_program
+from support.simulation import PRIVATE, Mask, Task, simulate
+
+FROM_OUTSIDE = ("input", "parameters", "scalars", "slots")
+"""What the caller fills before a run."""
+
+STARTS_AS_ZEROS = ("packed",)
+"""Rows of packed weights that end within a vector are filled up with zeros: the arena's own, written by nobody."""
+
+WORKS = {"batches": (3, 2), "single": (1, 1), "training": (3, 2)}
+"""(samples, samples of a task): two tasks, one of them with a sample only."""
+
+
+def plan(name: str, work: str, machine: Machine) -> Schedule:
+    graph = GRAPHS[name]()
+    if work == "training":
+        return plan_training(training_program(graph), ADAM, machine)
+    program = prediction_program(graph)
+    return plan_batches(program, machine) if work == "batches" else plan_single(program, machine, 2)
+
+
+def stages(schedule: Schedule, machine: Machine, work: str) -> Iterator[list[Task]]:
+    return simulate(schedule, machine.vectors, *WORKS[work])
+
+
+CASES = [
+    pytest.param(name, work, family, id=f"{name}-{work}-{family}")
+    for name in GRAPHS
+    for work in WORKS
+    for family in (("avx512", "avx2") if name in ("mobile", "separable") else ("avx2",))
+]
+
+
+@pytest.mark.parametrize(("name", "work", "family"), CASES)
+def test_reads_follow_writes_and_tasks_stay_apart(name: str, work: str, family: str) -> None:
+    """Also: no address lies outside its arena, since those of the simulation have exactly the planned size."""
+    machine = MACHINES[family]
+    schedule = plan(name, work, machine)
+    written: dict[str, Mask] = {}
+    count = 0
+    for tasks in stages(schedule, machine, work):
+        for task in tasks:
+            count += 1
+            for arena, reads in task.reads.items():
+                if not arena.startswith((*FROM_OUTSIDE, *STARTS_AS_ZEROS)):
+                    missing = reads & ~written.get(arena, np.zeros_like(reads))
+                    assert not missing.any(), (task.stage, task.number, arena, np.flatnonzero(missing)[:5])
+        for task, other in ((a, b) for a in tasks for b in tasks if a is not b):
+            for arena, writes in task.writes.items():
+                for touched in (other.writes, other.reads):
+                    if arena in touched:
+                        both = np.flatnonzero(writes & touched[arena])
+                        assert not both.size, (task.stage, task.number, other.number, arena, both[:5])
+        for task in tasks:
+            for arena, writes in task.writes.items():
+                written[arena] = written.get(arena, np.zeros_like(writes)) | writes
+    assert count > len(schedule.stages)
+    for i in range(len(schedule.output_sizes)):
+        assert written[f"output{i}"].all(), "a part of the output is never written"
+
+
+@pytest.mark.parametrize("name", ["cnn", "separable", "mobile"])
+@pytest.mark.parametrize("first_cache", [1024, 8 * 1024, 1 << 30])
+def test_strips_of_any_height_read_what_was_written(name: str, first_cache: int) -> None:
+    machine = small_caches(MACHINES["avx2"], first_cache, 2 * first_cache)
+    for work in ("batches", "single"):
+        written: dict[str, Mask] = {}
+        for tasks in stages(plan(name, work, machine), machine, work):
+            for task in tasks:
+                for arena, reads in task.reads.items():
+                    if arena.startswith(PRIVATE) or arena == "sample":
+                        assert not (reads & ~written.get(arena, np.zeros_like(reads))).any()
+                for arena, writes in task.writes.items():
+                    written[arena] = written.get(arena, np.zeros_like(writes)) | writes
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("family", MACHINES)
+def test_parts_of_one_sample_are_as_many_as_the_threads_at_most(name: str, family: str) -> None:
+    program = prediction_program(GRAPHS[name]())
+    for parts in (2, 3, 4):
+        schedule = plan_single(program, MACHINES[family], parts)
+        assert all(len(stage.pieces) <= parts for stage in schedule.stages)
+        assert max(len(stage.pieces) for stage in schedule.stages) == parts
+
+
+@pytest.mark.parametrize("batch", [1, 2, 15, 16, 17, 100, 128, 1000])
+def test_chunks_follow_from_the_batch_alone(batch: int) -> None:
+    share = samples_per_chunk(batch)
+    chunks = -(-batch // share)
+    assert 1 <= chunks <= 16
+    assert (chunks - 1) * share < batch <= chunks * share

@@ -1,0 +1,104 @@
+"""Blocks run by strips: every row once, what lies between stays in half the first cache, and the results do not change."""
+
+import numpy as np
+import pytest
+
+from depthwise.execution import Executable, host_machine
+from depthwise.graph import Graph
+from depthwise.passes.simplify import derive
+from depthwise.plan.forward import EXACT_READERS, border
+from depthwise.plan.layout import lay_out
+from depthwise.plan.machine import Machine
+from depthwise.plan.prediction import plan_batches, plan_single, with_copies
+from depthwise.plan.strips import Block, find_blocks
+from depthwise.program import Program
+from support.networks import seeded_weights
+from support.planned import GRAPHS, MACHINES, mobile, prediction_program, small_caches
+
+CACHES = [1024, 4 * 1024, 32 * 1024, 48 * 1024, 1 << 30]
+
+
+def blocks_of(name: str, family: str, cache: int) -> tuple[Program, dict[str, int], list[Block]]:
+    """The program, the bytes of a row of each tensor, and the blocks."""
+    program = with_copies(prediction_program(GRAPHS[name]()))
+    layouts = lay_out(program, MACHINES[family].vectors, border, EXACT_READERS)
+    rows = {tensor: 4 * layout.view.row_pitch for tensor, layout in layouts.items()}
+    return program, rows, find_blocks(program, layouts, cache)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("family", MACHINES)
+@pytest.mark.parametrize("cache", CACHES)
+def test_strips_cover_every_row_once(name: str, family: str, cache: int) -> None:
+    program, _, blocks = blocks_of(name, family, cache)
+    assert [operation for block in blocks for operation in block.operations] == list(program.operations)
+    for block in blocks:
+        rows = [first + i for first, count in block.strips for i in range(count)]
+        assert rows == list(range(program.tensors[block.operations[-1].output][0]))
+        for operation, scale in zip(block.operations, block.scale):
+            # Rows that the last operation never asks for (11 → 5 by pooling) are not computed.
+            assert 0 <= program.tensors[operation.output][0] - len(rows) * scale < max(2, block.scale[0])
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("family", MACHINES)
+@pytest.mark.parametrize("cache", CACHES)
+def test_a_strip_of_several_rows_stays_within_half_the_cache(name: str, family: str, cache: int) -> None:
+    _, bytes_of_row, blocks = blocks_of(name, family, cache)
+    for block in blocks:
+        most = max(count for _, count in block.strips)
+        between = [item.output for item in block.operations[:-1]]
+        used = sum(bytes_of_row[tensor] * most * scale for tensor, scale in zip(between, block.scale))
+        assert most == 1 or used <= cache // 2
+
+
+def test_small_caches_give_strips_and_large_ones_do_not() -> None:
+    for name, fewest in (("separable", 4), ("mobile", 2)):
+        small = [block for block in blocks_of(name, "avx2", 1024)[2] if len(block.strips) > 1]
+        assert len(small) >= fewest
+        assert all(len(block.strips) == 1 for block in blocks_of(name, "avx2", 1 << 30)[2])
+
+
+def test_operations_of_a_block_hand_each_other_their_rows() -> None:
+    program, _, blocks = blocks_of("mobile", "avx512", 4096)
+    for block in blocks:
+        for first, second in zip(block.operations, block.operations[1:]):
+            assert program.only_reader(first.output) is second
+
+
+def run(graph: Graph, machine: Machine, work: str, inputs: np.ndarray) -> np.ndarray:
+    """The outputs of a plan made for `machine`, run on this one."""
+    program = prediction_program(graph)
+    schedule = plan_batches(program, machine) if work == "batches" else plan_single(program, machine, 2)
+    executable = Executable(schedule, f"strips {machine} {work} {program.description()}", machine)
+    weights = seeded_weights(graph, 5)
+    executable.load({name: np.asarray(derive(item, weights), np.float32) for name, item in program.parameters.items()})
+    executable.prepare()
+    for name in ("local", "group", "sample", "extra"):  # what is read before it is written shows
+        executable._reserve(name, 1 << 21)
+        executable.arenas[name][:] = np.nan
+    outputs = np.full((len(inputs), *graph.output_shapes[0]), np.nan, np.float32)
+    executable.reserve(len(inputs), 2)
+    executable.run((inputs,), (outputs,))
+    return outputs
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("work", ["batches", "single"])
+def test_results_do_not_depend_on_the_caches(name: str, work: str) -> None:
+    """Bit for bit: strips of one row, strips of a few, and none at all."""
+    graph = GRAPHS[name]()
+    rng = np.random.default_rng(7)
+    inputs = rng.standard_normal((5 if work == "batches" else 1, *graph.input_shapes[0])).astype(np.float32)
+    machines = [small_caches(host_machine(), first, second) for first, second in ((1024, 1024), (6000, 1 << 16))]
+    expected = run(graph, small_caches(host_machine(), 1 << 30, 1 << 30), work, inputs)
+    assert np.isfinite(expected).all()
+    for machine in machines:
+        np.testing.assert_array_equal(run(graph, machine, work, inputs), expected)
+
+
+def test_the_small_mobile_network_has_what_it_stands_for() -> None:
+    """A strided depthwise stage, a residual and folded BatchNormalization: else the tests above would test less."""
+    kinds = [type(operation).__name__ for operation in prediction_program(mobile()).operations]
+    assert {"ConvolveDepthwise", "Add", "PoolGlobally"} <= set(kinds)
+    assert "Normalise" in kinds or "NormaliseBatch" not in kinds

@@ -1,0 +1,79 @@
+"""Programs to plan and machines to plan for."""
+
+from depthwise.differentiate import LossRule, differentiate, expand_batch_normalization
+from depthwise.graph import Graph, Input, functional
+from depthwise.layers import (
+    Add,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    GlobalAveragePooling2D,
+    ReLU,
+)
+from depthwise.passes.lower import lower
+from depthwise.passes.simplify import PREDICTION, TRAINING, run_passes
+from depthwise.plan.machine import Machine, machine_for
+from depthwise.plan.training import Update
+from depthwise.program import Program
+from support.networks import note_cnn_with_head, note_separable, note_separable_ordinary_twin
+
+__all__ = [
+    "ADAM",
+    "GRAPHS",
+    "MACHINES",
+    "mobile",
+    "prediction_program",
+    "small_caches",
+    "training_program",
+]
+
+MACHINES = {name: machine_for(name) for name in ("avx512", "avx2", "sse", "neon")}
+
+ADAM = Update(
+    "Adam", (("beta_1", 0.9), ("beta_2", 0.999), ("epsilon", 1e-7), ("amsgrad", 0.0)), 2, False, None, None, None
+)
+
+
+def mobile() -> Graph:
+    """MobileNet in small: a strided first layer, a separable block, an inverted residual, global pooling, a head."""
+    start = Input((20, 20, 3))
+    x = Conv2D(8, 3, strides=2, padding="same", use_bias=False)(start)
+    x = ReLU(6.0)(BatchNormalization()(x))
+    x = DepthwiseConv2D(3, padding="same", use_bias=False)(x)
+    x = ReLU(6.0)(BatchNormalization()(x))
+    x = Conv2D(12, 1)(x)
+    skip = x
+    x = ReLU(6.0)(BatchNormalization()(Conv2D(36, 1, use_bias=False)(x)))
+    x = ReLU(6.0)(BatchNormalization()(DepthwiseConv2D(3, padding="same", use_bias=False)(x)))
+    x = BatchNormalization()(Conv2D(12, 1, use_bias=False)(x))
+    x = Add()([skip, x])
+    x = DepthwiseConv2D(3, strides=2, padding="same", activation="relu6")(x)
+    x = GlobalAveragePooling2D()(Conv2D(24, 1, activation="relu")(x))
+    x = Dropout(0.25)(x)
+    return functional(start, Dense(5, activation="softmax")(x), "mobile")
+
+
+GRAPHS = {
+    "cnn": note_cnn_with_head,
+    "separable": note_separable,
+    "twin": note_separable_ordinary_twin,
+    "mobile": mobile,
+}
+
+
+def prediction_program(graph: Graph) -> Program:
+    """The program that prediction plans."""
+    return run_passes(lower(graph), PREDICTION)
+
+
+def training_program(graph: Graph) -> Program:
+    """The differentiated program that a training step plans: sparse cross-entropy from probabilities."""
+    forward = expand_batch_normalization(run_passes(lower(graph, training=True), TRAINING))
+    return differentiate(forward, LossRule("categorical", False, True, 0.0))
+
+
+def small_caches(machine: Machine, first: int, second: int) -> Machine:
+    """The same vectors with other caches."""
+    return Machine(machine.vectors, first, second)
