@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Page, Playwright, sync_playwright
 
 from depthwise.explain.page import make_page
 from depthwise.explain.samples import page_samples
@@ -52,6 +52,7 @@ class Opened:
     """A page, and what it asked for and complained about since it was opened."""
 
     page: Page
+    session: CDPSession | None = None
     requests: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
@@ -59,6 +60,12 @@ class Opened:
         """Opens a place of the page by its deep link."""
         self.page.evaluate("place => { location.hash = place; }", place)
         self.page.wait_for_timeout(30)
+
+    def milliseconds(self, *kinds: str) -> float:
+        """Processor time that the page's thread has spent on "Task" (everything), "Script", "Layout", "RecalcStyle"."""
+        assert self.session is not None
+        metrics = {item["name"]: item["value"] for item in self.session.send("Performance.getMetrics")["metrics"]}
+        return 1000 * sum(float(metrics[f"{kind}Duration"]) for kind in kinds)
 
     def run(self, script: str, argument: Any = None) -> Any:
         return self.page.evaluate(script, argument)
@@ -88,6 +95,8 @@ def opened(browser: Browser, page_file: Callable[[str], Path]) -> Iterator[Calla
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         result = Opened(context.new_page())
+        result.session = context.new_cdp_session(result.page)
+        result.session.send("Performance.enable", {"timeDomain": "threadTicks"})
         pages.append(result)
         result.page.on("request", lambda request: result.requests.append(request.url))
         result.page.on("pageerror", lambda error: result.errors.append(str(error)))
