@@ -37,6 +37,8 @@ class WorkerProcess:
                 stderr=log_file,
                 env={**os.environ, "PYTHONPATH": path, **counts, **environment},
                 cwd=ROOT,
+                # Ctrl-C is the runner's alone, and a shell that ends must not wake the stopped ones.
+                start_new_session=True,
             )
 
     @property
