@@ -42,7 +42,8 @@ class Instructions:
     loads: int = 0
     stores: int = 0
     accessed: dict[str, int] = field(default_factory=dict)
-    spans: dict[str, Span] = field(default_factory=dict)
+    read_spans: dict[str, Span] = field(default_factory=dict)
+    written_spans: dict[str, Span] = field(default_factory=dict)
 
     @property
     def arithmetic(self) -> int:
@@ -53,7 +54,8 @@ class Instructions:
 
         Samples of a group lie far apart: their span holds much that the call never touches.
         """
-        first, last = self.spans.get(argument, (0, 0))
+        spans = [spans[argument] for spans in (self.read_spans, self.written_spans) if argument in spans]
+        first, last = min((span[0] for span in spans), default=0), max((span[1] for span in spans), default=0)
         return first, min(last, first + self.accessed.get(argument, 0))
 
 
@@ -188,8 +190,9 @@ class _Reader:
         else:
             result.loads += rounds
         base, (first, last) = self._pointer(pointer)
-        known = result.spans.get(base, (first, last + numbers))
-        result.spans[base] = (min(known[0], first), max(known[1], last + numbers))
+        spans = result.written_spans if is_store else result.read_spans
+        known = spans.get(base, (first, last + numbers))
+        spans[base] = (min(known[0], first), max(known[1], last + numbers))
         result.accessed[base] = result.accessed.get(base, 0) + rounds * numbers
 
     def _arithmetic(self, line: str) -> None:
