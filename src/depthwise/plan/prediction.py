@@ -115,7 +115,7 @@ def plan_batches(program: Program, machine: Machine) -> Schedule:
     layouts = lay_out(program, machine.vectors, border, EXACT_READERS)
     root = shared_places(program, layouts, machine.vectors)
     external = external_places(program)
-    blocks = find_blocks(program, layouts, machine.first_cache)
+    blocks = _blocks(program, layouts, machine)
     strips = {name: block.strip_rows(name) for block in blocks for name in block.between}
     lifetimes = _lifetimes(program, layouts, root, blocks, strips)
     touched: dict[str, set[int]] = {name: set() for name in lifetimes}
@@ -156,6 +156,15 @@ def plan_batches(program: Program, machine: Machine) -> Schedule:
     return finish(placement, (Stage("batch", segments=segments_of_calls),), GROUP, sizes, total)
 
 
+def _blocks(program: Program, layouts: Mapping[str, Layout], machine: Machine) -> list[Block]:
+    """Blocks whose tensors between nothing else reads."""
+
+    def follows(first: Operation, second: Operation) -> bool:
+        return program.only_reader(first.output) is second
+
+    return find_blocks(program.operations, follows, layouts, machine.first_cache)
+
+
 def _lifetimes(
     program: Program,
     layouts: Mapping[str, Layout],
@@ -186,7 +195,7 @@ def plan_single(program: Program, machine: Machine, parts: int) -> Schedule:
     layouts = lay_out(program, machine.vectors, border, EXACT_READERS)
     root = shared_places(program, layouts, machine.vectors)
     external = external_places(program)
-    blocks = find_blocks(program, layouts, machine.first_cache)
+    blocks = _blocks(program, layouts, machine)
     lifetimes = _lifetimes(program, layouts, root, blocks, {})
     offsets, size = pack_lifetimes(lifetimes, ALIGNMENT)
     places = dict(external)

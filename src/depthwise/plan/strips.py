@@ -3,7 +3,7 @@
 depthwise → pointwise → activation → pool is one block: each strip of the depthwise result is consumed at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
@@ -12,7 +12,7 @@ from depthwise import operations as op
 from depthwise.plan.layout import Layout
 from depthwise.plan.placement import Part
 from depthwise.plan.schedule import Place
-from depthwise.program import Operation, Program
+from depthwise.program import Operation
 
 __all__ = ["Block", "Rows", "find_blocks"]
 
@@ -70,21 +70,31 @@ def _is_row_local(operation: Operation) -> bool:
     return isinstance(operation, (op.Activate, op.ApplyReLU, op.Scale, op.Normalise))
 
 
-def find_blocks(program: Program, layouts: Mapping[str, Layout], cache: int) -> list[Block]:
-    """The program's operations as blocks; strips are as high as keeps what lies between within half of `cache` bytes."""
+def find_blocks(
+    operations: Sequence[Operation],
+    follows: Callable[[Operation, Operation], bool],
+    layouts: Mapping[str, Layout],
+    cache: int,
+) -> list[Block]:
+    """Operations as blocks; strips are as high as keeps what lies between within half of `cache` bytes.
+
+    `follows(first, second)` says whether the second may run on the first's strips; that it needs only rows of its own is
+    checked here.
+    """
     blocks: list[Block] = []
     chain: list[Operation] = []
-    for operation in program.operations:
-        if chain and not (program.only_reader(chain[-1].output) is operation and _is_row_local(operation)):
+    for operation in operations:
+        if chain and not (_starts_block(chain[-1]) and _is_row_local(operation) and follows(chain[-1], operation)):
             blocks.append(_block(chain, layouts, cache))
             chain = []
         chain.append(operation)
-        if not isinstance(operation, (op.Convolve, op.ConvolveDepthwise)) and not _is_row_local(operation):
-            blocks.append(_block(chain, layouts, cache))
-            chain = []
     if chain:
         blocks.append(_block(chain, layouts, cache))
     return blocks
+
+
+def _starts_block(operation: Operation) -> bool:
+    return isinstance(operation, (op.Convolve, op.ConvolveDepthwise)) or _is_row_local(operation)
 
 
 def _block(chain: list[Operation], layouts: Mapping[str, Layout], cache: int) -> Block:

@@ -23,6 +23,7 @@ from depthwise.plan.machine import Machine, choose_tile
 from depthwise.plan.placement import ALIGNMENT, WHOLE, Placement
 from depthwise.plan.prediction import border_calls, external_places, finish, parameter_offsets, with_copies
 from depthwise.plan.schedule import Call, Place, Pointer, Schedule, Segment, Stage
+from depthwise.plan.strips import Block, Rows, find_blocks
 from depthwise.program import Operation, Parameter, Program
 
 __all__ = ["Update", "plan_training", "samples_per_chunk"]
@@ -87,6 +88,7 @@ class _TrainingPlan:
         self.root = shared_places(program, self.layouts, machine.vectors)
         self.external = external_places(program)
         self.steps = self._steps()
+        self.blocks = self._blocks()
         self.offsets, self.total = parameter_offsets(program.parameters)
 
     def _steps(self) -> list[_Step]:
@@ -104,6 +106,20 @@ class _TrainingPlan:
             previous = level
         return steps
 
+    def _blocks(self) -> dict[str, Block]:
+        """The block of every operation that writes a tensor: forward chains run strip by strip here too.
+
+        What lies between is kept for the backward pass, but it is still in L1 when the next operation reads it.
+        """
+        level = {step.operation.output: (step.level, step.segment) for step in self.steps}
+
+        def follows(first: Operation, second: Operation) -> bool:
+            return second.inputs == (first.output,) and level[first.output] == level[second.output]
+
+        operations = [step.operation for step in self.steps if step.operation.output]
+        found = find_blocks(operations, follows, self.layouts, self.machine.first_cache)
+        return {operation.output: block for block in found for operation in block.operations}
+
     # -- memory ------------------------------------------------------------------------------------------------------
 
     def _places(self) -> tuple[dict[str, Place], dict[str, int]]:
@@ -111,14 +127,19 @@ class _TrainingPlan:
         lifetimes: dict[str, tuple[int, int, int]] = {}
         stages: dict[str, set[int]] = {}
         segments: dict[str, set[int]] = {}
+        order = {step.operation.output: i for i, step in enumerate(self.steps)}
         for i, step in enumerate(self.steps):
             operation = step.operation
+            begin, end = i, i
+            if operation.output:  # within a block nothing is reused: its operations take turns
+                members = self.blocks[operation.output].operations
+                begin, end = order[members[0].output], order[members[-1].output]
             for name in (*operation.inputs, *((operation.output,) if operation.output else ())):
                 if name in self.external:
                     continue
                 base = self.root[name]
-                first, _, numbers = lifetimes.get(base, (i, i, 0))
-                lifetimes[base] = (first, i, max(numbers, self.layouts[name].numbers))
+                first, last, numbers = lifetimes.get(base, (begin, end, 0))
+                lifetimes[base] = (first, max(last, end), max(numbers, self.layouts[name].numbers))
                 stages.setdefault(base, set()).add(step.stage)
                 # A group's samples are all alive while a dense layer runs.
                 segments.setdefault(base, set()).update((step.segment, *((-1,) if step.level == "group" else ())))
@@ -186,11 +207,24 @@ class _TrainingPlan:
         segments: dict[int, tuple[str, Calls]] = {}
         for step in steps:
             calls = segments.setdefault(step.segment, (step.level, []))[1]
-            output = step.operation.output
-            if output and output not in self.external:
-                calls += border_calls(self.layouts[output], placement.places[output])
-            calls += BACKWARD[type(step.operation)](step.operation, placement, WHOLE)
+            operation = step.operation
+            block = self.blocks.get(operation.output)
+            if block is None:
+                calls += BACKWARD[type(operation)](operation, placement, WHOLE)
+            elif operation is block.operations[0]:
+                calls += self._block(block, placement)
         return tuple(Segment(level, tuple(calls)) for level, calls in segments.values())
+
+    def _block(self, block: Block, placement: Placement) -> Calls:
+        calls: Calls = []
+        for operation in block.operations:
+            if operation.output not in self.external:
+                calls += border_calls(self.layouts[operation.output], placement.places[operation.output])
+        for first, count in block.strips:
+            for operation, scale in zip(block.operations, block.scale):
+                part = Rows(first=first * scale, rows=count * scale) if len(block.strips) > 1 else WHOLE
+                calls += BACKWARD[type(operation)](operation, placement, part)
+        return calls
 
     # -- the end of the step -----------------------------------------------------------------------------------------
 
