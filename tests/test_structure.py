@@ -40,6 +40,7 @@ LEVELS = [
 
 LAZY_UPWARD = {
     ("formats", "models"): "loading a file makes a model; models load files",
+    ("models", "explain"): "model.explain(…) and how a model shows itself in a notebook",
 }
 """Imports inside functions that go up, each with its reason."""
 
