@@ -1,0 +1,183 @@
+"""The native path against real Keras on JAX: every layer, both of the note's networks, ten steps of every optimiser."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from depthwise import layers
+from depthwise.graph import Graph, sequential
+from depthwise.inference import Prediction
+from depthwise.reference import bounds, network
+from depthwise.reference import layer as one_layer
+from depthwise.training import losses, optimizers
+from depthwise.training.step import TrainingStep
+from support.branches import graph_weights, side_by_side
+from support.gates import error_gate
+from support.networks import note_cnn_with_head, note_separable, seeded_weights
+from support.oracle import keras_layer, keras_model, set_keras_weights
+from support.sizes import draw_inputs, random_configuration
+
+LAYER_CLASSES = [kind for kind in layers.LAYERS.values() if kind is not layers.InputLayer]
+
+
+@pytest.mark.parametrize("kind", LAYER_CLASSES, ids=lambda kind: kind.__name__)
+def test_every_layer(kind: type[layers.Layer]) -> None:
+    """Six random configurations of each; both may be off by the layer's own bound."""
+    rng = np.random.default_rng(len(kind.__name__))
+    configurations = []
+    while len(configurations) < 6:
+        item = random_configuration(rng, [kind])
+        strides, dilation = getattr(item.layer, "strides", None), getattr(item.layer, "dilation_rate", (1, 1))
+        if dilation != (1, 1) and strides not in (None, (1, 1)):
+            continue  # not in Keras
+        configurations.append(item)
+    graph = side_by_side(configurations)
+    weights = graph_weights(rng, graph)
+    inputs = draw_inputs(rng, [shape for item in configurations for shape in item.input_shapes], 2)
+    prediction = Prediction(graph)
+    prediction.load(weights)
+    outputs = prediction(inputs)
+    remaining = list(inputs)
+    for (layer, shapes), name, y in zip(configurations, graph.outputs, outputs):
+        xs, remaining = remaining[: len(shapes)], remaining[len(shapes) :]
+        own = network.weights_of(graph.by_name[name], weights)
+        oracle = keras_layer(layer)
+        oracle.build((None, *shapes[0]) if len(shapes) == 1 else [(None, *shape) for shape in shapes])
+        if own:
+            set_keras_weights(oracle, layer, shapes, own)
+        expected = np.asarray(oracle(xs if len(xs) > 1 else xs[0]))
+        one = bounds.layer_error(layer, own, xs)
+        assert expected.shape == one_layer.forward(layer, own, xs).shape
+        error_gate(y, expected, 2.0 * one, f"{layer} on {shapes}")
+
+
+@pytest.mark.parametrize("make", [note_cnn_with_head, note_separable], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("batch", [1, 5])
+def test_the_notes_networks(make: Any, batch: int) -> None:
+    graph = make()
+    weights = seeded_weights(graph)
+    (x,) = draw_inputs(np.random.default_rng(0), [graph.by_name[graph.inputs[0]].output_shape], batch)
+    prediction = Prediction(graph)
+    prediction.load(weights)
+    (y,) = prediction((x,))
+    expected = np.asarray(keras_model(graph, weights)(x))
+    # Each of the two is within 8 of its standard deviations of the exact result.
+    deviation = bounds.network_deviations(graph, weights, (x,))[graph.outputs[0]]
+    error_gate(y, expected, 16.0 * deviation, make.__name__)
+
+
+@pytest.mark.parametrize("make", [note_cnn_with_head, note_separable], ids=lambda make: make.__name__)
+def test_every_layer_of_the_notes_networks_on_the_references_inputs(make: Any) -> None:
+    graph = make()
+    weights = seeded_weights(graph)
+    inputs = draw_inputs(np.random.default_rng(1), [graph.by_name[graph.inputs[0]].output_shape], 2)
+    values = network.forward(graph, weights, inputs)
+    for node in graph.nodes:
+        if isinstance(node.layer, layers.InputLayer):
+            continue
+        own = network.weights_of(node, weights)
+        xs = [values[name].astype(np.float32) for name in node.inputs]
+        alone = sequential([layers.InputLayer(shape=node.facts.input_shapes[0]), node.layer])
+        prediction = Prediction(alone)
+        prediction.load({f"{node.name}/{name}": np.float32(value) for name, value in own.items()})
+        (y,) = prediction(xs)
+        error_gate(y, one_layer.forward(node.layer, own, xs), bounds.layer_error(node.layer, own, xs), node.name)
+
+
+OPTIMIZERS: list[optimizers.Optimizer] = [
+    optimizers.SGD(0.05),
+    optimizers.SGD(0.05, momentum=0.9),
+    optimizers.SGD(0.05, momentum=0.9, nesterov=True),
+    optimizers.SGD(0.05, weight_decay=0.01),
+    optimizers.RMSprop(0.001),
+    optimizers.RMSprop(0.001, momentum=0.9),
+    optimizers.RMSprop(0.001, centered=True),
+    optimizers.Adam(0.001),
+    optimizers.Adam(0.001, amsgrad=True),
+    optimizers.Adam(0.001, weight_decay=0.01),
+    optimizers.AdamW(0.001),
+    optimizers.SGD(0.05, clipnorm=0.1),
+    optimizers.SGD(0.05, clipvalue=0.01),
+    optimizers.Adam(0.001, global_clipnorm=0.1),
+]
+STEPS = 10
+
+
+def small_network() -> Graph:
+    """A layer of each kind that trains, batch normalisation among them."""
+    return sequential(
+        [
+            layers.Conv2D(6, 3, activation="selu", input_shape=(9, 9, 2)),
+            layers.BatchNormalization(),
+            layers.SeparableConv2D(8, 3, padding="same", activation="tanh"),
+            layers.MaxPooling2D(2),
+            layers.DepthwiseConv2D(2, activation="gelu"),
+            layers.Flatten(),
+            layers.Dense(10, activation="silu"),
+            layers.Dense(4, activation="softmax"),
+        ]
+    )
+
+
+def _keras_optimizer(optimizer: optimizers.Optimizer) -> Any:
+    import keras
+
+    names = ("learning_rate", "momentum", "nesterov", "rho", "epsilon", "centered", "beta_1", "beta_2", "amsgrad")
+    names += ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
+    settings = {name: getattr(optimizer, name) for name in names if hasattr(optimizer, name)}
+    return getattr(keras.optimizers, type(optimizer).__name__)(**settings)
+
+
+def _train_both(
+    graph: Graph, optimizer: optimizers.Optimizer, batch: int, steps: int
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[tuple[float, float]]]:
+    """(weights of ours, of Keras, at the start, losses of each step) after the same steps."""
+    rng = np.random.default_rng(2)
+    weights = seeded_weights(graph)
+    shape = graph.by_name[graph.inputs[0]].output_shape
+    classes = graph.output_shapes[0][0]
+    model = keras_model(graph, weights)
+    model.compile(optimizer=_keras_optimizer(optimizer), loss="sparse_categorical_crossentropy")
+    step = TrainingStep(graph, losses.SparseCategoricalCrossentropy(), optimizer)
+    step.load(weights, {})
+    compared = []
+    for i in range(steps):
+        x = rng.standard_normal((batch, *shape)).astype(np.float32)
+        y = rng.integers(0, classes, batch).astype(np.int32)
+        share = (0.5 + rng.random(batch)).astype(np.float32)
+        keras_loss = float(model.train_on_batch(x, y, sample_weight=share))
+        model.reset_metrics()
+        result = step((x,), y, share, learning_rate=float(vars(optimizer)["learning_rate"]), seed=i)
+        compared.append((float((result.losses * share).sum() / batch), keras_loss))
+    theirs = {}
+    for node in graph.nodes:
+        if node.weights:
+            values = model.get_layer(node.name).get_weights()
+            theirs.update({f"{node.name}/{weight.name}": value for weight, value in zip(node.weights, values)})
+    return step.weights(), theirs, weights, compared
+
+
+def _assert_close(ours: dict[str, Any], theirs: dict[str, Any], start: dict[str, Any], share: float) -> None:
+    """Each weight's difference against how far it has moved: both runs round every gradient anew."""
+    for name, expected in theirs.items():
+        moved = float(np.abs(expected - start[name]).max())
+        assert moved > 0.0, f"{name} has not moved"
+        difference = float(np.abs(ours[name] - expected).max())
+        assert difference <= share * moved + 4e-7 * float(np.abs(expected).max()), (name, difference, moved)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+def test_ten_steps_of_every_optimiser(optimizer: optimizers.Optimizer) -> None:
+    """Within 2·10⁻³ of the way gone: RMSprop and Adam divide by gradients that may be near 0, and so magnify their noise."""
+    ours, theirs, start, compared = _train_both(small_network(), optimizer, 16, STEPS)
+    for mine, other in compared:
+        assert abs(mine - other) <= 2e-4 * max(1.0, abs(other))
+    _assert_close(ours, theirs, start, 2e-3)
+
+
+def test_ten_steps_on_the_notes_separable_network() -> None:
+    ours, theirs, start, compared = _train_both(note_separable(), optimizers.SGD(0.01, momentum=0.9), 8, STEPS)
+    for mine, other in compared:
+        assert abs(mine - other) <= 2e-4 * max(1.0, abs(other))
+    _assert_close(ours, theirs, start, 2e-3)
