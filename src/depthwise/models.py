@@ -30,6 +30,7 @@ from depthwise.predicting import predict_batches
 from depthwise.utils import next_seed
 
 if TYPE_CHECKING:
+    from depthwise.explain.explanation import Explanation
     from depthwise.inference import Prediction
     from depthwise.training.history import History
 
@@ -574,6 +575,28 @@ class Model:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    def explain(
+        self,
+        layer: str | None = None,
+        at: Sequence[int] | None = None,
+        language: str = "en",
+        image: PathLike | None = None,
+        sample: int | None = None,
+        picture: Any = None,
+    ) -> "Explanation":
+        """Every shape, parameter and MAC as a formula; with `at`, how that one output number comes about.
+
+        In a notebook the result shows a table and the page to play with; `print` it for the terminal's text. Arguments as in
+        `depthwise.explain.explanation.explain`.
+        """
+        from depthwise.explain.explanation import Explanation
+
+        return Explanation(self, layer, at, language, image, sample, picture)
+
+    def _repr_html_(self) -> str | None:
+        """What Jupyter shows: table and page; None, so that it falls back to `repr`, before the model knows its shapes."""
+        return self.explain()._repr_html_() if self.built else None
 
 
 class Sequential(Model):

@@ -12,20 +12,22 @@ import pytest
 
 from depthwise.errors import InvalidArgumentError, InvalidDataError, UnsupportedError
 from depthwise.explain.explanation import Explanation, explain
+from depthwise.explain.note import small_network, small_picture, small_weights
 from depthwise.explain.page import MOST_WEIGHT_BYTES, Page, Sample, make_page
 from depthwise.explain.samples import page_samples
 from depthwise.graph import Graph, Input, functional
 from depthwise.initialize import draw_weights
 from depthwise.layers import Add
 from depthwise.messages import LANGUAGES
-from depthwise.models import Model
+from depthwise.models import Model, Sequential
+from depthwise.networks import note_cnn
 from support.explained import mobile_network, network_and_weights, tiny
 
 NOTES = ("note-cnn", "note-separable", "note-ordinary")
 
 
 def _page(graph: Graph, **options: Any) -> Page:
-    samples, names = page_samples(graph)
+    samples, names, _ = page_samples(graph)
     return make_page(graph, draw_weights(graph, 0), samples=samples, class_names=names, with_times=False, **options)
 
 
@@ -97,7 +99,7 @@ def test_the_twin_stands_beside_the_network() -> None:
     assert compare["times"] is None
 
 
-HOSTILE_LAYER = '<!--<script><img src=x onerror=alert(1)>"\'&\u2028'
+HOSTILE_LAYER = "<!--<script><img src=x onerror=alert(1)>\"'&\u2028"
 HOSTILE = '</script><script>document.title="owned"</script><img src=x onerror=alert(1)>"\'&\u2028'
 
 
@@ -123,6 +125,31 @@ def test_in_a_notebook_a_table_and_the_same_page() -> None:
     assert "32×(3×3×1)+32 = 320" in shown
     assert '<iframe sandbox="allow-scripts"' in shown
     assert "参数" in shown
+
+
+def test_a_model_shows_itself_in_a_notebook() -> None:
+    model = note_cnn()
+    assert model.explain("conv2d")._repr_html_().count("<iframe") == 1
+    shown = model._repr_html_()
+    assert shown is not None
+    assert "<caption>note-cnn</caption>" in shown
+    assert Sequential()._repr_html_() is None
+    a, b = Input((4, 4, 1)), Input((4, 4, 1))
+    two = Model([a, b], Add()([a, b]))._repr_html_()
+    assert two is not None
+    assert "<iframe" not in two
+    assert "<table>" in two
+
+
+def test_a_picture_of_ones_own_goes_along() -> None:
+    graph = small_network()
+    explanation = Model.from_graph(graph, small_weights(graph)).explain(
+        "small_conv2d", (1, 1, 2), picture=small_picture()
+    )
+    assert explanation.cell["check"]["computed"] == 26.0
+    data = _data(explanation.page(with_times=False))
+    pixels = np.frombuffer(base64.b64decode(data["samples"][0]["pixels"]), np.uint8).reshape(5, 5, 2)
+    np.testing.assert_array_equal(pixels * data["input"]["range"] / 255, small_picture())
 
 
 def test_the_explanation_as_text_facts_and_file(tmp_path: Any) -> None:

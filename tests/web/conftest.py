@@ -39,7 +39,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         path = folder / f"{name}.html"
         if not path.exists():
             graph, weights = network_and_weights(name)
-            samples, names = page_samples(graph)
+            samples, names, _ = page_samples(graph)
             page = make_page(graph, weights, samples=samples, class_names=names, with_times=name == "note-cnn")
             path.write_text(page.html, encoding="utf-8")
         return path

@@ -75,9 +75,9 @@ def _explanation(
 ) -> tuple[Any, bool]:
     from depthwise.explain.explanation import Explanation
 
-    loaded, is_trained = _load(model)
+    loaded, is_trained, picture = _load(model)
     place = None if at is None else _place(at)
-    return Explanation(loaded, layer, place, language, image, sample), is_trained
+    return Explanation(loaded, layer, place, language, image, sample, picture), is_trained
 
 
 def _place(at: str) -> tuple[int, ...]:
@@ -89,24 +89,24 @@ def _place(at: str) -> tuple[int, ...]:
         ) from None
 
 
-def _load(name: str) -> tuple[Any, bool]:
-    """The model, and whether its weights were trained."""
+def _load(name: str) -> tuple[Any, bool, Any]:
+    """The model, whether its weights were trained, and the picture that belongs to it."""
     from depthwise.models import Model, load_model
     from depthwise.networks import NETWORKS, network
 
     if name == "note":
-        from depthwise.explain.note import small_network, small_weights
+        from depthwise.explain.note import small_network, small_picture, small_weights
 
         graph = small_network()
         model = Model.from_graph(graph, small_weights(graph))
-        return model, False
+        return model, False, small_picture()
     if name in NETWORKS:
-        return network(name), False
+        return network(name), False, None
     if not Path(name).exists():
         raise InvalidFileError(
             f"there is no file {describe_value(name)}; give a .keras file, or one of note, {', '.join(NETWORKS)}"
         )
-    return load_model(name), True
+    return load_model(name), True, None
 
 
 def _explain_note(as_json: bool, language: str) -> None:

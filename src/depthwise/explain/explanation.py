@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.explain.facts import find_node, network_facts
 from depthwise.explain.text import printable, shape_text
 from depthwise.files import atomic_write_text
@@ -29,6 +29,7 @@ def explain(
     language: str = "en",
     image: str | os.PathLike[str] | None = None,
     sample: int | None = None,
+    picture: Any = None,
 ) -> "Explanation":
     """The explanation of a model, of one of its layers, or of one number of a layer.
 
@@ -39,6 +40,7 @@ def explain(
         language: "en" or "zh".
         image: a picture to run the network on, of the size that it takes.
         sample: instead, the number of an MNIST test image.
+        picture: instead, an array of one sample, in the shape and range that the network takes.
 
     Raises:
         InvalidArgumentError: no such layer, cell, language or sample.
@@ -49,7 +51,7 @@ def explain(
     >>> explanation.facts["layers"][2]["parameters"]["text"]
     '32×(3×3×1)+32×(1×1×32)+32 = 1,344'
     """
-    return Explanation(model, layer, at, language, image, sample)
+    return Explanation(model, layer, at, language, image, sample, picture)
 
 
 class Explanation:
@@ -63,6 +65,7 @@ class Explanation:
         language: str = "en",
         image: str | os.PathLike[str] | None = None,
         sample: int | None = None,
+        picture: Any = None,
     ) -> None:
         from depthwise.explain.cells import check_position
 
@@ -70,7 +73,7 @@ class Explanation:
         self.language = check_language(language)
         self.layer = layer
         self.at = None if at is None else tuple(at)
-        self._image, self._sample = image, sample
+        self._image, self._sample, self._picture = image, sample, picture
         if layer is not None:
             node = find_node(model.graph, layer)
             if self.at is not None:
@@ -104,7 +107,7 @@ class Explanation:
         from depthwise.explain.samples import choose_picture
         from depthwise.explain.values import layer_values
 
-        picture = choose_picture(self.model.graph, self._image, self._sample)
+        picture = choose_picture(self.model.graph, self._image, self._sample, self._picture)
         return layer_values(self.model.graph, self.model.weights_by_name, (picture.values,)), picture
 
     def lines(self, show_all: bool = False) -> list[Any]:
@@ -131,7 +134,7 @@ class Explanation:
         from depthwise.explain.page import make_page
         from depthwise.explain.samples import page_samples
 
-        samples, class_names = page_samples(self.model.graph)
+        samples, class_names, pixel_range = page_samples(self.model.graph, self._picture)
         return make_page(
             self.model.graph,
             self.model.weights_by_name,
@@ -140,6 +143,7 @@ class Explanation:
             class_names,
             is_trained=is_trained,
             with_times=with_times,
+            largest_pixel=pixel_range,
             place=None if self.layer is None else (self.layer, self.at),
         )
 
@@ -159,7 +163,10 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         """Table and page for Jupyter. The page sits in a frame of its own that may run scripts and nothing else."""
-        page = self.page(with_times=False).html
+        try:
+            page = self.page(with_times=False).html
+        except UnsupportedError:  # the page shows networks with one input; the table shows every network
+            return self._table()
         frame = (
             f'<iframe sandbox="allow-scripts" srcdoc="{html.escape(page)}" '
             f'style="width:100%;height:{FRAME_HEIGHT}px;border:1px solid #8884;border-radius:8px" '

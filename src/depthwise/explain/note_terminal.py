@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from rich.console import RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from depthwise.explain.cells import cell_facts
@@ -23,7 +25,7 @@ def note_facts(language: str) -> dict[str, Any]:
     }
 
 
-def note_lines(language: str) -> Iterator[Text]:
+def note_lines(language: str) -> Iterator[RenderableType]:
     """All of it, in the note's order."""
     yield Text(text("note.title", language), "bold")
     yield Text()
@@ -47,7 +49,7 @@ def note_lines(language: str) -> Iterator[Text]:
         yield Text.assemble(
             (f"{index}. ", "cyan"), (text("note.says", language) + ": ", "dim"), (f"“{answer['quote']}”", "dim")
         )
-        yield Text("   " + text(answer["key"], language, **answer["facts"]))
+        yield Padding(Text(text(answer["key"], language, **answer["facts"])), (0, 0, 0, 3))
 
 
 def _picture(language: str) -> Iterator[Text]:

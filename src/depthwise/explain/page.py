@@ -22,7 +22,7 @@ from depthwise.errors import InvalidDataError, UnsupportedError
 from depthwise.explain.facts import network_facts
 from depthwise.explain.questions import questions
 from depthwise.explain.timing import measure
-from depthwise.explain.values import check_input, pixel_range, drawn_picture
+from depthwise.explain.values import check_input, drawn_picture, pixel_range
 from depthwise.explain.variations import variations
 from depthwise.graph import Graph
 from depthwise.initialize import draw_weights
@@ -74,6 +74,7 @@ def make_page(
     class_names: Sequence[str] = (),
     is_trained: bool = True,
     with_times: bool = True,
+    largest_pixel: float | None = None,
     place: tuple[str, Sequence[int] | None] | None = None,
 ) -> Page:
     """The page of a network.
@@ -84,6 +85,7 @@ def make_page(
         samples: pictures to choose from; a drawn test picture where None or empty.
         class_names: what the values of the last layer stand for.
         is_trained: whether the weights come from training; the page says so.
+        largest_pixel: what a sample's pixel of 255 stands for; what the network's own first layer implies where None.
         with_times: measure the network and its twin on this machine.
         place: a layer, and a cell of it, that the page opens at.
 
@@ -103,7 +105,7 @@ def make_page(
         "variations": variations(graph),
         "questions": questions(graph),
         "compare": _comparison(graph, weights, with_times),
-        "input": {"shape": list(shape), "range": pixel_range(graph)},
+        "input": {"shape": list(shape), "range": largest_pixel or pixel_range(graph)},
         "samples": [_sample_facts(graph, sample) for sample in list(samples or [])[:MOST_SAMPLES] or [_drawn(shape)]],
         "class_names": list(class_names),
         "is_trained": is_trained,

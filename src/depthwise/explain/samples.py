@@ -10,7 +10,7 @@ import numpy.typing as npt
 from depthwise.data import load_data, load_image, mnist
 from depthwise.errors import InvalidArgumentError, InvalidDataError, describe_value
 from depthwise.explain.page import Sample
-from depthwise.explain.values import pixel_range, drawn_picture
+from depthwise.explain.values import drawn_picture, pixel_range
 from depthwise.graph import Graph
 
 __all__ = ["Picture", "choose_picture", "page_samples"]
@@ -32,17 +32,21 @@ class Picture:
     facts: dict[str, object]
 
 
-def choose_picture(graph: Graph, image: str | os.PathLike[str] | None, sample: int | None) -> Picture:
-    """The image file, the sample of MNIST's test set, or, where neither is named, the first sample that fits.
+def choose_picture(
+    graph: Graph, image: str | os.PathLike[str] | None, sample: int | None, given: npt.ArrayLike | None = None
+) -> Picture:
+    """The image file, the sample of MNIST's test set, the given array, or, where none is named, the first that fits.
 
     Raises:
-        InvalidArgumentError: both are named, or a sample out of range, or a network that MNIST does not fit.
+        InvalidArgumentError: more than one is named, or a sample out of range, or a network that MNIST does not fit.
         InvalidDataError: an image of another size than the network takes.
         InvalidFileError: not an image.
     """
     if image is not None and sample is not None:
         raise InvalidArgumentError("give either an image or a sample, not both")
     shape = graph.input_shapes[0]
+    if given is not None and image is None and sample is None:
+        return Picture(np.asarray(given, dtype=np.float32), "terminal.picture_given", {})
     if image is not None:
         return Picture(_image(graph, image), "terminal.picture_image", {"name": Path(image).name})
     if sample is not None or shape == MNIST_SHAPE:
@@ -82,12 +86,22 @@ def _mnist(graph: Graph, index: int) -> npt.NDArray[np.float32]:
     return _scaled(graph, images[index])
 
 
-def page_samples(graph: Graph) -> tuple[list[Sample], tuple[str, ...]]:
-    """One MNIST test image of each digit and the names of the classes, where they fit the network; else nothing."""
+def page_samples(
+    graph: Graph, given: npt.ArrayLike | None = None
+) -> tuple[list[Sample], tuple[str, ...], float | None]:
+    """What a page starts from: the given picture, or one MNIST test image of each digit where they fit the network.
+
+    Returns:
+        the samples, the names of the classes, and the value of the brightest pixel where it is not the network's usual one.
+    """
+    if given is not None:
+        values = np.asarray(given, dtype=np.float64)
+        largest = float(max(values.max(), 1.0))
+        return [Sample(np.round(np.clip(values, 0, largest) * 255 / largest).astype(np.uint8), "")], (), largest
     if graph.input_shapes[0] != MNIST_SHAPE:
-        return [], ()
+        return [], (), None
     data = load_data("mnist")
     firsts = [int(np.argmax(data.y_test == digit)) for digit in range(10)]
     samples = [Sample(data.x_test[index], str(digit)) for digit, index in enumerate(firsts)]
     names = mnist.CLASS_NAMES if graph.output_shapes[0] == (10,) else ()
-    return samples, tuple(names)
+    return samples, tuple(names), None

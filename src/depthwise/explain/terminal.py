@@ -4,11 +4,11 @@ Everything is `rich.text.Text`, never markup, and names pass through `printable`
 clear the reader's terminal.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from depthwise.explain.text import join_places, number_text, printable, shape_text
@@ -21,7 +21,7 @@ SHOWN_CHANNELS = 8
 SHOWN_TERMS = 10
 
 
-def print_lines(console: Console, lines: Iterator[Text] | Sequence[Text]) -> None:
+def print_lines(console: Console, lines: Iterable[RenderableType]) -> None:
     """Prints each line; long ones wrap at words, numbers in them are not coloured."""
     for item in lines:
         console.print(item, highlight=False, overflow="fold")

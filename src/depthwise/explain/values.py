@@ -14,7 +14,7 @@ from depthwise.graph import Graph
 from depthwise.layers import Rescaling
 from depthwise.reference.layer import forward
 
-__all__ = ["LayerValues", "check_input", "layer_values", "pixel_range", "drawn_picture"]
+__all__ = ["LayerValues", "check_input", "drawn_picture", "layer_values", "pixel_range"]
 
 Array = npt.NDArray[np.float32]
 
