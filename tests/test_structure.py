@@ -12,9 +12,9 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "depthwise"
 LEVELS = [
     # What everything stands on.
     {"errors"},
-    {"files", "initializers", "messages", "utils"},
+    {"files", "formula", "initializers", "messages", "utils"},
     # The network as data, and what follows from it.
-    {"layers", "random"},
+    {"layers", "random", "window"},
     {"arithmetic", "activations"},
     {"graph"},
     {"summary", "twins", "inputs", "initialize", "reference", "data", "native"},
@@ -44,7 +44,7 @@ LAZY_UPWARD = {
 }
 """Imports inside functions that go up, each with its reason."""
 
-STANDARD_LIBRARY_ONLY = {"errors", "initializers", "layers", "arithmetic", "graph", "twins", "messages"}
+STANDARD_LIBRARY_ONLY = {"errors", "formula", "initializers", "layers", "window", "arithmetic", "graph", "twins", "messages"}
 LONGEST_FILE = 500
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from depthwise.errors import ShapeError, describe_value
+from depthwise.formula import Formula, number, product, total
 from depthwise.layers import (
     Activation,
     Add,
@@ -35,6 +36,7 @@ from depthwise.layers import (
     _GlobalPooling,
     _Pooling,
 )
+from depthwise.window import Axis, window_axis
 
 __all__ = [
     "BYTES_PER_NUMBER",
@@ -61,124 +63,6 @@ FLOP_PER_MAC = 2
 
 MAXIMUM_ELEMENTS = 2**31 - 1
 """The most numbers one map or one weight may hold; larger shapes are refused, not overflowed."""
-
-
-@dataclass(frozen=True)
-class Formula:
-    """A number with the expression that gives it: a leaf (`operands` empty) has a meaning, a node an operator.
-
-    Attributes:
-        value: the number.
-        operator: "" for a leaf, or one of "+", "−", "×", "÷" (rounded down), "⌈÷⌉" (rounded up), "()".
-        operands: what the operator joins.
-        meaning: what a leaf counts: "filters", "kernel_height", "input_channels", …; a key of the message catalogue.
-    """
-
-    value: int
-    operator: str = ""
-    operands: tuple["Formula", ...] = ()
-    meaning: str = ""
-
-    def __add__(self, other: "Formula") -> "Formula":
-        return _join("+", self, other, self.value + other.value)
-
-    def __sub__(self, other: "Formula") -> "Formula":
-        return _join("−", self, other, self.value - other.value)
-
-    def __mul__(self, other: "Formula") -> "Formula":
-        return _join("×", self, other, self.value * other.value)
-
-    def __floordiv__(self, other: "Formula") -> "Formula":
-        return Formula(self.value // other.value, "÷", (self, other))
-
-    def ceiling_divide(self, other: "Formula") -> "Formula":
-        """The quotient rounded up."""
-        return Formula(-(-self.value // other.value), "⌈÷⌉", (self, other))
-
-    def group(self) -> "Formula":
-        """The same in parentheses, kept even where precedence would not need them."""
-        return Formula(self.value, "()", (self,))
-
-    @property
-    def expression(self) -> str:
-        """The right-hand side with its numbers filled in, without the result."""
-        if not self.operator:
-            return f"{self.value:,}"
-        if self.operator == "()":
-            return f"({self.operands[0].expression})"
-        if self.operator in ("÷", "⌈÷⌉"):
-            left, right = "⌊⌋" if self.operator == "÷" else "⌈⌉"
-            numerator, denominator = (_in_parentheses(operand) for operand in self.operands)
-            return f"{left}{numerator}/{denominator}{right}"
-        if self.operator == "×":
-            return "×".join(_in_parentheses(operand) for operand in self.operands)
-        return self.operator.join(operand.expression for operand in self.operands)
-
-    @property
-    def text(self) -> str:
-        """`expression = value`; the value alone where there is nothing to compute."""
-        return f"{self.expression} = {self.value:,}" if self.operator else f"{self.value:,}"
-
-
-def _in_parentheses(operand: Formula) -> str:
-    return f"({operand.expression})" if operand.operator in ("+", "−") else operand.expression
-
-
-def _join(operator: str, left: Formula, right: Formula, value: int) -> Formula:
-    # "+" and "×" are flat lists: a sum of a sum is one sum. A difference stays a pair.
-    operands = left.operands if operator != "−" and left.operator == operator else (left,)
-    return Formula(value, operator, (*operands, right))
-
-
-def number(value: int, meaning: str = "") -> Formula:
-    """A leaf: `value`, which counts `meaning`."""
-    return Formula(value, meaning=meaning)
-
-
-def _product(factors: Sequence[Formula]) -> Formula:
-    result = factors[0]
-    for factor in factors[1:]:
-        result = result * factor
-    return result
-
-
-def _total(terms: Sequence[Formula]) -> Formula:
-    result = terms[0] if terms else number(0)
-    for term in terms[1:]:
-        result = result + term
-    return result
-
-
-@dataclass(frozen=True)
-class Axis:
-    """How a window moves along one spatial axis, from `input` cells to `output` cells.
-
-    Attributes:
-        kernel: cells of the window that are read.
-        dilation: distance between them; the window spans (kernel − 1) · dilation + 1 cells.
-        stride: cells from one window to the next.
-        pad_before, pad_after: cells added at the start and at the end.
-        dropped: cells of the input at its end that no window reads.
-    """
-
-    input: int
-    kernel: int
-    stride: int
-    dilation: int
-    pad_before: int
-    pad_after: int
-    output: int
-    formula: Formula
-
-    @property
-    def span(self) -> int:
-        """Cells from the first to the last one that a window reads."""
-        return (self.kernel - 1) * self.dilation + 1
-
-    @property
-    def dropped(self) -> int:
-        """Cells at the input's end that no window reads."""
-        return max(0, self.input + self.pad_before - ((self.output - 1) * self.stride + self.span))
 
 
 @dataclass(frozen=True)
@@ -230,7 +114,7 @@ class LayerFacts:
     def output_bytes(self) -> Formula:
         """Bytes of one output sample."""
         sizes = [number(size, meaning) for size, meaning in zip(self.output_shape, _meanings(self.output_shape))]
-        return _product(sizes) * number(BYTES_PER_NUMBER, "bytes_per_number")
+        return product(sizes) * number(BYTES_PER_NUMBER, "bytes_per_number")
 
     @property
     def flop(self) -> Formula:
@@ -280,8 +164,8 @@ def describe(layer: Layer, input_shapes: Sequence[Shape]) -> LayerFacts:
     for what, shape in [("output", facts.output_shape), *((weight.name, weight.shape) for weight in facts.weights)]:
         if math.prod(shape) > MAXIMUM_ELEMENTS:
             raise ShapeError(
-                f"{_who(layer)}: the {what} of shape {shape} would hold {math.prod(shape):,} numbers; at most "
-                f"{MAXIMUM_ELEMENTS:,} are allowed"
+                f"{_who(layer)}: the {what} of shape {describe_value(shape)} would hold more numbers than the "
+                f"{MAXIMUM_ELEMENTS:,} that are allowed"
             )
     return facts
 
@@ -300,8 +184,8 @@ def _facts(
     parameters: Formula | None = None,
     axes: tuple[Axis | None, Axis | None] = (None, None),
 ) -> LayerFacts:
-    total = parameters if parameters is not None else _total([weight.formula for weight in weights])
-    return LayerFacts(layer, input_shapes, tuple(output), tuple(weights), total, macs or number(0), *axes)
+    size = parameters if parameters is not None else total([weight.formula for weight in weights])
+    return LayerFacts(layer, input_shapes, tuple(output), tuple(weights), size, macs or number(0), *axes)
 
 
 def _same_shape(layer: Layer, shapes: tuple[Shape, ...]) -> list[Formula]:
@@ -324,39 +208,11 @@ def _image(layer: Layer, shapes: tuple[Shape, ...]) -> tuple[int, int, int]:
     return shape[0], shape[1], shape[2]
 
 
-def _axis(
-    layer: Layer, axis: str, size: int, kernel: int, stride: int, dilation: int, padding: str, explicit: tuple[int, int]
-) -> Axis:
-    """One spatial axis. `same` pads so that the output is ⌈input / stride⌉, the odd cell at the end (as Keras does)."""
-    span = (kernel - 1) * dilation + 1
-    size_formula = number(size, f"input_{axis}")
-    stride_formula = number(stride, f"stride_{axis}")
-    if padding == "same":
-        output = -(-size // stride)
-        total = max(0, (output - 1) * stride + span - size)
-        before = total // 2
-        formula = size_formula.ceiling_divide(stride_formula) if stride > 1 else size_formula
-        return Axis(size, kernel, stride, dilation, before, total - before, output, formula)
-    before, after = explicit
-    if size + before + after < span:
-        raise ShapeError(
-            f"{_who(layer)}: the output would be empty: its window spans {span} cells of {axis}, the input has "
-            f"{size}; use a smaller window, padding='same' or a larger input"
-        )
-    if dilation == 1:
-        window = number(kernel, f"kernel_{axis}")
-    else:
-        window = (number(kernel - 1, f"kernel_{axis}_minus_one") * number(dilation, "dilation") + number(1)).group()
-    distance = size_formula - window
-    formula = number(1) + (distance.group() if stride == 1 else distance // stride_formula)
-    return Axis(size, kernel, stride, dilation, before, after, formula.value, formula)
-
-
 def _axes(
     layer: Layer, shape: tuple[int, int, int], kernel: Any, strides: Any, dilation: Any, padding: str
 ) -> tuple[Axis, Axis]:
     rows, columns = (
-        _axis(layer, name, shape[i], kernel[i], strides[i], dilation[i], padding, (0, 0))
+        window_axis(_who(layer), name, shape[i], kernel[i], strides[i], dilation[i], padding)
         for i, name in enumerate(("height", "width"))
     )
     return rows, columns
@@ -467,7 +323,7 @@ def _dense(layer: Dense, shapes: tuple[Shape, ...]) -> LayerFacts:
     weights = [Weight("kernel", (shape[-1], layer.units), units * inputs, layer.trainable)]
     if layer.use_bias:
         weights.append(Weight("bias", (layer.units,), number(layer.units, "biases"), layer.trainable))
-    return _facts(layer, shapes, (*leading, units), weights, _product([*leading, units, inputs]))
+    return _facts(layer, shapes, (*leading, units), weights, product([*leading, units, inputs]))
 
 
 @_rule(_Pooling)
@@ -508,7 +364,7 @@ def _batch_normalization(layer: BatchNormalization, shapes: tuple[Shape, ...]) -
 def _flatten(layer: Flatten, shapes: tuple[Shape, ...]) -> LayerFacts:
     shape = _single(layer, shapes)
     meanings = ("input_height", "input_width", "input_channels") if len(shape) == 3 else ("input_size",) * len(shape)
-    return _facts(layer, shapes, (_product([number(size, name) for size, name in zip(shape, meanings)]),))
+    return _facts(layer, shapes, (product([number(size, name) for size, name in zip(shape, meanings)]),))
 
 
 @_rule(Activation, ReLU, Dropout, Rescaling)
@@ -535,7 +391,7 @@ def _concatenate(layer: Concatenate, shapes: tuple[Shape, ...]) -> LayerFacts:
     if layer.axis not in (-1, len(shapes[0])):
         raise ShapeError(f"{_who(layer)}: axis must be the last one (-1 or {len(shapes[0])}), got {layer.axis}")
     leading = _same_shape(layer, shapes[:1])[:-1]
-    return _facts(layer, shapes, (*leading, _total([number(shape[-1], "input_channels") for shape in shapes])))
+    return _facts(layer, shapes, (*leading, total([number(shape[-1], "input_channels") for shape in shapes])))
 
 
 @_rule(ZeroPadding2D)

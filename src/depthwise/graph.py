@@ -204,8 +204,8 @@ def functional(
         InvalidArgumentError: an input that no `Input` made, an output that depends on other inputs, or a name used twice.
         UnsupportedError: one layer called twice.
     """
-    starts = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
-    ends = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+    starts: list[SymbolicTensor] = [*inputs] if isinstance(inputs, (list, tuple)) else [inputs]  # type: ignore[list-item]
+    ends: list[SymbolicTensor] = [*outputs] if isinstance(outputs, (list, tuple)) else [outputs]  # type: ignore[list-item]
     for what, tensors in (("inputs", starts), ("outputs", ends)):
         if not tensors or not all(isinstance(tensor, SymbolicTensor) for tensor in tensors):
             raise InvalidArgumentError(

@@ -23,11 +23,15 @@ def blocks_of(name: str, family: str, cache: int) -> tuple[Program, dict[str, in
     program = with_copies(prediction_program(GRAPHS[name]()))
     layouts = lay_out(program, MACHINES[family].vectors, border, EXACT_READERS)
     rows = {tensor: 4 * layout.view.row_pitch for tensor, layout in layouts.items()}
-    return program, rows, find_blocks(
-        program.operations,
-        lambda first, second: program.only_reader(first.output) is second,
-        layouts,
-        cache,
+    return (
+        program,
+        rows,
+        find_blocks(
+            program.operations,
+            lambda first, second: program.only_reader(first.output) is second,
+            layouts,
+            cache,
+        ),
     )
 
 

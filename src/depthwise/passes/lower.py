@@ -91,7 +91,8 @@ class _Builder:
 
 def _padding(node: Node) -> Padding:
     rows, columns = node.facts.rows, node.facts.columns
-    assert rows is not None and columns is not None
+    assert rows is not None
+    assert columns is not None
     return rows.pad_before, rows.pad_after, columns.pad_before, columns.pad_after
 
 
@@ -218,7 +219,8 @@ def _dropout(builder: _Builder, node: Node, layer: Dropout) -> None:
 
 
 def _activation(builder: _Builder, node: Node, layer: Activation) -> None:
-    builder.activate(node, *builder.inputs(node), layer.activation)
+    (source,) = builder.inputs(node)
+    builder.activate(node, source, layer.activation)
 
 
 def _relu(builder: _Builder, node: Node, layer: ReLU) -> None:

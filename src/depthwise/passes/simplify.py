@@ -184,19 +184,24 @@ def _normalisation_shift(parameter: Parameter, sources: list[np.ndarray | None])
 
 def _folded_kernel(parameter: Parameter, sources: list[np.ndarray | None]) -> np.ndarray:
     kernel, scale = sources
-    assert kernel is not None and scale is not None
-    return kernel * scale
+    assert kernel is not None
+    assert scale is not None
+    folded: np.ndarray = kernel * scale
+    return folded
 
 
 def _folded_depthwise_kernel(parameter: Parameter, sources: list[np.ndarray | None]) -> np.ndarray:
     kernel, scale = sources
-    assert kernel is not None and scale is not None
-    return kernel * scale.reshape(kernel.shape[-2:])
+    assert kernel is not None
+    assert scale is not None
+    folded: np.ndarray = kernel * scale.reshape(kernel.shape[-2:])
+    return folded
 
 
 def _folded_bias(parameter: Parameter, sources: list[np.ndarray | None]) -> np.ndarray:
     bias, scale, shift = sources
-    assert scale is not None and shift is not None
+    assert scale is not None
+    assert shift is not None
     return shift if bias is None else bias * scale + shift
 
 

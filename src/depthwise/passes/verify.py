@@ -27,7 +27,8 @@ def verify(program: Program, after: str) -> Program:
         assert operation.output in program.tensors, complain("its output has no shape")
         written.add(operation.output)
     for name, shape in program.tensors.items():
-        assert len(shape) == 3 and min(shape) > 0, f"after {after}: tensor {name!r} has the shape {shape}"
+        assert len(shape) == 3, f"after {after}: tensor {name!r} has the shape {shape}"
+        assert min(shape) > 0, f"after {after}: tensor {name!r} has the shape {shape}"
     for name, _ in program.outputs:
         assert name in written, f"after {after}: the output {name!r} is never written"
     return program
