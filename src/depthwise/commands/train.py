@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train_command(
+    context: typer.Context,
     model: ModelName,
     data: DataName = "mnist",
     epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 5,
@@ -35,6 +36,15 @@ def train_command(
     optimizer: Annotated[str, typer.Option(help="sgd, rmsprop, adam or adamw.", metavar="NAME")] = "adam",
     learning_rate: Annotated[
         float | None, typer.Option(help="By default the optimizer's own.", show_default=False)
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="fast: less than one pass with small batches and a rate that rises and falls; brings note-cnn to 99 % on mnist. "
+            "Instead of epochs, batch size, optimizer and learning rate.",
+            metavar="NAME",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -54,6 +64,8 @@ def train_command(
 
       depthwise train note-separable --epochs 5
 
+      depthwise train note-cnn --recipe fast
+
       depthwise train model.keras --data photos/ --out better.keras
 
       depthwise train note-cnn --optimizer sgd --learning-rate 0.05 --batch-size 64 --seed 7
@@ -64,10 +76,14 @@ def train_command(
     from depthwise.classification import check_classifier, class_loss, scaled_for
     from depthwise.networks import open_model
     from depthwise.training import optimizers
+    from depthwise.training.recipes import recipe as recipe_of
     from depthwise.utils import set_random_seed
 
     if epochs < 1:
         raise InvalidArgumentError(f"--epochs must be at least 1, got {epochs}")
+    chosen = None if recipe is None else recipe_of(recipe)
+    if chosen is not None:
+        _refuse_beside_recipe(context)
     set_random_seed(seed)
     use_threads(threads)
     description: Any = optimizers.get(optimizer)
@@ -78,6 +94,11 @@ def train_command(
     check_output_file(path, overwrite)
     images = load_dataset(data, skip_unreadable, network.graph.input_shapes[0])
     check_classifier(network.graph, images)
+    steps = None
+    if chosen is not None:
+        samples = len(images.x_train)
+        epochs, batch_size, steps = 1, min(chosen.batch_size, samples), chosen.steps(samples)
+        description = chosen.optimizer(samples)
     network.compile(description, class_loss(network.graph), metrics=["accuracy"])
     interrupted = False
     try:
@@ -86,6 +107,7 @@ def train_command(
             images.y_train,
             batch_size=batch_size,
             epochs=epochs,
+            steps_per_epoch=steps,
             validation_data=(scaled_for(network.graph, images.x_test), images.y_test),
         )
     except KeyboardInterrupt:
@@ -94,3 +116,11 @@ def train_command(
     typer.echo(f"{'stopped; what was learnt until then is' if interrupted else 'saved'} in {path}")
     if interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def _refuse_beside_recipe(context: typer.Context) -> None:
+    """A recipe is all or nothing."""
+    for name in ("epochs", "batch_size", "optimizer", "learning_rate"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            raise InvalidArgumentError(f"--recipe says what --{name.replace('_', '-')} is; give one of the two")
