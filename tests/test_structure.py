@@ -26,6 +26,7 @@ LEVELS = [
     {"inference"},
     # Files, models, training.
     {"formats", "predicting", "training"},
+    {"weights"},
     {"models"},
     {"losses", "metrics", "optimizers", "callbacks", "datasets", "saving", "networks"},
     # The user's tools.
