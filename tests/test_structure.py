@@ -12,7 +12,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "depthwise"
 LEVELS = [
     # What everything stands on.
     {"errors"},
-    {"files", "formula", "initializers", "messages", "utils"},
+    {"arguments", "files", "formula", "initializers", "messages", "utils"},
     # The network as data, and what follows from it.
     {"layers", "random", "window"},
     {"arithmetic", "activations"},
@@ -45,7 +45,7 @@ LAZY_UPWARD = {
 }
 """Imports inside functions that go up, each with its reason."""
 
-STANDARD_LIBRARY_ONLY = {"errors", "formula", "initializers", "layers", "window", "arithmetic", "graph", "twins", "messages"}
+STANDARD_LIBRARY_ONLY = {"arguments", "errors", "formula", "initializers", "layers", "window", "arithmetic", "graph", "twins", "messages"}
 LONGEST_FILE = 500
 
 

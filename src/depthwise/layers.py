@@ -10,88 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from depthwise import initializers
+from depthwise.arguments import ACTIVATIONS, Pair, activation_name, choice, integer, pair
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.initializers import Initializer
 
 __all__ = [
-    "ACTIVATIONS",
-    "LAYERS",
-    "Activation",
-    "Add",
-    "AveragePooling2D",
-    "BatchNormalization",
-    "Concatenate",
-    "Conv2D",
-    "Dense",
-    "DepthwiseConv2D",
-    "Dropout",
-    "Flatten",
-    "GlobalAveragePooling2D",
-    "GlobalMaxPooling2D",
-    "InputLayer",
-    "Layer",
-    "MaxPool2D",
-    "MaxPooling2D",
-    "ReLU",
-    "Rescaling",
-    "SeparableConv2D",
-    "ZeroPadding2D",
-]
-
-Pair = tuple[int, int]
-
-ACTIVATIONS = (
-    "linear",
-    "relu",
-    "relu6",
-    "leaky_relu",
-    "elu",
-    "selu",
-    "gelu",
-    "silu",
-    "sigmoid",
-    "hard_sigmoid",
-    "hard_silu",
-    "tanh",
-    "softplus",
-    "softmax",
-)
-
-_ACTIVATION_ALIASES = {None: "linear", "swish": "silu", "hard_swish": "hard_silu"}
-
-
-def _integer(owner: str, name: str, value: object, minimum: int = 1) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < minimum:
-        raise InvalidArgumentError(
-            f"{owner}: {name} must be an integer of at least {minimum}, got {describe_value(value)}"
-        )
-    return int(value)
-
-
-def _pair(owner: str, name: str, value: object, minimum: int = 1) -> Pair:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        if len(value) != 2:
-            raise InvalidArgumentError(
-                f"{owner}: {name} must be an integer or two of them, got {describe_value(value)}"
-            )
-        return _integer(owner, name, value[0], minimum), _integer(owner, name, value[1], minimum)
-    size = _integer(owner, name, value, minimum)
-    return size, size
-
-
-def _choice(owner: str, name: str, value: object, allowed: tuple[str, ...]) -> str:
-    text = value.lower() if isinstance(value, str) else value
-    if text not in allowed:
-        raise InvalidArgumentError(f"{owner}: {name} must be one of {', '.join(allowed)}, got {describe_value(value)}")
-    return str(text)
-
-
-def _activation(owner: str, value: object) -> str:
-    if callable(value):
-        value = getattr(value, "__name__", value)
-    if value is None or isinstance(value, str):
-        value = _ACTIVATION_ALIASES.get(value, value)
-    return _choice(owner, "activation", value, ACTIVATIONS)
+    "ACTIVATIONS", "LAYERS", "Activation", "Add", "AveragePooling2D", "BatchNormalization", "Concatenate", "Conv2D",
+    "Dense", "DepthwiseConv2D", "Dropout", "Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "InputLayer",
+    "Layer", "MaxPool2D", "MaxPooling2D", "ReLU", "Rescaling", "SeparableConv2D", "ZeroPadding2D",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -121,7 +48,7 @@ class Layer:
                 f"{self._owner}: dtype must be float32 (all arithmetic is), got {describe_value(self.dtype)}"
             )
         if self.input_shape is not None:
-            shape = tuple(_integer(self._owner, "input_shape", size) for size in self.input_shape)
+            shape = tuple(integer(self._owner, "input_shape", size) for size in self.input_shape)
             self._set(input_shape=shape)
         if not isinstance(self.trainable, bool):
             raise InvalidArgumentError(
@@ -190,7 +117,7 @@ class InputLayer(Layer):
             raise InvalidArgumentError(
                 f"Input: shape must hold at least one size, for example (28, 28, 1), got {describe_value(self.shape)}"
             )
-        self._set(shape=tuple(_integer("Input", "shape", size) for size in self.shape))
+        self._set(shape=tuple(integer("Input", "shape", size) for size in self.shape))
 
 
 @dataclass(frozen=True)
@@ -199,11 +126,11 @@ class _Convolution(Layer):
         layer: Any = self
         owner = self._owner
         self._set(
-            kernel_size=_pair(owner, "kernel_size", layer.kernel_size),
-            strides=_pair(owner, "strides", layer.strides),
-            dilation_rate=_pair(owner, "dilation_rate", layer.dilation_rate),
-            padding=_choice(owner, "padding", layer.padding, ("valid", "same")),
-            activation=_activation(owner, layer.activation),
+            kernel_size=pair(owner, "kernel_size", layer.kernel_size),
+            strides=pair(owner, "strides", layer.strides),
+            dilation_rate=pair(owner, "dilation_rate", layer.dilation_rate),
+            padding=choice(owner, "padding", layer.padding, ("valid", "same")),
+            activation=activation_name(owner, layer.activation),
         )
         if max(layer.strides) > 1 and max(layer.dilation_rate) > 1:
             raise UnsupportedError(
@@ -243,8 +170,8 @@ class Conv2D(_Convolution):
 
     def _normalise(self) -> None:
         self._set(
-            filters=_integer(self._owner, "filters", self.filters),
-            groups=_integer(self._owner, "groups", self.groups),
+            filters=integer(self._owner, "filters", self.filters),
+            groups=integer(self._owner, "groups", self.groups),
         )
         if self.filters % self.groups:
             raise InvalidArgumentError(
@@ -279,7 +206,7 @@ class DepthwiseConv2D(_Convolution):
     default_name: ClassVar[str] = "depthwise_conv2d"
 
     def _normalise(self) -> None:
-        self._set(depth_multiplier=_integer(self._owner, "depth_multiplier", self.depth_multiplier))
+        self._set(depth_multiplier=integer(self._owner, "depth_multiplier", self.depth_multiplier))
         self._normalise_window()
 
 
@@ -314,8 +241,8 @@ class SeparableConv2D(_Convolution):
 
     def _normalise(self) -> None:
         self._set(
-            filters=_integer(self._owner, "filters", self.filters),
-            depth_multiplier=_integer(self._owner, "depth_multiplier", self.depth_multiplier),
+            filters=integer(self._owner, "filters", self.filters),
+            depth_multiplier=integer(self._owner, "depth_multiplier", self.depth_multiplier),
         )
         self._normalise_window()
 
@@ -338,8 +265,8 @@ class Dense(Layer):
 
     def _normalise(self) -> None:
         self._set(
-            units=_integer(self._owner, "units", self.units),
-            activation=_activation(self._owner, self.activation),
+            units=integer(self._owner, "units", self.units),
+            activation=activation_name(self._owner, self.activation),
         )
         self._no_regularisers()
         self._initializers()
@@ -353,9 +280,9 @@ class _Pooling(Layer):
     data_format: str | None = None
 
     def _normalise(self) -> None:
-        pool_size = _pair(self._owner, "pool_size", self.pool_size)
-        strides = pool_size if self.strides is None else _pair(self._owner, "strides", self.strides)
-        padding = _choice(self._owner, "padding", self.padding, ("valid", "same"))
+        pool_size = pair(self._owner, "pool_size", self.pool_size)
+        strides = pool_size if self.strides is None else pair(self._owner, "strides", self.strides)
+        padding = choice(self._owner, "padding", self.padding, ("valid", "same"))
         self._set(pool_size=pool_size, strides=strides, padding=padding)
         self._channels_last()
 
@@ -471,12 +398,12 @@ class Activation(Layer):
     default_name: ClassVar[str] = "activation"
 
     def _normalise(self) -> None:
-        self._set(activation=_activation(self._owner, self.activation))
+        self._set(activation=activation_name(self._owner, self.activation))
 
 
 @dataclass(frozen=True)
 class ReLU(Layer):
-    """x where x ≥ threshold, else negative_slope · (x − threshold); at most max_value."""
+    """x where x > threshold (or ≥ for a threshold of 0), else negative_slope · (x − threshold); at most max_value."""
 
     max_value: float | None = None
     negative_slope: float = 0.0
@@ -525,8 +452,8 @@ class ZeroPadding2D(Layer):
             rows = columns = value
         self._set(
             padding=(
-                _pair(self._owner, "padding", rows, minimum=0),
-                _pair(self._owner, "padding", columns, minimum=0),
+                pair(self._owner, "padding", rows, minimum=0),
+                pair(self._owner, "padding", columns, minimum=0),
             )
         )
         self._channels_last()

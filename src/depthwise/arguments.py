@@ -1,0 +1,70 @@
+"""Arguments of layers brought into their one form at the border, or refused with a sentence that says what is allowed."""
+
+from collections.abc import Sequence
+
+from depthwise.errors import InvalidArgumentError, describe_value
+
+__all__ = ["ACTIVATIONS", "Pair", "activation_name", "choice", "integer", "pair"]
+
+Pair = tuple[int, int]
+
+ACTIVATIONS = (
+    "linear",
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "sigmoid",
+    "hard_sigmoid",
+    "hard_silu",
+    "tanh",
+    "softplus",
+    "softmax",
+)
+
+ACTIVATION_ALIASES = {None: "linear", "swish": "silu", "hard_swish": "hard_silu"}
+
+LARGEST_SIZE = 2**31 - 1
+"""The most that any one size may be: more numbers than that no map and no weight may hold."""
+
+
+def integer(owner: str, name: str, value: object, minimum: int = 1) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < minimum:
+        raise InvalidArgumentError(
+            f"{owner}: {name} must be an integer of at least {minimum}, got {describe_value(value)}"
+        )
+    size = int(value)
+    if size > LARGEST_SIZE:
+        # Python itself refuses to print numbers of thousands of digits.
+        given = str(size) if size.bit_length() <= 64 else f"a number of {size.bit_length()} bits"
+        raise InvalidArgumentError(f"{owner}: {name} must be at most {LARGEST_SIZE:,}, got {given}")
+    return size
+
+
+def pair(owner: str, name: str, value: object, minimum: int = 1) -> Pair:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if len(value) != 2:
+            raise InvalidArgumentError(
+                f"{owner}: {name} must be an integer or two of them, got {describe_value(value)}"
+            )
+        return integer(owner, name, value[0], minimum), integer(owner, name, value[1], minimum)
+    size = integer(owner, name, value, minimum)
+    return size, size
+
+
+def choice(owner: str, name: str, value: object, allowed: tuple[str, ...]) -> str:
+    text = value.lower() if isinstance(value, str) else value
+    if text not in allowed:
+        raise InvalidArgumentError(f"{owner}: {name} must be one of {', '.join(allowed)}, got {describe_value(value)}")
+    return str(text)
+
+
+def activation_name(owner: str, value: object) -> str:
+    if callable(value):
+        value = getattr(value, "__name__", value)
+    if value is None or isinstance(value, str):
+        value = ACTIVATION_ALIASES.get(value, value)
+    return choice(owner, "activation", value, ACTIVATIONS)
