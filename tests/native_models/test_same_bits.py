@@ -94,3 +94,24 @@ def test_weights_after_three_steps_are_the_same_for_any_threads(name: object) ->
         for result, expected in zip(results, first_results):
             np.testing.assert_array_equal(result.losses, expected.losses)
             np.testing.assert_array_equal(result.predictions, expected.predictions)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_missing_number_stays_in_its_own_sample(name: str) -> None:
+    """NaN in one image makes that image's outputs NaN, and nothing else: not even in memory that is used again."""
+    graph, weights = _network(name)
+    (x,) = _inputs(graph, 9)
+    prediction = Prediction(graph)
+    prediction.load(weights)
+    for threads in (1, 2):
+        set_threads(threads)
+        (expected,) = prediction((x,))
+        broken = x.copy()
+        broken[3, 14, 14, 0] = np.nan
+        (y,) = prediction((broken,))
+        assert np.isnan(y[3]).all()
+        np.testing.assert_array_equal(np.delete(y, 3, axis=0), np.delete(expected, 3, axis=0))
+        (again,) = prediction((x,))
+        np.testing.assert_array_equal(again, expected)
+        (alone,) = prediction((broken[3:4].copy(),))
+        assert np.isnan(alone).all()
