@@ -489,6 +489,7 @@ def load_model(filepath: PathLike, custom_objects: None = None, compile: bool = 
 
 def model_from_json(json_string: str, custom_objects: None = None) -> Model:
     """A model with new weights from what `to_json` gave, here or in Keras."""
-    from depthwise.formats.config import model_from_config, parse_json
+    from depthwise.formats.config import model_from_config
+    from depthwise.formats.json_text import parse_json
 
     return model_from_config(parse_json(json_string, "the JSON text"))

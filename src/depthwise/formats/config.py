@@ -4,7 +4,6 @@ Source: the files that Keras 3.0 to 3.15 write (`keras.saving`), read as data; n
 """
 
 import dataclasses
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -20,9 +19,8 @@ from depthwise.layers import ACTIVATIONS, LAYERS, InputLayer, Layer
 if TYPE_CHECKING:
     from depthwise.models import Model
 
-__all__ = ["Parsed", "check_module", "model_config", "model_from_config", "parse_json", "parse_model", "serialized"]
+__all__ = ["Parsed", "check_module", "model_config", "model_from_config", "parse_model", "serialized"]
 
-LARGEST_JSON = 16 * 2**20
 MOST_LAYERS = 10_000
 LONGEST_NAME = 256
 LARGEST_INTEGER = 2**63 - 1
@@ -50,28 +48,6 @@ class Parsed:
 
 
 # Reading.
-
-
-def parse_json(text: str | bytes, what: str) -> Any:
-    """The value of a JSON text of a stranger.
-
-    Raises:
-        InvalidFileError: not JSON, too large, too deep, or with NaN or infinite numbers.
-    """
-    if len(text) > LARGEST_JSON:
-        raise InvalidFileError(f"{what} is too large: {len(text):,} bytes, at most {LARGEST_JSON:,} are read")
-
-    def refuse(constant: str) -> None:
-        raise InvalidFileError(f"{what} holds {constant}, which is no number of JSON")
-
-    try:
-        return json.loads(text, parse_constant=refuse)
-    except RecursionError:
-        raise InvalidFileError(f"{what} is nested too deeply to be a model") from None
-    except InvalidFileError:
-        raise
-    except ValueError as error:  # no JSON, not UTF-8, or an integer with thousands of digits
-        raise InvalidFileError(f"{what} is not valid JSON: {describe_value(str(error))[1:-1]}") from None
 
 
 def model_from_config(config: Any, what: str = "the config") -> "Model":

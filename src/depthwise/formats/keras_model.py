@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from depthwise.errors import InvalidArgumentError, describe_value
-from depthwise.formats.config import parse_json, parse_model
+from depthwise.formats.config import parse_model
+from depthwise.formats.json_text import parse_json
 
 if TYPE_CHECKING:
     from depthwise.models import Model
