@@ -62,7 +62,7 @@ def _cpu_fields() -> dict[str, str]:
 def fma_peak(threads: int) -> float | None:
     """Return the measured peak of float32 multiply-adds in GFLOP/s on `threads` cores, or None if the package cannot tell."""
     try:
-        from depthwise.native import measure_fma_peak
+        from depthwise.bench.probes import measure_fma_peak
     except ImportError:
         return None
     return float(measure_fma_peak(threads)) / 1e9

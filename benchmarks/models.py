@@ -5,7 +5,8 @@ network of any namespace that speaks Keras' names, so `build(network, keras)` an
 `build(network, depthwise)` are the same function; the rivals that speak no Keras (torch, ONNX,
 LiteRT) walk the same steps. Weights come from one seed and are set into every rival.
 
-MobileNet's blocks belong here too, as more entries of `NETWORKS`; a residual needs `Step` to name its inputs.
+MobileNet's blocks are measured against the machine, not against rivals: `depthwise bench --blocks mobilenet`, from
+`depthwise.bench.mobilenet`. As more entries of `NETWORKS` a residual would need `Step` to name its inputs.
 """
 
 from collections.abc import Iterator, Mapping
