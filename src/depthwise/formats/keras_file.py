@@ -24,9 +24,10 @@ from depthwise.arithmetic import BYTES_PER_NUMBER
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.files import atomic_write_bytes
 from depthwise.formats import compilation
-from depthwise.formats.config import Parsed, model_config, parse_json, parse_model
+from depthwise.formats.config import Parsed, model_config, parse_model
 from depthwise.formats.hdf5 import File
 from depthwise.formats.hdf5_write import Group, write
+from depthwise.formats.json_text import parse_json
 from depthwise.graph import Graph, snake_case
 from depthwise.layers import InputLayer, Layer
 
@@ -90,7 +91,7 @@ def load_model(
         raise
     except _DAMAGE as error:
         raise InvalidFileError(f"{what} is damaged or truncated: {describe_value(str(error))[1:-1]}") from error
-    file_of_weights = File(data, f"{WEIGHTS} in {what}")
+    file_of_weights = File(data, f"{WEIGHTS} in {what}", _largest_structures(parsed.graph))
     weights = _read_weights(file_of_weights, parsed.graph, _order_of(parsed))
     model = Model.from_graph(parsed.graph, weights, parsed.output_keys)
     if compile:
@@ -146,7 +147,8 @@ def load_weights(model: "Model", filepath: PathLike) -> None:
         raise
     except _DAMAGE as error:
         raise InvalidFileError(f"{what} is damaged or truncated: {describe_value(str(error))[1:-1]}") from error
-    model.set_weights_by_name(_read_weights(File(data, what), model.graph, _layers_of(model.graph)))
+    file_of_weights = File(data, what, _largest_structures(model.graph))
+    model.set_weights_by_name(_read_weights(file_of_weights, model.graph, _layers_of(model.graph)))
 
 
 # The zip.
@@ -257,6 +259,11 @@ def _places(layers: Sequence[Layer]) -> list[tuple[str, Layer]]:
 def _largest_weights(graph: Graph) -> int:
     """Bytes that a weights file of the graph may have: the weights, an optimizer's state, and HDF5's own structures."""
     return 5 * BYTES_PER_NUMBER * graph.parameters + 2**16 * len(graph.nodes) + 2**20
+
+
+def _largest_structures(graph: Graph) -> int:
+    """Bytes that HDF5's own structures may have: a layer's groups, its weights' headers and an optimizer's take up to 7,000."""
+    return 2**14 * len(graph.nodes) + 2**20
 
 
 def _read_weights(file: File, graph: Graph, layers: Sequence[Layer]) -> dict[str, Float32]:
