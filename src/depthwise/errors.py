@@ -45,5 +45,8 @@ def describe_value(value: object, limit: int = 80) -> str:
     >>> describe_value("a\\x1b[31m")
     "'a\\\\x1b[31m'"
     """
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except ValueError:  # Python refuses to print integers of thousands of digits
+        text = f"<{type(value).__name__} too long to print>"
     return text if len(text) <= limit else text[: limit - 1] + "…"
