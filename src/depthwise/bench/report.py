@@ -77,6 +77,7 @@ class BenchReport:
     Attributes:
         model: its name. work: "predict" or "training".
         core_flops: FLOP/s of one core with `threads` of them at it, the median of all rounds.
+        alone_flops: the same of one core while the others rest; much more than `core_flops` where two threads share a core.
         bandwidths: (bytes that fit, bytes a second) of each cache, one core; the last fits everything (None).
         seconds: a sample's time in the real native call, on the wall: median; best_seconds: the shortest.
         load: processes that wanted a core when it began, where the system says so.
@@ -90,6 +91,7 @@ class BenchReport:
     vectors: str
     rounds: int
     core_flops: float
+    alone_flops: float
     bandwidths: tuple[tuple[float | None, float], ...]
     rows: tuple[BenchRow, ...]
     seconds: float

@@ -85,7 +85,7 @@ def group_calls(
     """The groups of a list of calls, in order; together they are the whole list.
 
     In prediction what follows a layer without weights of its own (pooling, an addition) belongs to it; in training each
-    such call is a row. Copies and borders belong to what they are made for.
+    such call is a row, unless it is part of the layer's strips. Copies and borders belong to what they are made for.
     """
     keys = [_weights_of(call, names, vectors) for call in calls]
     ends: dict[tuple[int, str], int] = {}
@@ -104,7 +104,11 @@ def group_calls(
             end = max([end, *(ends[item] for item in keys[last])])
             last += 1
         is_layer = any(keys[first:last])
-        while is_layer and not training and last < len(calls) and _follows(calls[last], keys[last]):
+        inside = {kind_of(call.kernel) for call in calls[first:last]}
+        while is_layer and last < len(calls) and _follows(calls[last], keys[last]):
+            # In training only the end of the last strip, which looks like those before.
+            if training and kind_of(calls[last].kernel) not in inside:
+                break
             last += 1
         edges.append((first, last))
         first = last

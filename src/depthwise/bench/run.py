@@ -27,6 +27,7 @@ from depthwise.training.step import TrainingStep
 __all__ = ["Observer", "measure"]
 
 FEWEST_ROUNDS, MOST_ROUNDS = 7, 201
+ALONE_BURSTS = 5
 SEED = 20240607
 
 Observer = Callable[[float], None]
@@ -139,6 +140,7 @@ def measure(
     threads = get_threads()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     bandwidths = probes().bandwidths()
+    alone = statistics.median(probes().fma_burst() for _ in range(ALONE_BURSTS))
     with ThreadPoolExecutor(threads) as pool:
         peaks, totals, ticks, tick_seconds = _rounds(work, pool, threads, seconds, observe)
     rates = MachineRates(statistics.median(peaks), host_machine().vectors.lanes, bandwidths)
@@ -153,6 +155,7 @@ def measure(
         vectors=host_machine().vectors.name,
         rounds=len(totals),
         core_flops=rates.flops,
+        alone_flops=alone,
         bandwidths=tuple((None if size == float("inf") else size, rate) for size, rate in bandwidths),
         rows=rows,
         seconds=statistics.median(totals) / batch,

@@ -13,6 +13,8 @@ from depthwise.errors import describe_value
 __all__ = ["print_blocks", "print_report"]
 
 _LONGEST_NAME = 60
+SHARED_CORE = 0.75
+"""A core that does less than this share of its best with the others at work is not its thread's own."""
 
 
 def print_report(report: BenchReport, console: Console) -> None:
@@ -47,9 +49,12 @@ def _machine_line(report: BenchReport) -> str:
     busy = ""
     if report.load is not None and report.load > report.threads:
         busy = f"; load {report.load:.1f} when it began: others were at work, numbers are rough"
+    shared = ""
+    if report.core_flops < SHARED_CORE * report.alone_flops:
+        shared = f" ({report.alone_flops / 1e9:.1f} when one works alone: threads share cores, or others are at work)"
     return (
         f"{report.processor}, {report.vectors}, {_count(report.threads, 'thread')}: "
-        f"{report.core_flops / 1e9:.1f} GFLOP/s of multiply-adds a core, measured in this run{busy}"
+        f"{report.core_flops / 1e9:.1f} GFLOP/s of multiply-adds a core, measured in this run{shared}{busy}"
     )
 
 
