@@ -129,55 +129,57 @@ def _keras_optimizer(optimizer: optimizers.Optimizer) -> Any:
     return getattr(keras.optimizers, type(optimizer).__name__)(**settings)
 
 
-def _train_both(
-    graph: Graph, optimizer: optimizers.Optimizer, batch: int, steps: int
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], list[tuple[float, float]]]:
-    """(weights of ours, of Keras, at the start, losses of each step) after the same steps."""
+def _compare_steps(graph: Graph, optimizer: optimizers.Optimizer, batch: int) -> None:
+    """Ten steps of ours, of Keras and of the float64 reference: ours must be as near to the reference as Keras is.
+
+    Rounding is magnified from step to step (RMSprop and Adam divide by gradients that may be near 0), for both alike. Four
+    times Keras' distance is allowed, beside one rounding of the weight a step and 2·10⁻⁵ of the way that it has gone.
+    """
     rng = np.random.default_rng(2)
-    weights = seeded_weights(graph)
+    start = seeded_weights(graph)
     shape = graph.by_name[graph.inputs[0]].output_shape
     classes = graph.output_shapes[0][0]
-    model = keras_model(graph, weights)
-    model.compile(optimizer=_keras_optimizer(optimizer), loss="sparse_categorical_crossentropy")
-    step = TrainingStep(graph, losses.SparseCategoricalCrossentropy(), optimizer)
-    step.load(weights, {})
-    compared = []
-    for i in range(steps):
+    rate = float(vars(optimizer)["learning_rate"])
+    model = keras_model(graph, start)
+    # Step by step, not traced: JAX then compiles each operation once for all optimisers.
+    model.compile(optimizer=_keras_optimizer(optimizer), loss="sparse_categorical_crossentropy", run_eagerly=True)
+    loss = losses.SparseCategoricalCrossentropy()
+    step = TrainingStep(graph, loss, optimizer)
+    step.load(start, {})
+    weights: dict[str, Any] = dict(start)
+    state: dict[str, Any] = {}
+    for i in range(STEPS):
         x = rng.standard_normal((batch, *shape)).astype(np.float32)
         y = rng.integers(0, classes, batch).astype(np.int32)
         share = (0.5 + rng.random(batch)).astype(np.float32)
         keras_loss = float(model.train_on_batch(x, y, sample_weight=share))
         model.reset_metrics()
-        result = step((x,), y, share, learning_rate=float(vars(optimizer)["learning_rate"]), seed=i)
-        compared.append((float((result.losses * share).sum() / batch), keras_loss))
-    theirs = {}
+        result = step((x,), y, share, learning_rate=rate, seed=i)
+        expected = network.training_step(graph, weights, state, (x,), loss, y, optimizer, rate, share)
+        weights, state = expected.weights, expected.state
+        for value in (float((result.losses * share).sum() / batch), keras_loss):
+            assert abs(value - expected.loss) <= 1e-4 * max(1.0, expected.loss), (i, value, expected.loss)
+    ours = step.weights()
     for node in graph.nodes:
-        if node.weights:
-            values = model.get_layer(node.name).get_weights()
-            theirs.update({f"{node.name}/{weight.name}": value for weight, value in zip(node.weights, values)})
-    return step.weights(), theirs, weights, compared
-
-
-def _assert_close(ours: dict[str, Any], theirs: dict[str, Any], start: dict[str, Any], share: float) -> None:
-    """Each weight's difference against how far it has moved: both runs round every gradient anew."""
-    for name, expected in theirs.items():
-        moved = float(np.abs(expected - start[name]).max())
-        assert moved > 0.0, f"{name} has not moved"
-        difference = float(np.abs(ours[name] - expected).max())
-        assert difference <= share * moved + 4e-7 * float(np.abs(expected).max()), (name, difference, moved)
+        if not node.weights:
+            continue
+        for weight, theirs in zip(node.weights, model.get_layer(node.name).get_weights()):
+            name = f"{node.name}/{weight.name}"
+            truth = weights[name]
+            moved = float(np.abs(truth - start[name]).max())
+            assert moved > 0.0, f"{name} has not moved"
+            allowed = 4.0 * float(np.abs(theirs - truth).max()) + 2e-5 * moved
+            allowed += STEPS * bounds.UNIT_ROUNDOFF * float(np.abs(truth).max())
+            error = float(np.abs(ours[name] - truth).max())
+            assert error <= allowed, f"{name}: {error:.2e} off after moving {moved:.2e}, allowed {allowed:.2e}"
+            # Keras itself is near: the comparison is no comparison of two wrong runs.
+            assert float(np.abs(theirs - truth).max()) <= 0.1 * moved + STEPS * bounds.UNIT_ROUNDOFF * 4.0
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 def test_ten_steps_of_every_optimiser(optimizer: optimizers.Optimizer) -> None:
-    """Within 2·10⁻³ of the way gone: RMSprop and Adam divide by gradients that may be near 0, and so magnify their noise."""
-    ours, theirs, start, compared = _train_both(small_network(), optimizer, 16, STEPS)
-    for mine, other in compared:
-        assert abs(mine - other) <= 2e-4 * max(1.0, abs(other))
-    _assert_close(ours, theirs, start, 2e-3)
+    _compare_steps(small_network(), optimizer, 16)
 
 
 def test_ten_steps_on_the_notes_separable_network() -> None:
-    ours, theirs, start, compared = _train_both(note_separable(), optimizers.SGD(0.01, momentum=0.9), 8, STEPS)
-    for mine, other in compared:
-        assert abs(mine - other) <= 2e-4 * max(1.0, abs(other))
-    _assert_close(ours, theirs, start, 2e-3)
+    _compare_steps(note_separable(), optimizers.SGD(0.01, momentum=0.9), 8)
