@@ -133,18 +133,21 @@ def errors_in_ulp(actual: Array, expected: Doubles) -> Doubles:
     return np.where(same, 0.0, np.where(np.isnan(error), np.inf, error))
 
 
-def check(name: str, function: Callable[[Array], Array], x: Array) -> float:
-    """The largest error over the numbers of `x` in the domain, at most 2 ulp; NaN must give NaN everywhere."""
+def check(name: str, function: Callable[[Array], Array], x: Array) -> None:
+    """Every number of `x` in the domain within 2 ulp; NaN must give NaN everywhere."""
     case = CASES[name]
+    y = function(x)
     with np.errstate(all="ignore"):
         wide = x.astype(np.float64)
-        inside = np.isnan(wide) if case.domain is None else np.isnan(wide) | case.domain(wide)
-        if case.domain is None:
-            inside[:] = True
-        error = np.where(inside, errors_in_ulp(function(x), case.reference(wide)), 0.0)
-    worst = int(np.argmax(error))
-    assert error[worst] <= ULP, f"{name}({x[worst]!r}) = {function(x)[worst]!r}: {error[worst]:.2f} ulp off"
-    return float(error[worst])
+        expected = case.reference(wide)
+        # 2⁻²³ · |y| is 2 ulp at the most: only what is not so near is looked at closely.
+        far = ~(np.abs(y - expected) <= 2.0**-23 * np.abs(expected))
+        if case.domain is not None:
+            far &= case.domain(wide) | np.isnan(wide)
+    if far.any():
+        error = errors_in_ulp(y[far], expected[far])
+        worst = int(np.argmax(error))
+        assert error[worst] <= ULP, f"{name}({x[far][worst]!r}) = {y[far][worst]!r}: {error[worst]:.2f} ulp off"
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -170,14 +173,13 @@ def test_a_sample_of_all_float32_numbers_is_within_2_ulp(
 def test_all_float32_numbers_that_matter_are_within_2_ulp(
     name: str, compiled: dict[str, Callable[[Array], Array]]
 ) -> None:
-    """2³² numbers, half a binade at a time; every 16th of them where |x| < 2⁻³⁰ or |x| ≥ 2⁸."""
+    """2³² numbers; every 16th of them where |x| < 2⁻³⁰ or |x| ≥ 2⁸."""
     case, function = CASES[name], compiled[name]
-    for start in range(0, 2**32, 2**22):
-        x = np.arange(start, start + 2**22, dtype=np.uint64).astype(np.uint32).view(np.float32)
+    step = 2**17  # numbers that stay in the caches
+    for start in range(0, 2**32, step):
         exponent = start >> 23 & 0xFF
-        if exponent < 127 - 30 or exponent >= 127 + 8:
-            # Far from 1 every function is its own limit: a sample shows the form, and steps of one are no news.
-            x = x[::16].copy()
+        stride = 1 if 127 - 30 <= exponent < 127 + 8 else 16
+        x = np.arange(start, start + step, stride, dtype=np.uint64).astype(np.uint32).view(np.float32)
         with np.errstate(invalid="ignore"):  # signalling NaNs
             ends = x[[0, -1]].astype(np.float64)
         if case.domain is None or case.domain(ends).any():
