@@ -45,7 +45,18 @@ LAZY_UPWARD = {
 }
 """Imports inside functions that go up, each with its reason."""
 
-STANDARD_LIBRARY_ONLY = {"arguments", "errors", "formula", "initializers", "layers", "window", "arithmetic", "graph", "twins", "messages"}
+STANDARD_LIBRARY_ONLY = {
+    "arguments",
+    "errors",
+    "formula",
+    "initializers",
+    "layers",
+    "window",
+    "arithmetic",
+    "graph",
+    "twins",
+    "messages",
+}
 LONGEST_FILE = 500
 
 
