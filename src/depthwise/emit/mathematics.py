@@ -208,8 +208,9 @@ def softplus(function: Function, x: str) -> str:
     s = _quotient_by_sum(function, e, 2.0, e, FROM_TWO_TO_THREE)
     square = function.fmul(s, s)
     series = _polynomial(function, square, SOFTPLUS)
-    logarithm = function.fma(function.fmul(square, series), s, function.fadd(s, s))
-    return function.fadd(function.largest(function.constant(0.0), x), logarithm)
+    # The large terms last: what is added before them is rounded at its own, smaller size.
+    rest = function.fma(function.fmul(square, series), s, function.largest(function.constant(0.0), x))
+    return function.fma(s, function.constant(2.0), rest)
 
 
 def _half_square(function: Function, t: str) -> tuple[str, str]:
