@@ -154,7 +154,11 @@ class _Differentiation:
         return Program(inputs, outputs, tuple(self.operations), self.tensors, program.parameters)
 
     def _loss(self, output: str) -> Operation | None:
-        """Loss and its gradient; with softmax or sigmoid last, the gradient skips it: p − t, which never divides."""
+        """Loss and its gradient; with softmax or sigmoid last, the gradient skips it: p − t, which never divides.
+
+        The loss behind softmax comes from what softmax reads, as in TensorFlow: a probability too small for its logarithm
+        need not be clipped there.
+        """
         loss = self.loss
         writer = self.program.writer[output]
         fused, source, skipped = "", output, None
@@ -162,9 +166,10 @@ class _Differentiation:
             fused, skipped = "softmax", writer
         elif loss.name == "binary" and not loss.from_logits and getattr(writer, "activation", "") == "sigmoid":
             fused = "sigmoid"
-        value_kind = loss.name + ("_logits" if loss.from_logits else "")
+        value_kind = loss.name + ("_logits" if loss.from_logits or skipped is not None else "")
+        read = output if skipped is None else skipped.inputs[0]
         self.emit(
-            grad.LossValue((output, TARGET), LOSSES, value_kind, loss.smoothing, loss.sparse), self.tensors[LOSSES]
+            grad.LossValue((read, TARGET), LOSSES, value_kind, loss.smoothing, loss.sparse), self.tensors[LOSSES]
         )
         if loss.name == "categorical" and loss.from_logits:
             source = self.emit(op.Softmax((output,), "/probabilities"), self.tensors[output])

@@ -171,16 +171,13 @@ def _numbers(count: int):  # type: ignore[no-untyped-def]
 
 
 def _best_rate(run: Callable[[int], None], work: float) -> float:
-    """Work a second in the best burst; each burst takes about `BURST_SECONDS`, or one round where that takes longer."""
-    rounds, seconds = 1, 0.0
-    while True:
-        seconds = _seconds(run, rounds)
-        if seconds >= BURST_SECONDS / 2:
-            break
+    """Work a second in the best burst; each burst takes about `BURST_SECONDS`, or one round where that takes longer.
+
+    One try that was interrupted must not pass for a burst that is long enough: the best of several says how long it is.
+    """
+    rounds = 1
+    while (best := min(_seconds(run, rounds) for _ in range(BURSTS))) < BURST_SECONDS / 2:
         rounds *= 4
-    best = seconds
-    for _ in range(BURSTS):
-        best = min(best, _seconds(run, rounds))
     return work * rounds / best
 
 
