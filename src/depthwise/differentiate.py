@@ -168,9 +168,7 @@ class _Differentiation:
             fused = "sigmoid"
         value_kind = loss.name + ("_logits" if loss.from_logits or skipped is not None else "")
         read = output if skipped is None else skipped.inputs[0]
-        self.emit(
-            grad.LossValue((read, TARGET), LOSSES, value_kind, loss.smoothing, loss.sparse), self.tensors[LOSSES]
-        )
+        self.emit(grad.LossValue((read, TARGET), LOSSES, value_kind, loss.smoothing, loss.sparse), self.tensors[LOSSES])
         if loss.name == "categorical" and loss.from_logits:
             source = self.emit(op.Softmax((output,), "/probabilities"), self.tensors[output])
         kind = {"softmax": "categorical_fused", "sigmoid": "binary_fused"}.get(fused) or {

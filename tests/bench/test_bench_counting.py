@@ -69,7 +69,7 @@ def test_counts_that_are_known_when_it_runs(images: int) -> None:
 def test_a_depthwise_convolution_counts_nine_products_a_vector(stride: int, columns: int) -> None:
     source = MapView(3, columns * stride + 2, 24, (columns * stride + 2) * 24, 24)
     target = MapView(1, columns, 24, columns * 24, 24)
-    kernel = DepthwiseConvolution(source, target, (3, 3), (stride, stride), (1, 1), False, "linear", 4)
+    kernel = DepthwiseConvolution(source, target, (3, 3), (stride, stride), (1, 1), False, "linear", (1, 4))
     counted = count_instructions(kernel, AVX2)
     assert counted.multiply_adds * 8 == kernel.macs == 9 * columns * 24
     assert counted.read_spans["a"] == (0, source.row_pitch * 2 + ((columns - 1) * stride + 3) * 24)

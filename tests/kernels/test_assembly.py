@@ -14,7 +14,7 @@ from depthwise.native.compile import assembly, can_run, target_for
 from depthwise.native.listing import called_symbols, functions_of
 from depthwise.passes.lower import lower
 from depthwise.passes.simplify import PREDICTION, run_passes
-from depthwise.plan.machine import choose_tile, machine_for
+from depthwise.plan.machine import choose_depthwise_tile, choose_tile, machine_for
 from depthwise.plan.prediction import plan_batches
 from depthwise.program import Program
 from depthwise.reference import bounds, network
@@ -77,13 +77,13 @@ def _pointwise(family: str, positions: int, channels: int, depth: int, *, packed
 
 
 def _kernels(family: str) -> dict[str, object]:
-    lanes = machine_for(family).vectors.lanes
+    vectors = machine_for(family).vectors
+    lanes = vectors.lanes
     source, target = (
         MapView(16, 16, 2 * lanes, 32 * lanes, 2 * lanes),
         MapView(14, 14, 2 * lanes, 28 * lanes, 2 * lanes),
     )
-    free = machine_for(family).vectors.registers - 9 - 2
-    tile = min(free, 8) if free >= 3 else 4
+    tile = choose_depthwise_tile(vectors, (3, 3), (1, 1), 14, 14)
     window = {"kernel_size": (3, 3), "strides": (1, 1), "dilation": (1, 1)}
     return {
         "pointwise 32 by 128": _pointwise(family, 196, 32, 128),

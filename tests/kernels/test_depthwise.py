@@ -36,9 +36,9 @@ def _window(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def _sizes(rng: np.random.Generator, tile: int) -> tuple[int, int, int]:
-    columns = int(rng.choice(sizes_around(tile)))
-    return int(rng.choice([1, 2, 3])), columns, int(rng.choice([*sizes_around(LANES), 2 * LANES]))
+def _sizes(rng: np.random.Generator, tile: tuple[int, int]) -> tuple[int, int, int]:
+    rows, columns = (int(rng.choice(sizes_around(size))) for size in tile)
+    return rows, columns, int(rng.choice([*sizes_around(LANES), 2 * LANES]))
 
 
 def _spanned(window: dict[str, Any], rows: int, columns: int) -> tuple[int, int]:
@@ -74,7 +74,7 @@ def test_random_convolutions(seed: int) -> None:
     rng = np.random.default_rng(seed)
     kernels = []
     for _ in range(KERNELS_A_MODULE):
-        window, tile = _window(rng), int(rng.integers(1, 9))
+        window, tile = _window(rng), (int(rng.integers(1, 5)), int(rng.integers(1, 9)))
         rows, columns, channels = _sizes(rng, tile)
         kernels.append(
             DepthwiseConvolution(
@@ -122,7 +122,7 @@ def test_random_weight_gradients(seed: int) -> None:
     kernels = []
     for _ in range(KERNELS_A_MODULE):
         window = _window(rng)
-        rows, columns, channels = _sizes(rng, 6)
+        rows, columns, channels = _sizes(rng, (2, 6))
         source = random_view(rng, *_spanned(window, rows, columns), channels)
         kernels.append(
             DepthwiseWeightGradient(source=source, gradient=random_view(rng, rows, columns, channels), **window)

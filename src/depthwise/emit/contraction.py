@@ -17,6 +17,7 @@ from math import prod
 
 from depthwise.emit import activation as activations
 from depthwise.emit.builder import Function, Module, Operand, Vectors
+from depthwise.emit.maps import each_share, even_shares
 
 __all__ = ["Contraction", "Reduction"]
 
@@ -191,14 +192,9 @@ class _Writer:
 
     def _row(self, body: Callable[[_Positions], None], a_row: Operand, out_row: Operand, columns: int) -> None:
         """A row as tiles of two neighbouring sizes, so that no tile is much smaller than another."""
-        tiles = -(-columns // self.kernel.tile[0])
-        small, larger = divmod(columns, tiles)
-        for first, count, size in ((0, larger, small + 1), (larger * (small + 1), tiles - larger, small)):
-            if count == 1:
-                body(self._affine(a_row, out_row, first, size))
-            elif count:
-                with self.function.loop(first, first + count * size, size) as loop:
-                    body(self._affine(a_row, out_row, loop.index, size))
+        for shares in even_shares(columns, self.kernel.tile[0]):
+            with each_share(self.function, shares) as column:
+                body(self._affine(a_row, out_row, column, shares.size))
 
     def _affine(self, a_row: Operand, out_row: Operand, column: Operand, size: int) -> _Positions:
         function, kernel = self.function, self.kernel
@@ -220,18 +216,15 @@ class _Writer:
         ]
         a_table = function.module.table([a for a, _ in offsets])
         out_table = function.module.table([out for _, out in offsets])
-        tiles = -(-len(offsets) // height)
-        small, larger = divmod(len(offsets), tiles)
-        for first, count, size in ((0, larger, small + 1), (larger * (small + 1), tiles - larger, small)):
-            if count:
-                with function.loop(first, first + count * size, size) as loop:
-                    indices = [function.add(loop.index, i) for i in range(size)]
-                    body(
-                        _Positions(
-                            tuple((function.offset("%a", function.load_integer(a_table, i)), 0) for i in indices),
-                            tuple(function.offset("%out", function.load_integer(out_table, i)) for i in indices),
-                        )
+        for shares in even_shares(len(offsets), height):
+            with each_share(function, shares) as first:
+                indices = [function.add(first, i) for i in range(shares.size)]
+                body(
+                    _Positions(
+                        tuple((function.offset("%a", function.load_integer(a_table, i)), 0) for i in indices),
+                        tuple(function.offset("%out", function.load_integer(out_table, i)) for i in indices),
                     )
+                )
 
     def _runtime_columns(self, body: Callable[[_Positions], None]) -> None:
         function, height = self.function, self.kernel.tile[0]

@@ -5,22 +5,29 @@ Packed weights hold, for each cell of the kernel, all channels (rounded up to wh
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 from depthwise.emit import activation as activations
 from depthwise.emit.builder import Function, Module, Operand
-from depthwise.emit.maps import MapView, counted, digest
+from depthwise.emit.maps import MapView, counted, digest, each_share, even_shares
 
 __all__ = ["DepthwiseConvolution", "DepthwiseWeightGradient"]
 
 MAXIMUM_UNROLLED = 160
 """Multiply-adds that a tile may hold before the kernel's rows become a loop."""
 
+PIXELS_A_VISIT = 14
+"""About how many pixels the weight gradient adds up before it stores its sums and turns to the next channels."""
+
+Cell = tuple[int, int]
+
 
 @dataclass(frozen=True)
 class DepthwiseConvolution:
     """out[y, x, c] = activation(bias[c] + Σ_ij x[y·s + i·d, x·s + j·d, c] · w[i, j, c]).
 
-    `source` has the rows and columns that the windows read, padding included; its `channels` are those of `target`.
+    `source` has the rows and columns that the windows read, padding included; its `channels` are those of `target`. `tile`
+    is (rows, columns) of pixels whose sums stay in registers while a vector of channels is computed.
     """
 
     source: MapView
@@ -30,7 +37,7 @@ class DepthwiseConvolution:
     dilation: tuple[int, int]
     bias: bool
     activation: str
-    tile: int
+    tile: tuple[int, int]
 
     arguments = ("a", "b", "bias", "out")
 
@@ -39,7 +46,7 @@ class DepthwiseConvolution:
         rows, columns = self.kernel_size
         return (
             f"depthwise_{rows}x{columns}_stride{self.strides[0]}x{self.strides[1]}_on_{self.target.rows}x"
-            f"{self.target.columns}x{self.target.channels}_{self.activation}_tile1x{self.tile}_{digest(self)}"
+            f"{self.target.columns}x{self.target.channels}_{self.activation}_tile{self.tile[0]}x{self.tile[1]}_{digest(self)}"
         )
 
     @property
@@ -54,70 +61,69 @@ class DepthwiseConvolution:
         return self.name
 
     def _write(self, function: Function) -> None:
-        vectors, target = function.vectors, self.target
-        padded = vectors.round_up(target.channels)
-        cells = self.kernel_size[0] * self.kernel_size[1]
-        in_registers = cells + self.tile + 2 <= vectors.registers
-        tiles = -(-target.columns // self.tile)
-        small, larger = divmod(target.columns, tiles)
-        with counted(function, target.rows) as row, counted(function, padded, vectors.lanes) as channel:
-            a_row = function.multiply(row, self.source.row_pitch * self.strides[0])
-            source = function.offset("%a", function.add(a_row, channel))
-            out = function.offset("%out", function.add(function.multiply(row, target.row_pitch), channel))
-            weights = function.offset("%b", channel)
-            held = [function.load(weights, i * padded) for i in range(cells)] if in_registers else []
-            bias = function.load("%bias", channel) if self.bias else "zeroinitializer"
-            for first, count, size in ((0, larger, small + 1), (larger * (small + 1), tiles - larger, small)):
-                if count == 1:
-                    self._tile(function, source, out, weights, held, bias, first, size, padded)
-                elif count:
-                    with function.loop(first, first + count * size, size) as loop:
-                        self._tile(function, source, out, weights, held, bias, loop.index, size, padded)
+        """Tiles of pixels outside, channels inside: every row of every window is read from its start to its end."""
+        target = self.target
+        for rows in even_shares(target.rows, self.tile[0]):
+            with each_share(function, rows) as row:
+                for columns in even_shares(target.columns, self.tile[1]):
+                    with (
+                        each_share(function, columns) as column,
+                        counted(
+                            function, function.vectors.round_up(target.channels), function.vectors.lanes
+                        ) as channel,
+                    ):
+                        self._tile(function, (row, column), (rows.size, columns.size), channel)
 
     def _tile(
-        self,
-        function: Function,
-        source: str,
-        out: str,
-        weights: str,
-        held: list[str],
-        bias: str,
-        column: Operand,
-        size: int,
-        padded: int,
+        self, function: Function, first: tuple[Operand, Operand], size: tuple[int, int], channel: Operand
     ) -> None:
-        rows, columns = self.kernel_size
-        start = function.offset(source, function.multiply(column, self.strides[1] * self.source.pixel_pitch))
-        sums = [bias] * size
-        if rows * columns * size <= MAXIMUM_UNROLLED:
-            for i in range(rows):
-                line = function.offset(start, i * self.dilation[0] * self.source.row_pitch)
-                cells = held[i * columns : (i + 1) * columns]
-                sums = self._kernel_row(function, line, cells, function.offset(weights, i * columns * padded), sums)
+        source, target = self.source, self.target
+        row = function.multiply(first[0], source.row_pitch * self.strides[0])
+        column = function.multiply(first[1], source.pixel_pitch * self.strides[1])
+        start = function.offset("%a", function.add(function.add(row, column), channel))
+        weights = function.offset("%b", channel)
+        bias = function.load("%bias", channel) if self.bias else "zeroinitializer"
+        sums = [bias] * (size[0] * size[1])
+        height, width = self.kernel_size
+        if height * width * len(sums) <= MAXIMUM_UNROLLED:
+            sums = self._add(function, start, weights, height, size, sums)
         else:
-            with function.loop(0, rows, carried=sums) as loop:
-                line = function.offset(start, function.multiply(loop.index, self.dilation[0] * self.source.row_pitch))
-                row_weights = function.offset(weights, function.multiply(loop.index, columns * padded))
-                loop.next = self._kernel_row(function, line, [], row_weights, loop.values)
+            step = self.dilation[0] * source.row_pitch
+            with function.loop(0, height, carried=sums) as loop:
+                line = function.offset(start, function.multiply(loop.index, step))
+                row_weights = function.offset(weights, function.multiply(loop.index, width * self._padded(function)))
+                loop.next = self._add(function, line, row_weights, 1, size, loop.values)
             sums = loop.results
-        target = function.offset(out, function.multiply(column, self.target.pixel_pitch))
+        row = function.multiply(first[0], target.row_pitch)
+        column = function.multiply(first[1], target.pixel_pitch)
+        out = function.offset("%out", function.add(function.add(row, column), channel))
         for i, total in enumerate(sums):
+            y, x = divmod(i, size[1])
             value = activations.apply(function, self.activation, total)
-            function.store(value, target, i * self.target.pixel_pitch)
+            function.store(value, out, y * target.row_pitch + x * target.pixel_pitch)
 
-    def _kernel_row(self, function: Function, line: str, held: list[str], weights: str, sums: list[str]) -> list[str]:
-        """One row of the kernel for all pixels of the tile; a number of the source is loaded once."""
-        padded = function.vectors.round_up(self.target.channels)
-        loaded: dict[int, str] = {}
-        for j in range(self.kernel_size[1]):
-            weight = held[j] if held else function.load(weights, j * padded)
-            following = []
-            for i, total in enumerate(sums):
-                position = i * self.strides[1] + j * self.dilation[1]
-                if position not in loaded:
-                    loaded[position] = function.load(line, position * self.source.pixel_pitch)
-                following.append(function.fma(loaded[position], weight, total))
-            sums = following
+    def _padded(self, function: Function) -> int:
+        return function.vectors.round_up(self.target.channels)
+
+    def _add(
+        self, function: Function, start: str, weights: str, height: int, size: tuple[int, int], sums: list[str]
+    ) -> list[str]:
+        """Adds `height` rows of the kernel. A number of the source is loaded once, for every sum that has it."""
+        width = self.kernel_size[1]
+        users: dict[Cell, list[tuple[Cell, int]]] = {}
+        for cell in product(range(height), range(width)):
+            for i in range(len(sums)):
+                pixel = divmod(i, size[1])
+                row, column = (pixel[k] * self.strides[k] + cell[k] * self.dilation[k] for k in range(2))
+                users.setdefault((row, column), []).append((cell, i))
+        loaded: dict[Cell, str] = {}
+        sums = list(sums)
+        for (row, column), used_by in sorted(users.items()):
+            value = function.load(start, row * self.source.row_pitch + column * self.source.pixel_pitch)
+            for cell, i in used_by:
+                if cell not in loaded:
+                    loaded[cell] = function.load(weights, (cell[0] * width + cell[1]) * self._padded(function))
+                sums[i] = function.fma(value, loaded[cell], sums[i])
         return sums
 
 
@@ -153,49 +159,47 @@ class DepthwiseWeightGradient:
         return self.name
 
     def _write(self, function: Function) -> None:
-        vectors = function.vectors
-        padded = vectors.round_up(self.gradient.channels)
+        """Bands of rows outside, channels inside, as in the convolution: what a band reads lies side by side in L1."""
+        vectors, gradient = function.vectors, self.gradient
         height, width = self.kernel_size
         # Sums for so many rows of the kernel stay in registers, beside a tile of the gradient and one number of `a`.
         rows = max(1, min(height, (vectors.registers - 2) // (width + 1)))
         columns = min(width, vectors.registers - 4)
-        with counted(function, padded, vectors.lanes) as channel:
-            for i in range(0, height, rows):
-                for j in range(0, width, columns):
-                    cells = [
-                        (row, column)
-                        for row in range(i, min(i + rows, height))
-                        for column in range(j, min(j + columns, width))
-                    ]
-                    self._cells(function, cells, channel, padded)
+        for band in even_shares(gradient.rows, max(1, PIXELS_A_VISIT // gradient.columns)):
+            with (
+                each_share(function, band) as first,
+                counted(function, vectors.round_up(gradient.channels), vectors.lanes) as channel,
+            ):
+                for i, j in product(range(0, height, rows), range(0, width, columns)):
+                    cells = list(product(range(i, min(i + rows, height)), range(j, min(j + columns, width))))
+                    self._cells(function, cells, first, band.size, channel)
 
-    def _cells(self, function: Function, cells: list[tuple[int, int]], channel: Operand, padded: int) -> None:
-        """Adds the gradients of some cells of the kernel, over all pixels."""
+    def _cells(self, function: Function, cells: list[Cell], first: Operand, rows: int, channel: Operand) -> None:
+        """Adds the gradients of some cells of the kernel, over a band of rows."""
         gradient, source = self.gradient, self.source
+        padded = function.vectors.round_up(gradient.channels)
         places = [function.add(channel, (i * self.kernel_size[1] + j) * padded) for i, j in cells]
         sums = [function.load("%out", place) for place in places]
         size = max(1, min(4, function.vectors.registers - len(cells) - 2))
-        whole = gradient.columns // size * size
-        with function.loop(0, gradient.rows, carried=sums) as rows:
-            b_row = function.offset("%b", function.add(channel, function.multiply(rows.index, gradient.row_pitch)))
-            a_row = function.offset(
-                "%a", function.add(channel, function.multiply(rows.index, source.row_pitch * self.strides[0]))
-            )
-            sums = rows.values
+        for row in range(rows):
+            line = function.add(first, row)
+            b_row = function.offset("%b", function.add(channel, function.multiply(line, gradient.row_pitch)))
+            a_pitch = source.row_pitch * self.strides[0]
+            a_row = function.offset("%a", function.add(channel, function.multiply(line, a_pitch)))
+            whole = gradient.columns // size * size
             if whole:
                 with function.loop(0, whole, size, carried=sums) as columns:
                     columns.next = self._tile(function, cells, a_row, b_row, columns.index, size, columns.values)
                 sums = columns.results
             if whole < gradient.columns:
                 sums = self._tile(function, cells, a_row, b_row, whole, gradient.columns - whole, sums)
-            rows.next = sums
-        for place, total in zip(places, rows.results):
+        for place, total in zip(places, sums):
             function.store(total, "%out", place)
 
     def _tile(
         self,
         function: Function,
-        cells: list[tuple[int, int]],
+        cells: list[Cell],
         a_row: str,
         b_row: str,
         column: Operand,
@@ -207,7 +211,7 @@ class DepthwiseWeightGradient:
         start = function.offset(b_row, function.multiply(column, gradient.pixel_pitch))
         slopes = [function.load(start, t * gradient.pixel_pitch) for t in range(size)]
         first = function.offset(a_row, function.multiply(column, source.pixel_pitch * self.strides[1]))
-        users: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        users: dict[Cell, list[tuple[int, int]]] = {}
         for index, (i, j) in enumerate(cells):
             for t in range(size):
                 place = (i * self.dilation[0], t * self.strides[1] + j * self.dilation[1])

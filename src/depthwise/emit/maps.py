@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 
 from depthwise.emit.builder import Function, Operand, Vectors
 
-__all__ = ["MapView", "counted", "digest", "each_flat_vector", "each_pixel", "each_vector"]
+__all__ = [
+    "MapView",
+    "Shares",
+    "counted",
+    "digest",
+    "each_flat_vector",
+    "each_pixel",
+    "each_share",
+    "each_vector",
+    "even_shares",
+]
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,33 @@ def counted(function: Function, count: int, step: int = 1) -> Iterator[Operand]:
         yield 0
     else:
         with function.loop(0, count, step) as loop:
+            yield loop.index
+
+
+@dataclass(frozen=True)
+class Shares:
+    """`count` neighbouring shares of `size` from `first` on."""
+
+    first: int
+    count: int
+    size: int
+
+
+def even_shares(total: int, largest: int) -> list[Shares]:
+    """`total` in shares of two neighbouring sizes, none above `largest`: no share is much smaller than another."""
+    shares = -(-total // largest)
+    small, larger = divmod(total, shares)
+    both = Shares(0, larger, small + 1), Shares(larger * (small + 1), shares - larger, small)
+    return [item for item in both if item.count]
+
+
+@contextmanager
+def each_share(function: Function, shares: Shares) -> Iterator[Operand]:
+    """A loop over shares, or its one round written out: where each starts."""
+    if shares.count == 1:
+        yield shares.first
+    else:
+        with function.loop(shares.first, shares.first + shares.count * shares.size, shares.size) as loop:
             yield loop.index
 
 

@@ -16,9 +16,9 @@ from depthwise.emit.normalisation import CollectMoments, CollectSums, FinishMome
 from depthwise.emit.pooling import PoolingGradient
 from depthwise.emit.reductions import ChannelReduction, DivideByCounts
 from depthwise.plan import packing
-from depthwise.plan.forward import FORWARD, Rule, convolution_calls, depthwise_tile, window_counts
+from depthwise.plan.forward import FORWARD, Rule, convolution_calls, window_counts
 from depthwise.plan.forward import border as forward_border
-from depthwise.plan.machine import choose_tile
+from depthwise.plan.machine import choose_depthwise_tile, choose_tile
 from depthwise.plan.placement import Part, Placement
 from depthwise.plan.schedule import Call, Place, Pointer
 from depthwise.program import Operation, Padding
@@ -144,7 +144,9 @@ def _depthwise_input_gradient(operation: grad.DepthwiseInputGradient, placement:
         dilation=operation.dilation,
         bias=False,
         activation="linear",
-        tile=depthwise_tile(placement, operation.kernel_size),
+        tile=choose_depthwise_tile(
+            placement.vectors, operation.kernel_size, (1, 1), target.view.rows, target.view.columns
+        ),
     )
     cells = prod(operation.kernel_size)
     weights = packing.depthwise_kernel(placement, operation.kernel, cells, target.view.channels, mirrored=True)

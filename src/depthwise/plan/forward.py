@@ -13,7 +13,7 @@ from depthwise.emit.maps import MapView
 from depthwise.emit.pooling import Pooling
 from depthwise.emit.reductions import ChannelReduction, DivideByCounts, SoftmaxRows
 from depthwise.plan import packing
-from depthwise.plan.machine import choose_tile
+from depthwise.plan.machine import choose_depthwise_tile, choose_tile
 from depthwise.plan.placement import Part, Placement
 from depthwise.plan.schedule import Call, Place, Pointer
 from depthwise.program import Operation, Padding
@@ -106,7 +106,7 @@ def convolution_calls(
         activation=activation,
         exact=exact,
         tile=tile,
-        panels_outside=depth * filters * 4 > placement.machine.second_cache // 2,
+        panels_outside=False,
     )
     b = pack(whole)
     panels = whole.panels(vectors)
@@ -158,12 +158,6 @@ def _convolve(operation: op.Convolve, placement: Placement, part: Part) -> list[
     return calls
 
 
-def depthwise_tile(placement: Placement, kernel_size: tuple[int, int]) -> int:
-    """Pixels of a tile: as many as leave room for the weights in registers, four where they do not fit anyway."""
-    free = placement.vectors.registers - prod(kernel_size) - 2
-    return min(free, 8) if free >= 3 else 4
-
-
 def _convolve_depthwise(operation: op.ConvolveDepthwise, placement: Placement, part: Part) -> list[Call]:
     source, target = placement.places[operation.inputs[0]], placement.places[operation.output]
     first, count = _rows(target, part)
@@ -178,7 +172,9 @@ def _convolve_depthwise(operation: op.ConvolveDepthwise, placement: Placement, p
         dilation=operation.dilation,
         bias=operation.bias is not None,
         activation=operation.activation,
-        tile=depthwise_tile(placement, operation.kernel_size),
+        tile=choose_depthwise_tile(
+            placement.vectors, operation.kernel_size, operation.strides, view.rows, view.columns
+        ),
     )
     cells = prod(operation.kernel_size)
     weights = packing.depthwise_kernel(placement, operation.kernel, cells, view.channels, mirrored=False)

@@ -11,6 +11,10 @@ from depthwise.program import Operation, Padding, Program
 __all__ = ["BorderRule", "Layout", "lay_out", "pack_lifetimes", "shared_places"]
 
 
+ALIASED_BYTES = 2048
+"""Pixels so far apart, or a multiple of it, share the few places of the first cache that each address may go to: the windows
+of a depthwise convolution, two dozen of them side by side, would drive each other out. A cache line between them helps."""
+
 BorderRule = Callable[[Operation, str], Padding]
 """The zeros that an operation reads around one of its inputs: rows above, below, columns left, right."""
 
@@ -59,6 +63,8 @@ def lay_out(
         wanted = tuple(max(side[i] for side in sides) for i in range(4))
         exact = isinstance(writer, (op.CopyMap, op.Pad)) and all(isinstance(item, exact_readers) for item in readers)
         pitch = shape[2] if exact else vectors.round_up(shape[2])
+        if any(wanted) and pitch * 4 % ALIASED_BYTES == 0:
+            pitch += 16
         layouts[name] = layout_of(shape, wanted, pitch)  # type: ignore[arg-type]
     return layouts
 

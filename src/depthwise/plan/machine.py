@@ -2,10 +2,13 @@
 
 import functools
 from dataclasses import dataclass
+from itertools import product
 
 from depthwise.emit.builder import Vectors
+from depthwise.emit.depthwise import MAXIMUM_UNROLLED
+from depthwise.emit.maps import even_shares
 
-__all__ = ["Machine", "choose_tile", "machine_for", "tile_cycles"]
+__all__ = ["Machine", "choose_depthwise_tile", "choose_tile", "machine_for", "tile_cycles"]
 
 FMA_LATENCY = 5
 """Cycles before a sum can be added to again: four, and one of slack, as measured (8 sums ran a sixth slower than 12)."""
@@ -17,11 +20,21 @@ LOAD_PRESSURE = 0.05
 
 @dataclass(frozen=True)
 class Machine:
-    """The vectors, and the caches that a plan divides its work by (bytes, for one core)."""
+    """The vectors, and the caches that a plan divides its work by (bytes, for one core).
+
+    `third_rate` are bytes a cycle that one core gets from behind its second cache while the others read there too.
+    """
 
     vectors: Vectors
     first_cache: int = 32 * 1024
     second_cache: int = 512 * 1024
+    third_rate: int = 8
+
+    @property
+    def least_positions(self) -> int:
+        """Output positions that share one reading of weights from behind the second cache, so that reading takes half the
+        time of multiplying: a weight is four bytes, and a cycle does two vectors of multiply-adds."""
+        return 2 * (2 * self.vectors.lanes) * 4 // self.third_rate
 
 
 VECTORS = {
@@ -76,5 +89,37 @@ def choose_tile(vectors: Vectors, positions: int, channels: int) -> tuple[int, i
             )
             if best is None or cycles < best[0] - 1e-9:
                 best = (cycles, height, width)
+    assert best is not None
+    return best[1], best[2]
+
+
+@functools.cache
+def choose_depthwise_tile(
+    vectors: Vectors, kernel_size: tuple[int, int], strides: tuple[int, int], rows: int, columns: int
+) -> tuple[int, int]:
+    """(rows, columns) of the tile of a depthwise convolution that loads the fewest vectors for a map of `rows` × `columns`.
+
+    In registers: the tile's sums, the rows of weights between the first and the last that one row of the source meets, one
+    number of the source (and, unfused, one product).
+    """
+    height, width = kernel_size
+    best: tuple[int, int, int] | None = None
+    for tile_rows, tile_columns in product(range(1, min(rows, 4) + 1), range(1, min(columns, vectors.registers) + 1)):
+        sums = tile_rows * tile_columns
+        weights = width * min(height, (tile_rows - 1) * strides[0] + 1)
+        unrolled = height * width * sums <= MAXIMUM_UNROLLED
+        if sums > 1 and sums + weights + (2 if vectors.fused else 3) > vectors.registers:
+            continue
+        if tile_rows > 1 and not unrolled:
+            continue
+        loads = sum(
+            across.count
+            * down.count
+            * (((down.size - 1) * strides[0] + height) * ((across.size - 1) * strides[1] + width) + height * width)
+            for down in even_shares(rows, tile_rows)
+            for across in even_shares(columns, tile_columns)
+        )
+        if best is None or loads < best[0]:
+            best = (loads, tile_rows, tile_columns)
     assert best is not None
     return best[1], best[2]

@@ -1,19 +1,20 @@
 """Plans for prediction: one for batches (a core takes whole samples), one for a single sample (the cores share each map)."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 
 from depthwise import operations as op
+from depthwise.emit.builder import Vectors
 from depthwise.emit.elementwise import Fill
 from depthwise.emit.maps import MapView
 from depthwise.plan.forward import EXACT_READERS, FORWARD, border
 from depthwise.plan.layout import Layout, lay_out, pack_lifetimes, shared_places
 from depthwise.plan.machine import Machine
-from depthwise.plan.placement import ALIGNMENT, WHOLE, Part, Placement
+from depthwise.plan.placement import ALIGNMENT, Part, Placement
 from depthwise.plan.schedule import Call, Place, Pointer, Schedule, Segment, Stage
-from depthwise.plan.strips import Block, Rows, find_blocks
+from depthwise.plan.strips import Block, Strip, find_blocks
 from depthwise.program import Operation, Parameter, Program
 
 __all__ = ["plan_batches", "plan_single"]
@@ -37,18 +38,27 @@ def parameter_offsets(parameters: Mapping[str, Parameter]) -> tuple[dict[str, in
     return offsets, total
 
 
-def with_copies(program: Program) -> Program:
+def with_copies(program: Program, vectors: Vectors | None = None) -> Program:
     """Copies at the border to the caller's memory, which has no room for whole vectors and no zeros around.
 
-    Inputs are copied unless all that read them read single numbers inside the map; outputs always (they are small).
+    Inputs are copied unless all that read them read single numbers inside the map. With `vectors`, pixels of whole vectors
+    inside the map are read and written in the caller's memory too.
     """
+
+    def whole_vectors(name: str) -> bool:
+        return vectors is not None and program.tensors[name][2] % vectors.lanes == 0
+
+    def direct(name: str, exact: tuple[type[Operation], ...]) -> bool:
+        return all(
+            (whole_vectors(name) or isinstance(item, exact)) and border(item, name) == (0, 0, 0, 0)
+            for item in program.readers[name]
+        )
+
     operations: list[Operation] = []
     tensors = dict(program.tensors)
     renamed: dict[str, str] = {}
     for name, _ in program.inputs:
-        readers = program.readers[name]
-        direct = all(isinstance(item, EXACT_READERS) and border(item, name) == (0, 0, 0, 0) for item in readers)
-        if not direct:
+        if not direct(name, EXACT_READERS):
             copy = op.CopyMap((name,), f"/copy of {name}")
             operations.append(copy)
             tensors[copy.output] = tensors[name]
@@ -56,7 +66,12 @@ def with_copies(program: Program) -> Program:
     for operation in program.operations:
         operations.append(operation.with_inputs(*(renamed.get(name, name) for name in operation.inputs)))
     outputs = []
+    inputs = [name for name, _ in program.inputs]
+    names = [name for name, _ in program.outputs]
     for i, (name, shape) in enumerate(program.outputs):
+        if names.count(name) == 1 and name not in inputs and whole_vectors(name) and direct(name, ()):
+            outputs.append((name, shape))
+            continue
         copy = op.CopyMap((renamed.get(name, name),), f"/output {i}")
         operations.append(copy)
         tensors[copy.output] = tensors[name]
@@ -106,7 +121,7 @@ def plan_batches(program: Program, machine: Machine) -> Schedule:
 
     Dense layers run once for a group, so that their weights are read once for all its samples.
     """
-    program = with_copies(program)
+    program = with_copies(program, machine.vectors)
     levels = ["group" if isinstance(operation, op.Multiply) else "image" for operation in program.operations]
     segment_of, segments = [], 0
     for i, level in enumerate(levels):
@@ -115,9 +130,10 @@ def plan_batches(program: Program, machine: Machine) -> Schedule:
     layouts = lay_out(program, machine.vectors, border, EXACT_READERS)
     root = shared_places(program, layouts, machine.vectors)
     external = external_places(program)
-    blocks = _blocks(program, layouts, machine)
-    strips = {name: block.strip_rows(name) for block in blocks for name in block.between}
-    lifetimes = _lifetimes(program, layouts, root, blocks, strips)
+    blocks = _blocks(program, layouts, machine, windows=True)
+    strips = [block.strips() for block in blocks]
+    between = {name: rows for block, mine in zip(blocks, strips) for name, rows in block.strip_rows(mine).items()}
+    lifetimes = _lifetimes(program, layouts, root, blocks, between)
     touched: dict[str, set[int]] = {name: set() for name in lifetimes}
     for operation, number, level in zip(program.operations, segment_of, levels):
         for name in (*operation.inputs, operation.output):
@@ -140,29 +156,32 @@ def plan_batches(program: Program, machine: Machine) -> Schedule:
     placement = Placement(machine, program, places, parameters, None)
     calls: list[list[Call]] = [[] for _ in range(segments + 1)]
     segment = {operation.output: number for operation, number in zip(program.operations, segment_of)}
-    for block in blocks:
-        output = block.operations[-1].output
-        body = calls[segment[output]]
-        if output not in external:
-            body += border_calls(layouts[output], places[output])
-        for strip in block.strips:
-            part = WHOLE if len(block.strips) == 1 else None
-            placement.places = {**places, **block.places(strip, places)}
-            for operation, scale in zip(block.operations, block.scale):
-                rows = part or Rows(first=strip[0] * scale, rows=strip[1] * scale)
-                body += FORWARD[type(operation)](operation, placement, rows)
+    for block, mine in zip(blocks, strips):
+        body = calls[segment[block.operations[-1].output]]
+        for operation in block.operations:
+            if operation.output not in external and operation.output not in between:
+                body += border_calls(layouts[operation.output], places[operation.output])
+        for strip in mine:
+            body += _strip_calls(block, strip, placement, places)
     level_of = dict(zip(segment_of, levels))
     segments_of_calls = tuple(Segment(level_of[i], tuple(items)) for i, items in enumerate(calls))
     return finish(placement, (Stage("batch", segments=segments_of_calls),), GROUP, sizes, total)
 
 
-def _blocks(program: Program, layouts: Mapping[str, Layout], machine: Machine) -> list[Block]:
+def _blocks(program: Program, layouts: Mapping[str, Layout], machine: Machine, *, windows: bool) -> list[Block]:
     """Blocks whose tensors between nothing else reads."""
 
     def follows(first: Operation, second: Operation) -> bool:
         return program.only_reader(first.output) is second
 
-    return find_blocks(program.operations, follows, layouts, machine.first_cache)
+    return find_blocks(program, program.operations, follows, layouts, machine, windows=windows)
+
+
+def _strip_calls(block: Block, strip: Strip, placement: Placement, places: Mapping[str, Place]) -> list[Call]:
+    """One strip of a block; `places` are those of the whole maps."""
+    placement.places = {**places, **block.places(strip, places)}
+    pairs = zip(block.operations, strip)
+    return [call for item, part in pairs for call in FORWARD[type(item)](item, placement, part)]
 
 
 def _lifetimes(
@@ -170,9 +189,10 @@ def _lifetimes(
     layouts: Mapping[str, Layout],
     root: Mapping[str, str],
     blocks: list[Block],
-    strips: Mapping[str, int],
+    between: Mapping[str, int],
 ) -> dict[str, tuple[int, int, int]]:
-    """(first use, last use, numbers) of every place that a plan provides; uses count blocks.
+    """(first use, last use, numbers) of every place that a plan provides; uses count blocks. `between` are the rows of those
+    tensors of which only a strip exists.
 
     Within a block nothing is reused: its operations run in turn for each strip, or at once on several cores.
     """
@@ -184,72 +204,82 @@ def _lifetimes(
                 if name in external:
                     continue
                 first, _, numbers = lifetimes.get(root[name], (i, i, 0))
-                used = strips[name] * layouts[name].view.row_pitch if name in strips else layouts[name].numbers
+                used = between[name] * layouts[name].view.row_pitch if name in between else layouts[name].numbers
                 lifetimes[root[name]] = (first, i, max(numbers, used))
     return lifetimes
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """A block between two barriers; `shares` are the strips of each core, in their order."""
+
+    block: Block
+    shares: tuple[tuple[Strip, ...], ...]
+
+    @property
+    def between(self) -> dict[str, int]:
+        """Tensors of which each core has only a strip, and its rows."""
+        return self.block.strip_rows([strip for share in self.shares for strip in share])
+
+
 def plan_single(program: Program, machine: Machine, parts: int) -> Schedule:
-    """One sample: every operation is a stage whose pieces are rows or channels; small ones are done by one core."""
-    program = with_copies(program)
+    """One sample: every block is a stage whose pieces are rows or channels; small ones are done by one core."""
+    program = with_copies(program, machine.vectors)
     layouts = lay_out(program, machine.vectors, border, EXACT_READERS)
     root = shared_places(program, layouts, machine.vectors)
     external = external_places(program)
-    blocks = _blocks(program, layouts, machine)
-    lifetimes = _lifetimes(program, layouts, root, blocks, {})
-    offsets, size = pack_lifetimes(lifetimes, ALIGNMENT)
+    work = [item for block in _blocks(program, layouts, machine, windows=False) for item in _shared_out(block, parts)]
+    between = {name: rows for item in work for name, rows in item.between.items()}
+    lifetimes = _lifetimes(program, layouts, root, [item.block for item in work], between)
     places = dict(external)
-    for name, layout in layouts.items():
-        if name not in external:
-            places[name] = Place(Pointer("sample", offsets[root[name]] + layout.origin), layout.view, layout.numbers)
+    sizes = {}
+    for arena in ("sample", "local"):
+        chosen = {name: lifetimes[name] for name in lifetimes if (name in between) == (arena == "local")}
+        offsets, sizes[arena] = pack_lifetimes(chosen, ALIGNMENT)
+        for name, layout in layouts.items():
+            if name not in external and root[name] in offsets:
+                pointer = Pointer(arena, offsets[root[name]] + layout.origin)
+                places[name] = Place(pointer, layout.view, layout.numbers)
     parameters, total = parameter_offsets(program.parameters)
     placement = Placement(machine, program, places, parameters, 1)
     stages: list[Stage] = []
     alone: list[Call] = []
-    for operations, shares in _shared_work(program, blocks, parts):
+    for item in work:
+        operations = item.block.operations
         output = operations[-1].output
         fills = [] if output in external else border_calls(layouts[output], places[output])
         if sum(_work(program, operation) for operation in operations) < SMALL_WORK:
             alone += fills
-            for operation in operations:
-                alone += FORWARD[type(operation)](operation, placement, WHOLE)
+            strips = [strip for share in item.shares for strip in share] if item.block.height else item.block.strips()
+            for strip in strips:
+                alone += _strip_calls(item.block, strip, placement, places)
             continue
         if alone:
             stages.append(Stage("alone", pieces=(tuple(alone),)))
             alone = []
-        pieces = []
-        for share in shares:
-            parts_of = zip(operations, share)
-            pieces.append([call for item, rows in parts_of for call in FORWARD[type(item)](item, placement, rows)])
+        pieces = [
+            [call for strip in share for call in _strip_calls(item.block, strip, placement, places)]
+            for share in item.shares
+        ]
         pieces[-1] = fills + pieces[-1]
         stages.append(Stage(output, pieces=tuple(tuple(piece) for piece in pieces if piece)))
     if alone:
         stages.append(Stage("alone", pieces=(tuple(alone),)))
-    return finish(placement, tuple(stages), 1, {"sample": size}, total)
+    return finish(placement, tuple(stages), 1, sizes, total)
 
 
-def _shared_work(
-    program: Program, blocks: list[Block], parts: int
-) -> Iterator[tuple[tuple[Operation, ...], list[tuple[Part, ...]]]]:
-    """Operations between two barriers, and for each core what part of each of them it does.
-
-    The operations of a block need no barrier where its rows divide well; otherwise each is shared out on its own.
-    """
-    for block in blocks:
-        rows = program.tensors[block.operations[-1].output][0]
-        edges = [rows * i // parts for i in range(parts + 1)]
-        most = max(last - first for first, last in pairwise(edges))
-        if len(block.operations) > 1 and most * parts <= MAXIMUM_IMBALANCE * rows:
-            yield (
-                block.operations,
-                [
-                    tuple(Rows(first=first * scale, rows=(last - first) * scale) for scale in block.scale)
-                    for first, last in pairwise(edges)
-                ],
-            )
-        else:
-            for operation in block.operations:
-                yield (operation,), [(Part(i, parts),) for i in range(parts)]
+def _shared_out(block: Block, parts: int) -> Iterator[_Shared]:
+    """A block between two barriers where its rows divide well; otherwise each of its operations by itself."""
+    rows = block.rows[-1]
+    edges = [rows * i // parts for i in range(parts + 1)]
+    most = max(last - first for first, last in pairwise(edges))
+    if len(block.operations) > 1 and most * parts <= MAXIMUM_IMBALANCE * rows:
+        pairs = list(pairwise(edges))
+        shares = (block.strips(*both) if block.height else (block.part(*both),) for both in pairs)
+        yield _Shared(block, tuple(shares))
+        return
+    for operation, count in zip(block.operations, block.rows):
+        yield _Shared(Block((operation,), (count,), 0), tuple(((Part(i, parts),),) for i in range(parts)))
 
 
 def _work(program: Program, operation: Operation) -> int:

@@ -1,6 +1,8 @@
-"""Fused blocks: a chain of operations runs strip by strip of rows, so that what lies between them never leaves L1.
+"""Fused blocks: a chain of operations runs strip by strip of rows, so that what lies between them never leaves the caches.
 
-depthwise → pointwise → activation → pool is one block: each strip of the depthwise result is consumed at once.
+depthwise → pointwise → activation → pool is one block: each strip of the depthwise result is consumed at once, and only a
+strip of it exists. A stage with windows reads rows of earlier strips too, so what it reads is kept whole; it is still in the
+second cache: expand → depthwise → project.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,11 +12,12 @@ from math import prod
 
 from depthwise import operations as op
 from depthwise.plan.layout import Layout
-from depthwise.plan.placement import Part
+from depthwise.plan.machine import Machine
+from depthwise.plan.placement import WHOLE, Part
 from depthwise.plan.schedule import Place
-from depthwise.program import Operation
+from depthwise.program import Operation, Program
 
-__all__ = ["Block", "Rows", "find_blocks"]
+__all__ = ["Block", "Rows", "Strip", "find_blocks"]
 
 
 @dataclass(frozen=True)
@@ -28,87 +31,160 @@ class Rows(Part):
         return self.first, self.rows
 
 
+Strip = tuple[Part, ...]
+"""For each operation of a block the rows of its output that it computes."""
+
+
 @dataclass(frozen=True)
 class Block:
     """Operations that run one after the other for each strip.
 
     Attributes:
         operations: each the only reader of the one before.
-        strips: (first row, rows) of the last operation's output; one strip means that nothing is divided.
-        scale: for each operation, rows of its output for one row of the last one's.
+        rows: rows of each operation's output.
+        height: rows of the last output in a strip; 0 means that nothing is divided.
     """
 
     operations: tuple[Operation, ...]
-    strips: tuple[tuple[int, int], ...]
-    scale: tuple[int, ...]
+    rows: tuple[int, ...]
+    height: int
+
+    def strips(self, first: int = 0, last: int | None = None) -> tuple[Strip, ...]:
+        """The strips of the last output's rows from `first` to `last`; every row of every map is computed once.
+
+        Rows that the last operation never asks for (11 → 5 by pooling) are not computed.
+        """
+        last = self.rows[-1] if last is None else last
+        if not self.height:
+            return ((WHOLE,) * len(self.operations),)
+        count = -(-(last - first) // self.height)
+        ends = [self._needed(first + (last - first) * i // count) for i in range(count + 1)]
+        return tuple(tuple(Rows(first=start, rows=end - start) for start, end in zip(*both)) for both in pairwise(ends))
+
+    def part(self, first: int, last: int) -> Strip:
+        """The strip of these rows of the last output."""
+        pairs = zip(self._needed(first), self._needed(last))
+        return tuple(Rows(first=start, rows=end - start) for start, end in pairs)
+
+    def _needed(self, end: int) -> list[int]:
+        """Rows of each output that the first `end` rows of the last one need."""
+        ends = [end]
+        for operation, rows in zip(reversed(self.operations[1:]), reversed(self.rows[:-1])):
+            ends.insert(0, min(rows, _rows_read(operation, ends[0])))
+        return ends
 
     @property
     def between(self) -> tuple[str, ...]:
         """Tensors of which only a strip exists at a time."""
-        return tuple(item.output for item in self.operations[:-1]) if len(self.strips) > 1 else ()
+        pairs = pairwise(self.operations) if self.height else ()
+        return tuple(item.output for item, reader in pairs if not _overlaps(reader))
 
-    def strip_rows(self, tensor: str) -> int:
-        """Rows of the largest strip of a tensor between."""
-        index = [item.output for item in self.operations].index(tensor)
-        return max(rows for _, rows in self.strips) * self.scale[index]
+    def strip_rows(self, strips: Sequence[Strip]) -> dict[str, int]:
+        """Rows of the largest strip of each tensor between."""
+        outputs = [operation.output for operation in self.operations]
+        sizes = {name: outputs.index(name) for name in self.between}
+        return {name: max(strip[i].of(self.rows[i])[1] for strip in strips) for name, i in sizes.items()}
 
-    def places(self, strip: tuple[int, int], places: Mapping[str, Place]) -> dict[str, Place]:
+    def places(self, strip: Strip, places: Mapping[str, Place]) -> dict[str, Place]:
         """The tensors between as if they were whole: their first row lies before the strip that there is."""
         moved = {}
-        for name, scale in zip(self.between, self.scale):
-            place = places[name]
-            moved[name] = replace(place, pointer=place.pointer + -strip[0] * scale * place.view.row_pitch)
+        for operation, part, rows in zip(self.operations, strip, self.rows):
+            if operation.output in self.between:
+                place = places[operation.output]
+                before = part.of(rows)[0] * place.view.row_pitch
+                moved[operation.output] = replace(place, pointer=place.pointer + -before)
         return moved
 
 
-def _is_row_local(operation: Operation) -> bool:
-    """Whether a row of the output needs only its own row (or rows) of the input."""
-    if isinstance(operation, op.Convolve):
-        return operation.kernel_size == (1, 1) and operation.strides == (1, 1) and operation.padding == (0, 0, 0, 0)
+def _window(operation: Operation) -> tuple[int, int, int]:
+    """(rows of the input that a row of the output reads, stride, rows of padding above)."""
+    if isinstance(operation, (op.Convolve, op.ConvolveDepthwise)):
+        reach = (operation.kernel_size[0] - 1) * operation.dilation[0] + 1
+        return reach, operation.strides[0], operation.padding[0]
     if isinstance(operation, op.Pool):
-        return operation.pool_size[0] == operation.strides[0] and not any(operation.counted_padding)
-    return isinstance(operation, (op.Activate, op.ApplyReLU, op.Scale, op.Normalise))
+        return operation.pool_size[0], operation.strides[0], 0
+    return 1, 1, 0
+
+
+def _rows_read(operation: Operation, end: int) -> int:
+    """The first row of the input that the first `end` rows of the output do not need; it may lie in the padding."""
+    reach, stride, padding = _window(operation)
+    return max(0, (end - 1) * stride + reach - padding) if end else 0
+
+
+def _overlaps(operation: Operation) -> bool:
+    """Whether neighbouring rows of the output share rows of the input."""
+    reach, stride, padding = _window(operation)
+    return reach > stride or padding > 0
+
+
+def _runs_by_rows(operation: Operation) -> bool:
+    """Whether rows of the output need only some rows of the input."""
+    if isinstance(operation, op.Pool):
+        return not any(operation.counted_padding)
+    kinds = (op.Convolve, op.ConvolveDepthwise, op.Activate, op.ApplyReLU, op.Scale, op.Normalise)
+    return isinstance(operation, kinds)
 
 
 def find_blocks(
+    program: Program,
     operations: Sequence[Operation],
     follows: Callable[[Operation, Operation], bool],
     layouts: Mapping[str, Layout],
-    cache: int,
+    machine: Machine,
+    *,
+    windows: bool,
 ) -> list[Block]:
-    """Operations as blocks; strips are as high as keeps what lies between within half of `cache` bytes.
+    """Operations as blocks.
 
-    `follows(first, second)` says whether the second may run on the first's strips; that it needs only rows of its own is
-    checked here.
+    `follows(first, second)` says whether the second may run on the first's strips; that it needs only some rows is checked
+    here. With `windows`, one stage with windows may follow where what it reads would not stay in the second cache.
     """
     blocks: list[Block] = []
     chain: list[Operation] = []
+
+    def continues(second: Operation) -> bool:
+        first = chain[-1]
+        if not _runs_by_rows(second) or not follows(first, second):
+            return False
+        if not _overlaps(second):
+            return _runs_by_rows(first)
+        large = 4 * layouts[first.output].numbers > machine.second_cache // 2
+        only = not any(_overlaps(item) for item in chain[1:])
+        return windows and large and only and (_runs_by_rows(first) or isinstance(first, op.CopyMap))
+
     for operation in operations:
-        if chain and not (_starts_block(chain[-1]) and _is_row_local(operation) and follows(chain[-1], operation)):
-            blocks.append(_block(chain, layouts, cache))
+        if chain and not continues(operation):
+            blocks.append(_block(program, chain, layouts, machine))
             chain = []
         chain.append(operation)
     if chain:
-        blocks.append(_block(chain, layouts, cache))
+        blocks.append(_block(program, chain, layouts, machine))
     return blocks
 
 
-def _starts_block(operation: Operation) -> bool:
-    return isinstance(operation, (op.Convolve, op.ConvolveDepthwise)) or _is_row_local(operation)
-
-
-def _block(chain: list[Operation], layouts: Mapping[str, Layout], cache: int) -> Block:
-    scale = [1]
+def _block(program: Program, chain: list[Operation], layouts: Mapping[str, Layout], machine: Machine) -> Block:
+    """The block of a chain, with strips so high that what lies between stays in half the first cache, and so many positions
+    that weights from behind the second cache come no slower than they are used."""
+    views = [layouts[item.output].view for item in chain]
+    rows = tuple(view.rows for view in views)
+    # Rows of each output for one row of the last one.
+    scales = [1]
     for operation in reversed(chain[1:]):
-        scale.insert(0, scale[0] * (operation.strides[0] if isinstance(operation, op.Pool) else 1))
-    rows = layouts[chain[-1].output].view.rows
-    between = [layouts[item.output].view for item in chain[:-1]]
-    one = 4 * sum(view.row_pitch * factor for view, factor in zip(between, scale))
-    whole = 4 * sum(prod((view.rows, view.row_pitch)) for view in between)
-    if len(chain) == 1 or whole <= cache // 2:
-        return Block(tuple(chain), ((0, rows),), tuple(scale))
-    height = max(1, cache // 2 // one)
-    count = -(-rows // height)
-    edges = [rows * i // count for i in range(count + 1)]
-    strips = tuple((first, last - first) for first, last in pairwise(edges))
-    return Block(tuple(chain), strips, tuple(scale))
+        scales.insert(0, scales[0] * _window(operation)[1])
+    row_bytes = [4 * view.row_pitch * scale for view, scale in zip(views, scales)]
+    inner = list(zip(chain[1:], row_bytes, views))
+    strip = sum(size for reader, size, _ in inner if not _overlaps(reader))
+    kept = sum(size for reader, size, _ in inner if _overlaps(reader))
+    whole = sum(4 * view.rows * view.row_pitch for reader, _, view in inner if not _overlaps(reader))
+    if not inner or (whole <= machine.first_cache // 2 and not kept):
+        return Block(tuple(chain), rows, 0)
+    heights = [machine.first_cache // 2 // strip] if strip else []
+    heights += [machine.second_cache // 2 // kept] if kept else []
+    least = [
+        -(-machine.least_positions // (views[i].columns * scales[i]))
+        for i, operation in enumerate(chain)
+        if isinstance(operation, op.Convolve)
+        and 4 * prod(program.parameters[operation.kernel].shape) > machine.second_cache // 2
+    ]
+    return Block(tuple(chain), rows, min(rows[-1], max(1, min(heights), *least)))

@@ -23,7 +23,7 @@ from depthwise.plan.machine import Machine, choose_tile
 from depthwise.plan.placement import ALIGNMENT, WHOLE, Placement
 from depthwise.plan.prediction import border_calls, external_places, finish, parameter_offsets, with_copies
 from depthwise.plan.schedule import Call, Place, Pointer, Schedule, Segment, Stage
-from depthwise.plan.strips import Block, Rows, find_blocks
+from depthwise.plan.strips import Block, find_blocks
 from depthwise.program import Operation, Parameter, Program
 
 __all__ = ["Update", "plan_training", "samples_per_chunk"]
@@ -117,7 +117,7 @@ class _TrainingPlan:
             return second.inputs == (first.output,) and level[first.output] == level[second.output]
 
         operations = [step.operation for step in self.steps if step.operation.output]
-        found = find_blocks(operations, follows, self.layouts, self.machine.first_cache)
+        found = find_blocks(self.program, operations, follows, self.layouts, self.machine, windows=False)
         return {operation.output: block for block in found for operation in block.operations}
 
     # -- memory ------------------------------------------------------------------------------------------------------
@@ -220,9 +220,8 @@ class _TrainingPlan:
         for operation in block.operations:
             if operation.output not in self.external:
                 calls += border_calls(self.layouts[operation.output], placement.places[operation.output])
-        for first, count in block.strips:
-            for operation, scale in zip(block.operations, block.scale):
-                part = Rows(first=first * scale, rows=count * scale) if len(block.strips) > 1 else WHOLE
+        for strip in block.strips():
+            for operation, part in zip(block.operations, strip):
                 calls += BACKWARD[type(operation)](operation, placement, part)
         return calls
 
