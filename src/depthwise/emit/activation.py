@@ -9,7 +9,7 @@ from collections.abc import Callable
 from depthwise.emit import mathematics
 from depthwise.emit.builder import Function
 
-__all__ = ["KEPT", "MONOTONE", "apply", "slope"]
+__all__ = ["KEPT", "MONOTONE", "SHORT", "apply", "slope"]
 
 SELU_SCALE = 1.0507009873554805
 SELU_ALPHA = 1.6732632423543772
@@ -19,6 +19,10 @@ MONOTONE = frozenset(
     ("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "sigmoid", "hard_sigmoid", "tanh", "softplus")
 )
 """Activations that never decrease: they commute with a maximum."""
+
+SHORT = frozenset(("linear", "relu", "relu6", "leaky_relu"))
+"""Activations of an instruction or two. The others need a dozen constants, which no registers are left for where a kernel
+holds its sums: they run in a loop of their own over what was just stored."""
 
 Vector = str
 Forward = Callable[[Function, Vector], Vector]
@@ -51,15 +55,13 @@ def _leaky_relu(function: Function, x: Vector) -> Vector:
 
 
 def _elu(function: Function, x: Vector) -> Vector:
-    return function.select(
-        function.compare("ogt", x, function.constant(0.0)), x, mathematics.expm1_negative(function, x)
-    )
+    return function.select(function.negative(x), mathematics.expm1_negative(function, x), x)
 
 
 def _selu(function: Function, x: Vector) -> Vector:
     positive = function.fmul(x, function.constant(SELU_SCALE))
-    negative = function.fmul(mathematics.expm1_negative(function, x), function.constant(SELU_SCALE * SELU_ALPHA))
-    return function.select(function.compare("ogt", x, function.constant(0.0)), positive, negative)
+    negative = mathematics.expm1_negative(function, x, SELU_SCALE * SELU_ALPHA)
+    return function.select(function.negative(x), negative, positive)
 
 
 def _sigmoid(function: Function, x: Vector) -> Vector:

@@ -255,6 +255,11 @@ class Function:
         """A mask; `predicate` is IR's: olt, ogt, oeq, uno, …"""
         return self.define(f"fcmp {predicate} {self.vector} {a}, {b}")
 
+    def negative(self, a: str) -> str:
+        """The lanes whose sign is set, −0 and NaN included: what a blend reads without a comparison."""
+        bits = self.define(f"bitcast {self.vector} {a} to {self.integers}")
+        return self.define(f"icmp slt {self.integers} {bits}, zeroinitializer")
+
     def select(self, mask: str, a: str, b: str) -> str:
         return self.define(f"select {self.mask} {mask}, {self.vector} {a}, {self.vector} {b}")
 

@@ -11,13 +11,13 @@ See docs/kernels/contraction.md.
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from math import prod
 
 from depthwise.emit import activation as activations
 from depthwise.emit.builder import Function, Module, Operand, Vectors
-from depthwise.emit.maps import each_share, even_shares
+from depthwise.emit.maps import counted, each_share, even_shares
 
 __all__ = ["Contraction", "Reduction"]
 
@@ -116,10 +116,11 @@ class Contraction:
 
 @dataclass(frozen=True)
 class _Positions:
-    """The output positions of one tile: addresses in `a` (a base and a constant each) and offsets in `out`."""
+    """The output positions of one tile: addresses in `a` (a base and a constant each) and in `out`; `each` loops over these."""
 
     a: tuple[tuple[str, int], ...]
     out: tuple[str, ...]
+    each: Callable[[], AbstractContextManager[str]]
 
 
 class _Writer:
@@ -127,6 +128,8 @@ class _Writer:
         self.kernel = kernel
         self.function = function
         self.lanes = function.vectors.lanes
+        # A long activation runs over what the tile has stored, in whole vectors.
+        self.activates_later = kernel.activation not in activations.SHORT and not kernel.exact
 
     def write(self) -> None:
         if self.kernel.panels_outside:
@@ -134,6 +137,7 @@ class _Writer:
 
                 def one_panel(positions: _Positions, first: Operand = first, width: int = width) -> None:
                     self._tile(positions, first, width)
+                    self._activate(positions, self.function.multiply(first, self.lanes), width * self.lanes)
 
                 self._each_tile(one_panel)
         else:
@@ -142,6 +146,15 @@ class _Writer:
     def _all_panels(self, positions: _Positions) -> None:
         for first, width in self._each_panel():
             self._tile(positions, first, width)
+        self._activate(positions, 0, self.function.vectors.round_up(self.kernel.channels))
+
+    def _activate(self, positions: _Positions, channel: Operand, numbers: int) -> None:
+        if not self.activates_later:
+            return
+        function = self.function
+        with positions.each() as out, counted(function, numbers, self.lanes) as vector:
+            address = function.offset(out, function.add(channel, vector))
+            function.store(activations.apply(function, self.kernel.activation, function.load(address)), address)
 
     def _each_panel(self) -> Iterator[tuple[Operand, int]]:
         """(first vector, vectors): one loop over the full panels, then the narrower one."""
@@ -200,9 +213,16 @@ class _Writer:
         function, kernel = self.function, self.kernel
         base = function.offset("%a", function.add(a_row, function.multiply(column, kernel.a_column)))
         target = function.offset("%out", function.add(out_row, function.multiply(column, kernel.out_column)))
+
+        @contextmanager
+        def each() -> Iterator[str]:
+            with counted(function, size) as i:
+                yield function.offset(target, function.multiply(i, kernel.out_column))
+
         return _Positions(
             tuple((base, i * kernel.a_column) for i in range(size)),
             tuple(function.offset(target, i * kernel.out_column) for i in range(size)),
+            each,
         )
 
     def _table(self, body: Callable[[_Positions], None], height: int) -> None:
@@ -219,10 +239,17 @@ class _Writer:
         for shares in even_shares(len(offsets), height):
             with each_share(function, shares) as first:
                 indices = [function.add(first, i) for i in range(shares.size)]
+
+                @contextmanager
+                def each(first: Operand = first, size: int = shares.size) -> Iterator[str]:
+                    with counted(function, size) as i:
+                        yield function.offset("%out", function.load_integer(out_table, function.add(first, i)))
+
                 body(
                     _Positions(
                         tuple((function.offset("%a", function.load_integer(a_table, i)), 0) for i in indices),
                         tuple(function.offset("%out", function.load_integer(out_table, i)) for i in indices),
+                        each,
                     )
                 )
 
@@ -252,7 +279,7 @@ class _Writer:
         sums = self._reduce(kernel.reduction, positions.a, b, width, sums)
         for i, total in enumerate(sums):
             row, vector = divmod(i, width)
-            value = activations.apply(function, kernel.activation, total)
+            value = total if self.activates_later else activations.apply(function, kernel.activation, total)
             address = function.offset(targets[row], vector * self.lanes)
             if vector == last:
                 function.store_masked(value, address, kernel.channels % self.lanes)

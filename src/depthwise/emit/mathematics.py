@@ -15,7 +15,8 @@ LOG2_E = 1.4426950408889634
 LN_2 = 0.6931471805599453
 LN_2_HIGH = 0.693359375  # few bits: its product with an exponent is exact
 LN_2_LOW = LN_2 - LN_2_HIGH
-MAGIC = 12582912.0  # 1.5 · 2²³: adding it rounds to an integer, which is then in the low bits
+MAGIC = 12582912.0 + 127.0
+"""1.5 · 2²³: adding it rounds to an integer, which is then in the low bits, here with the bias of an exponent on top."""
 SMALLEST = -88.0
 """Below it eˣ counts as 0: it is 2⁻¹²⁷, whose exponent field is 0, so that the scale comes out as 0 by itself."""
 ROOT_TWO_PI = 0.3989422804014327  # 1 / √(2π)
@@ -51,11 +52,14 @@ def _polynomial(function: Function, x: str, coefficients: tuple[float, ...]) -> 
     return result
 
 
-def _round(function: Function, x: str, factor: float) -> tuple[str, str]:
-    """(n as integers in the low bits, n) with n the integer next to x · factor."""
-    shifted = function.fma(x, function.constant(factor), function.constant(MAGIC))
+def _round(function: Function, x: str, factor: float, more: int = 0) -> tuple[str, str]:
+    """(2ⁿ⁺ᵐᵒʳᵉ, n) with n the integer next to x · factor; the power is 0 for n + more = −127."""
+    magic = function.constant(MAGIC + more)
+    shifted = function.fma(x, function.constant(factor), magic)
     bits = function.define(f"bitcast {function.vector} {shifted} to {function.integers}")
-    return bits, function.fsub(shifted, function.constant(MAGIC))
+    moved = function.define(f"shl {function.integers} {bits}, {function.integer_constant(23)}")
+    power = function.define(f"bitcast {function.integers} {moved} to {function.vector}")
+    return power, function.fsub(shifted, magic)
 
 
 def _part(function: Function, r: str) -> str:
@@ -64,35 +68,30 @@ def _part(function: Function, r: str) -> str:
     return function.fma(function.fmul(q, r), r, r)
 
 
-def _split(function: Function, x: str) -> tuple[str, str]:
-    """(n as integers in the low bits, eʳ − 1) with x = n · ln 2 + r; r is exact to the last bit for any n."""
-    bits, n = _round(function, x, LOG2_E)
+def _split(function: Function, x: str, more: int = 0) -> tuple[str, str]:
+    """(2ⁿ⁺ᵐᵒʳᵉ, eʳ − 1) with x = n · ln 2 + r; r is exact to the last bit for any n."""
+    power, n = _round(function, x, LOG2_E, more)
     r = function.fma(n, function.constant(-LN_2_HIGH), x)
-    return bits, _part(function, function.fma(n, function.constant(-LN_2_LOW), r))
+    return power, _part(function, function.fma(n, function.constant(-LN_2_LOW), r))
 
 
-def _power_of_two(function: Function, bits: str, more: int = 0) -> str:
-    """2ⁿ⁺ᵐᵒʳᵉ, n in the low bits; 0 for n + more = −127."""
-    moved = function.define(f"shl {function.integers} {bits}, {function.integer_constant(23)}")
-    bias = function.integer_constant(0x3F800000 + (more << 23))
-    biased = function.define(f"add {function.integers} {moved}, {bias}")
-    return function.define(f"bitcast {function.integers} {biased} to {function.vector}")
-
-
-def expm1_negative(function: Function, x: str) -> str:
-    """eˣ − 1 for x ≤ 0; anything for x > 0."""
+def expm1_negative(function: Function, x: str, factor: float = 1.0) -> str:
+    """factor · (eˣ − 1) for x ≤ 0; anything for x > 0."""
     x = function.largest(function.constant(SMALLEST), x)
-    bits, n = _round(function, x, LOG2_E)
+    scale, n = _round(function, x, LOG2_E)
     # ln 2 as one float32 is off by n · 2·10⁻⁹: nothing beside the 1.
-    part = _part(function, function.fma(n, function.constant(-LN_2), x))
-    scale = _power_of_two(function, bits)
-    return function.fma(scale, part, function.fsub(scale, function.constant(1.0)))
+    r = function.fma(n, function.constant(-LN_2), x)
+    if factor == 1.0:
+        return function.fma(scale, _part(function, r), function.fsub(scale, function.constant(1.0)))
+    series = tuple(coefficient * factor for coefficient in (*EXPONENTIAL, 1.0))
+    part = function.fmul(_polynomial(function, r, series), r)
+    rest = function.fma(scale, function.constant(factor), function.constant(-factor))
+    return function.fma(scale, part, rest)
 
 
 def exp(function: Function, x: str) -> str:
     """eˣ for x ≤ 88; 0 from −88 on."""
-    bits, part = _split(function, function.largest(function.constant(SMALLEST), x))
-    scale = _power_of_two(function, bits)
+    scale, part = _split(function, function.largest(function.constant(SMALLEST), x))
     return function.fma(scale, part, scale)
 
 
@@ -160,8 +159,7 @@ def sigmoid(function: Function, x: str) -> str:
 def silu(function: Function, x: str) -> str:
     """x / (1 + e⁻ˣ); below 0 as x · eˣ / (1 + eˣ) with eˣ 2⁶⁴ times as large, for x · eˣ is normal where eˣ is not."""
     t = function.largest(function.constant(-127.0), _minus_magnitude(function, x))
-    bits, part = _split(function, t)
-    scale = _power_of_two(function, bits, more=64)
+    scale, part = _split(function, t, more=64)
     scale_down = function.constant(2.0**-64)
     below = function.fmul(function.fmul(function.fma(t, part, t), scale), scale_down)
     numerator = function.select(_at_least_zero(function, x), x, below)
@@ -214,14 +212,14 @@ def softplus(function: Function, x: str) -> str:
 
 
 def _half_square(function: Function, t: str) -> tuple[str, str]:
-    """(n as integers in the low bits, eʳ − 1) with e^(−t²/2) = 2ⁿ · eʳ; the square's own rounding error goes into r."""
+    """(2ⁿ, eʳ − 1) with e^(−t²/2) = 2ⁿ · eʳ; the square's own rounding error goes into r."""
     square = function.fmul(t, t)
     rounding = _product_rounding(function, t, t, square)
-    bits, n = _round(function, square, -LOG2_E / 2.0)
+    power, n = _round(function, square, -LOG2_E / 2.0)
     r = function.fma(n, function.constant(-LN_2_HIGH), function.fmul(square, function.constant(-0.5)))
     r = function.fma(rounding, function.constant(-0.5), r)
     r = function.fma(n, function.constant(-LN_2_LOW), r)
-    return bits, _part(function, r)
+    return power, _part(function, r)
 
 
 def _tail_argument(function: Function, x: str) -> tuple[str, str, str, str]:
@@ -254,9 +252,9 @@ def gelu(function: Function, x: str) -> str:
     square = function.fmul(inverse, inverse)
     slope = function.fmul(function.fmul(square, square), function.constant(40.5))
     low = function.fma(remainder, slope, low)
-    bits, part = _half_square(function, t)
+    power, part = _half_square(function, t)
     low = function.fma(low, part, low)
-    tail = function.fmul(function.fadd(product, function.fma(product, part, low)), _power_of_two(function, bits))
+    tail = function.fmul(function.fadd(product, function.fma(product, part, low)), power)
     return function.fsub(function.largest(function.constant(0.0), x), tail)
 
 
@@ -265,8 +263,7 @@ def gelu_slope(function: Function, x: str) -> str:
     t, _, inverse, s = _tail_argument(function, x)
     v = function.fsub(s, function.constant(NORMAL_TAIL_CENTRE))
     ratio = function.fmul(_polynomial(function, v, NORMAL_TAIL), inverse)
-    bits, part = _half_square(function, t)
-    scale = _power_of_two(function, bits)
+    scale, part = _half_square(function, t)
     e = function.fma(scale, part, scale)
     below = function.fmul(e, function.fma(t, function.constant(-ROOT_TWO_PI), ratio))
     above = function.fsub(function.constant(1.0), below)
