@@ -90,7 +90,8 @@ def convolution_calls(
     """
     vectors = placement.vectors
     view = target.view
-    tile = choose_tile(vectors, view.rows * view.columns, filters)
+    shared = channels == 1 and strides[1] == dilation[1] == source.view.pixel_pitch
+    tile = choose_tile(vectors, view.rows * view.columns, filters, kernel_size[1] if shared else 1)
     loops = _loops(kernel_size, source.view, dilation, channels)
     depth = prod(loop.count or 0 for loop in loops)
     whole = Contraction(

@@ -51,41 +51,40 @@ def machine_for(family: str) -> Machine:
     return Machine(VECTORS[family], (48 if large else 32) * 1024, (1024 if large else 512) * 1024)
 
 
-def tile_cycles(vectors: Vectors, positions: int, width: int) -> float:
+def tile_cycles(vectors: Vectors, positions: int, width: int, taps: int = 1) -> float:
     """Cycles for one step of k of a tile of `positions` × `width` vectors, by the narrowest of three bounds.
 
     Two multiply-adds a cycle; every sum waits for its last addition; every vector of `b` and every broadcast of `a` is a
-    load.
+    load. Neighbouring positions share broadcasts over `taps` steps.
     """
     multiply_adds = positions * width / 2
-    loads = (positions + width) / LOADS_A_CYCLE
+    loads = ((positions + taps - 1) / taps + width) / LOADS_A_CYCLE
     return max(multiply_adds, FMA_LATENCY, loads) + LOAD_PRESSURE * loads
 
 
-def fits(vectors: Vectors, positions: int, width: int) -> bool:
-    """Whether sums, one step's vectors of `b` and one broadcast (and, unfused, one product) stay in registers."""
-    return positions * width + width + (1 if vectors.fused else 2) <= vectors.registers
+def fits(vectors: Vectors, positions: int, width: int, taps: int = 1) -> bool:
+    """Whether sums, the vectors of `b` of all `taps` and one broadcast (and, unfused, one product) stay in registers."""
+    return positions * width + taps * width + (1 if vectors.fused else 2) <= vectors.registers
 
 
 @functools.cache
-def choose_tile(vectors: Vectors, positions: int, channels: int) -> tuple[int, int]:
+def choose_tile(vectors: Vectors, positions: int, channels: int, taps: int = 1) -> tuple[int, int]:
     """(positions, vectors) of the tile that needs the fewest cycles for `positions` outputs of `channels` numbers.
 
-    Positions are split into tiles of two neighbouring sizes, channels into panels, the last one narrower.
+    Positions are split into tiles of two neighbouring sizes, channels into panels, the last one narrower. `taps` above 1 are
+    the columns of a window on a map of one channel: a number that one position reads, its neighbour reads one step later.
     """
     total = vectors.round_up(channels) // vectors.lanes
     best: tuple[float, int, int] | None = None
     for width in range(1, min(total, 6) + 1):
         for height in range(1, vectors.registers):
-            if not fits(vectors, height, width):
+            if height > 1 and not fits(vectors, height, width, taps):
                 break
-            tiles = -(-positions // height)
-            small, larger = divmod(positions, tiles)
             panels = [width] * (total // width) + ([total % width] if total % width else [])
             cycles = sum(
-                larger * tile_cycles(vectors, small + 1, panel) + (tiles - larger) * tile_cycles(vectors, small, panel)
+                tiles.count * tile_cycles(vectors, tiles.size, panel, taps)
+                for tiles in even_shares(positions, height)
                 for panel in panels
-                if small
             )
             if best is None or cycles < best[0] - 1e-9:
                 best = (cycles, height, width)
