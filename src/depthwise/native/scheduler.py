@@ -2,9 +2,13 @@
 
 A *program* is a fixed list of *stages*; a stage is a number of independent *tasks*; a stage starts when every task of
 the stage before is done. All tasks of a run are numbered through, stage after stage, and the team block holds two
-counters only: `next`, the first task not yet claimed, and `done`, the number of finished tasks. A participant claims a
+counters: `next`, the first task not yet claimed, and `done`, the number of finished tasks. A participant claims a
 task by raising `next` by one, never beyond the end of the stage it is in. So a participant that comes late, or that
 the operating system put aside, holds nothing and costs nothing: a barrier waits for tasks, never for threads.
+
+A stage of at most 64 tasks is claimed by bits of a word of its own instead: a participant begins at its own share, so that
+from stage to stage and from run to run the same core meets the same weights and rows in its caches, and takes what others
+have left afterwards.
 
 A *run* is opened by its caller, joined by workers while it is open, and closed by the caller, all through the state
 word: joined count (bits 0-15), open flag (bit 16), generation (bits 32-63). Joining is a compare-and-swap on the
@@ -29,7 +33,7 @@ __all__ = [
 ]
 
 # Part of the cache keys of whatever contains this text.
-SCHEDULER_VERSION: Final = "1"
+SCHEDULER_VERSION: Final = "2"
 PARTICIPATE: Final = "participate"
 MAXIMUM_PARTICIPANTS: Final = 64
 
@@ -47,7 +51,9 @@ _LIMIT: Final = _RUN + 24
 _SPIN: Final = _RUN + 32
 TEAM_STOP_OFFSET: Final = _STOP
 TEAM_SPIN_OFFSET: Final = _SPIN
-TEAM_BLOCK_BYTES: Final = 768
+_CLAIMS: Final = 768  # One word for each of the first stages, zeroed by the caller before it opens a run.
+_CLAIMED_STAGES: Final = 64
+TEAM_BLOCK_BYTES: Final = _CLAIMS + 8 * _CLAIMED_STAGES
 
 _OPEN: Final = 1 << 16
 _JOINED_MASK: Final = _OPEN - 1
@@ -81,13 +87,15 @@ def scheduler_ir(stages: Sequence[str], target: Target) -> str:
         *_field("counts.at", _COUNTS),
         *_field("next", _NEXT),
         *_field("done", _DONE),
+        *_field("limit.at", _LIMIT),
+        "  %limit = load atomic i64, ptr %limit.at monotonic, align 8",
         "  %context = load ptr, ptr %context.at, align 8",
         "  %counts = load ptr, ptr %counts.at, align 8",
         "  br label %stage0",
     ]
     for number, stage in enumerate(stages):
         lines += _stage_lines(number, stage)
-    lines += [f"stage{len(stages)}:", "  ret void", "}", "", _wait_ir(target)]
+    lines += [f"stage{len(stages)}:", "  ret void", "}", "", "declare i64 @llvm.cttz.i64(i64, i1)", _wait_ir(target)]
     return "\n".join(lines) + "\n"
 
 
@@ -109,7 +117,19 @@ def _stage_lines(number: int, stage: str) -> list[str]:
         f"  %count{s} = select i1 %some{s}, i64 %raw{s}, i64 0",
         f"  %end{s} = add i64 {begin}, %count{s}",
         f"  %first{s} = load atomic i64, ptr %next monotonic, align 8",
-        f"  br label %claim{s}",
+    ]
+    claimed = number < _CLAIMED_STAGES
+    if claimed:
+        lines += [
+            f"  %last{s} = add i64 %raw{s}, -1",
+            f"  %few{s} = icmp ult i64 %last{s}, 64",
+            f"  br i1 %few{s}, label %share{s}, label %claim{s}",
+            *_own_share_lines(s, stage),
+        ]
+    else:
+        lines += [f"  br label %claim{s}"]
+    return [
+        *lines,
         f"claim{s}:",
         f"  %seen{s} = phi i64 [ %first{s}, {before} ], [ %now{s}, %try{s} ], [ %again{s}, %run{s} ]",
         f"  %mine{s} = phi i64 [ 0, {before} ], [ %mine{s}, %try{s} ], [ %mine.next{s}, %run{s} ]",
@@ -131,11 +151,55 @@ def _stage_lines(number: int, stage: str) -> list[str]:
         f"  %idle{s} = icmp eq i64 %mine{s}, 0",
         f"  br i1 %idle{s}, label %stage{s + 1}, label %report{s}",
         f"report{s}:",
+        f"  %finished{s} = phi i64 [ %mine{s}, %over{s} ]" + (f", [ %own.mine{s}, %counted{s} ]" if claimed else ""),
         # Release: whoever sees the count sees what the tasks wrote.
-        f"  %was{s} = atomicrmw add ptr %done, i64 %mine{s} release, align 8",
+        f"  %was{s} = atomicrmw add ptr %done, i64 %finished{s} release, align 8",
         f"  br label %stage{s + 1}",
     ]
-    return lines
+
+
+def _own_share_lines(s: int, stage: str) -> list[str]:
+    """Stage `s` by bits: the first free task from this participant's share on, else the first free one."""
+    return [
+        f"share{s}:",
+        f"  %claims{s} = getelementptr i8, ptr %team, i64 {_CLAIMS + 8 * s}",
+        f"  %beyond{s} = sub i64 64, %count{s}",
+        f"  %all{s} = lshr i64 -1, %beyond{s}",
+        f"  %scaled{s} = mul i64 %participant, %count{s}",
+        f"  %start{s} = udiv i64 %scaled{s}, %limit",
+        f"  %ahead{s} = shl i64 -1, %start{s}",
+        f"  %claimed{s} = load atomic i64, ptr %claims{s} monotonic, align 8",
+        f"  br label %look{s}",
+        f"look{s}:",
+        f"  %taken{s} = phi i64 [ %claimed{s}, %share{s} ], [ %before{s}, %pick{s} ], [ %after{s}, %own{s} ]",
+        f"  %own.mine{s} = phi i64 [ 0, %share{s} ], [ %own.mine{s}, %pick{s} ], [ %own.next{s}, %own{s} ]",
+        f"  %not{s} = xor i64 %taken{s}, -1",
+        f"  %free{s} = and i64 %all{s}, %not{s}",
+        f"  %any{s} = icmp ne i64 %free{s}, 0",
+        f"  br i1 %any{s}, label %pick{s}, label %shared{s}",
+        f"pick{s}:",
+        f"  %mine.free{s} = and i64 %free{s}, %ahead{s}",
+        f"  %has.mine{s} = icmp ne i64 %mine.free{s}, 0",
+        f"  %from{s} = select i1 %has.mine{s}, i64 %mine.free{s}, i64 %free{s}",
+        f"  %own.task{s} = call i64 @llvm.cttz.i64(i64 %from{s}, i1 true)",
+        f"  %bit{s} = shl i64 1, %own.task{s}",
+        f"  %before{s} = atomicrmw or ptr %claims{s}, i64 %bit{s} monotonic, align 8",
+        f"  %clash{s} = and i64 %before{s}, %bit{s}",
+        f"  %mine.now{s} = icmp eq i64 %clash{s}, 0",
+        f"  br i1 %mine.now{s}, label %own{s}, label %look{s}",
+        f"own{s}:",
+        f"  call void @{stage}(ptr %context, i64 %own.task{s}, i64 %participant)",
+        f"  %own.next{s} = add i64 %own.mine{s}, 1",
+        f"  %after{s} = load atomic i64, ptr %claims{s} monotonic, align 8",
+        f"  br label %look{s}",
+        f"shared{s}:",
+        f"  %none{s} = icmp eq i64 %own.mine{s}, 0",
+        f"  br i1 %none{s}, label %stage{s + 1}, label %counted{s}",
+        f"counted{s}:",
+        # The numbering of tasks goes on behind this stage for those that count; `done` below publishes it.
+        f"  %passed{s} = atomicrmw add ptr %next, i64 %own.mine{s} monotonic, align 8",
+        f"  br label %report{s}",
+    ]
 
 
 def _wait_ir(target: Target) -> str:
@@ -189,6 +253,11 @@ def team_ir(target: Target) -> str:
 
 # Subnormal numbers cost a hundred cycles each on common processors; results flush them to zero in every participant
 # alike. The caller's own floating-point state comes back afterwards, its sticky flags included.
+_ZERO_CLAIMS: Final = "\n".join(
+    f"  %claims{i} = getelementptr i8, ptr %team, i64 {_CLAIMS + 64 * i}\n"
+    f"  store <8 x i64> zeroinitializer, ptr %claims{i}, align 64"
+    for i in range(_CLAIMED_STAGES // 8)
+)
 _RUN_IR: Final = f"""
 define void @team_run(ptr %team, ptr %function, ptr %context, ptr %counts, i64 %generation, i64 %limit) {{
 entry:
@@ -207,6 +276,7 @@ entry:
   store atomic i64 0, ptr %next monotonic, align 8
   store atomic i64 0, ptr %done monotonic, align 8
   store atomic i64 0, ptr %left monotonic, align 8
+{_ZERO_CLAIMS}
   %alone = icmp sle i64 %limit, 1
   br i1 %alone, label %single, label %shared
 single:
