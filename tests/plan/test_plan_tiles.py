@@ -24,8 +24,8 @@ CHANNELS = st.integers(1, 1100)
 
 
 def live_registers(family: str, positions: int, width: int) -> int:
-    """Sums, one step's vectors of `b`, one broadcast of `a`, and where nothing is fused one product."""
-    return positions * width + width + (1 if MACHINES[family].vectors.fused else 2)
+    """Sums, one step's vectors of `b` (one at a time for one position), one broadcast of `a`, unfused one product."""
+    return positions * width + (width if positions > 1 else 1) + (1 if MACHINES[family].vectors.fused else 2)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

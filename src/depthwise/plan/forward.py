@@ -188,32 +188,28 @@ def _multiply(operation: op.Multiply, placement: Placement, part: Part) -> list[
     source, target = placement.places[operation.inputs[0]], placement.places[operation.output]
     inputs, units = source.view.channels, target.view.channels
     vectors, columns = placement.vectors, placement.group_columns
-    tile = choose_tile(vectors, columns or 12, units)
-    whole = Contraction(
+    first, count = (item * vectors.lanes for item in part.of(vectors.round_up(units) // vectors.lanes))
+    if count == 0:
+        return []
+    kernel = Contraction(
         a_rows=(0,),
         out_rows=(0,),
         columns=columns,
         a_column=source.sample_pitch,
         out_column=target.sample_pitch,
         reduction=(Reduction(inputs, 1),),
-        channels=units,
+        channels=min(units - first, count),
         packed=True,
         initial="bias" if operation.bias else "zero",
         activation=operation.activation,
         exact=False,
-        tile=tile,
+        tile=choose_tile(vectors, columns or 12, count),
         panels_outside=True,
     )
-    b = packing.panels(placement, operation.kernel, whole, inputs, units)
-    bias = packing.bias(placement, operation.bias) if operation.bias else b
+    b = packing.panels(placement, operation.kernel, kernel, inputs, units, first)
+    bias = packing.bias(placement, operation.bias) + first if operation.bias else b
     counts = ("images",) if columns is None else ()
-    panels = whole.panels(vectors)
-    first, count = part.of(len(panels))
-    if count == 0:
-        return []
-    channel = panels[first][0] * vectors.lanes
-    share = replace(whole, channels=min(units - channel, count * tile[1] * vectors.lanes))
-    return [Call(share, (source.pointer, b + channel * inputs, bias + channel, target.pointer + channel, *counts))]
+    return [Call(kernel, (source.pointer, b, bias, target.pointer + first, *counts))]
 
 
 def _pool(operation: op.Pool, placement: Placement, part: Part) -> list[Call]:

@@ -64,7 +64,8 @@ def tile_cycles(vectors: Vectors, positions: int, width: int, taps: int = 1) -> 
 
 def fits(vectors: Vectors, positions: int, width: int, taps: int = 1) -> bool:
     """Whether sums, the vectors of `b` of all `taps` and one broadcast (and, unfused, one product) stay in registers."""
-    return positions * width + taps * width + (1 if vectors.fused else 2) <= vectors.registers
+    held = taps * width if positions > 1 else 1  # a vector that one position reads need not stay
+    return positions * width + held + (1 if vectors.fused else 2) <= vectors.registers
 
 
 @functools.cache
@@ -76,9 +77,9 @@ def choose_tile(vectors: Vectors, positions: int, channels: int, taps: int = 1) 
     """
     total = vectors.round_up(channels) // vectors.lanes
     best: tuple[float, int, int] | None = None
-    for width in range(1, min(total, 6) + 1):
+    for width in range(1, min(total, 12) + 1):
         for height in range(1, vectors.registers):
-            if height > 1 and not fits(vectors, height, width, taps):
+            if not fits(vectors, height, width, taps):
                 break
             panels = [width] * (total // width) + ([total % width] if total % width else [])
             cycles = sum(
