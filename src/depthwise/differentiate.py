@@ -5,7 +5,7 @@ gives; nothing is computed for tensors that no trainable parameter lies behind.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from depthwise import gradient_operations as grad
@@ -265,24 +265,44 @@ def _convolve(self: _Differentiation, operation: op.Convolve, gradient: str) -> 
     self.bias_gradient(operation.bias, gradient)
     if self.trainable(operation.kernel):
         self.emit(grad.ConvolveKernelGradient((source, gradient), "", operation.kernel, *window))
-    if source in self.needed:
-        spread = _spread(self, operation, gradient)
-        border = _mirrored_border(
-            self.tensors[source], self.tensors[spread], operation.kernel_size, operation.dilation, operation.padding
-        )
-        self.give(
-            source,
-            lambda name: grad.ConvolveInputGradient(
-                (spread,),
-                name,
-                operation.kernel,
-                operation.kernel_size,
-                operation.dilation,
-                operation.padding,
-                operation.groups,
-                border,
-            ),
-        )
+    if source not in self.needed:
+        return
+    arguments = (operation.kernel_size, operation.strides, operation.dilation, operation.padding, operation.groups)
+    scatter = grad.ScatterConvolution((gradient,), "", operation.kernel, *arguments)
+    if _scatters(scatter, self.tensors[source], self.tensors[gradient]):
+        self.give(source, lambda name: replace(scatter, output=name))
+        return
+    border = _mirrored_border(
+        self.tensors[source], self.tensors[gradient], operation.kernel_size, operation.dilation, operation.padding
+    )
+    self.give(
+        source,
+        lambda name: grad.ConvolveInputGradient(
+            (gradient,),
+            name,
+            operation.kernel,
+            operation.kernel_size,
+            operation.dilation,
+            operation.padding,
+            operation.groups,
+            border,
+        ),
+    )
+
+
+SCATTER_COST = 8
+"""About how many steps of k it costs to load a sum again and store it, once for each cell of the kernel."""
+
+
+def _scatters(operation: grad.ScatterConvolution, source: MapShape, gradient: MapShape) -> bool:
+    """Whether adding cell by cell takes fewer multiply-adds than a convolution of the gradient with zeros around it."""
+    if operation.strides != (1, 1):
+        return True
+    rows, columns = operation.valid(*source[:2], *gradient[:2])
+    scattered = sum(count for _, count in rows) * sum(count for _, count in columns)
+    gathered = source[0] * source[1] * operation.kernel_size[0] * operation.kernel_size[1]
+    depth = gradient[2] // operation.groups
+    return scattered * (depth + SCATTER_COST) < gathered * depth
 
 
 def _convolve_depthwise(self: _Differentiation, operation: op.ConvolveDepthwise, gradient: str) -> None:

@@ -1,5 +1,6 @@
 """Machine code with its memory: compiles a schedule (or takes it from the cache) and runs it on the thread team."""
 
+import ctypes
 import functools
 import hashlib
 import threading
@@ -53,6 +54,14 @@ def machine_code(schedule: Schedule, machine: Machine, target: Target, descripti
     return code
 
 
+def _address(array: np.ndarray) -> int:
+    """Where the array's numbers start; `array.ctypes.data` takes twice as long, but does for a read-only array too."""
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
+    except TypeError:
+        return int(array.ctypes.data)
+
+
 def _zeros(numbers: int) -> Floats:
     buffer = aligned_empty(max(64, numbers * 4)).view(np.float32)
     buffer[:] = 0
@@ -84,6 +93,9 @@ class Executable:
         self.arenas["scalars"] = _zeros(64)
         self._context = np.zeros(len(CONTEXT_NUMBERS) + len(self._names), np.int64)
         self._first_arena = len(CONTEXT_NUMBERS)
+        self._first_array = (
+            self._first_arena + len(self._names) - len(schedule.input_sizes) - len(schedule.output_sizes)
+        )
         for name, arena in self.arenas.items():
             self._point(name, arena)
         stages = (*schedule.preparation, *schedule.stages)
@@ -149,11 +161,15 @@ class Executable:
 
         Several Python threads that share an executable hold `lock` from `reserve` to the end of `run`.
         """
-        start = self._first_arena + len(self._names) - len(inputs) - len(outputs)
-        for i, array in enumerate((*inputs, *outputs)):
-            self._context[start + i] = array.ctypes.data
+        context, place = self._context, self._first_array
+        for array in inputs:
+            context[place] = _address(array)
+            place += 1
+        for array in outputs:
+            context[place] = _address(array)
+            place += 1
         team().run(self._function, self._context_address, self._counts_address)
 
-    def fits(self, batch: int) -> bool:
-        """Whether the last `reserve` was for this batch and the team as it is now."""
-        return self._batch == batch and self._threads == get_threads()
+    def fits(self, batch: int, threads: int) -> bool:
+        """Whether the last `reserve` was for this batch and so many threads."""
+        return self._batch == batch and self._threads == threads

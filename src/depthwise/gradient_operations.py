@@ -34,6 +34,7 @@ __all__ = [
     "PoolSlope",
     "ReLUSlope",
     "RepeatSum",
+    "ScatterConvolution",
     "Slice",
     "SlopeAndBiasGradient",
     "SoftmaxSlope",
@@ -83,6 +84,37 @@ class ConvolveInputGradient(Operation):
     @property
     def parameters(self) -> tuple[str, ...]:
         return (self.kernel,)
+
+
+@dataclass(frozen=True)
+class ScatterConvolution(Operation):
+    """The input gradient of a convolution as a sum over the kernel's cells: the output gradient times the cell's weights,
+    added where the cell read. No zeros are multiplied, whatever strides and padding."""
+
+    kernel: str
+    kernel_size: Pair
+    strides: Pair
+    dilation: Pair
+    padding: Padding  # of the forward convolution
+    groups: int
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return (self.kernel,)
+
+    def valid(self, *sizes: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """For each row and each column of the kernel: (first, how many) rows and columns of the output gradient whose windows
+        have that cell inside the map. `sizes` are the rows and columns of the map, then of the gradient."""
+        spans = []
+        for axis in range(2):
+            inside, count, stride = sizes[axis], sizes[2 + axis], self.strides[axis]
+            cells = []
+            for cell in range(self.kernel_size[axis]):
+                offset = cell * self.dilation[axis] - self.padding[2 * axis]
+                first = max(0, -(offset // stride))
+                cells.append((first, max(0, min(count, (inside - 1 - offset) // stride + 1) - first)))
+            spans.append(cells)
+        return spans[0], spans[1]
 
 
 @dataclass(frozen=True)

@@ -52,16 +52,16 @@ class Prediction:
     def __call__(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         """Outputs for inputs of shape (batch, …), float32 and C-contiguous; nothing is checked here."""
         batch = inputs[0].shape[0]
-        outputs = tuple(np.empty((batch, *shape), np.float32) for shape in self._output_shapes)
+        outputs = [np.empty((batch, *shape), np.float32) for shape in self._output_shapes]
         if batch == 0:
-            return outputs
+            return tuple(outputs)
         threads = get_threads()
         executable = self._for_single(threads) if batch == 1 and threads > 1 else self._for_batches()
         with executable.lock:
-            if not executable.fits(batch):
+            if not executable.fits(batch, threads):
                 executable.reserve(batch, min(GROUP, -(-batch // threads)))
             executable.run(inputs, outputs)
-        return outputs
+        return tuple(outputs)
 
     def _prepare(self, executable: Executable) -> None:
         with executable.lock:

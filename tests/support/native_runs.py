@@ -13,6 +13,7 @@ from depthwise.execution import Executable
 from depthwise.graph import Graph
 from depthwise.inference import Prediction
 from depthwise.layers import Dropout as DropoutLayer
+from depthwise.native.threads import get_threads
 from depthwise.passes.lower import lower
 from depthwise.training.step import StepResult, TrainingStep
 from support.compiled import compile_kernels, empty, fenced
@@ -39,7 +40,7 @@ def predict(prediction: Prediction, inputs: Sequence[Array]) -> tuple[Array, ...
     batch = inputs[0].shape[0]
     plain = prediction(inputs)
     executables = [item for item in (prediction._batches, *prediction._single.values()) if item is not None]
-    (executable,) = [item for item in executables if item.fits(batch)]
+    (executable,) = [item for item in executables if item.fits(batch, get_threads())]
     fence(executable)
     outputs = tuple(empty(y.size).reshape(y.shape) for y in plain)
     executable.run([fenced(x) for x in inputs], outputs)
@@ -56,7 +57,7 @@ def train(
     step(x, y, sample_weight, learning_rate=0.0, seed=seed)  # allocates
     fence(step._executable)
     step._scalars = step._executable.arenas["scalars"]
-    assert step._executable.fits(batch)
+    assert step._executable.fits(batch, get_threads())
     return step([fenced(item) for item in x], fenced(y), sample_weight, learning_rate=0.0, seed=seed)
 
 

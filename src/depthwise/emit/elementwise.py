@@ -239,14 +239,12 @@ def _copy_run(function: Function, source: str, target: str, numbers: int) -> Non
 
 @dataclass(frozen=True)
 class StridedCopy:
-    """out[offset + Σ iₖ · outₖ] = a[offset + Σ iₖ · aₖ] over nested counts: how weights are packed and unpacked.
+    """out[Σ iₖ · outₖ] = a[Σ iₖ · aₖ] over nested counts: how weights are packed and unpacked.
 
-    `loops` are (count, step in a, step in out), outermost first.
+    `loops` are (count, step in a, step in out), outermost first; steps may be negative.
     """
 
     loops: tuple[tuple[int, int, int], ...]
-    a_offset: int = 0
-    out_offset: int = 0
 
     arguments = ("a", "out")
 
@@ -257,8 +255,7 @@ class StridedCopy:
     def emit(self, module: Module) -> str:
         if self.name not in module:
             with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                source, target = function.offset("%a", self.a_offset), function.offset("%out", self.out_offset)
-                self._nest(function, self.loops, source, target)
+                self._nest(function, self.loops, "%a", "%out")
         return self.name
 
     def _nest(self, function: Function, loops: tuple[tuple[int, int, int], ...], source: str, target: str) -> None:

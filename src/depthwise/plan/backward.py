@@ -1,7 +1,7 @@
 """The rules by which the operations of a backward pass become kernel calls; see `plan.forward` for the forward ones."""
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from math import prod
 from typing import Any
 
@@ -30,6 +30,7 @@ EXACT_GRADIENT_READERS: tuple[type[Operation], ...] = (
     grad.LossGradient,
     grad.ConvolveKernelGradient,
     grad.MultiplyKernelGradient,
+    grad.ScatterConvolution,
     grad.Spread,
     grad.Crop,
     grad.Slice,
@@ -110,7 +111,7 @@ def _convolve_input_gradient(operation: grad.ConvolveInputGradient, placement: P
             cell = channels * total
             depth = ((height, -width * cell), (width, -cell), (filters, 1))
             last = (height * width - 1) * cell + group * filters
-            return packing.transposed_panels(placement, operation.kernel, kernel, depth, total, last)
+            return packing.panels(placement, operation.kernel, kernel, depth, total, last)
 
         calls += convolution_calls(
             placement,
@@ -131,6 +132,43 @@ def _convolve_input_gradient(operation: grad.ConvolveInputGradient, placement: P
             bias=Pointer("packed"),
             part=part,
         )
+    return calls
+
+
+def _scatter_convolution(operation: grad.ScatterConvolution, placement: Placement, part: Part) -> list[Call]:
+    """One contraction for each cell of the kernel: all that the cell read inside the map gets its share."""
+    gradient, target = _places(operation, placement)
+    groups, width = operation.groups, operation.kernel_size[1]
+    filters, channels = gradient.view.channels // groups, target.view.channels // groups
+    total = gradient.view.channels
+    rows, columns = operation.valid(target.view.rows, target.view.columns, gradient.view.rows, gradient.view.columns)
+    calls = [Call(Fill(target.view, None, 0.0), (target.pointer,))]
+    for (i, (top, down)), (j, (left, across)), group in product(enumerate(rows), enumerate(columns), range(groups)):
+        if not down or not across:
+            continue
+        kernel = Contraction(
+            a_rows=tuple(row * gradient.view.row_pitch for row in range(down)),
+            out_rows=tuple(row * operation.strides[0] * target.view.row_pitch for row in range(down)),
+            columns=across,
+            a_column=gradient.view.pixel_pitch,
+            out_column=operation.strides[1] * target.view.pixel_pitch,
+            reduction=(Reduction(filters, 1),),
+            channels=channels,
+            packed=True,
+            initial="out",
+            activation="linear",
+            exact=groups > 1 and channels % placement.vectors.lanes > 0,
+            tile=choose_tile(placement.vectors, down * across, channels),
+            panels_outside=False,
+        )
+        # The forward kernel is (height, width, channels of the group, all filters).
+        first = (i * width + j) * channels * total + group * filters
+        b = packing.panels(placement, operation.kernel, kernel, ((filters, 1),), total, first)
+        out = target.pixel(
+            top * operation.strides[0] + i * operation.dilation[0] - operation.padding[0],
+            left * operation.strides[1] + j * operation.dilation[1] - operation.padding[2],
+        )
+        calls.append(Call(kernel, (gradient.pixel(top, left) + group * filters, b, b, out + group * channels)))
     return calls
 
 
@@ -176,7 +214,7 @@ def _multiply_input_gradient(operation: grad.MultiplyInputGradient, placement: P
         tile=choose_tile(placement.vectors, columns or 4, inputs),
         panels_outside=True,
     )
-    b = packing.transposed_panels(placement, operation.kernel, kernel, ((units, 1),), units, 0)
+    b = packing.panels(placement, operation.kernel, kernel, ((units, 1),), units)
     counts = ("images",) if columns is None else ()
     return [Call(kernel, (gradient.pointer, b, b, target.pointer, *counts))]
 
@@ -417,6 +455,7 @@ BACKWARD: dict[type[Operation], Rule] = {
     grad.SoftmaxSlope: _softmax_slope,
     grad.Spread: _spread,
     grad.ConvolveInputGradient: _convolve_input_gradient,
+    grad.ScatterConvolution: _scatter_convolution,
     grad.DepthwiseInputGradient: _depthwise_input_gradient,
     grad.MultiplyInputGradient: _multiply_input_gradient,
     grad.ConvolveKernelGradient: _convolve_kernel_gradient,

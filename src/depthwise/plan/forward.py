@@ -135,7 +135,7 @@ def _convolve(operation: op.Convolve, placement: Placement, part: Part) -> list[
     for group in range(operation.groups):
 
         def pack(kernel: Contraction, first: int = group * filters) -> Pointer:
-            return packing.panels(placement, operation.kernel, kernel, depth, target.view.channels, first)
+            return packing.panels(placement, operation.kernel, kernel, ((depth, target.view.channels),), 1, first)
 
         calls += convolution_calls(
             placement,
@@ -206,7 +206,7 @@ def _multiply(operation: op.Multiply, placement: Placement, part: Part) -> list[
         tile=choose_tile(vectors, columns or 12, count),
         panels_outside=True,
     )
-    b = packing.panels(placement, operation.kernel, kernel, inputs, units, first)
+    b = packing.panels(placement, operation.kernel, kernel, ((inputs, units),), 1, first)
     bias = packing.bias(placement, operation.bias) + first if operation.bias else b
     counts = ("images",) if columns is None else ()
     return [Call(kernel, (source.pointer, b, bias, target.pointer + first, *counts))]

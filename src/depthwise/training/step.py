@@ -9,6 +9,7 @@ from depthwise.differentiate import LossRule, differentiate, expand_batch_normal
 from depthwise.errors import UnsupportedError
 from depthwise.execution import Executable, host_machine
 from depthwise.graph import Graph
+from depthwise.native.threads import get_threads
 from depthwise.passes.lower import lower
 from depthwise.passes.simplify import TRAINING, derive, run_passes
 from depthwise.passes.verify import verify
@@ -121,7 +122,7 @@ class TrainingStep:
             seed: what dropout draws its choices from.
         """
         batch = x[0].shape[0]
-        if not self._executable.fits(batch):
+        if not self._executable.fits(batch, get_threads()):
             self._executable.reserve(batch, samples_per_chunk(batch), with_preparation=True)
         if self._ones.size != batch:
             self._ones = np.full(batch, 1.0 / batch, np.float32)
