@@ -49,10 +49,17 @@ class Prediction:
             if executable is not None:
                 self._prepare(executable)
 
-    def __call__(self, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
-        """Outputs for inputs of shape (batch, …), float32 and C-contiguous; nothing is checked here."""
+    def __call__(
+        self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray] | None = None
+    ) -> tuple[np.ndarray, ...]:
+        """Outputs for inputs of shape (batch, …), float32 and C-contiguous; nothing is checked here.
+
+        Args:
+            outputs: arrays of the outputs' shapes to write to; new ones where it is None.
+        """
         batch = inputs[0].shape[0]
-        outputs = [np.empty((batch, *shape), np.float32) for shape in self._output_shapes]
+        if outputs is None:
+            outputs = [np.empty((batch, *shape), np.float32) for shape in self._output_shapes]
         if batch == 0:
             return tuple(outputs)
         threads = get_threads()

@@ -32,11 +32,12 @@ def print_blocks(reports: Sequence[BenchReport], console: Console) -> None:
         title=Text("All of them, real calls"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
     table.add_column("model")
-    for heading in ("MACs", "µs a sample", "GFLOP/s", "% of peak"):
+    for heading in ("batch", "MACs", "µs a sample", "GFLOP/s", "% of peak"):
         table.add_column(heading, justify="right", no_wrap=True)
     for report in reports:
         table.add_row(
             Text(_name(report.model)),
+            str(report.batch),
             f"{report.macs:,.0f}",
             f"{report.seconds * 1e6:,.1f}",
             f"{2 * report.macs / report.seconds / 1e9:.1f}",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["bench_command", "register"]
 
 _PIPE_WIDTH = 140
+_BATCH, _BLOCK_BATCHES = 256, (1, 16)
 _WORKS = {"note-separable": "note_separable", "note-cnn": "note_cnn", "note-ordinary": "note_twin"}
 """What `benchmarks/run` calls the networks that it knows."""
 
@@ -31,7 +32,10 @@ def bench_command(
             show_default=False,
         ),
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", help="Images of one call.", min=1, max=65536)] = 256,
+    batch: Annotated[
+        int | None,
+        typer.Option("--batch", help="Images of one call [default: 256; for --blocks 1, then 16].", min=1, max=65536),
+    ] = None,
     training: Annotated[
         bool, typer.Option("--training", help="Measure a training step with Adam, not a prediction.")
     ] = False,
@@ -67,7 +71,7 @@ def bench_command(
 
       depthwise bench note-cnn --training --batch 128 --json
 
-      depthwise bench --blocks mobilenet --batch 16
+      depthwise bench --blocks mobilenet
 
       depthwise bench note-separable --rivals
     """
@@ -76,13 +80,14 @@ def bench_command(
     if rivals:
         if as_json or blocks is not None:
             raise InvalidArgumentError("--rivals takes neither --json nor --blocks; see benchmarks/run --help for more")
-        _run_rivals(model, batch, training, threads)
+        _run_rivals(model, batch or _BATCH, training, threads)
     from depthwise.bench.mobilenet import blocks as models_of
     from depthwise.networks import open_model
 
     use_threads(threads)
     models = models_of(blocks) if blocks is not None else [open_model(str(model))[0]]
-    reports = _measure(models, batch, training, seconds)
+    batches = (batch,) if batch is not None else _BLOCK_BATCHES if blocks is not None else (_BATCH,)
+    reports = [report for size in batches for report in _measure(models, size, training, seconds)]
     if as_json:
         facts = [report.facts() for report in reports]
         print_json(facts if blocks is not None else facts[0])
