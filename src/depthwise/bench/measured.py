@@ -12,7 +12,7 @@ import numpy as np
 
 from depthwise.bench.probes import counter_instruction
 from depthwise.bench.rows import Group, group_calls, main_kind, weight_names
-from depthwise.emit.builder import Function, Module, Vectors
+from depthwise.emit.builder import Function, Kernel, Vectors
 from depthwise.execution import Executable, host_machine
 from depthwise.native.targets import Target, host_target
 from depthwise.plan.placement import ALIGNMENT
@@ -26,7 +26,7 @@ SLOT = 4
 
 
 @dataclass(frozen=True)
-class StartClock:
+class StartClock(Kernel):
     """Remembers the time."""
 
     intrinsic: str
@@ -34,15 +34,12 @@ class StartClock:
     arguments = ("last",)
     name = "start_clock"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", "last")]) as function:
-                function.line(f"store i64 {_clock(function, self.intrinsic)}, ptr %last, align 8")
-        return self.name
+    def write(self, function: Function) -> None:
+        function.line(f"store i64 {_clock(function, self.intrinsic)}, ptr %last, align 8")
 
 
 @dataclass(frozen=True)
-class ReadClock:
+class ReadClock(Kernel):
     """Adds the time since the last reading, and one, to a counter."""
 
     intrinsic: str
@@ -50,19 +47,16 @@ class ReadClock:
     arguments = ("last", "counter")
     name = "read_clock"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                now = _clock(function, self.intrinsic)
-                before = function.load_integer("%last")
-                passed = function.define(f"sub i64 {now}, {before}")
-                total = function.define(f"add i64 {function.load_integer('%counter')}, {passed}")
-                function.line(f"store i64 {total}, ptr %counter, align 8")
-                address = function.define("getelementptr i64, ptr %counter, i64 1")
-                count = function.define(f"add i64 {function.load_integer(address)}, 1")
-                function.line(f"store i64 {count}, ptr {address}, align 8")
-                function.line(f"store i64 {now}, ptr %last, align 8")
-        return self.name
+    def write(self, function: Function) -> None:
+        now = _clock(function, self.intrinsic)
+        before = function.load_integer("%last")
+        passed = function.define(f"sub i64 {now}, {before}")
+        total = function.define(f"add i64 {function.load_integer('%counter')}, {passed}")
+        function.line(f"store i64 {total}, ptr %counter, align 8")
+        address = function.define("getelementptr i64, ptr %counter, i64 1")
+        count = function.define(f"add i64 {function.load_integer(address)}, 1")
+        function.line(f"store i64 {count}, ptr {address}, align 8")
+        function.line(f"store i64 {now}, ptr %last, align 8")
 
 
 def _clock(function: Function, intrinsic: str) -> str:

@@ -9,11 +9,13 @@ the loop nest that they are:
 """
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
-__all__ = ["Function", "Loop", "Module", "Vectors"]
+__all__ = ["Function", "Kernel", "Loop", "Module", "Vectors"]
 
 Operand = str | int
 
@@ -81,6 +83,35 @@ class Module:
     def text(self) -> str:
         constants = [f"{name} = internal constant {body}, align 64" for body, name in self._constants.items()]
         return "\n".join([*constants, *self._declarations, *self._functions.values()])
+
+
+class Kernel(ABC):
+    """What every kernel family is: a frozen dataclass of all that the code depends on. Equal kernels are one function."""
+
+    COUNTS: ClassVar[tuple[str, ...]] = ("columns", "depth", "sample", "chunks", "batch")
+    """Arguments that are numbers known when it runs; all others are pointers."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Says what the kernel is specialised for."""
+
+    @property
+    @abstractmethod
+    def arguments(self) -> tuple[str, ...]:
+        """Names of the function's arguments, in order."""
+
+    @abstractmethod
+    def write(self, function: "Function") -> None:
+        """Writes the function's body."""
+
+    def emit(self, module: Module) -> str:
+        """Adds the function to the module, once; its name."""
+        if self.name not in module:
+            arguments = [("i64" if argument in self.COUNTS else "ptr", argument) for argument in self.arguments]
+            with module.function(self.name, arguments) as function:
+                self.write(function)
+        return self.name
 
 
 class Loop:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import prod
 
 from depthwise.emit import activation as activations
-from depthwise.emit.builder import Function, Module, Operand, Vectors
+from depthwise.emit.builder import Function, Kernel, Operand, Vectors
 from depthwise.emit.maps import counted, each_share, even_shares
 
 __all__ = ["Contraction", "Reduction"]
@@ -38,7 +38,7 @@ class Reduction:
 
 
 @dataclass(frozen=True)
-class Contraction:
+class Contraction(Kernel):
     """Parameters of one kernel; offsets and steps count float32 numbers.
 
     Attributes:
@@ -105,13 +105,8 @@ class Contraction:
         width = self.tile[1]
         return [(first, min(width, total - first)) for first in range(0, total, width)]
 
-    def emit(self, module: Module) -> str:
-        """Adds the function to the module, once; its name."""
-        if self.name not in module:
-            arguments = [("i64" if name in ("columns", "depth") else "ptr", name) for name in self.arguments]
-            with module.function(self.name, arguments) as function:
-                _Writer(self, function).write()
-        return self.name
+    def write(self, function: Function) -> None:
+        _Writer(self, function).write()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from depthwise.emit import activation as activations
-from depthwise.emit.builder import Function, Module, Operand
+from depthwise.emit.builder import Function, Kernel, Operand
 from depthwise.emit.maps import MapView, counted, digest, each_share, even_shares
 
 __all__ = ["DepthwiseConvolution", "DepthwiseWeightGradient"]
@@ -23,7 +23,7 @@ Cell = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class DepthwiseConvolution:
+class DepthwiseConvolution(Kernel):
     """out[y, x, c] = activation(bias[c] + Σ_ij x[y·s + i·d, x·s + j·d, c] · w[i, j, c]).
 
     `source` has the rows and columns that the windows read, padding included; its `channels` are those of `target`. `tile`
@@ -54,13 +54,7 @@ class DepthwiseConvolution:
         target = self.target
         return target.rows * target.columns * target.channels * self.kernel_size[0] * self.kernel_size[1]
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                self._write(function)
-        return self.name
-
-    def _write(self, function: Function) -> None:
+    def write(self, function: Function) -> None:
         """Tiles of pixels outside, channels inside: every row of every window is read from its start to its end."""
         target = self.target
         for rows in even_shares(target.rows, self.tile[0]):
@@ -128,7 +122,7 @@ class DepthwiseConvolution:
 
 
 @dataclass(frozen=True)
-class DepthwiseWeightGradient:
+class DepthwiseWeightGradient(Kernel):
     """out[i, j, c] += Σ_yx a[y·s + i·d, x·s + j·d, c] · b[y, x, c]: `a` the layer's input, `b` its output's gradient."""
 
     source: MapView
@@ -152,13 +146,7 @@ class DepthwiseWeightGradient:
         gradient = self.gradient
         return gradient.rows * gradient.columns * gradient.channels * self.kernel_size[0] * self.kernel_size[1]
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                self._write(function)
-        return self.name
-
-    def _write(self, function: Function) -> None:
+    def write(self, function: Function) -> None:
         """Bands of rows outside, channels inside, as in the convolution: what a band reads lies side by side in L1."""
         vectors, gradient = function.vectors, self.gradient
         height, width = self.kernel_size

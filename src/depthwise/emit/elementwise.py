@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from depthwise.emit import activation as activations
-from depthwise.emit.builder import Function, Module
+from depthwise.emit.builder import Function, Kernel
 from depthwise.emit.maps import MapView, counted, digest, each_flat_vector, each_pixel, each_vector
 
 __all__ = ["Copy", "Dropout", "Elementwise", "Fill", "StridedCopy"]
 
 
 @dataclass(frozen=True)
-class Elementwise:
+class Elementwise(Kernel):
     """out = operation(operands…, channel vectors…), vector by vector.
 
     Attributes:
@@ -39,13 +39,7 @@ class Elementwise:
         detail = f"_{self.detail}" if self.detail else ""
         return f"{self.operation}{detail}_on_{out.rows}x{out.columns}x{out.channels}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                self._write(function)
-        return self.name
-
-    def _write(self, function: Function) -> None:
+    def write(self, function: Function) -> None:
         if self.channel_vectors:
             with each_vector(function, self.operands) as (offsets, channel):
                 vectors = [function.load(f"%c{i}", channel) for i in range(self.channel_vectors)]
@@ -137,7 +131,7 @@ OPERATIONS: dict[str, Operation] = {
 
 
 @dataclass(frozen=True)
-class Fill:
+class Fill(Kernel):
     """Sets `value` in the border of a map (`inner` None: everywhere): `rows` × `columns` pixels around `inner`.
 
     The border is what convolutions read as padding. All pitches are `outer`'s; `inner` is (first row, first column, rows,
@@ -155,13 +149,7 @@ class Fill:
         what = "border" if self.inner else "map"
         return f"fill_{what}_of_{self.outer.rows}x{self.outer.columns}x{self.outer.channels}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                self._write(function)
-        return self.name
-
-    def _write(self, function: Function) -> None:
+    def write(self, function: Function) -> None:
         outer = self.outer
         if self.inner is None:
             self._rows(function, 0, outer.rows, 0, outer.columns)
@@ -196,7 +184,7 @@ class Fill:
 
 
 @dataclass(frozen=True)
-class Copy:
+class Copy(Kernel):
     """Copies exactly `channels` numbers of each pixel; reads and writes nothing else."""
 
     source: MapView
@@ -208,13 +196,10 @@ class Copy:
     def name(self) -> str:
         return f"copy_{self.target.rows}x{self.target.columns}x{self.target.channels}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                source, target = _as_runs(self.source, self.target)
-                with each_pixel(function, [source, target]) as (a, out):
-                    _copy_run(function, function.offset("%a", a), function.offset("%out", out), source.channels)
-        return self.name
+    def write(self, function: Function) -> None:
+        source, target = _as_runs(self.source, self.target)
+        with each_pixel(function, [source, target]) as (a, out):
+            _copy_run(function, function.offset("%a", a), function.offset("%out", out), source.channels)
 
 
 def _as_runs(source: MapView, target: MapView) -> tuple[MapView, MapView]:
@@ -238,7 +223,7 @@ def _copy_run(function: Function, source: str, target: str, numbers: int) -> Non
 
 
 @dataclass(frozen=True)
-class StridedCopy:
+class StridedCopy(Kernel):
     """out[Σ iₖ · outₖ] = a[Σ iₖ · aₖ] over nested counts: how weights are packed and unpacked.
 
     `loops` are (count, step in a, step in out), outermost first; steps may be negative.
@@ -252,11 +237,8 @@ class StridedCopy:
     def name(self) -> str:
         return f"strided_copy_{'x'.join(str(count) for count, _, _ in self.loops)}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                self._nest(function, self.loops, "%a", "%out")
-        return self.name
+    def write(self, function: Function) -> None:
+        self._nest(function, self.loops, "%a", "%out")
 
     def _nest(self, function: Function, loops: tuple[tuple[int, int, int], ...], source: str, target: str) -> None:
         if not loops:
@@ -276,7 +258,7 @@ class StridedCopy:
 
 
 @dataclass(frozen=True)
-class Dropout:
+class Dropout(Kernel):
     """out = a / (1 − rate) where the value is kept, else 0; the same choice again for the gradient.
 
     Whether a value is kept follows from the step's seed, the layer, the sample's place in the batch and the value's place
@@ -294,14 +276,7 @@ class Dropout:
     def name(self) -> str:
         return f"dropout_on_{self.target.rows}x{self.target.columns}x{self.target.channels}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            kinds = {"sample": "i64"}
-            with module.function(self.name, [(kinds.get(name, "ptr"), name) for name in self.arguments]) as function:
-                self._write(function)
-        return self.name
-
-    def _write(self, function: Function) -> None:
+    def write(self, function: Function) -> None:
         kind, lanes = function.integers, function.vectors.lanes
         padded = function.vectors.round_up(self.target.channels)
         count_pitch = MapView(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from depthwise.emit import activation as activations
-from depthwise.emit.builder import Function, Module, Operand
+from depthwise.emit.builder import Function, Kernel, Operand
 from depthwise.emit.maps import MapView, counted, digest, each_pixel
 from depthwise.emit.reductions import first_lanes
 
@@ -12,7 +12,7 @@ __all__ = ["GlobalPoolingGradient", "RepeatedSum", "SlopeAndSum", "SoftmaxGradie
 
 
 @dataclass(frozen=True)
-class GlobalPoolingGradient:
+class GlobalPoolingGradient(Kernel):
     """out[y, x, c] = b[c] / pixels for "mean"; for "max" b[c] at the first pixel that holds the maximum of `a`, else 0."""
 
     kind: str
@@ -25,21 +25,18 @@ class GlobalPoolingGradient:
     def name(self) -> str:
         return f"global_{self.kind}_gradient_on_{self.target.rows}x{self.target.columns}x{self.target.channels}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                vectors = function.vectors
-                with counted(function, vectors.round_up(self.target.channels), vectors.lanes) as channel:
-                    slope = function.load("%b", channel)
-                    a, out = function.offset("%a", channel), function.offset("%out", channel)
-                    if self.kind == "mean":
-                        pixels = function.constant(float(self.target.rows * self.target.columns))
-                        share = function.fdiv(slope, pixels)
-                        with each_pixel(function, [self.target]) as (place,):
-                            function.store(share, out, place)
-                    else:
-                        self._to_first_maximum(function, a, out, slope)
-        return self.name
+    def write(self, function: Function) -> None:
+        vectors = function.vectors
+        with counted(function, vectors.round_up(self.target.channels), vectors.lanes) as channel:
+            slope = function.load("%b", channel)
+            a, out = function.offset("%a", channel), function.offset("%out", channel)
+            if self.kind == "mean":
+                pixels = function.constant(float(self.target.rows * self.target.columns))
+                share = function.fdiv(slope, pixels)
+                with each_pixel(function, [self.target]) as (place,):
+                    function.store(share, out, place)
+            else:
+                self._to_first_maximum(function, a, out, slope)
 
     def _to_first_maximum(self, function: Function, a: str, out: str, slope: str) -> None:
         def maximum(source: Operand, target: Operand, values: list[str]) -> list[str]:
@@ -74,7 +71,7 @@ class GlobalPoolingGradient:
 
 
 @dataclass(frozen=True)
-class SlopeAndSum:
+class SlopeAndSum(Kernel):
     """out = b · activation', and total[c] += its sum over the map; rows are added up one by one, then their sums."""
 
     activation: str
@@ -89,13 +86,10 @@ class SlopeAndSum:
         view = self.target
         return f"slope_and_sum_{self.activation}_on_{view.rows}x{view.columns}x{view.channels}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                vectors = function.vectors
-                with counted(function, vectors.round_up(self.target.channels), vectors.lanes) as channel:
-                    self._channel(function, channel)
-        return self.name
+    def write(self, function: Function) -> None:
+        vectors = function.vectors
+        with counted(function, vectors.round_up(self.target.channels), vectors.lanes) as channel:
+            self._channel(function, channel)
 
     def _channel(self, function: Function, channel: Operand) -> None:
         views = (self.kept, self.gradient, self.target)
@@ -117,7 +111,7 @@ class SlopeAndSum:
 
 
 @dataclass(frozen=True)
-class SoftmaxGradient:
+class SoftmaxGradient(Kernel):
     """out[c] = a[c] · (b[c] − Σ_c a[c] · b[c]), pixel by pixel: `a` softmax's output, `b` its gradient."""
 
     output: MapView
@@ -130,40 +124,33 @@ class SoftmaxGradient:
     def name(self) -> str:
         return f"softmax_gradient_on_{self.target.rows}x{self.target.columns}x{self.target.channels}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with (
-                module.function(self.name, [("ptr", name) for name in self.arguments]) as function,
-                each_pixel(function, [self.output, self.gradient, self.target]) as places,
-            ):
-                lanes, channels = function.vectors.lanes, self.target.channels
-                a, b, out = (function.offset(f"%{name}", place) for name, place in zip(self.arguments, places))
-                whole, rest = channels // lanes * lanes, channels % lanes
-                total = "zeroinitializer"
-                if whole:
-                    with function.loop(0, whole, lanes, carried=[total]) as loop:
-                        loop.next = [
-                            function.fma(function.load(a, loop.index), function.load(b, loop.index), loop.values[0])
-                        ]
-                    (total,) = loop.results
-                if rest:
-                    product = function.fmul(function.load(a, whole), function.load(b, whole))
-                    kept = function.select(first_lanes(function, rest), product, "zeroinitializer")
-                    total = function.fadd(total, kept)
-                symbol = f"@llvm.vector.reduce.fadd.v{lanes}f32"
-                module.declare(f"declare float {symbol}(float, {function.vector})")
-                zero = function.number(0.0)
-                carried = function.splat(
-                    function.define(f"call float {symbol}(float {zero}, {function.vector} {total})")
-                )
-                with counted(function, function.vectors.round_up(channels), lanes) as channel:
-                    slope = function.fsub(function.load(b, channel), carried)
-                    function.store(function.fmul(function.load(a, channel), slope), out, channel)
-        return self.name
+    def write(self, function: Function) -> None:
+        with each_pixel(function, [self.output, self.gradient, self.target]) as places:
+            lanes, channels = function.vectors.lanes, self.target.channels
+            a, b, out = (function.offset(f"%{name}", place) for name, place in zip(self.arguments, places))
+            whole, rest = channels // lanes * lanes, channels % lanes
+            total = "zeroinitializer"
+            if whole:
+                with function.loop(0, whole, lanes, carried=[total]) as loop:
+                    loop.next = [
+                        function.fma(function.load(a, loop.index), function.load(b, loop.index), loop.values[0])
+                    ]
+                (total,) = loop.results
+            if rest:
+                product = function.fmul(function.load(a, whole), function.load(b, whole))
+                kept = function.select(first_lanes(function, rest), product, "zeroinitializer")
+                total = function.fadd(total, kept)
+            symbol = f"@llvm.vector.reduce.fadd.v{lanes}f32"
+            function.module.declare(f"declare float {symbol}(float, {function.vector})")
+            zero = function.number(0.0)
+            carried = function.splat(function.define(f"call float {symbol}(float {zero}, {function.vector} {total})"))
+            with counted(function, function.vectors.round_up(channels), lanes) as channel:
+                slope = function.fsub(function.load(b, channel), carried)
+                function.store(function.fmul(function.load(a, channel), slope), out, channel)
 
 
 @dataclass(frozen=True)
-class RepeatedSum:
+class RepeatedSum(Kernel):
     """out[y, x, c] = Σ_q b[y, x, c · times + q]."""
 
     source: MapView
@@ -176,16 +163,13 @@ class RepeatedSum:
     def name(self) -> str:
         return f"repeated_sum_on_{self.target.rows}x{self.target.columns}x{self.target.channels}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with (
-                module.function(self.name, [("ptr", name) for name in self.arguments]) as function,
-                each_pixel(function, [self.source, self.target]) as (source, target),
-                counted(function, self.target.channels) as channel,
-            ):
-                first = function.offset("%a", function.add(source, function.multiply(channel, self.times)))
-                total = function.load_number(first)
-                for i in range(1, self.times):
-                    total = function.define(f"fadd float {total}, {function.load_number(first, i)}")
-                function.store_number(total, "%out", function.add(target, channel))
-        return self.name
+    def write(self, function: Function) -> None:
+        with (
+            each_pixel(function, [self.source, self.target]) as (source, target),
+            counted(function, self.target.channels) as channel,
+        ):
+            first = function.offset("%a", function.add(source, function.multiply(channel, self.times)))
+            total = function.load_number(first)
+            for i in range(1, self.times):
+                total = function.define(f"fadd float {total}, {function.load_number(first, i)}")
+            function.store_number(total, "%out", function.add(target, channel))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from depthwise.emit import mathematics
-from depthwise.emit.builder import Function, Module, Operand
+from depthwise.emit.builder import Function, Kernel, Operand
 from depthwise.emit.maps import counted, digest
 from depthwise.emit.reductions import first_lanes
 
@@ -22,7 +22,7 @@ Term = Callable[[str, str], str]
 
 
 @dataclass(frozen=True)
-class LossKernel:
+class LossKernel(Kernel):
     """`what` is "value": out = the loss; or "gradient": out[c] = weight · ∂loss/∂a[c]."""
 
     what: str
@@ -40,11 +40,8 @@ class LossKernel:
         target = "class" if self.sparse else "values"
         return f"loss_{self.what}_{self.kind}_of_{self.units}_by_{target}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                _Writer(self, function).write()
-        return self.name
+    def write(self, function: Function) -> None:
+        _Writer(self, function).write()
 
 
 class _Writer:

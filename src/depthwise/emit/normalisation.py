@@ -6,7 +6,7 @@ two such states join without cancellation (Chan, Golub and LeVeque 1983).
 
 from dataclasses import dataclass
 
-from depthwise.emit.builder import Function, Module, Operand
+from depthwise.emit.builder import Function, Kernel, Operand
 from depthwise.emit.maps import MapView, counted, digest
 
 __all__ = ["CollectMoments", "CollectSums", "FinishMoments", "FinishSums"]
@@ -40,7 +40,7 @@ def join(function: Function, first: list[str], second: list[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class CollectMoments:
+class CollectMoments(Kernel):
     """Joins the moments of one sample's map to the chunk's: `out` holds counts, means, deviations, a number a channel."""
 
     view: MapView
@@ -51,13 +51,7 @@ class CollectMoments:
     def name(self) -> str:
         return f"collect_moments_of_{self.view.rows}x{self.view.columns}x{self.view.channels}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                self._write(function)
-        return self.name
-
-    def _write(self, function: Function) -> None:
+    def write(self, function: Function) -> None:
         padded = function.vectors.round_up(self.view.channels)
         pixels = function.constant(float(self.view.rows * self.view.columns))
         with counted(function, padded, function.vectors.lanes) as channel:
@@ -76,7 +70,7 @@ class CollectMoments:
 
 
 @dataclass(frozen=True)
-class FinishMoments:
+class FinishMoments(Kernel):
     """Joins the chunks' moments in their order; writes mean, 1 / deviation, gamma / deviation, beta to `out`, and moves
     the moving mean and variance (Keras: moving · momentum + batch · (1 − momentum), the variance divided by n)."""
 
@@ -93,14 +87,7 @@ class FinishMoments:
     def name(self) -> str:
         return f"finish_moments_of_{self.channels}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            kinds = {"chunks": "i64"}
-            with module.function(self.name, [(kinds.get(name, "ptr"), name) for name in self.arguments]) as function:
-                self._write(function)
-        return self.name
-
-    def _write(self, function: Function) -> None:
+    def write(self, function: Function) -> None:
         lanes, padded = function.vectors.lanes, function.vectors.round_up(self.channels)
         for first in range(0, padded, lanes):
             used = min(lanes, self.channels - first)
@@ -126,7 +113,7 @@ class FinishMoments:
 
 
 @dataclass(frozen=True)
-class CollectSums:
+class CollectSums(Kernel):
     """out[0, c] += Σ dy, out[1, c] += Σ dy · x̂ over one sample; `statistics` holds mean and 1 / deviation."""
 
     source: MapView
@@ -139,13 +126,7 @@ class CollectSums:
         view = self.source
         return f"collect_normalisation_sums_of_{view.rows}x{view.columns}x{view.channels}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                self._write(function)
-        return self.name
-
-    def _write(self, function: Function) -> None:
+    def write(self, function: Function) -> None:
         padded = function.vectors.round_up(self.source.channels)
         with counted(function, padded, function.vectors.lanes) as channel:
             mean = function.load("%statistics", channel)
@@ -166,7 +147,7 @@ class CollectSums:
 
 
 @dataclass(frozen=True)
-class FinishSums:
+class FinishSums(Kernel):
     """Adds up the chunks' sums: the gradients of beta and gamma, and into `out` the means over batch and pixels."""
 
     channels: int
@@ -181,14 +162,7 @@ class FinishSums:
     def name(self) -> str:
         return f"finish_normalisation_sums_of_{self.channels}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            kinds = {"chunks": "i64", "batch": "i64"}
-            with module.function(self.name, [(kinds.get(name, "ptr"), name) for name in self.arguments]) as function:
-                self._write(function)
-        return self.name
-
-    def _write(self, function: Function) -> None:
+    def write(self, function: Function) -> None:
         lanes, padded = function.vectors.lanes, function.vectors.round_up(self.channels)
         count = function.define(f"sitofp i64 {function.multiply('%batch', self.pixels)} to float")
         divisor = function.splat(count)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from depthwise.emit.builder import Function, Module, Operand
+from depthwise.emit.builder import Function, Kernel, Operand
 from depthwise.emit.maps import counted, digest
 
 __all__ = ["SCALARS", "ClipFactor", "OptimizerUpdate", "ReduceChunks", "SumOfSquares"]
@@ -38,7 +38,7 @@ def _store(function: Function, value: str, base: str, offset: Operand, used: int
 
 
 @dataclass(frozen=True)
-class ReduceChunks:
+class ReduceChunks(Kernel):
     """out[r, c] = Σ over the chunks, in their order, of a[chunk, r, c]."""
 
     rows: int
@@ -52,14 +52,7 @@ class ReduceChunks:
     def name(self) -> str:
         return f"reduce_chunks_of_{self.rows}x{self.columns}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            kinds = {"chunks": "i64"}
-            with module.function(self.name, [(kinds.get(name, "ptr"), name) for name in self.arguments]) as function:
-                self._write(function)
-        return self.name
-
-    def _write(self, function: Function) -> None:
+    def write(self, function: Function) -> None:
         rows, columns = self.rows, self.columns
         if self.a_row == columns:
             rows, columns = 1, rows * columns
@@ -79,7 +72,7 @@ class ReduceChunks:
 
 
 @dataclass(frozen=True)
-class SumOfSquares:
+class SumOfSquares(Kernel):
     """out = Σ a², eight sums side by side, then their sum."""
 
     count: int
@@ -90,13 +83,7 @@ class SumOfSquares:
     def name(self) -> str:
         return f"sum_of_squares_of_{self.count}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                self._write(function)
-        return self.name
-
-    def _write(self, function: Function) -> None:
+    def write(self, function: Function) -> None:
         lanes = function.vectors.lanes
         whole, rest = self.count // lanes * lanes, self.count % lanes
         total = "zeroinitializer"
@@ -115,7 +102,7 @@ class SumOfSquares:
 
 
 @dataclass(frozen=True)
-class ClipFactor:
+class ClipFactor(Kernel):
     """out = limit / max(norm, limit), norm² the sum of `count` numbers of `a`, 16 numbers apart."""
 
     count: int
@@ -127,23 +114,20 @@ class ClipFactor:
     def name(self) -> str:
         return f"clip_factor_of_{self.count}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                total = function.load_number("%a")
-                for i in range(1, self.count):
-                    total = function.define(f"fadd float {total}, {function.load_number('%a', i * 16)}")
-                function.module.declare("declare float @llvm.sqrt.f32(float)")
-                norm = function.define(f"call float @llvm.sqrt.f32(float {total})")
-                limit = function.number(self.limit)
-                above = function.define(f"fcmp ogt float {norm}, {limit}")
-                divisor = function.define(f"select i1 {above}, float {norm}, float {limit}")
-                function.store_number(function.define(f"fdiv float {limit}, {divisor}"), "%out")
-        return self.name
+    def write(self, function: Function) -> None:
+        total = function.load_number("%a")
+        for i in range(1, self.count):
+            total = function.define(f"fadd float {total}, {function.load_number('%a', i * 16)}")
+        function.module.declare("declare float @llvm.sqrt.f32(float)")
+        norm = function.define(f"call float @llvm.sqrt.f32(float {total})")
+        limit = function.number(self.limit)
+        above = function.define(f"fcmp ogt float {norm}, {limit}")
+        divisor = function.define(f"select i1 {above}, float {norm}, float {limit}")
+        function.store_number(function.define(f"fdiv float {limit}, {divisor}"), "%out")
 
 
 @dataclass(frozen=True)
-class OptimizerUpdate:
+class OptimizerUpdate(Kernel):
     """One step of an optimiser for `count` weights: Keras' formulas (see `depthwise.training.optimizers`).
 
     Attributes:
@@ -172,13 +156,7 @@ class OptimizerUpdate:
     def name(self) -> str:
         return f"{self.rule}_update_of_{self.count}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                self._write(function)
-        return self.name
-
-    def _write(self, function: Function) -> None:
+    def write(self, function: Function) -> None:
         scalars = {name: function.broadcast("%scalars", i) for i, name in enumerate(SCALARS) if name != "seed"}
         factor = function.broadcast("%factor") if self.clipped else ""
         options = dict(self.options)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from depthwise.emit import activation as activations
-from depthwise.emit.builder import Function, Module
+from depthwise.emit.builder import Function, Kernel
 from depthwise.emit.maps import MapView, digest, each_vector
 from depthwise.emit.mathematics import largest_of
 
@@ -16,7 +16,7 @@ __all__ = ["Pooling", "PoolingGradient"]
 
 
 @dataclass(frozen=True)
-class Pooling:
+class Pooling(Kernel):
     """out[y, x, c] = activation(maximum or mean of the window of `a` at (y·s, x·s)).
 
     `divided` False leaves the sum of the window: padded means divide by their own counts afterwards.
@@ -39,13 +39,7 @@ class Pooling:
             f"{self.target.columns}x{self.target.channels}_{digest(self)}"
         )
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                self._write(function)
-        return self.name
-
-    def _write(self, function: Function) -> None:
+    def write(self, function: Function) -> None:
         windows = _windows(self.source, self.target, self.strides)
         with each_vector(function, [windows, self.target]) as ((a, out), _):
             start = function.offset("%a", a)
@@ -61,7 +55,7 @@ class Pooling:
 
 
 @dataclass(frozen=True)
-class PoolingGradient:
+class PoolingGradient(Kernel):
     """Adds to or sets `out`, the gradient of the pooling's input, from `b`, that of its output.
 
     Where windows meet without gap or overlap (`adds` False) each cell is written once; otherwise `out` must hold zeros
@@ -86,13 +80,7 @@ class PoolingGradient:
             f"{self.gradient.columns}x{self.gradient.channels}_{digest(self)}"
         )
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                self._write(function)
-        return self.name
-
-    def _write(self, function: Function) -> None:
+    def write(self, function: Function) -> None:
         sources = _windows(self.source, self.gradient, self.strides)
         targets = _windows(self.target, self.gradient, self.strides)
         a_cells, out_cells = _cells(self.source, self.pool_size), _cells(self.target, self.pool_size)

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from depthwise.emit import activation as activations
 from depthwise.emit import mathematics
-from depthwise.emit.builder import Function, Module
+from depthwise.emit.builder import Function, Kernel
 from depthwise.emit.maps import MapView, counted, digest, each_pixel
 
 __all__ = ["ChannelReduction", "DivideByCounts", "SoftmaxRows", "first_lanes"]
 
 
 @dataclass(frozen=True)
-class ChannelReduction:
+class ChannelReduction(Kernel):
     """out[c] = the mean or maximum over the map, or out[c] += the sum over it ("add").
 
     Rows are added up one by one, then their sums: the depth of the sum is rows + columns, not their product.
@@ -27,13 +27,7 @@ class ChannelReduction:
         view = self.operands[0]
         return f"channel_{self.kind}_of_{view.rows}x{view.columns}x{view.channels}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                self._write(function)
-        return self.name
-
-    def _write(self, function: Function) -> None:
+    def write(self, function: Function) -> None:
         (view,) = self.operands
         padded = function.vectors.round_up(view.channels)
         maximum = self.kind == "maximum"
@@ -61,7 +55,7 @@ class ChannelReduction:
 
 
 @dataclass(frozen=True)
-class DivideByCounts:
+class DivideByCounts(Kernel):
     """out[y, x, c] = activation(out[y, x, c] / (row_counts[y] · column_counts[x])): means that leave padding out."""
 
     view: MapView
@@ -75,13 +69,7 @@ class DivideByCounts:
     def name(self) -> str:
         return f"divide_by_counts_on_{self.view.rows}x{self.view.columns}x{self.view.channels}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with module.function(self.name, [("ptr", name) for name in self.arguments]) as function:
-                self._write(function)
-        return self.name
-
-    def _write(self, function: Function) -> None:
+    def write(self, function: Function) -> None:
         counts = function.module.table([row * column for row in self.row_counts for column in self.column_counts])
         places = MapView(self.view.rows, self.view.columns, self.view.channels, self.view.columns, 1)
         padded = function.vectors.round_up(self.view.channels)
@@ -100,7 +88,7 @@ def first_lanes(function: Function, count: int) -> str:
 
 
 @dataclass(frozen=True)
-class SoftmaxRows:
+class SoftmaxRows(Kernel):
     """out[p, c] = e^(a[p, c] − m) / Σ_c e^(a[p, c] − m), m the pixel's maximum."""
 
     source: MapView
@@ -112,14 +100,9 @@ class SoftmaxRows:
     def name(self) -> str:
         return f"softmax_on_{self.source.rows}x{self.source.columns}x{self.source.channels}_{digest(self)}"
 
-    def emit(self, module: Module) -> str:
-        if self.name not in module:
-            with (
-                module.function(self.name, [("ptr", name) for name in self.arguments]) as function,
-                each_pixel(function, [self.source, self.target]) as (a, out),
-            ):
-                softmax_pixel(function, function.offset("%a", a), function.offset("%out", out), self.source.channels)
-        return self.name
+    def write(self, function: Function) -> None:
+        with each_pixel(function, [self.source, self.target]) as (a, out):
+            softmax_pixel(function, function.offset("%a", a), function.offset("%out", out), self.source.channels)
 
 
 def softmax_pixel(function: Function, source: str, target: str, channels: int) -> tuple[str, str]:

@@ -1,12 +1,11 @@
 """The plan as data: stages of calls with their addresses. `emit.program` writes it down, nothing is decided there."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from depthwise.emit.builder import Module
+from depthwise.emit.builder import Kernel
 from depthwise.emit.maps import MapView
 
-__all__ = ["ARENAS", "Call", "Kernel", "Place", "Pointer", "Schedule", "Segment", "Stage"]
+__all__ = ["ARENAS", "Call", "Place", "Pointer", "Schedule", "Segment", "Stage"]
 
 ARENAS = (
     "parameters",  # the model's weights and what is derived from them, in their own shapes
@@ -22,16 +21,6 @@ ARENAS = (
     "extra",  # what one operation needs besides its tensors, for one participant
     "input0",  # further inputs and outputs follow as input1, …, output0, …
 )
-
-
-class Kernel(Protocol):
-    """What every kernel family offers."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def arguments(self) -> tuple[str, ...]: ...
-    def emit(self, module: Module) -> str: ...
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class Recipe:
         beta_2: Adam's.
 
     >>> RECIPES["fast"].steps(60_000)
-    1187
+    1062
     """
 
     passes: float
@@ -59,7 +59,7 @@ class Recipe:
         )
 
 
-RECIPES = {"fast": Recipe(passes=0.95, batch_size=48, learning_rate=0.004, warm_up=0.15, beta_2=0.99)}
+RECIPES = {"fast": Recipe(passes=0.85, batch_size=48, learning_rate=0.004, warm_up=0.15, beta_2=0.99)}
 
 
 def recipe(name: str) -> Recipe:
