@@ -23,6 +23,10 @@ from benchmarks.worker import CHECKED_STEPS, TRAINING_BATCHES
 # Relative. The frameworks differ by 1e-8 to 2e-5 over the first four steps of Adam; a wrong bias correction, ε in the other
 # place or a forgotten gradient moves the loss by 1e-3 and more.
 LOSS_TOLERANCE = 2e-4
+LATER_LOSS_TOLERANCE = 1e-3
+"""Of the losses after the first step. SELU's slope jumps at 0: where rounding decides the sign of one value of 800,000 (it did,
+at 3e-7), the gradients of all layers before move by 1e-4, and Adam's first step, near lr · sign, turns that into 5e-4 of the
+loss. Any order of additions may meet such a value: torch did in one run, Depthwise in another."""
 
 
 @dataclass(frozen=True)
@@ -247,7 +251,8 @@ def _judge(work: Work, results: list[Result], outputs: dict[str, Array]) -> Work
     else:
         name, allowed = "float64 NumPy's first loss, then the median of all rivals", LOSS_TOLERANCE
         expected = _expected_losses(work, list(outputs.values()))
-        scale = np.abs(expected)
+        # Later losses count as the first where they are within their own, wider tolerance.
+        scale = np.abs(expected) * np.where(np.arange(expected.size) > 0, LATER_LOSS_TOLERANCE / LOSS_TOLERANCE, 1.0)
     judged = []
     for result in results:
         output = outputs.get(result.rival)
