@@ -38,8 +38,9 @@ __all__ = ["THREADS_VARIABLE", "ThreadTeam", "default_threads", "get_threads", "
 THREADS_VARIABLE: Final = "DEPTHWISE_THREADS"
 
 # How long a worker waits in native code for the next run, and a participant for the others at a barrier before it
-# starts to give its processor away. Waking a sleeping worker takes about 50 microseconds, hence the first.
-_IDLE_MICROSECONDS: Final = 80.0
+# starts to give its processor away. Waking a sleeping worker takes about 50 microseconds, and Python between two training
+# steps a few hundred, hence the first.
+_IDLE_MICROSECONDS: Final = 400.0
 _BARRIER_MICROSECONDS: Final = 20.0
 # With more threads than processors a spinning thread keeps another one from working.
 _CROWDED_MICROSECONDS: Final = 0.5

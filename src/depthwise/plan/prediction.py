@@ -25,6 +25,9 @@ GROUP = 12
 MAXIMUM_IMBALANCE = 1.15
 """How much longer the slowest core may take than the mean before a block is shared out operation by operation."""
 
+PIECES_PER_PACKING = 4
+"""Tasks among which the panels of one parameter are divided."""
+
 SMALL_WORK = 4096
 """Operations on fewer numbers are not worth a barrier: one core does them."""
 
@@ -104,7 +107,12 @@ def finish(
 ) -> Schedule:
     """The schedule with what packing its parameters takes."""
     program = placement.program
-    pieces = tuple(placement.preparation.values())
+    # A large parameter is packed by several tasks.
+    pieces = tuple(
+        calls[first : first + -(-len(calls) // PIECES_PER_PACKING)]
+        for calls in placement.preparation.values()
+        for first in range(0, len(calls), -(-len(calls) // PIECES_PER_PACKING))
+    )
     return Schedule(
         (Stage("pack", pieces=pieces),) if pieces else (),
         stages,

@@ -34,6 +34,8 @@ GROUP = 4
 MAXIMUM_CHUNKS = 16
 ROWS_PER_PIECE = 48
 """Rows of a dense weight gradient that one task computes."""
+NUMBERS_PER_PIECE = 1 << 14
+"""Numbers of a parameter that one task of the optimiser moves."""
 
 Calls = list[Call]
 
@@ -245,10 +247,12 @@ class _TrainingPlan:
         if self.update.clip_norm is not None or self.update.global_clip_norm is not None:
             clipping, factors = self._clipping(names, placement)
             stages += clipping
-        updates = tuple(
-            tuple(self._update(self.program.parameters[name], factors.get(name), placement)) for name in names
-        )
-        stages.append(Stage("update", pieces=updates))
+        updates = [
+            piece
+            for name in names
+            for piece in self._update(self.program.parameters[name], factors.get(name), placement)
+        ]
+        stages.append(Stage("update", pieces=tuple(updates)))
         return [stage for stage in stages if stage.pieces]
 
     def _reduced(self, name: str, placement: Placement) -> Calls:
@@ -317,22 +321,23 @@ class _TrainingPlan:
             pieces.append((call,))
         return [*stages, Stage("clip", pieces=tuple(pieces))], factors
 
-    def _update(self, parameter: Parameter, factor: Pointer | None, placement: Placement) -> Calls:
+    def _update(self, parameter: Parameter, factor: Pointer | None, placement: Placement) -> list[tuple[Call, ...]]:
+        """The optimiser on one parameter, some of its numbers a task: the weights of a dense layer may be most of them all."""
         name, update = parameter.name, self.update
-        kernel = OptimizerUpdate(
-            update.rule,
-            update.options,
-            prod(parameter.shape),
-            update.slots,
-            update.clip_value,
-            update.decays,
-            factor is not None,
-        )
-        slots = [Pointer("slots", i * self.total + self.offsets[name]) for i in range(update.slots)]
-        extra: list[Any] = [] if factor is None else [factor]
-        return [
-            Call(
-                kernel,
-                (placement.parameter(name), placement.gradient(name), Pointer("scalars"), *extra, *slots),
+        count = prod(parameter.shape)
+        pieces: list[tuple[Call, ...]] = []
+        for first in range(0, count, NUMBERS_PER_PIECE):
+            kernel = OptimizerUpdate(
+                update.rule,
+                update.options,
+                min(NUMBERS_PER_PIECE, count - first),
+                update.slots,
+                update.clip_value,
+                update.decays,
+                factor is not None,
             )
-        ]
+            slots = [Pointer("slots", i * self.total + self.offsets[name] + first) for i in range(update.slots)]
+            extra: list[Any] = [] if factor is None else [factor]
+            places = (placement.parameter(name) + first, placement.gradient(name) + first)
+            pieces.append((Call(kernel, (*places, Pointer("scalars"), *extra, *slots)),))
+        return pieces
