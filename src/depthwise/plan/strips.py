@@ -113,9 +113,10 @@ def _rows_read(operation: Operation, end: int) -> int:
 
 
 def _overlaps(operation: Operation) -> bool:
-    """Whether neighbouring rows of the output share rows of the input."""
-    reach, stride, padding = _window(operation)
-    return reach > stride or padding > 0
+    """Whether neighbouring rows of the output share rows of the input, or read zeros around it, which only whole maps have."""
+    reach, stride, _ = _window(operation)
+    padded = isinstance(operation, (op.Convolve, op.ConvolveDepthwise)) and any(operation.padding)
+    return reach > stride or padded
 
 
 def _runs_by_rows(operation: Operation) -> bool:
