@@ -6,7 +6,7 @@ behind.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -61,8 +61,8 @@ class Tape:
         self.operations: list[Operation] = list(program.operations)
         self.values: dict[str, Value] = dict(program.values)
         self._parts: dict[str, list[str]] = {}
-        self._writers: dict[str, Operation] = {}
         self._needed = self._behind_parameters()
+        self._origin = ""
         self._with_activation: set[str] = set()
         """Outputs whose activation the loss's gradient already contains."""
 
@@ -85,6 +85,7 @@ class Tape:
 
     def emit(self, operation: Operation) -> str:
         """Appends an operation; the name of its result."""
+        operation = replace(operation, origin=self._origin)
         self.operations.append(operation)
         types = operation.infer(*(self.type(name) for name in operation.operands))
         for name, type_ in zip(operation.results, types):
@@ -156,8 +157,9 @@ class Tape:
             name = gradient if slope == seed else self.emit(part)
             if slope != seed:
                 self.take(target)
-            shape = self.type(target).shape
-            kind = op.AccumulateSum if prod(shape[:-1]) == 1 and len(shape) == 1 else op.AccumulateMap
+            one_row = prod(self.type(target).shape[:-1]) == 1
+            whole_rows = self.type(target).shape[-1] == self.type(operation.output).shape[-1]
+            kind = op.AccumulateSum if one_row and whole_rows else op.AccumulateMap
             self.accumulate(kind((name,), (), target))
 
     # -- from the losses back to the inputs --------------------------------------------------------------------------
@@ -184,6 +186,7 @@ class Tape:
         for operation in reversed(program.operations):
             if id(operation) in skipped or not any(name in self._needed for name in operation.results):
                 continue
+            self._origin = operation.origin
             gradient = self._total(operation.output)
             if gradient is not None:
                 operation.gradient(self, gradient)

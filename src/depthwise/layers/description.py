@@ -16,7 +16,7 @@ from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_va
 
 if TYPE_CHECKING:
     from depthwise.graph import Call
-    from depthwise.passes.lower import Builder
+    from depthwise.compiler.lower import Builder
 
 __all__ = ["Description"]
 

@@ -11,7 +11,7 @@ from depthwise.layers.description import Description
 
 if TYPE_CHECKING:
     from depthwise.graph import Call
-    from depthwise.passes.lower import Builder
+    from depthwise.compiler.lower import Builder
 
 __all__ = ["InputLayer"]
 

@@ -5,20 +5,36 @@ from math import prod
 
 from depthwise.emit.contraction import Contraction
 from depthwise.emit.elementwise import StridedCopy
+from depthwise.emit.maps import MapView
 from depthwise.plan.placement import Placement
-from depthwise.plan.schedule import Call, Pointer
+from depthwise.plan.schedule import Call, Place, Pointer
 
-__all__ = ["bias", "depthwise_kernel", "panels"]
+__all__ = ["bias", "depthwise_kernel", "panels", "rows_of_vectors"]
 
 
 def bias(placement: Placement, name: str) -> Pointer:
     """One number a channel, the last vector filled up."""
-    (count,) = placement.program.parameters[name].shape
+    count = placement.program.type(name).size
 
     def pack(target: Pointer) -> list[Call]:
         return [Call(StridedCopy(((count, 1, 1),)), (placement.parameter(name), target))]
 
     return placement.packed(f"bias {name}", placement.vectors.round_up(count), pack)
+
+
+def rows_of_vectors(placement: Placement, name: str) -> Place:
+    """A parameter as a map (rows, columns, channels) whose pixels have room for whole vectors."""
+    rows, columns, channels = placement.program.type(name).map
+    padded = placement.vectors.round_up(channels)
+    view = MapView(rows, columns, channels, columns * padded, padded)
+    if rows * columns == 1:
+        return Place(bias(placement, name), view, 0)
+
+    def pack(target: Pointer) -> list[Call]:
+        copy = StridedCopy(((rows * columns, channels, padded), (channels, 1, 1)))
+        return [Call(copy, (placement.parameter(name), target))]
+
+    return Place(placement.packed(f"rows {name}", rows * columns * padded, pack), view, 0)
 
 
 def depthwise_kernel(placement: Placement, name: str, cells: int, channels: int, *, mirrored: bool) -> Pointer:

@@ -1,12 +1,12 @@
-"""Where everything lies while a plan is made: what the rules of `plan.forward` and `plan.backward` ask for."""
+"""Where everything lies while a plan is made: what the rules of `plan.rules` ask for."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from depthwise.compiler.ir.program import Program
 from depthwise.emit.builder import Vectors
 from depthwise.plan.machine import Machine
 from depthwise.plan.schedule import Call, Place, Pointer
-from depthwise.program import Program
 
 __all__ = ["WHOLE", "Part", "Placement"]
 
@@ -49,6 +49,8 @@ class Placement:
     """Numbers that one chunk collects; known once every rule has asked for its place, so rules run twice."""
     preparation: dict[str, tuple[Call, ...]] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
+    begun: set[str] = field(default_factory=set)
+    """Parameters whose gradient already holds something when the calls run that are asked for now."""
     _known: dict[tuple[str, str], Pointer] = field(default_factory=dict)
 
     @property
@@ -60,6 +62,11 @@ class Placement:
 
     def gradient(self, name: str) -> Pointer:
         return Pointer("gradients", self.parameter_offsets[name])
+
+    def accumulator(self, parameter: str, rows: int, columns: int) -> tuple[Pointer, int]:
+        """Where a chunk collects the gradient of a parameter seen as a matrix, and the pitch of its rows: whole vectors."""
+        pitch = self.vectors.round_up(columns)
+        return self.allocate("chunk", parameter, rows * pitch), pitch
 
     def allocate(self, arena: str, key: str, numbers: int) -> Pointer:
         """A place of its own in `arena`; the same `key` gives the same place."""

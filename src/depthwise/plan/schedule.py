@@ -1,6 +1,6 @@
 """The plan as data: stages of calls with their addresses. `emit.program` writes it down, nothing is decided there."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from depthwise.emit.builder import Kernel
 from depthwise.emit.maps import MapView
@@ -36,10 +36,18 @@ class Pointer:
 
 @dataclass(frozen=True)
 class Call:
-    """A kernel on addresses; an argument that is a text is a number known when it runs: "images", "sample", "batch" or "chunks"."""
+    """A kernel on addresses; an argument that is a text is a number known when it runs: "images", "sample", "batch" or "chunks".
+
+    `origin` names the layer that it comes from.
+    """
 
     kernel: Kernel
     arguments: tuple[Pointer | str, ...]
+    origin: str = field(default="", compare=False, repr=False)
+
+    def of(self, origin: str) -> "Call":
+        """The same, from the layer `origin`."""
+        return replace(self, origin=origin)
 
     def __post_init__(self) -> None:
         assert len(self.arguments) == len(self.kernel.arguments), (self.kernel.name, self.kernel.arguments)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = ["Apply", "Constant", "Expression", "Operand", "apply"]
+__all__ = ["Apply", "Constant", "Expression", "Operand", "apply", "describe"]
 
 
 class Expression(ABC):
@@ -99,3 +99,18 @@ def apply(function: str, *arguments: Expression | float) -> Expression:
     return Apply(
         function, tuple(item if isinstance(item, Expression) else Constant(float(item)) for item in arguments)
     )
+
+
+def describe(expression: Expression) -> str:
+    """The functions of an expression in a few words, the last one first: what a kernel of it is called."""
+    names: list[str] = []
+
+    def walk(node: Expression) -> None:
+        if isinstance(node, Apply):
+            if node.function not in names:
+                names.append(node.function)
+            for item in node.arguments:
+                walk(item)
+
+    walk(expression)
+    return " ".join(name.replace("_", " ") for name in names[:3]) or "copy"

@@ -39,6 +39,7 @@ GRADIENTS: tuple[Pass, ...] = (
     fuse_slope_and_sum,
     choose_transposed,
     expand_batch_normalization,
+    drop_unused,
 )
 
 

@@ -5,7 +5,7 @@ from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.compiler.ir.program import Operation, Scope
-from depthwise.compiler.ir.types import ROW, WHOLE_MAP, Padding, Shape, TensorType, Window
+from depthwise.compiler.ir.types import WHOLE_MAP, Padding, Shape, TensorType, Window
 
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape
@@ -98,9 +98,6 @@ class AccumulateContraction(Accumulate):
 @dataclass(frozen=True)
 class AccumulateSum(Accumulate):
     """A parameter of one number a channel that was added to each pixel: the sum of the operand over rows and columns."""
-
-    def window(self, operand: int) -> Window:
-        return ROW
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ __all__ = ["Contract", "ContractTransposed"]
 
 @dataclass(frozen=True)
 class Contract(Operation):
-    """activation(x · kernel + bias) for a vector x. Operands: x, kernel (inputs, units) and, where there is one, bias."""
+    """activation(x · kernel + bias) for a vector x (axes before its last one have the size 1). Operands: x, kernel (inputs, units) and, where there is one, bias."""
 
     activation: str = "linear"
 
@@ -32,9 +32,9 @@ class Contract(Operation):
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         source, kernel, *bias = operands
         inputs, units = kernel.shape
-        if source.shape != (inputs,) or any(item.shape != (units,) for item in bias):
+        if source.map != (1, 1, inputs) or any(item.shape != (units,) for item in bias):
             raise self._refuse(f"the kernel {kernel.shape} does not fit {source.shape}")
-        return (TensorType((units,)),)
+        return (TensorType((*source.shape[:-1], units)),)
 
     def window(self, operand: int) -> Window:
         return WHOLE_MAP
@@ -69,9 +69,9 @@ class ContractTransposed(Operation):
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         source, kernel = operands
         inputs, units = kernel.shape
-        if source.shape != (units,):
+        if source.map != (1, 1, units):
             raise self._refuse(f"the kernel {kernel.shape} does not fit {source.shape}")
-        return (TensorType((inputs,)),)
+        return (TensorType((*source.shape[:-1], inputs)),)
 
     def window(self, operand: int) -> Window:
         return WHOLE_MAP

@@ -5,6 +5,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from depthwise.compiler.ir.expression import Apply, Expression, Operand
+from depthwise.compiler.ir.operations.accumulate import Accumulate
 from depthwise.compiler.ir.program import Operation
 from depthwise.compiler.ir.types import ROW, TensorType, Window
 
@@ -47,6 +48,8 @@ class ElementwiseSum(Elementwise):
     """The same, and the sum of what it writes over rows and columns is added to the gradient of `parameter`."""
 
     parameter: str
+
+    matrix = staticmethod(Accumulate.matrix)
 
     @property
     def accumulates(self) -> tuple[str, ...]:

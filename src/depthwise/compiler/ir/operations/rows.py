@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from depthwise.compiler.ir.program import Operation
-from depthwise.compiler.ir.types import ROW, TensorType, Window
+from depthwise.compiler.ir.types import ROW, WHOLE_MAP, TensorType, Window
 
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape
@@ -51,7 +51,7 @@ class Dropout(Operation):
         return operands
 
     def window(self, operand: int) -> Window:
-        return ROW
+        return WHOLE_MAP  # what is dropped follows from the place in the whole map
 
     def gradient(self, tape: "Tape", gradient: str) -> None:
         tape.give(self.source, lambda name: Dropout((gradient,), (name,), self.rate, self.layer))
