@@ -22,7 +22,7 @@ LEVELS = [
     {"program"},
     {"operations"},
     {"gradient_operations", "emit", "plan"},
-    {"differentiate", "passes", "execution"},
+    {"differentiate", "passes", "dump", "compiler", "execution"},
     {"inference"},
     # Files, models, training.
     {"formats", "predicting", "training"},

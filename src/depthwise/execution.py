@@ -30,30 +30,6 @@ def host_machine() -> Machine:
     return machine_for(host_target().vector_family)
 
 
-@functools.cache
-def generator_version() -> str:
-    """A hash of the generators' own source: machine code of another version is never taken from the cache."""
-    folder = Path(__file__).parent
-    digest = hashlib.sha256()
-    for part in ("emit", "plan", "native/scheduler.py", "execution.py"):
-        path = folder / part
-        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
-def machine_code(schedule: Schedule, machine: Machine, target: Target, description: str) -> bytes:
-    """Object code of the schedule: from the cache, or compiled and put there."""
-    cache = CompileCache()
-    key = cache_key(f"{machine}\n{description}", generator_version(), target)
-    code = cache.get(key)
-    if code is None:
-        text = emit_schedule(schedule, machine.vectors) + "\n" + scheduler_ir(stage_names(schedule), target)
-        code = compile_module(text, target)
-        cache.put(key, code)
-    return code
-
-
 def _address(array: np.ndarray) -> int:
     """Where the array's numbers start; `array.ctypes.data` takes twice as long, but does for a read-only array too."""
     try:

@@ -21,7 +21,7 @@ from typing import Final
 
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.native.buffers import aligned_empty
-from depthwise.native.compile import LoadedCode
+from depthwise.native.compile import LoadedCode, Source
 from depthwise.native.load import load_program
 from depthwise.native.processors import usable_processors
 from depthwise.native.scheduler import (
@@ -235,7 +235,7 @@ class _Native:
 @functools.cache
 def _native() -> _Native:
     text = team_ir(host_target())
-    code = load_program(text, "team", lambda: text)
+    code = load_program(text, lambda: [Source(text)])
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     run = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, pointer, number, number)
     work = ctypes.CFUNCTYPE(number, pointer, number, number)
