@@ -68,6 +68,19 @@ def test_predictions_are_the_same_for_any_threads_and_batch(name: object) -> Non
             np.testing.assert_array_equal(y, whole[-1:], f"{threads} threads, the last sample alone")
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_one_sample_is_the_same_with_more_threads_than_a_map_has_rows(name: str) -> None:
+    graph, weights = _network(name)
+    prediction = Prediction(graph)
+    prediction.load(weights)
+    inputs = _inputs(graph, 1)
+    set_threads(1)
+    (expected,) = prediction(inputs)
+    for threads in (8, 14, 16):
+        set_threads(threads)
+        np.testing.assert_array_equal(prediction(inputs)[0], expected, f"{threads} threads")
+
+
 @pytest.mark.parametrize("name", _networks())
 def test_weights_after_three_steps_are_the_same_for_any_threads(name: object) -> None:
     graph, weights = _network(name)
