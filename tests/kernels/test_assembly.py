@@ -5,11 +5,13 @@ import re
 import numpy as np
 import pytest
 
+from depthwise.compiler import compile
 from depthwise.emit.contraction import Contraction, Reduction
 from depthwise.emit.depthwise import DepthwiseConvolution, DepthwiseWeightGradient
 from depthwise.emit.maps import MapView
 from depthwise.emit.schedule import emit_kernel, emit_stages, kernels_of
 from depthwise.execution import Executable
+from depthwise.native.cache import CompileCache
 from depthwise.native.compile import assembly, can_run, target_for
 from depthwise.native.listing import called_symbols, functions_of
 from depthwise.passes.lower import lower
@@ -150,7 +152,7 @@ def test_code_of_every_family_computes_the_same(family: str) -> None:
     graph = note_cnn_with_head()
     program = run_passes(lower(graph), PREDICTION)
     weights = seeded_weights(graph)
-    executable = Executable(plan_batches(program, machine), f"family test {program.description()}", machine, target)
+    executable = Executable(compile(program, plan_batches, machine, target, CompileCache()))
     executable.load(weights)
     executable.prepare()
     x = np.random.default_rng(0).standard_normal((3, 28, 28, 1)).astype(np.float32)

@@ -13,8 +13,8 @@ import pytest
 
 from depthwise.native import cache as cache_module
 from depthwise.native import compile as compile_module
-from depthwise.native.cache import CompileCache, cache_key, default_folder
 from depthwise.native import load as load_module
+from depthwise.native.cache import CompileCache, cache_key, default_folder
 from depthwise.native.compile import NativeCodeError, Source
 from depthwise.native.load import load_program
 from depthwise.native.targets import host_target

@@ -1,10 +1,15 @@
 """Blocks run by strips: every row once, what lies between stays in half the first cache, and the results do not change."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
+from depthwise.compiler import compile
 from depthwise.execution import Executable, host_machine
 from depthwise.graph import Graph
+from depthwise.native.cache import CompileCache
+from depthwise.native.targets import host_target
 from depthwise.operations import Convolve, ConvolveDepthwise
 from depthwise.passes.simplify import derive
 from depthwise.plan.forward import EXACT_READERS, border
@@ -107,8 +112,8 @@ def test_operations_of_a_block_hand_each_other_their_rows() -> None:
 def run(graph: Graph, machine: Machine, work: str, inputs: np.ndarray) -> np.ndarray:
     """The outputs of a plan made for `machine`, run on this one."""
     program = prediction_program(graph)
-    schedule = plan_batches(program, machine) if work == "batches" else plan_single(program, machine, 2)
-    executable = Executable(schedule, f"strips {machine} {work} {program.description()}", machine)
+    plan = plan_batches if work == "batches" else partial(plan_single, parts=2)
+    executable = Executable(compile(program, plan, machine, host_target(), CompileCache()))
     weights = seeded_weights(graph, 5)
     executable.load({name: np.asarray(derive(item, weights), np.float32) for name, item in program.parameters.items()})
     executable.prepare()

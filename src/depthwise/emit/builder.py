@@ -68,9 +68,7 @@ class Module:
             f"{kind} {'noalias ' if kind == 'ptr' and not exported else ''}%{argument}" for kind, argument in arguments
         )
         attributes = "nounwind" if exported else "nounwind noinline"
-        self._functions[name] = (
-            f'define void @"{name}"({parameters}) {attributes} {{\nentry:\n' + body.text() + "\n}\n"
-        )
+        self._functions[name] = f'define void @"{name}"({parameters}) {attributes} {{\nentry:\n' + body.text() + "\n}\n"
 
     def declare(self, declaration: str) -> None:
         self._declarations[declaration] = None

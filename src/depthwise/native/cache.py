@@ -43,9 +43,7 @@ _OPEN_FLAGS: Final = (
     | getattr(os, "O_NONBLOCK", 0)  # A FIFO planted in the folder must not stop us.
 )
 
-_CREATE_FLAGS: Final = (
-    os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-)
+_CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 _log = logging.getLogger("depthwise.native")
 _already_said: set[str] = set()

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from depthwise.native.object_file import undefined_symbols
+from depthwise.native.once import making, once
 from depthwise.native.processors import usable_processors
 from depthwise.native.targets import (
     TARGET_NAMES,
@@ -127,9 +128,14 @@ def compile_module(
     >>> load_object(code).function_address("seven") > 0
     True
     """
-    code: bytes = _emit(ir_text, target, optimisation, as_object=True)
+    with making:
+        return _compile(Source(ir_text, optimisation, calls), target)
+
+
+def _compile(source: Source, target: Target) -> bytes:
+    code = _emit(source.text, target, source.optimisation, as_object=True)
     # The loader would find any other symbol of the process: a call of libm for each element, or worse.
-    foreign = sorted(undefined_symbols(code) - set(IMPORTED_SYMBOLS) - calls)
+    foreign = sorted(undefined_symbols(code) - set(IMPORTED_SYMBOLS) - source.calls)
     if foreign:
         raise NativeCodeError(
             f"Generated code calls {', '.join(foreign)}; it may call only {', '.join(IMPORTED_SYMBOLS)}. "
@@ -140,15 +146,20 @@ def compile_module(
 
 def compile_sources(sources: Sequence[Source], target: Target) -> list[bytes]:
     """Object code of each of `sources`, compiled on all cores that this process may use; see `compile_module`."""
-    objects = [b""] * len(sources)
+    objects: dict[int, bytes] = {}
 
     def compile_one(number: int) -> None:
-        source = sources[number]
-        objects[number] = compile_module(source.text, target, source.optimisation, source.calls)
+        objects[number] = _compile(sources[number], target)
 
     # The longest first: nobody waits for one that began late.
-    _share_out(compile_one, sorted(range(len(sources)), key=lambda number: -len(sources[number].text)))
-    return objects
+    order = sorted(range(len(sources)), key=lambda number: -len(sources[number].text))
+    with making:
+        _share_out(compile_one, order)
+        # A helper is gone without its object where a signal handler has forked and this is the child.
+        for number in order:
+            if number not in objects:
+                compile_one(number)
+    return [objects[number] for number in range(len(sources))]
 
 
 def _share_out(work: Callable[[int], None], numbers: Sequence[int]) -> None:
@@ -197,7 +208,6 @@ class LoadedCode:
     def __init__(self, library: str, tracker: Any) -> None:
         self._library = library
         self._trackers: dict[str, Any] = {"": tracker}
-        self._lock = threading.Lock()
 
     def function_address(self, name: str) -> int:
         """Address of the exported function `name`.
@@ -207,7 +217,7 @@ class LoadedCode:
         NativeCodeError
             The code has no such function.
         """
-        with self._lock:
+        with making:
             if name not in self._trackers:
                 try:
                     self._trackers[name] = _linker().lookup(self._library, name)
@@ -237,17 +247,18 @@ def load_objects(objects: Sequence[bytes]) -> LoadedCode:
     for symbol, address in _imported_addresses().items():
         builder.import_symbol(symbol, address)
     library = f"depthwise{next(_library_numbers)}"
-    try:
-        tracker = builder.link(_linker(), library)
-    except RuntimeError as error:
-        raise NativeCodeError(f"The object code does not load: {error}") from None
+    with making:
+        try:
+            tracker = builder.link(_linker(), library)
+        except RuntimeError as error:
+            raise NativeCodeError(f"The object code does not load: {error}") from None
     return LoadedCode(library, tracker)
 
 
 _library_numbers = itertools.count()
 
 
-@functools.cache
+@once
 def _linker() -> Any:
     # JITLink lays a module out as one piece of memory, so that 32-bit offsets between code and constants always reach;
     # LLVM's older loader places each section on its own.

@@ -70,12 +70,12 @@ def load_program(
     return code
 
 
-def _compiled(sources: Sequence[Source], target: Target, cache: CompileCache | None) -> tuple[list[bytes], dict[str, bytes]]:
+def _compiled(
+    sources: Sequence[Source], target: Target, cache: CompileCache | None
+) -> tuple[list[bytes], dict[str, bytes]]:
     """The object code of every source; and by key that of the shared ones which had to be compiled."""
     keys = [cache_key(source.text, source.optimisation, code_generation(), target) for source in sources]
-    found = {
-        key: None if cache is None or not source.shared else cache.get(key) for key, source in zip(keys, sources)
-    }
+    found = {key: None if cache is None or not source.shared else cache.get(key) for key, source in zip(keys, sources)}
     missing = {key: source for key, source in zip(keys, sources) if found[key] is None}
     compiled = dict(zip(missing, compile_sources(list(missing.values()), target)))
     objects = [found[key] or compiled[key] for key in keys]

@@ -58,7 +58,7 @@ class Update:
     global_clip_norm: float | None
 
 
-def plan_training(program: Program, update: Update, machine: Machine) -> Schedule:
+def plan_training(program: Program, machine: Machine, update: Update) -> Schedule:
     """The schedule of one step of the differentiated `program`."""
     return _TrainingPlan(with_copies(program), update, machine).schedule()
 

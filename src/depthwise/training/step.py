@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from depthwise.compiler import compile
 from depthwise.differentiate import LossRule, differentiate, expand_batch_normalization
 from depthwise.errors import UnsupportedError
 from depthwise.execution import Executable, host_machine
-from depthwise.graph import Graph
+from depthwise.native.cache import CompileCache
+from depthwise.native.targets import host_target
 from depthwise.native.threads import get_threads
-from depthwise.passes.lower import lower
 from depthwise.passes.simplify import TRAINING, derive, run_passes
 from depthwise.passes.verify import verify
 from depthwise.plan.training import Update, plan_training, samples_per_chunk
+from depthwise.program import Program
 from depthwise.training import losses, optimizers
 
 __all__ = ["StepResult", "TrainingStep"]
@@ -64,7 +67,10 @@ def _update(optimizer: optimizers.Optimizer) -> Update:
 
 
 class TrainingStep:
-    """A graph, a loss and an optimiser, compiled for this machine.
+    """A program, a loss and an optimiser, compiled for this machine.
+
+    Args:
+        program: as a front end lowers it for training; it is optimised and differentiated here.
 
     Holds the weights and the optimiser's state while training goes on; `weights` and `optimizer_state` give copies.
 
@@ -72,19 +78,18 @@ class TrainingStep:
         UnsupportedError: the model has several outputs.
     """
 
-    def __init__(self, graph: Graph, loss: losses.Loss, optimizer: optimizers.Optimizer) -> None:
-        if len(graph.outputs) != 1:
-            raise UnsupportedError(f"training takes a model with one output, this one has {len(graph.outputs)}")
+    def __init__(self, program: Program, loss: losses.Loss, optimizer: optimizers.Optimizer) -> None:
+        if len(program.outputs) != 1:
+            raise UnsupportedError(f"training takes a model with one output, this one has {len(program.outputs)}")
         self.optimizer = optimizer
-        forward = run_passes(lower(graph, training=True), TRAINING)
+        forward = run_passes(program, TRAINING)
         forward = verify(expand_batch_normalization(forward), "expand_batch_normalization")
         self.program = verify(differentiate(forward, _loss_rule(loss)), "differentiate")
-        update = _update(optimizer)
-        schedule = plan_training(self.program, update, host_machine())
-        self._executable = Executable(schedule, f"training {update} {self.program.description()}")
+        plan = partial(plan_training, update=_update(optimizer))
+        self._executable = Executable(compile(self.program, plan, host_machine(), host_target(), CompileCache()))
         self._iteration = 0
         self._sparse = loss.sparse
-        self._output_shape = graph.output_shapes[0]
+        self._output_shape = program.outputs[0][1]
         self._scalars = self._executable.arenas["scalars"]
         self._ones = np.ones(0, np.float32)
 
