@@ -23,7 +23,7 @@ LEVELS = [
     {"summary", "twins", "inputs", "initialize", "reference", "data", "native"},
     # From the graph to machine code.
     {"gradient_operations", "emit", "plan"},
-    {"differentiate", "passes", "execution"},
+    {"differentiate", "passes", "dump", "compiler", "execution"},
     {"inference"},
     # Files, models, training.
     {"formats", "predicting", "training"},

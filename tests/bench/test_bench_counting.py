@@ -115,7 +115,7 @@ def test_groups_are_the_whole_list_of_calls(name: str) -> None:
     for family, training in (("avx512", False), ("avx2", True)):
         machine = MACHINES[family]
         schedule = (
-            plan_training(training_program(GRAPHS[name]()), ADAM, machine)
+            plan_training(training_program(GRAPHS[name]()), machine, ADAM)
             if training
             else plan_batches(prediction_program(GRAPHS[name]()), machine)
         )

@@ -6,6 +6,7 @@ import pytest
 
 from depthwise import layers
 from depthwise.graph import Graph
+from depthwise.compiler.lower import lower
 from depthwise.reference import bounds, network
 from depthwise.reference.losses import loss_gradient
 from depthwise.training.losses import MeanSquaredError
@@ -42,7 +43,7 @@ def _judge(
     batch, units = inputs[0].shape[0], graph.output_shapes[0][0]
     target = rng.standard_normal((batch, units)).astype(np.float32)
     share = (0.5 + rng.random(batch)).astype(np.float32) * np.float32(units)  # else gradients fade with the units
-    step = TrainingStep(graph, MeanSquaredError(), SGD())
+    step = TrainingStep(lower(graph, training=True), MeanSquaredError(), SGD())
     step.load(weights, {})
     result = train(step, inputs, target, share, seed)
     masks = dropout_masks(graph, batch, seed)
@@ -114,7 +115,7 @@ def test_random_networks_on_small_whole_numbers_are_exact(seed: int) -> None:
     gradient = loss_gradient(MeanSquaredError(), target, y, share)
     assert set(np.unique(np.abs(gradient))) <= {0.0, 1.0}
     expected, _ = network.gradients_from(graph, weights, values, {graph.outputs[0]: gradient}, True, masks)
-    step = TrainingStep(graph, MeanSquaredError(), SGD())
+    step = TrainingStep(lower(graph, training=True), MeanSquaredError(), SGD())
     step.load(weights, {})
     result = train(step, inputs, target, share, seed=3)
     exact_gate(result.predictions, y, "predictions")

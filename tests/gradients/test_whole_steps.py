@@ -16,6 +16,7 @@ from depthwise.layers import (
     Layer,
     ReLU,
 )
+from depthwise.compiler.lower import lower
 from depthwise.reference import bounds, network
 from depthwise.reference.losses import loss_gradient, sample_losses
 from depthwise.training import losses
@@ -73,7 +74,7 @@ def test_every_loss_behind_its_activation(name: str, weighted: bool) -> None:
     else:
         target = np.eye(CLASSES, dtype=np.float32)[labels]
     share = (0.5 + rng.random(BATCH)).astype(np.float32) if weighted else None
-    step = TrainingStep(graph, loss, SGD())
+    step = TrainingStep(lower(graph, training=True), loss, SGD())
     step.load(weights, {})
     result = train(step, (x,), target, share)
     output = graph.outputs[0]
@@ -111,7 +112,7 @@ def test_frozen_layers_keep_their_weights() -> None:
     )
     rng, weights, x = _data(graph)
     target = rng.standard_normal((BATCH, 3)).astype(np.float32)
-    step = TrainingStep(graph, losses.MeanSquaredError(), SGD())
+    step = TrainingStep(lower(graph, training=True), losses.MeanSquaredError(), SGD())
     step.load(weights, {})
     result = train(step, (x,), target, None)
     y = network.forward(graph, weights, (x,), True)[graph.outputs[0]]
@@ -148,7 +149,7 @@ def test_batch_normalisation_learns_and_moves_its_statistics() -> None:
     weights = graph_weights(rng, graph)
     x = (rng.standard_normal((50, 6, 5, 2)) + 3.0).astype(np.float32)
     target = rng.standard_normal((50, 2)).astype(np.float32)
-    step = TrainingStep(graph, losses.MeanSquaredError(), SGD())
+    step = TrainingStep(lower(graph, training=True), losses.MeanSquaredError(), SGD())
     step.load(weights, {})
     step((x,), target, None, learning_rate=0.5)
     expected = network.training_step(graph, weights, {}, (x,), losses.MeanSquaredError(), target, SGD(), 0.5).weights
@@ -167,7 +168,7 @@ def test_a_sample_without_weight_does_not_count() -> None:
     other[2:4] = 100.0
     found = []
     for data in (x, other):
-        step = TrainingStep(graph, losses.MeanSquaredError(), SGD())
+        step = TrainingStep(lower(graph, training=True), losses.MeanSquaredError(), SGD())
         step.load(weights, {})
         train(step, (data,), target, share)
         found.append(step_gradients(step))

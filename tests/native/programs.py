@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from depthwise.native.compile import Source
 from depthwise.native.load import load_program
 from depthwise.native.scheduler import scheduler_ir
 from depthwise.native.targets import host_target
 
 
 def _load(text: str):
-    code = load_program(text, "tests", lambda: text)
+    code = load_program(text, lambda: [Source(text)])
     return code, code.function_address("participate")
 
 

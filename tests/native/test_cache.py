@@ -12,7 +12,10 @@ import sys
 import pytest
 
 from depthwise.native import cache as cache_module
+from depthwise.native import compile as compile_module
+from depthwise.native import load as load_module
 from depthwise.native.cache import CompileCache, cache_key, default_folder
+from depthwise.native.compile import NativeCodeError, Source
 from depthwise.native.load import load_program
 from depthwise.native.targets import host_target
 
@@ -161,7 +164,7 @@ def test_a_disk_that_takes_nothing_is_said_once(cache, monkeypatch, caplog, code
         raise OSError(code, os.strerror(code))
 
     cache.put(KEY, b"old")
-    monkeypatch.setattr(os, "fsync", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
     for _ in range(3):
         cache.put(OTHER_KEY, b"payload")
         cache.put(KEY, b"new")
@@ -252,26 +255,64 @@ assert found
 def test_the_key_depends_on_all_that_the_code_depends_on():
     target = host_target()
     variants = [
-        ("program", "1", target),
-        ("program ", "1", target),
-        ("program", "2", target),
-        ("program1", "", target),
-        ("program", "1", dataclasses.replace(target, triple="aarch64-apple-darwin")),
-        ("program", "1", dataclasses.replace(target, processor="other")),
-        ("program", "1", dataclasses.replace(target, features=())),
-        ("program", "1", dataclasses.replace(target, features=("+avx,+fma",))),
-        ("program", "1", dataclasses.replace(target, features=("+avx", "+fma"))),
+        ("program", 1, ("a", "b"), target),
+        ("program ", 1, ("a", "b"), target),
+        ("program", 2, ("a", "b"), target),
+        ("program1", "", ("a", "b"), target),
+        ("program", 1, ("ab",), target),
+        ("program", 1, (("a", "b"),), target),
+        ("program", 1, ("a", "b"), dataclasses.replace(target, triple="aarch64-apple-darwin")),
+        ("program", 1, ("a", "b"), dataclasses.replace(target, processor="other")),
+        ("program", 1, ("a", "b"), dataclasses.replace(target, features=())),
+        ("program", 1, ("a", "b"), dataclasses.replace(target, features=("+avx,+fma",))),
+        ("program", 1, ("a", "b"), dataclasses.replace(target, features=("+avx", "+fma"))),
     ]
     keys = [cache_key(*variant) for variant in variants]
     assert len(set(keys)) == len(variants)
-    assert keys[0] == cache_key("program", "1", target)
+    assert keys[0] == cache_key("program", 1, ("a", "b"), target)
 
 
-@pytest.mark.parametrize("versions", [("9.9", "22.1.0"), ("0.50.0", "99.0.0")])
-def test_the_key_depends_on_the_compilers_version(monkeypatch, versions):
-    before = cache_key("program", "1", host_target())
-    monkeypatch.setattr(cache_module, "llvm_versions", lambda: versions)
-    assert cache_key("program", "1", host_target()) != before
+def test_the_number_of_entries_is_bounded_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache_module, "MAXIMUM_ENTRIES", 3)
+    cache = CompileCache(tmp_path / "folder")
+    keys = [f"{number:064x}" for number in range(6)]
+    for age, key in enumerate(keys[:3]):
+        cache.put(key, b"x")
+        os.utime(cache.path(key), (1_000_000 + age, 1_000_000 + age))
+    cache.put_all({keys[3]: b"x", keys[4]: b"x"})
+    assert [cache.get(key) is not None for key in keys] == [False, False, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "value"),
+    [
+        (compile_module, "PASSES", ("sroa", "simplify_cfg")),
+        (compile_module, "OPTIMISATION", 1),
+        (compile_module, "RELOCATION", "static"),
+        (compile_module, "CODE_MODEL", "large"),
+        (compile_module, "IMPORTED_SYMBOLS", ("memcpy", "memset", "sched_yield")),
+        (compile_module, "llvm_versions", lambda: ("9.9", "22.1.0")),
+        (compile_module, "llvm_versions", lambda: ("0.50.0", "99.0.0")),
+    ],
+)
+def test_whatever_code_generation_depends_on_misses_the_cache(cache, monkeypatch, where, name, value):
+    program = _Counted(7)
+    program.run(cache)
+    monkeypatch.setattr(where, name, value)
+    assert (program.run(cache), program.generated) == (7, 2)
+    assert (program.run(cache), program.generated) == (7, 2)
+    monkeypatch.undo()
+    assert (program.run(cache), program.generated) == (7, 2)
+
+
+def test_a_changed_constant_of_code_generation_compiles_shared_modules_again(cache, monkeypatch):
+    shared = Source("define i64 @value() { ret i64 3 }", shared=True)
+    load_program("one", lambda: [shared], cache=cache)
+    before = len(list(cache.folder.iterdir()))
+    assert before == 2
+    monkeypatch.setattr(compile_module, "PASSES", ("sroa",))
+    load_program("one", lambda: [shared], cache=cache)
+    assert len(list(cache.folder.iterdir())) == 4
 
 
 def test_the_folder_comes_from_the_environment(monkeypatch, tmp_path):
@@ -292,10 +333,10 @@ class _Counted:
 
     def __call__(self):
         self.generated += 1
-        return f"define i64 @value() {{ ret i64 {self.value} }}"
+        return [Source(f"define i64 @value() {{ ret i64 {self.value} }}")]
 
     def run(self, cache):
-        code = load_program(f"value {self.value}", "1", self, cache=cache)
+        code = load_program(f"value {self.value}", self, cache=cache)
         return ctypes.CFUNCTYPE(ctypes.c_int64)(code.function_address("value"))()
 
 
@@ -331,3 +372,67 @@ def test_a_program_runs_without_any_cache(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     program = _Counted(11)
     assert program.run(CompileCache(tmp_path / "file")) == 11
+
+
+CALLER = """
+declare i64 @one(i64)
+declare i64 @two(i64)
+define i64 @value() {
+  %a = call i64 @one(i64 1)
+  %b = call i64 @two(i64 %a)
+  ret i64 %b
+}
+"""
+
+
+def _adder(name, number):
+    return Source(f"define i64 @{name}(i64 %x) {{\n  %y = add i64 %x, {number}\n  ret i64 %y\n}}", shared=True)
+
+
+def _linked(identity, numbers, cache, compiled):
+    """A caller with two shared modules; `compiled` collects the sources that were compiled."""
+    caller = Source(CALLER, optimisation=0, calls=frozenset({"one", "two"}))
+    sources = [caller, *(_adder(name, number) for name, number in zip(("one", "two"), numbers))]
+    code = load_program(identity, lambda: sources, cache=cache)
+    return code, ctypes.CFUNCTYPE(ctypes.c_int64)(code.function_address("value"))
+
+
+def test_programs_share_the_modules_that_they_have_in_common(cache, monkeypatch):
+    compiled = []
+    real = load_module.compile_sources
+    monkeypatch.setattr(
+        load_module, "compile_sources", lambda sources, target: compiled.extend(sources) or real(sources, target)
+    )
+    # All stay loaded: equal symbols of several programs must not meet.
+    first, value = _linked("first", (10, 100), cache, compiled)
+    assert value() == 111
+    assert len(compiled) == 3
+    second, other = _linked("second", (10, 200), cache, compiled)
+    assert (other(), value()) == (211, 111)
+    assert [source.text for source in compiled[3:]] == [CALLER, _adder("two", 200).text]
+    again, same = _linked("first", (10, 100), cache, compiled)
+    assert (same(), other(), value()) == (111, 211, 111)
+    assert len(compiled) == 5
+    del first, second, again
+
+
+def test_a_shared_entry_that_does_not_link_is_replaced(cache):
+    _linked("first", (10, 100), cache, [])
+    for path in cache.folder.iterdir():
+        cache.put(path.name.removesuffix(".native"), b"not object code")
+    for _ in range(2):
+        code, value = _linked("first", (10, 100), cache, [])
+        assert value() == 111
+    del code
+
+
+def test_a_module_may_call_only_what_it_says(cache):
+    with pytest.raises(NativeCodeError, match="calls two; it may call only"):
+        load_program("first", lambda: [Source(CALLER, calls=frozenset({"one"}))], cache=cache)
+
+
+def test_a_missing_module_is_an_error_when_its_caller_is_looked_up(cache):
+    sources = [Source(CALLER, calls=frozenset({"one", "two"})), _adder("one", 1)]
+    code = load_program("first", lambda: sources, cache=cache)
+    with pytest.raises(NativeCodeError, match="can be linked"):
+        code.function_address("value")

@@ -8,6 +8,7 @@ import pytest
 from depthwise import layers
 from depthwise.graph import Graph, sequential
 from depthwise.inference import Prediction
+from depthwise.compiler.lower import lower
 from depthwise.reference import bounds, network
 from depthwise.reference import layer as one_layer
 from depthwise.training import losses, optimizers
@@ -35,7 +36,7 @@ def test_every_layer(kind: type[layers.Layer]) -> None:
     graph = side_by_side(configurations)
     weights = graph_weights(rng, graph)
     inputs = draw_inputs(rng, [shape for item in configurations for shape in item.input_shapes], 2)
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     outputs = prediction(inputs)
     remaining = list(inputs)
@@ -58,7 +59,7 @@ def test_the_notes_networks(make: Any, batch: int) -> None:
     graph = make()
     weights = seeded_weights(graph)
     (x,) = draw_inputs(np.random.default_rng(0), [graph.by_name[graph.inputs[0]].output_shape], batch)
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     (y,) = prediction((x,))
     expected = np.asarray(keras_model(graph, weights)(x))
@@ -79,7 +80,7 @@ def test_every_layer_of_the_notes_networks_on_the_references_inputs(make: Any) -
         own = network.weights_of(node, weights)
         xs = [values[name].astype(np.float32) for name in node.inputs]
         alone = sequential([layers.InputLayer(shape=node.facts.input_shapes[0]), node.layer])
-        prediction = Prediction(alone)
+        prediction = Prediction(lower(alone))
         prediction.load({f"{node.name}/{name}": np.float32(value) for name, value in own.items()})
         (y,) = prediction(xs)
         error_gate(y, one_layer.forward(node.layer, own, xs), bounds.layer_error(node.layer, own, xs), node.name)
@@ -144,7 +145,7 @@ def _compare_steps(graph: Graph, optimizer: optimizers.Optimizer, batch: int) ->
     # Step by step, not traced: JAX then compiles each operation once for all optimisers.
     model.compile(optimizer=_keras_optimizer(optimizer), loss="sparse_categorical_crossentropy", run_eagerly=True)
     loss = losses.SparseCategoricalCrossentropy()
-    step = TrainingStep(graph, loss, optimizer)
+    step = TrainingStep(lower(graph, training=True), loss, optimizer)
     step.load(start, {})
     weights: dict[str, Any] = dict(start)
     state: dict[str, Any] = {}

@@ -6,6 +6,7 @@ import pytest
 from depthwise import layers
 from depthwise.graph import Graph, Input, functional
 from depthwise.inference import Prediction
+from depthwise.compiler.lower import lower
 from depthwise.reference import bounds, network
 from depthwise.reference import layer as one_layer
 from support.branches import graph_weights, random_chain, side_by_side
@@ -28,7 +29,7 @@ def _compare_layers(configurations: list[Configuration], rng: np.random.Generato
     graph = side_by_side(configurations)
     weights = graph_weights(rng, graph)
     inputs = draw_inputs(rng, [shape for item in configurations for shape in item.input_shapes], batch)
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     _judge(graph, configurations, weights, inputs, predict(prediction, inputs))
 
@@ -63,7 +64,7 @@ def test_random_layers_on_small_whole_numbers_are_exact(seed: int) -> None:
         weights[len(configurations) - 1] = own
     graph = side_by_side(configurations)
     named = {f"{graph.outputs[i]}/{name}": value for i, own in weights.items() for name, value in own.items()}
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(named)
     outputs = predict(prediction, inputs)
     expected = network.forward(graph, named, inputs)
@@ -107,7 +108,7 @@ def test_random_networks_on_small_whole_numbers_are_exact(seed: int) -> None:
     graph = random_network(rng, exact=True)
     weights = graph_weights(rng, graph, integers=1)
     inputs = [rng.integers(-1, 2, (3, *graph.by_name[name].output_shape)).astype(np.float32) for name in graph.inputs]
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     expected = network.forward(graph, weights, inputs)
     for name, y in zip(graph.outputs, predict(prediction, inputs)):
@@ -121,7 +122,7 @@ def test_random_networks(seed: int) -> None:
     graph = random_network(rng, exact=False)
     weights = graph_weights(rng, graph)
     inputs = draw_inputs(rng, [graph.by_name[name].output_shape for name in graph.inputs], 2)
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     expected = network.forward(graph, weights, inputs)
     errors = bounds.network_errors(graph, weights, inputs)

@@ -8,6 +8,7 @@ import pytest
 from depthwise.graph import Graph
 from depthwise.inference import Prediction
 from depthwise.native.threads import get_threads, set_threads
+from depthwise.compiler.lower import lower
 from depthwise.training.losses import MeanSquaredError, SparseCategoricalCrossentropy
 from depthwise.training.optimizers import Adam
 from depthwise.training.step import TrainingStep
@@ -53,7 +54,7 @@ def test_predictions_are_the_same_for_any_threads_and_batch(name: object) -> Non
     """A single sample is divided among the threads by rows and channels, a batch by samples."""
     graph, weights = _network(name)
     inputs = _inputs(graph, max(BATCHES))
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     expected: tuple[np.ndarray, ...] = ()
     for threads in THREADS:
@@ -66,6 +67,19 @@ def test_predictions_are_the_same_for_any_threads_and_batch(name: object) -> Non
         # The last sample, alone: what stood before it in the batch does not matter.
         for y, whole in zip(prediction([np.ascontiguousarray(x[-1:]) for x in inputs]), expected):
             np.testing.assert_array_equal(y, whole[-1:], f"{threads} threads, the last sample alone")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_one_sample_is_the_same_with_more_threads_than_a_map_has_rows(name: str) -> None:
+    graph, weights = _network(name)
+    prediction = Prediction(lower(graph))
+    prediction.load(weights)
+    inputs = _inputs(graph, 1)
+    set_threads(1)
+    (expected,) = prediction(inputs)
+    for threads in (8, 14, 16):
+        set_threads(threads)
+        np.testing.assert_array_equal(prediction(inputs)[0], expected, f"{threads} threads")
 
 
 @pytest.mark.parametrize("name", _networks())
@@ -82,7 +96,7 @@ def test_weights_after_three_steps_are_the_same_for_any_threads(name: object) ->
     found = []
     for threads in THREADS:
         set_threads(threads)
-        step = TrainingStep(graph, loss, Adam())
+        step = TrainingStep(lower(graph, training=True), loss, Adam())
         step.load(weights, {})
         results = [step(inputs, target, None, learning_rate=0.01, seed=i) for i in range(3)]
         found.append(({**step.weights(), **step.optimizer_state()}, results))
@@ -101,7 +115,7 @@ def test_a_missing_number_stays_in_its_own_sample(name: str) -> None:
     """NaN in one image makes that image's outputs NaN, and nothing else: not even in memory that is used again."""
     graph, weights = _network(name)
     (x,) = _inputs(graph, 9)
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     for threads in (1, 2):
         set_threads(threads)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depthwise import operations as op
+from depthwise.compiler.ir import operations as op
 from depthwise.emit.elementwise import Dropout
 from depthwise.emit.maps import MapView
 from depthwise.execution import Executable
@@ -14,7 +14,7 @@ from depthwise.graph import Graph
 from depthwise.inference import Prediction
 from depthwise.layers import Dropout as DropoutLayer
 from depthwise.native.threads import get_threads
-from depthwise.passes.lower import lower
+from depthwise.compiler.lower import lower
 from depthwise.training.step import StepResult, TrainingStep
 from support.compiled import compile_kernels, empty, fenced
 
@@ -39,8 +39,7 @@ def predict(prediction: Prediction, inputs: Sequence[Array]) -> tuple[Array, ...
     """A prediction from fenced inputs to fenced outputs on poisoned scratch, the same as the ordinary one bit for bit."""
     batch = inputs[0].shape[0]
     plain = prediction(inputs)
-    executables = [item for item in (prediction._batches, *prediction._single.values()) if item is not None]
-    (executable,) = [item for item in executables if item.fits(batch, get_threads())]
+    (executable,) = [item for item in prediction._executables.values() if item.fits(batch, get_threads())]
     fence(executable)
     outputs = tuple(empty(y.size).reshape(y.shape) for y in plain)
     executable.run([fenced(x) for x in inputs], outputs)

@@ -11,6 +11,7 @@ from depthwise.explain.cells import cell_facts
 from depthwise.explain.values import LayerValues, layer_values
 from depthwise.graph import Graph
 from depthwise.inference import Prediction
+from depthwise.compiler.lower import lower
 from support.explained import NAMES, network_and_weights, random_positions
 
 CLOSE = 1e-4
@@ -113,7 +114,7 @@ def test_the_network_in_the_page_agrees_with_the_compiled_one_on_100_images(
 ) -> None:
     graph, weights = network_and_weights(name)
     images = load_data("mnist").scaled().x_test[:100]
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     (expected,) = prediction((images,))
     page = opened(name)

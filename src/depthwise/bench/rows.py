@@ -13,7 +13,7 @@ from typing import Any
 
 from depthwise.bench.instructions import count_instructions
 from depthwise.emit.builder import Vectors
-from depthwise.emit.elementwise import Copy, Elementwise, Fill
+from depthwise.emit.elementwise import Copy, Elementwise, ElementwiseSum, Fill
 from depthwise.plan.schedule import Call, Pointer, Schedule
 
 __all__ = ["Group", "group_calls", "kind_of", "main_kind", "weight_names"]
@@ -68,8 +68,8 @@ def main_kind(calls: Sequence[Call]) -> str:
 
 def kind_of(kernel: Any) -> str:
     """What a kernel is, in words."""
-    if isinstance(kernel, Elementwise):
-        return kernel.operation.replace("_", " ")
+    if isinstance(kernel, (Elementwise, ElementwiseSum)):
+        return kernel.kind
     words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(kernel).__name__).lower()
     kind = getattr(kernel, "kind", "")
     return f"{kind} {words}" if kind and kind not in words else words

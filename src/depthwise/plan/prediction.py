@@ -156,7 +156,7 @@ def plan_batches(program: Program, machine: Machine) -> Schedule:
             base = root[name]
             pointer = Pointer(arenas[base], offsets[base] + layout.origin)
             places[name] = Place(pointer, layout.view, sizes["group"] if arenas[base] == "group" else 0)
-    parameters, total = parameter_offsets(program.parameters)
+    parameters, total = parameter_offsets(program.live_parameters)
     placement = Placement(machine, program, places, parameters, None)
     calls: list[list[Call]] = [[] for _ in range(segments + 1)]
     segment = {operation.output: number for operation, number in zip(program.operations, segment_of)}
@@ -244,7 +244,7 @@ def plan_single(program: Program, machine: Machine, parts: int) -> Schedule:
             if name not in external and root[name] in offsets:
                 pointer = Pointer(arena, offsets[root[name]] + layout.origin)
                 places[name] = Place(pointer, layout.view, layout.numbers)
-    parameters, total = parameter_offsets(program.parameters)
+    parameters, total = parameter_offsets(program.live_parameters)
     placement = Placement(machine, program, places, parameters, 1)
     stages: list[Stage] = []
     alone: list[Call] = []
@@ -278,7 +278,8 @@ def _shared_out(block: Block, parts: int) -> Iterator[_Shared]:
     edges = [rows * i // parts for i in range(parts + 1)]
     most = max(last - first for first, last in pairwise(edges))
     if len(block.operations) > 1 and most * parts <= MAXIMUM_IMBALANCE * rows:
-        pairs = list(pairwise(edges))
+        # With 8 threads and 7 rows, one thread has none.
+        pairs = [(first, last) for first, last in pairwise(edges) if first < last]
         shares = (block.strips(*both) if block.height else (block.part(*both),) for both in pairs)
         yield _Shared(block, tuple(shares))
         return

@@ -53,7 +53,7 @@ class Update:
     global_clip_norm: float | None
 
 
-def plan_training(program: Program, update: Update, machine: Machine) -> Schedule:
+def plan_training(program: Program, machine: Machine, update: Update) -> Schedule:
     """The schedule of one step of the differentiated `program`."""
     return _TrainingPlan(with_copies(program), update, machine).schedule()
 
@@ -87,7 +87,7 @@ class _TrainingPlan:
         self.external = external_places(program)
         self.steps = self._steps()
         self.blocks = self._blocks()
-        self.offsets, self.total = parameter_offsets(program.parameters)
+        self.offsets, self.total = parameter_offsets(program.live_parameters)
 
     def _steps(self) -> list[_Step]:
         """Operations in order; what runs once all samples are done ends a stage. Dense weight gradients come last."""

@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from depthwise.differentiate import LossRule, differentiate, expand_batch_normalization
+from depthwise.compiler.compile import compile
+from depthwise.compiler.differentiate import LossRule, differentiate
 from depthwise.errors import UnsupportedError
 from depthwise.execution import Executable, host_machine
-from depthwise.graph import Graph
+from depthwise.native.cache import CompileCache
+from depthwise.native.targets import host_target
 from depthwise.native.threads import get_threads
-from depthwise.passes.lower import lower
-from depthwise.passes.simplify import TRAINING, derive, run_passes
-from depthwise.passes.verify import verify
+from depthwise.compiler.derive import derive
+from depthwise.compiler.passes import GRADIENTS, TRAINING, run_passes
 from depthwise.plan.training import Update, plan_training, samples_per_chunk
+from depthwise.compiler.ir.program import Program
 from depthwise.training import losses, optimizers
 
 __all__ = ["StepResult", "TrainingStep"]
@@ -64,7 +67,10 @@ def _update(optimizer: optimizers.Optimizer) -> Update:
 
 
 class TrainingStep:
-    """A graph, a loss and an optimiser, compiled for this machine.
+    """A program, a loss and an optimiser, compiled for this machine.
+
+    Args:
+        program: as a front end lowers it for training; it is optimised and differentiated here.
 
     Holds the weights and the optimiser's state while training goes on; `weights` and `optimizer_state` give copies.
 
@@ -72,31 +78,28 @@ class TrainingStep:
         UnsupportedError: the model has several outputs.
     """
 
-    def __init__(self, graph: Graph, loss: losses.Loss, optimizer: optimizers.Optimizer) -> None:
-        if len(graph.outputs) != 1:
-            raise UnsupportedError(f"training takes a model with one output, this one has {len(graph.outputs)}")
+    def __init__(self, program: Program, loss: losses.Loss, optimizer: optimizers.Optimizer) -> None:
+        if len(program.outputs) != 1:
+            raise UnsupportedError(f"training takes a model with one output, this one has {len(program.outputs)}")
         self.optimizer = optimizer
-        forward = run_passes(lower(graph, training=True), TRAINING)
-        forward = verify(expand_batch_normalization(forward), "expand_batch_normalization")
-        self.program = verify(differentiate(forward, _loss_rule(loss)), "differentiate")
-        update = _update(optimizer)
-        schedule = plan_training(self.program, update, host_machine())
-        self._executable = Executable(schedule, f"training {update} {self.program.description()}")
+        forward = run_passes(program, TRAINING)
+        self.program = run_passes(differentiate(forward, [_loss_rule(loss)]), GRADIENTS, "differentiate")
+        plan = partial(plan_training, update=_update(optimizer))
+        self._executable = Executable(compile(self.program, plan, host_machine(), host_target(), CompileCache()))
         self._iteration = 0
+        self._idle: dict[str, np.ndarray] = {}
         self._sparse = loss.sparse
-        self._output_shape = graph.output_shapes[0]
+        self._output_shape = program.outputs[0][1]
         self._scalars = self._executable.arenas["scalars"]
         self._ones = np.ones(0, np.float32)
 
     def load(self, weights: Mapping[str, np.ndarray], optimizer_state: Mapping[str, np.ndarray]) -> None:
         """Takes the model's weights, and the optimiser's state ({} for a fresh start)."""
         values = {name: np.asarray(value) for name, value in weights.items()}
-        self._executable.load(
-            {
-                name: np.asarray(derive(parameter, values), np.float32)
-                for name, parameter in self.program.parameters.items()
-            }
-        )
+        live = self.program.live_parameters
+        self._idle = {name: value for name, value in values.items() if name not in live}
+        parameters = {name: np.asarray(derive(name, self.program.parameters, values), np.float32) for name in live}
+        self._executable.load(parameters)
         self._executable.arenas["slots"][:] = 0
         self._iteration = int(optimizer_state.get("iteration", np.zeros((), np.int64)))
         for name, slot in self._slots().items():
@@ -143,10 +146,11 @@ class TrainingStep:
 
     def weights(self) -> dict[str, np.ndarray]:
         """Copies of the model's weights as they are now."""
+        live = self.program.live_parameters
         return {
-            name: self._executable.parameter(name, parameter.shape)
-            for name, parameter in self.program.parameters.items()
-            if not parameter.derivation
+            name: self._executable.parameter(name, value.shape) if name in live else self._idle[name]
+            for name, value in self.program.parameters.items()
+            if value.derived is None
         }
 
     def _slots(self) -> dict[str, np.ndarray]:
@@ -155,7 +159,7 @@ class TrainingStep:
         names = self.optimizer.slots
         total = arena.size // max(1, len(names))
         views = {}
-        for name, parameter in self.program.parameters.items():
+        for name, parameter in self.program.live_parameters.items():
             if parameter.trainable:
                 size = int(np.prod(parameter.shape))
                 for i, slot in enumerate(names):

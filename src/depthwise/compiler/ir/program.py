@@ -94,6 +94,11 @@ class Operation(ABC):
         return ()
 
     @property
+    def reads_besides(self) -> tuple[str, ...]:
+        """Parameters that it reads in the model's own arrays, besides its operands."""
+        return ()
+
+    @property
     def updates(self) -> tuple[str, ...]:
         """Parameters that it changes by itself, as batch normalisation changes its moving statistics."""
         return ()
@@ -128,6 +133,13 @@ class Program:
     def parameters(self) -> Mapping[str, Value]:
         """The values that belong to the model, not to a sample."""
         return {name: value for name, value in self.values.items() if value.role is Role.PARAMETER}
+
+    @cached_property
+    def live_parameters(self) -> Mapping[str, Value]:
+        """The parameters that an operation reads or changes; others are weights that only derived parameters need."""
+        live = {name for item in self.operations for name in (*item.operands, *item.accumulates, *item.updates)}
+        live |= {name for item in self.operations for name in item.reads_besides}
+        return {name: value for name, value in self.parameters.items() if name in live}
 
     @cached_property
     def tensors(self) -> Mapping[str, TensorType]:
@@ -194,7 +206,7 @@ class Program:
                     known[name] = Value(name, type_, Role.COMPUTED)
         used = {name for name, _ in (*self.inputs, *self.outputs)}
         used |= {name for operation in kept for name in (*operation.operands, *operation.results)}
-        used |= {name for operation in kept for name in (*operation.accumulates, *operation.updates)}
+        used |= {name for item in kept for name in (*item.accumulates, *item.updates, *item.reads_besides)}
         values = {
             name: value
             for name, value in known.items()

@@ -140,6 +140,10 @@ class FinishMoments(_Finish):
     def updates(self) -> tuple[str, ...]:
         return self.moving_mean, self.moving_variance
 
+    @property
+    def reads_besides(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.gamma, self.beta) if name is not None)
+
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         return (TensorType((self.channels,)),) * 4
 
