@@ -7,15 +7,15 @@ from functools import partial
 import numpy as np
 
 from depthwise.compiler.compile import Plan, compile
+from depthwise.compiler.derive import derive
+from depthwise.compiler.ir.program import Program
+from depthwise.compiler.passes import PREDICTION, run_passes
 from depthwise.execution import Executable, host_machine
 from depthwise.native.cache import CompileCache
 from depthwise.native.once import making
 from depthwise.native.targets import host_target
 from depthwise.native.threads import get_threads
-from depthwise.compiler.derive import derive
-from depthwise.compiler.passes import PREDICTION, run_passes
 from depthwise.plan.prediction import GROUP, plan_batches, plan_single
-from depthwise.compiler.ir.program import Program
 
 __all__ = ["Prediction"]
 

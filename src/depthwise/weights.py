@@ -218,8 +218,8 @@ class GraphWithWeights:
         of, prediction = self._prediction or (None, None)
         if prediction is not None and of is graph and prediction.weights is weights:
             return prediction
-        from depthwise.inference import Prediction
         from depthwise.compiler.lower import lower
+        from depthwise.inference import Prediction
 
         with making:
             of, prediction = self._prediction or (None, None)

@@ -19,11 +19,11 @@ from depthwise.bench.rivals import benchmark_script
 from depthwise.bench.run import measure
 from depthwise.bench.table import print_report
 from depthwise.cli import app
+from depthwise.compiler.lower import lower
 from depthwise.errors import InvalidArgumentError, UnsupportedError
 from depthwise.graph import Graph
 from depthwise.native.compile import assembly, target_for
 from depthwise.native.listing import functions_of, vector_stack_accesses
-from depthwise.compiler.lower import lower
 from support.networks import note_cnn_with_head, seeded_weights
 from support.planned import MACHINES, mobile
 

@@ -5,8 +5,8 @@ import numpy.typing as npt
 import pytest
 
 from depthwise import layers
-from depthwise.graph import Graph
 from depthwise.compiler.lower import lower
+from depthwise.graph import Graph
 from depthwise.reference import bounds, network
 from depthwise.reference.losses import loss_gradient
 from depthwise.training.losses import MeanSquaredError

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from depthwise.compiler.lower import lower
 from depthwise.graph import Graph, sequential
 from depthwise.layers import (
     BatchNormalization,
@@ -16,7 +17,6 @@ from depthwise.layers import (
     Layer,
     ReLU,
 )
-from depthwise.compiler.lower import lower
 from depthwise.reference import bounds, network
 from depthwise.reference.losses import loss_gradient, sample_losses
 from depthwise.training import losses

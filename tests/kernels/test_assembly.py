@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from depthwise.compiler.compile import compile
+from depthwise.compiler.ir.program import Program
+from depthwise.compiler.lower import lower
+from depthwise.compiler.passes import PREDICTION, run_passes
 from depthwise.emit.contraction import Contraction, Reduction
 from depthwise.emit.depthwise import DepthwiseConvolution, DepthwiseWeightGradient
 from depthwise.emit.maps import MapView
@@ -14,11 +17,8 @@ from depthwise.execution import Executable
 from depthwise.native.cache import CompileCache
 from depthwise.native.compile import assembly, can_run, target_for
 from depthwise.native.listing import called_symbols, functions_of
-from depthwise.compiler.lower import lower
-from depthwise.compiler.passes import PREDICTION, run_passes
 from depthwise.plan.machine import choose_depthwise_tile, choose_tile, machine_for
 from depthwise.plan.prediction import plan_batches
-from depthwise.compiler.ir.program import Program
 from depthwise.reference import bounds, network
 from support.compiled import module_text
 from support.gates import error_gate

@@ -92,7 +92,9 @@ def _operand(rng: np.random.Generator, kind: str, view: MapView) -> MapView:
     }[kind]  # fmt: skip
     stored = random_view(rng, *size)
     pitches = (stored.row_pitch, stored.pixel_pitch, 1)
-    return MapView(*_shape(view), *(pitch if part == whole else 0 for pitch, part, whole in zip(pitches, size, _shape(view))))
+    return MapView(
+        *_shape(view), *(pitch if part == whole else 0 for pitch, part, whole in zip(pitches, size, _shape(view)))
+    )
 
 
 def _stored(view: MapView) -> MapView:
@@ -141,7 +143,9 @@ def test_sums_over_what_was_broadcast() -> None:
             before = _draw(rng, *_shape(stored), exact=exact)
             target = MapMemory(stored, before)
             run(source.memory, target.memory)
-            axes = tuple(i for i, (part, whole) in enumerate(zip(_shape(stored), _shape(kernel.source))) if part < whole)
+            axes = tuple(
+                i for i, (part, whole) in enumerate(zip(_shape(stored), _shape(kernel.source))) if part < whole
+            )
             wide = source.map.astype(np.float64)
             expected = before + wide.sum(axes, keepdims=True)
             if exact:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from depthwise import layers
+from depthwise.compiler.lower import lower
 from depthwise.graph import Graph, sequential
 from depthwise.inference import Prediction
-from depthwise.compiler.lower import lower
 from depthwise.reference import bounds, network
 from depthwise.reference import layer as one_layer
 from depthwise.training import losses, optimizers

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from depthwise import execution, inference
+from depthwise.compiler.lower import lower
 from depthwise.graph import Graph, Input, functional
 from depthwise.inference import Prediction
 from depthwise.native.threads import get_threads, set_threads
-from depthwise.compiler.lower import lower
 from depthwise.plan import prediction as planning
 from depthwise.plan.machine import Machine
 from depthwise.reference import network

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from depthwise import layers
+from depthwise.compiler.lower import lower
 from depthwise.graph import Graph, Input, functional
 from depthwise.inference import Prediction
-from depthwise.compiler.lower import lower
 from depthwise.reference import bounds, network
 from depthwise.reference import layer as one_layer
 from support.branches import graph_weights, random_chain, side_by_side

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from depthwise.compiler.lower import lower
 from depthwise.graph import Graph
 from depthwise.inference import Prediction
 from depthwise.native.threads import get_threads, set_threads
-from depthwise.compiler.lower import lower
 from depthwise.training.losses import MeanSquaredError, SparseCategoricalCrossentropy
 from depthwise.training.optimizers import Adam
 from depthwise.training.step import TrainingStep

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from depthwise.compiler.compile import compile
+from depthwise.compiler.derive import derive
+from depthwise.compiler.ir.operations import Convolve, ConvolveDepthwise
+from depthwise.compiler.ir.program import Operation, Program
 from depthwise.execution import Executable, host_machine
 from depthwise.graph import Graph
 from depthwise.native.cache import CompileCache
 from depthwise.native.targets import host_target
-from depthwise.compiler.derive import derive
-from depthwise.compiler.ir.operations import Convolve, ConvolveDepthwise
 from depthwise.plan.layout import lay_out
 from depthwise.plan.machine import Machine
 from depthwise.plan.prediction import plan_batches, plan_single, with_copies
 from depthwise.plan.strips import Block, find_blocks
-from depthwise.compiler.ir.program import Operation, Program
 from support.networks import seeded_weights
 from support.planned import GRAPHS, MACHINES, mobile, prediction_program, small_caches
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depthwise.compiler.ir import operations as op
+from depthwise.compiler.lower import lower
 from depthwise.emit.elementwise import Dropout
 from depthwise.emit.maps import MapView
 from depthwise.execution import Executable
@@ -14,7 +15,6 @@ from depthwise.graph import Graph
 from depthwise.inference import Prediction
 from depthwise.layers import Dropout as DropoutLayer
 from depthwise.native.threads import get_threads
-from depthwise.compiler.lower import lower
 from depthwise.training.step import StepResult, TrainingStep
 from support.compiled import compile_kernels, empty, fenced
 

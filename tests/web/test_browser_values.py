@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from depthwise.compiler.lower import lower
 from depthwise.data import load_data
 from depthwise.explain.cells import cell_facts
 from depthwise.explain.values import LayerValues, layer_values
 from depthwise.graph import Graph
 from depthwise.inference import Prediction
-from depthwise.compiler.lower import lower
 from support.explained import NAMES, network_and_weights, random_positions
 
 CLOSE = 1e-4

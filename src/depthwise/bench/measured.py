@@ -12,6 +12,7 @@ import numpy as np
 from depthwise.bench.probes import counter_instruction
 from depthwise.bench.rows import Group, group_calls, main_kind, weight_names
 from depthwise.compiler.compile import compile
+from depthwise.compiler.ir.program import Program
 from depthwise.emit.builder import Function, Kernel, Vectors
 from depthwise.execution import Executable, host_machine
 from depthwise.native.cache import CompileCache
@@ -19,7 +20,6 @@ from depthwise.native.targets import Target, host_target
 from depthwise.plan.machine import Machine
 from depthwise.plan.placement import ALIGNMENT
 from depthwise.plan.schedule import Call, Pointer, Schedule, Segment, Stage
-from depthwise.compiler.ir.program import Program
 
 __all__ = ["MeasuredExecutable", "MeasuredRow", "measured_schedule"]
 

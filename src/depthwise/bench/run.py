@@ -15,13 +15,13 @@ from depthwise.bench.probes import MachineRates, probes
 from depthwise.bench.report import BenchReport, BenchRow
 from depthwise.classification import class_loss
 from depthwise.compare.machine import this_machine
+from depthwise.compiler.ir.program import Program
+from depthwise.compiler.lower import lower
 from depthwise.execution import Executable, host_machine
 from depthwise.graph import Graph
 from depthwise.inference import Prediction
 from depthwise.layers.activation import Activation
 from depthwise.native.threads import get_threads
-from depthwise.compiler.lower import lower
-from depthwise.compiler.ir.program import Program
 from depthwise.training.losses import Loss, MeanSquaredError
 from depthwise.training.optimizers import Adam, Optimizer
 from depthwise.training.step import TrainingStep

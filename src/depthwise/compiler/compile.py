@@ -12,6 +12,7 @@ from types import ModuleType
 
 from depthwise import emit
 from depthwise.compiler.dump import Dump
+from depthwise.compiler.ir.program import Program
 from depthwise.emit.builder import Vectors
 from depthwise.emit.schedule import emit_kernel, emit_stages, kernels_of, stage_names
 from depthwise.native import scheduler
@@ -21,7 +22,6 @@ from depthwise.native.load import load_program
 from depthwise.native.targets import Target
 from depthwise.plan.machine import Machine
 from depthwise.plan.schedule import Schedule
-from depthwise.compiler.ir.program import Program
 
 __all__ = ["Compiled", "Plan", "compile", "modules", "schedule_identity"]
 

@@ -123,9 +123,7 @@ class Tape:
             return gradient
         if not FUNCTIONS[activation].reads_output:
             raise IllegalProgramError(f"{operation}: its activation must be an operation of its own")
-        slope = op.Elementwise(
-            (operation.output, gradient), (f"/slope of {operation.output}",), slope_of(activation)
-        )
+        slope = op.Elementwise((operation.output, gradient), (f"/slope of {operation.output}",), slope_of(activation))
         return self.emit(slope)
 
     def elementwise(self, operation: op.Elementwise, gradient: str) -> None:

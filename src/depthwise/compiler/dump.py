@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from depthwise.compiler.ir.program import Program
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.files import atomic_write_text
 from depthwise.native.compile import Source, assembly
 from depthwise.native.targets import Target
 from depthwise.plan.schedule import Call, Pointer, Schedule, Stage
-from depthwise.compiler.ir.program import Program
 
 __all__ = ["FOLDER_VARIABLE", "STEPS", "STEPS_VARIABLE", "Dump", "program_text", "schedule_text"]
 

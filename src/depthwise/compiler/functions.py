@@ -197,9 +197,7 @@ _ACTIVATIONS: dict[str, Elementary] = {
         reads_output=True,
         monotone=True,
     ),
-    "hard_sigmoid": Elementary(
-        definition=_hard_sigmoid, slope=_hard_sigmoid_slope, reads_output=True, monotone=True
-    ),
+    "hard_sigmoid": Elementary(definition=_hard_sigmoid, slope=_hard_sigmoid_slope, reads_output=True, monotone=True),
     # (1 − y)(1 + y), not 1 − y²: near ±1 the square loses what is left.
     "tanh": Elementary(
         mathematics.tanh,

@@ -149,7 +149,9 @@ class _Writer:
         function = self.function
         with positions.each() as out, counted(function, numbers, self.lanes) as vector:
             address = function.offset(out, function.add(channel, vector))
-            function.store(functions.evaluate_function(function, self.kernel.activation, function.load(address)), address)
+            function.store(
+                functions.evaluate_function(function, self.kernel.activation, function.load(address)), address
+            )
 
     def _each_panel(self) -> Iterator[tuple[Operand, int]]:
         """(first vector, vectors): one loop over the full panels, then the narrower one."""

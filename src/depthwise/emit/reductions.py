@@ -170,7 +170,10 @@ class BroadcastReduction(Kernel):
 
     def write(self, function: Function) -> None:
         source, target = self.source, self.target
-        axes = ((source.rows, source.row_pitch, target.row_pitch), (source.columns, source.pixel_pitch, target.pixel_pitch))
+        axes = (
+            (source.rows, source.row_pitch, target.row_pitch),
+            (source.columns, source.pixel_pitch, target.pixel_pitch),
+        )
         kept = [axis for axis in axes if axis[2] or axis[0] == 1]
         summed = [axis for axis in axes if not axis[2] and axis[0] > 1]
         padded, lanes = function.vectors.round_up(source.channels), function.vectors.lanes
@@ -198,9 +201,7 @@ class BroadcastReduction(Kernel):
         symbol = f"@llvm.vector.reduce.fadd.v{lanes}f32"
         function.module.declare(f"declare float {symbol}(float, {function.vector})")
         before = function.load_number(out)
-        function.store_number(
-            function.define(f"call float {symbol}(float {before}, {function.vector} {total})"), out
-        )
+        function.store_number(function.define(f"call float {symbol}(float {before}, {function.vector} {total})"), out)
 
     @staticmethod
     def _sum(function: Function, axes: Axes, start: str) -> str:

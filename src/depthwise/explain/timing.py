@@ -57,8 +57,8 @@ def measure(graph: Graph, weights: Weights, twin: Graph, twin_weights: Weights) 
 
 
 def _ready(graph: Graph, weights: Weights) -> Callable[[tuple[npt.NDArray[np.float32], ...]], object]:
-    from depthwise.inference import Prediction  # the compiler is heavy, and a machine may lack it
     from depthwise.compiler.lower import lower
+    from depthwise.inference import Prediction  # the compiler is heavy, and a machine may lack it
 
     prediction: Callable[[tuple[npt.NDArray[np.float32], ...]], object]
     prediction = made = Prediction(lower(graph))

@@ -4,14 +4,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from depthwise.compiler.ir.expression import Operand, apply
 from depthwise.arguments import activation_name
+from depthwise.compiler.ir.expression import Operand, apply
 from depthwise.errors import InvalidArgumentError
 from depthwise.layers.description import Description
 
 if TYPE_CHECKING:
-    from depthwise.graph import Call
     from depthwise.compiler.lower import Builder
+    from depthwise.graph import Call
 
 __all__ = ["Activation", "ReLU"]
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from depthwise.compiler.ir import operations as op
 from depthwise.arguments import Pair, activation_name, choice, integer, pair
 from depthwise.arithmetic import LayerFacts, Shape, Weight, as_pair, image, kernel_formula, layer_facts, window_axes
+from depthwise.compiler.ir import operations as op
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from depthwise.formula import Formula, number
 from depthwise.initializers import Initializer
@@ -13,8 +13,8 @@ from depthwise.layers.description import Description
 from depthwise.window import Axis
 
 if TYPE_CHECKING:
-    from depthwise.graph import Call
     from depthwise.compiler.lower import Builder
+    from depthwise.graph import Call
 
 __all__ = ["Conv2D", "DepthwiseConv2D", "SeparableConv2D"]
 

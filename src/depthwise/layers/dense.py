@@ -1,20 +1,19 @@
 """Dense layers."""
 
 import math
-
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from depthwise.compiler.ir import operations as op
 from depthwise.arguments import activation_name, integer
 from depthwise.arithmetic import LayerFacts, Shape, Weight, layer_facts, single, sizes
+from depthwise.compiler.ir import operations as op
 from depthwise.formula import number, product
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
 
 if TYPE_CHECKING:
-    from depthwise.graph import Call
     from depthwise.compiler.lower import Builder
+    from depthwise.graph import Call
 
 __all__ = ["Dense"]
 

@@ -8,8 +8,8 @@ from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_va
 from depthwise.layers.description import Description
 
 if TYPE_CHECKING:
-    from depthwise.graph import Call
     from depthwise.compiler.lower import Builder
+    from depthwise.graph import Call
 
 __all__ = ["Dropout"]
 

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from depthwise.compiler.ir import operations as op
 from depthwise.arguments import pair
 from depthwise.arithmetic import LayerFacts, Shape, image, layer_facts, single
+from depthwise.compiler.ir import operations as op
 from depthwise.formula import number, product
 from depthwise.layers.description import Description
 
 if TYPE_CHECKING:
-    from depthwise.graph import Call
     from depthwise.compiler.lower import Builder
+    from depthwise.graph import Call
 
 __all__ = ["Flatten", "ZeroPadding2D"]
 

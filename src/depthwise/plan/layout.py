@@ -15,6 +15,7 @@ ALIASED_BYTES = 2048
 """Pixels so far apart, or a multiple of it, share the few places of the first cache that each address may go to: the windows
 of a depthwise convolution, two dozen of them side by side, would drive each other out. A cache line between them helps."""
 
+
 @dataclass(frozen=True)
 class Layout:
     """A tensor's map with a border: `numbers` from the border's first pixel on; pixel (0, 0) is at `origin`."""

@@ -72,7 +72,11 @@ def with_copies(program: Program, vectors: Vectors | None = None) -> Program:
         if names.count(name) == 1 and name not in inputs and whole_vectors(name) and direct(name, False):
             outputs.append((name, shape))
             continue
-        copy = op.Copy((renamed.get(name, name),), (f"/output {i}",), origin=program.writer[name].origin if name in program.writer else name)
+        copy = op.Copy(
+            (renamed.get(name, name),),
+            (f"/output {i}",),
+            origin=program.writer[name].origin if name in program.writer else name,
+        )
         operations.append(copy)
         outputs.append((copy.output, shape))
     return replace(program, outputs=tuple(outputs)).rewritten(operations)

@@ -7,16 +7,16 @@ from functools import partial
 import numpy as np
 
 from depthwise.compiler.compile import compile
+from depthwise.compiler.derive import derive
 from depthwise.compiler.differentiate import LossRule, differentiate
+from depthwise.compiler.ir.program import Program
+from depthwise.compiler.passes import GRADIENTS, TRAINING, run_passes
 from depthwise.errors import UnsupportedError
 from depthwise.execution import Executable, host_machine
 from depthwise.native.cache import CompileCache
 from depthwise.native.targets import host_target
 from depthwise.native.threads import get_threads
-from depthwise.compiler.derive import derive
-from depthwise.compiler.passes import GRADIENTS, TRAINING, run_passes
 from depthwise.plan.training import Update, plan_training, samples_per_chunk
-from depthwise.compiler.ir.program import Program
 from depthwise.training import losses, optimizers
 
 __all__ = ["StepResult", "TrainingStep"]

@@ -8,7 +8,6 @@
 The functions, with their machine code and derivatives, are in `depthwise.compiler.functions`.
 """
 
-from abc import ABC
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ from functools import cached_property
 __all__ = ["Apply", "Constant", "Expression", "Operand", "apply", "describe"]
 
 
-class Expression(ABC):
+class Expression:
     """A value for each element: an operand, a constant, or a function of such."""
 
     def __add__(self, other: "Expression | float") -> "Expression":
@@ -96,9 +95,7 @@ class Apply(Expression):
 
 def apply(function: str, *arguments: Expression | float) -> Expression:
     """A function of expressions; numbers are constants."""
-    return Apply(
-        function, tuple(item if isinstance(item, Expression) else Constant(float(item)) for item in arguments)
-    )
+    return Apply(function, tuple(item if isinstance(item, Expression) else Constant(float(item)) for item in arguments))
 
 
 def describe(expression: Expression) -> str:

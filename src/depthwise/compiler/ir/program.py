@@ -207,6 +207,12 @@ class Program:
         used = {name for name, _ in (*self.inputs, *self.outputs)}
         used |= {name for operation in kept for name in (*operation.operands, *operation.results)}
         used |= {name for item in kept for name in (*item.accumulates, *item.updates, *item.reads_besides)}
+        for name in [*used]:  # what a derived parameter reads may be derived too
+            waiting = [name]
+            while waiting:
+                derived = known[waiting.pop()].derived
+                waiting += [] if derived is None else [source for source in derived.sources if source]
+                used.update(waiting)
         values = {
             name: value
             for name, value in known.items()

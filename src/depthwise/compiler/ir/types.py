@@ -4,7 +4,19 @@ from dataclasses import dataclass
 from enum import Enum
 from math import prod
 
-__all__ = ["NO_BORDER", "ROW", "WHOLE_MAP", "Derived", "Element", "Padding", "Role", "Shape", "TensorType", "Value", "Window"]
+__all__ = [
+    "NO_BORDER",
+    "ROW",
+    "WHOLE_MAP",
+    "Derived",
+    "Element",
+    "Padding",
+    "Role",
+    "Shape",
+    "TensorType",
+    "Value",
+    "Window",
+]
 
 Shape = tuple[int, ...]
 Padding = tuple[int, int, int, int]  # rows above and below, columns left and right
@@ -36,7 +48,7 @@ class TensorType:
         """The shape as kernels see it, (rows, columns, channels): the last axis innermost, leading axes joined."""
         if len(self.shape) >= 3:
             return prod(self.shape[:-2]), self.shape[-2], self.shape[-1]
-        return (1, *self.shape) if len(self.shape) == 2 else (1, 1, prod(self.shape))  # type: ignore[return-value]
+        return (1, *self.shape) if len(self.shape) == 2 else (1, 1, prod(self.shape))
 
 
 class Role(Enum):

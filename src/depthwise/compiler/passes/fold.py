@@ -24,9 +24,7 @@ def fold_batch_normalization(program: Program) -> Program:
             return None
         rule = "folded_depthwise_kernel" if isinstance(first, op.ConvolveDepthwise) else "folded_kernel"
         kernel = _derived(f"{first.kernel}·{scale}", current.type(first.kernel), rule, (first.kernel, scale))
-        bias = _derived(
-            f"{first.kernel}·{shift}", current.type(shift), "folded_bias", (first.bias or "", scale, shift)
-        )
+        bias = _derived(f"{first.kernel}·{shift}", current.type(shift), "folded_bias", (first.bias or "", scale, shift))
         values.update({kernel.name: kernel, bias.name: bias})
         return replace(first, operands=(first.source, kernel.name, bias.name), results=second.results)
 

@@ -11,10 +11,9 @@ __all__ = ["fuse_activation", "fuse_activation_for_training", "pool_before_activ
 
 def _activation_of(operation: Operation) -> str:
     """The function of an element-wise operation that applies one function to its operand; "" for others."""
-    if isinstance(operation, op.Elementwise) and isinstance(operation.expression, Apply):
-        if operation.expression.arguments == (Operand(0),) and len(operation.operands) == 1:
-            return operation.expression.function
-    return ""
+    expression = operation.expression if isinstance(operation, op.Elementwise) else None
+    alone = isinstance(expression, Apply) and expression.arguments == (Operand(0),) and len(operation.operands) == 1
+    return expression.function if alone and isinstance(expression, Apply) else ""
 
 
 def _fuse(program: Program, *, only_from_output: bool) -> Program:

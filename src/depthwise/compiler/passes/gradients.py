@@ -45,8 +45,10 @@ def fuse_slope_and_sum(program: Program) -> Program:
 def _two_maps(program: Program, operation: op.Elementwise) -> bool:
     shape = program.type(operation.output).shape
     operands = operation.operands
-    return len(operands) == 2 and len(program.tensor_operands(operation)) == 2 and all(
-        program.type(name).shape == shape for name in operands
+    return (
+        len(operands) == 2
+        and len(program.tensor_operands(operation)) == 2
+        and all(program.type(name).shape == shape for name in operands)
     )
 
 

@@ -40,7 +40,8 @@ def _pool(operation: op.PoolWindows, placement: Placement, part: Part) -> list[C
 
 
 def window_counts(
-    operation: op.PoolWindows | op.PoolGradient, source: MapView, target: MapView) -> tuple[list[int], list[int]]:
+    operation: op.PoolWindows | op.PoolGradient, source: MapView, target: MapView
+) -> tuple[list[int], list[int]]:
     """For each row and each column of windows: how many of its cells are not padding."""
     counts = []
     for axis, (size, total, before, after) in enumerate(
