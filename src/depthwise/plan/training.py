@@ -147,7 +147,8 @@ class _TrainingPlan:
         for operation in self.program.operations:
             if _is_last(operation):
                 for name in self.program.tensor_operands(operation):
-                    stages[self.root[name]].add(-1)
+                    if name not in self.external:
+                        stages[self.root[name]].add(-1)
         arenas = {}
         for name in lifetimes:
             alone = len(segments[name]) == 1

@@ -64,12 +64,13 @@ def _finish_sums(operation: op.FinishNormalisationSums, placement: Placement, pa
 @rule(op.LossValue)
 def _loss_value(operation: op.LossValue, placement: Placement, part: Part) -> list[Call]:
     places = operand_places(operation, placement)
-    kernel = LossKernel("value", operation.kind, places[0].view.channels, operation.smoothing, operation.sparse)
+    kernel = LossKernel("value", operation.kind, (places[0].view,), operation.smoothing, operation.sparse)
     return [Call(kernel, tuple(place.pointer for place in places))]
 
 
 @rule(op.LossGradient)
 def _loss_gradient(operation: op.LossGradient, placement: Placement, part: Part) -> list[Call]:
     places = operand_places(operation, placement)
-    kernel = LossKernel("gradient", operation.kind, places[0].view.channels, operation.smoothing, operation.sparse)
+    views = (places[0].view, places[-1].view)
+    kernel = LossKernel("gradient", operation.kind, views, operation.smoothing, operation.sparse)
     return [Call(kernel, tuple(place.pointer for place in places))]
