@@ -100,12 +100,16 @@ class Prediction:
         executable.loaded = self._stamp
 
     def _for_batches(self) -> Executable:
-        return self._executables.get(0) or self._make(0, "batches", lambda: plan_batches(self.program, host_machine()))
+        try:
+            return self._executables[0]
+        except KeyError:
+            return self._make(0, "batches", lambda: plan_batches(self.program, host_machine()))
 
     def _for_single(self, parts: int) -> Executable:
-        return self._executables.get(parts) or self._make(
-            parts, f"single {parts}", lambda: plan_single(self.program, host_machine(), parts)
-        )
+        try:
+            return self._executables[parts]
+        except KeyError:
+            return self._make(parts, f"single {parts}", lambda: plan_single(self.program, host_machine(), parts))
 
     def _make(self, parts: int, kind: str, plan: Callable[[], Schedule]) -> Executable:
         with making:
