@@ -88,6 +88,7 @@ for _module in (compare, explain, train, evaluate, predict, summary, bench):
 def main() -> None:
     """The entry point of the `depthwise` command."""
     output = guard_streams()
+    code: Any = 0
     try:
         app()
     except SystemExit as leaving:
