@@ -20,7 +20,7 @@ _HANDLER = "depthwise.substitute"
 _SUBSTITUTES: dict[str, str] = {
     **{"×": "x", "∗": "*", "÷": "/", "⁄": "/", "·": ".", "−": "-", "±": "+-", "√": "sqrt", "∞": "inf", "Σ": "sum "},
     **{"≤": "<=", "≥": ">=", "≠": "!=", "⌊": "floor(", "⌋": ")", "⌈": "ceil(", "⌉": ")", "∂": "d"},
-    **{"µ": "u", "μ": "u", "π": "pi", "ε": "eps"},
+    **{"µ": "u", "μ": "u", "π": "pi", "ε": "eps", "δ": "delta", "φ": "phi", "Φ": "Phi"},
     **{"→": "->", "←": "<-", "⇒": "=>", "↔": "<->", "↑": "^", "↓": "v"},
     **{"–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "‹": "<", "›": ">", "。": ".", "、": ","},
     **{"•": "*", "■": "#", "□": ".", "▒": ":", "█": "#"},
@@ -41,10 +41,10 @@ def substitute(character: str) -> str:
         return _SUBSTITUTES[character]
     if "\u2500" <= character <= "\u257f":  # lines of tables
         return "-" if character in _HORIZONTAL else "|" if character in _VERTICAL else "+"
+    if unicodedata.combining(character):
+        return ""
     parts = unicodedata.normalize("NFKD", character)
-    if parts == character:
-        return "?"
-    return "".join(substitute(part) for part in parts if not unicodedata.combining(part)) or "?"
+    return "?" if parts == character else "".join(map(substitute, parts))
 
 
 def _encode_substitutes(error: UnicodeError) -> tuple[str, int]:
@@ -104,11 +104,10 @@ def guard_streams() -> Output | None:
         what lies below `sys.stdout`; None where it is no stream of bytes, and so is left as it is.
     """
     # In this order, so that where descriptors 0 to 2 are closed no file that is opened later gets one of their numbers.
-    if sys.stdin is None:
-        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
-    for name in ("stdout", "stderr"):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
     output, sys.stdout = _guarded(sys.stdout)
     _, sys.stderr = _guarded(sys.stderr)
     return output
