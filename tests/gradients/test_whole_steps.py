@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from depthwise.graph import Graph, sequential
@@ -66,6 +67,7 @@ def test_every_loss_behind_its_activation(name: str, weighted: bool) -> None:
     graph = _network(Dense(CLASSES, activation=activation))
     rng, weights, x = _data(graph)
     labels = rng.integers(0, CLASSES, BATCH)
+    target: npt.NDArray[Any]
     if loss.sparse:
         target = labels.astype(np.int32)
     elif "absolute" in name or "squared" in name:
