@@ -9,6 +9,7 @@ import os
 import pickle
 import tarfile
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -251,15 +252,18 @@ def test_cifar_binary_archive_and_folder(tmp_path: Path, cifar: Any) -> None:
 
 
 @pytest.mark.parametrize("write", [pickled, functools.partial(pickled, protocol=3), python2_pickle])
-def test_cifar_python_version_is_read_without_unpickling(
+def test_cifar_python_version_is_read_without_imports(
     tmp_path: Path, cifar: Any, write: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Python's own `find_class` imports; ours takes its place, and none of NumPy's functions is called."""
+
     def refuse(*arguments: Any, **options: Any) -> None:
-        raise AssertionError("something was unpickled")
+        raise AssertionError("something was imported or called")
 
     contents = {name: write(*records) for name, records in cifar.items()}
-    for name in ("load", "loads", "Unpickler"):
+    for name in ("load", "loads"):
         monkeypatch.setattr(pickle, name, refuse)
+    monkeypatch.setattr("numpy._core.multiarray._reconstruct", refuse)
     put(tmp_path / "py", contents)
     assert_cifar(cifar10.load_data(tmp_path / "py"), cifar)
     packed = archive_of({f"cifar-10-batches-py/{name}": data for name, data in contents.items()}, tmp_path / "c.tgz")
@@ -296,6 +300,52 @@ class Evil:
 
     def __reduce__(self) -> Any:
         return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x04]r\xff\xff\xff\x0f.",  # a place in the memo for which 2 GiB would be reserved
+        b"\x80\x02](r\xff\xff\xff\x7fe.",
+        b"\x80\x04\x8e" + (1 << 40).to_bytes(8, "little") + b"x.",  # BINBYTES8
+        b"\x80\x03B\xff\xff\xff\xffx.",  # BINBYTES of 4 GiB
+        b"\x80\x04X\xff\xff\xff\xffx.",
+        b"\x80\x04\x96" + (1 << 32).to_bytes(8, "little") + b"x.",  # BYTEARRAY8
+        b"\x80\x04\x95" + (1 << 40).to_bytes(8, "little") + b"}.",  # a frame
+        b"\x80\x02}(U\x04datacnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nJ\xff\xff\xff\x7f\x85U\x01btRu.",
+    ],
+)
+def test_a_pickle_reserves_no_more_memory_than_it_has_bytes(content: bytes) -> None:
+    cifar10._parse_pickle(pickled(np.zeros((1, 3072), np.uint8), [1]), "it")  # what is imported first does not count
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidFileError, match=r"^it (holds|is damaged)"):
+            cifar10._parse_pickle(content, "it")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x80\x02cos\nsystem\n.", "the name 'os system'"),
+        (b"\x80\x02cnumpy\nload\n.", "the name 'numpy load'"),
+        (b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93.", "the name 'builtins eval'"),
+        (b"\x80\x02cnumpy\nndarray\nK\x01\x85R.", "a call of something that is no constructor"),
+        (b"\x80\x02cnumpy\ndtype\n)R)R.", "a call of something that is no constructor"),
+        (b"\x80\x02cnumpy\ndtype\n}b.", "a change of one of NumPy's own objects"),
+        (b"\x80\x02cnumpy\ndtype\n)\x81.", "the pickle instruction NEWOBJ"),
+        (b"\x80\x02(cnumpy\ndtype\no.", "the pickle instruction OBJ"),
+        (b"(inumpy\ndtype\n.", "the pickle instruction INST"),
+        (b"\x80\x02\x82\x01.", "the pickle instruction EXT1"),
+        (b"\x80\x02U\x01xQ.", "the pickle instruction BINPERSID"),
+        (b"\x80\x05\x97.", "the pickle instruction NEXT_BUFFER"),
+    ],
+)
+def test_what_a_pickle_may_not_ask_for(content: bytes, message: str) -> None:
+    with pytest.raises(InvalidFileError, match=message):
+        cifar10._parse_pickle(content, "it")
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
