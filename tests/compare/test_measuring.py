@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_up import light_graph
 
 import depthwise
 from depthwise.compare.folder import model_file_names, prepare_folder, write_folder
-from depthwise.compare.report import Epoch, Report
+from depthwise.compare.report import Report
 from depthwise.compare.run import Contestant, compare
 from depthwise.compare.timing import time_in_turns
 from depthwise.data.dataset import Dataset
@@ -19,6 +18,7 @@ from depthwise.graph import Graph, sequential
 from depthwise.layers import Conv2D, Dense, Flatten, GlobalAveragePooling2D, Rescaling
 from depthwise.models import Model
 from depthwise.twins import ordinary_twin
+from support.made_up import Watch, light_graph
 
 
 def dataset(classes: int = 10) -> Dataset:
@@ -32,30 +32,6 @@ def dataset(classes: int = 10) -> Dataset:
         return images, labels.astype(np.int64)
 
     return Dataset("rows", *part(200), *part(40), class_names=tuple(map(str, range(classes))))
-
-
-class Watch:
-    """An observer that counts, and raises Ctrl-C where it is told to."""
-
-    def __init__(self, stop_at: tuple[int, int, int] | str | None = None) -> None:
-        self.stop_at = stop_at
-        self.epochs: list[tuple[int, int, int]] = []
-        self.steps = 0
-        self.timed = False
-
-    def training(self, network: int, seed: int, epoch: int, step: int, steps: int) -> None:
-        self.steps += 1
-        assert 1 <= step <= steps
-        if self.stop_at == (network, epoch, step):
-            raise KeyboardInterrupt
-
-    def epoch_done(self, network: int, seed: int, epoch: int, result: Epoch) -> None:
-        self.epochs.append((network, seed, epoch))
-
-    def timing(self) -> None:
-        self.timed = True
-        if self.stop_at == "timing":
-            raise KeyboardInterrupt
 
 
 def contestants() -> tuple[Contestant, Contestant]:

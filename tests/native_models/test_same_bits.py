@@ -8,7 +8,7 @@ import pytest
 from depthwise.graph import Graph
 from depthwise.inference import Prediction
 from depthwise.native.threads import get_threads, set_threads
-from depthwise.training.losses import MeanSquaredError, SparseCategoricalCrossentropy
+from depthwise.training.losses import Loss, MeanSquaredError, SparseCategoricalCrossentropy
 from depthwise.training.optimizers import Adam
 from depthwise.training.step import TrainingStep
 from support.branches import chains_to_one_vector, graph_weights
@@ -89,6 +89,8 @@ def test_weights_after_three_steps_are_the_same_for_any_threads(name: object) ->
     inputs = _inputs(graph, batch)
     rng = np.random.default_rng(0)
     outputs = graph.output_shapes[0][0]
+    loss: Loss
+    target: np.ndarray
     if isinstance(name, int):
         loss, target = MeanSquaredError(), rng.standard_normal((batch, outputs)).astype(np.float32)
     else:
