@@ -111,7 +111,6 @@ class Model(GraphWithWeights):
         if (
             prediction is not None
             and prediction.weights is self._weights
-            and graph is self._graph
             and self._session is None
             and type(x) is np.ndarray
             and x.dtype == np.float32

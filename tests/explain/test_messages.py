@@ -89,7 +89,7 @@ def test_every_layer_and_every_factor_of_a_formula_has_a_name() -> None:
     assert {f"kind.{kind}" for kind in LAYERS} == set(section("kind."))
     tree = ast.parse((PACKAGE / "arithmetic.py").read_text(encoding="utf-8"))
     meanings = {
-        node.args[1].value
+        str(node.args[1].value)
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)

@@ -42,7 +42,7 @@ def _judge(
     """Every weight's gradient of a mean squared error within its gate; so is every sample's loss."""
     batch, units = inputs[0].shape[0], graph.output_shapes[0][0]
     target = rng.standard_normal((batch, units)).astype(np.float32)
-    share = (0.5 + rng.random(batch)).astype(np.float32) * np.float32(units)  # else gradients fade with the units
+    share = (0.5 + rng.random((batch,))).astype(np.float32) * np.float32(units)  # else gradients fade with the units
     step = TrainingStep(lower(graph, training=True), MeanSquaredError(), SGD())
     step.load(weights, {})
     result = train(step, inputs, target, share, seed)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from depthwise.compiler.lower import lower
@@ -83,6 +84,7 @@ def test_every_loss_behind_its_activation(name: str, last: str, weighted: str) -
     rng, weights, x = _data(graph)
     positions = (BATCH, *graph.output_shapes[0][:-1])
     labels = rng.integers(0, CLASSES, positions)
+    target: npt.NDArray[Any]
     if loss.sparse:
         target = labels.astype(np.int32)
     elif "absolute" in name or "squared" in name:

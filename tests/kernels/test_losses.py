@@ -113,7 +113,7 @@ def test_gradients_before_softmax_and_sigmoid(units: int) -> None:
 def test_clipped_probabilities_have_no_slope() -> None:
     """Keras clips at 1e-7: past it the loss is flat."""
     kernels = compile_kernels([_kernel("value", "binary", 4, 0.0, False), _kernel("gradient", "binary", 4, 0.0, False)])
-    p, t = np.float32([0.0, 1.0, 1e-8, 0.5]), np.float32([1.0, 0.0, 1.0, 1.0])
+    p, t = np.array([0.0, 1.0, 1e-8, 0.5], np.float32), np.array([1.0, 0.0, 1.0, 1.0], np.float32)
     value, out = empty(1), empty(VECTORS.round_up(4))
     kernels[0](vector(p), fenced(t), value)
     kernels[1](vector(p), fenced(t), np.ones(1, np.float32), out)

@@ -210,8 +210,8 @@ def test_the_relu_layer(limits: tuple[float, float, float]) -> None:
     out = MapMemory(view)
     kernels[1](source.memory, slopes.memory, out.memory)
     inside = (x > limits[2]) & (x < limits[0])
-    expected = slopes.map * np.where(inside, 1.0, np.where(x > limits[2], 0.0, limits[1]))
-    exact_gate(out.map[1:], expected[1:], "slope of the relu layer")
+    slope = slopes.map * np.where(inside, 1.0, np.where(x > limits[2], 0.0, limits[1]))
+    exact_gate(out.map[1:], slope[1:], "slope of the relu layer")
 
 
 @pytest.mark.parametrize("kind", ["max", "mean"])
@@ -221,12 +221,12 @@ def test_pooling_and_its_gradient(kind: str) -> None:
     for pool, strides in (((2, 2), (2, 2)), ((3, 3), (1, 2)), ((1, 4), (2, 1)), ((2, 3), (3, 3)), ((1, 1), (1, 1))):
         for rows, columns, channels in ((1, 1, 1), (2, 3, LANES), (1, 4, LANES + 1), (3, 2, 2 * LANES - 1)):
             spans = [(size - 1) * step + cell for size, step, cell in zip((rows, columns), strides, pool)]
-            source = random_view(rng, spans[0], spans[1], channels)
-            target = random_view(rng, rows, columns, channels)
-            kernels.append(Pooling(kind, source, target, pool, strides, str(rng.choice(["linear", "relu"]))))
+            read = random_view(rng, spans[0], spans[1], channels)
+            written = random_view(rng, rows, columns, channels)
+            kernels.append(Pooling(kind, read, written, pool, strides, str(rng.choice(["linear", "relu"]))))
             overlaps = any(step < cell for step, cell in zip(strides, pool))
-            out = random_view(rng, spans[0], spans[1], channels)
-            gradients.append(PoolingGradient(kind, source, target, out, pool, strides, adds=overlaps))
+            made = random_view(rng, spans[0], spans[1], channels)
+            gradients.append(PoolingGradient(kind, read, written, made, pool, strides, adds=overlaps))
     for (kernel, run), (gradient, run_gradient) in zip(Maps(kernels), Maps(gradients)):
         for exact in (True, False):
             x = _draw(rng, *_shape(kernel.source), exact=exact)
@@ -369,7 +369,7 @@ def test_softmax_of_what_is_not_finite() -> None:
     for values, expected in rows:
         x, y = MapMemory(view, values), MapMemory(view)
         kernels[0](x.memory, y.memory)
-        np.testing.assert_array_equal(y.map[0, 0], np.float32(expected))
+        np.testing.assert_array_equal(y.map[0, 0], np.array(expected, np.float32))
 
 
 def test_gradients_of_global_pooling_and_of_repeated_channels() -> None:
@@ -467,7 +467,8 @@ def test_dropout_keeps_the_right_share_and_the_same_values_again(rate: float) ->
         out = empty(ones.size)
         kernels[kernel](fenced(ones), np.array([seed], np.uint32), sample, out)
         assert set(np.unique(out)) == {np.float32(0.0), np.float32(1.0 / (1.0 - rate))}
-        return out != 0.0
+        kept: npt.NDArray[np.bool_] = out != 0.0
+        return kept
 
     first = mask(0, 17, 0)
     np.testing.assert_array_equal(first, mask(0, 17, 0))

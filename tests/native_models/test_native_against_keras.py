@@ -17,7 +17,7 @@ from support.branches import graph_weights, side_by_side
 from support.gates import error_gate
 from support.networks import note_cnn_with_head, note_separable, seeded_weights
 from support.oracle import keras_layer, keras_model, set_keras_weights
-from support.sizes import draw_inputs, random_configuration
+from support.sizes import Configuration, draw_inputs, random_configuration
 
 LAYER_CLASSES = [kind for kind in layers.LAYERS.values() if kind is not layers.InputLayer]
 
@@ -26,7 +26,7 @@ LAYER_CLASSES = [kind for kind in layers.LAYERS.values() if kind is not layers.I
 def test_every_layer(kind: type[layers.Layer]) -> None:
     """Six random configurations of each; both may be off by the layer's own bound."""
     rng = np.random.default_rng(len(kind.__name__))
-    configurations = []
+    configurations: list[Configuration] = []
     while len(configurations) < 6:
         item = random_configuration(rng, [kind])
         strides, dilation = getattr(item.layer, "strides", None), getattr(item.layer, "dilation_rate", (1, 1))
@@ -81,7 +81,7 @@ def test_every_layer_of_the_notes_networks_on_the_references_inputs(make: Any) -
         xs = [values[name].astype(np.float32) for name in node.inputs]
         alone = sequential([layers.InputLayer(shape=node.facts.input_shapes[0]), node.layer])
         prediction = Prediction(lower(alone))
-        prediction.load({f"{node.name}/{name}": np.float32(value) for name, value in own.items()})
+        prediction.load({f"{node.name}/{name}": np.asarray(value, np.float32) for name, value in own.items()})
         (y,) = prediction(xs)
         error_gate(y, one_layer.forward(node.layer, own, xs), bounds.layer_error(node.layer, own, xs), node.name)
 
@@ -124,7 +124,7 @@ def small_network() -> Graph:
 def _keras_optimizer(optimizer: optimizers.Optimizer) -> Any:
     import keras
 
-    names = ("learning_rate", "momentum", "nesterov", "rho", "epsilon", "centered", "beta_1", "beta_2", "amsgrad")
+    names = ["learning_rate", "momentum", "nesterov", "rho", "epsilon", "centered", "beta_1", "beta_2", "amsgrad"]
     names += ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
     settings = {name: getattr(optimizer, name) for name in names if hasattr(optimizer, name)}
     return getattr(keras.optimizers, type(optimizer).__name__)(**settings)

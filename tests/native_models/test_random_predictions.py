@@ -1,6 +1,9 @@
 """Seeded random layers and networks through the whole native path, against the reference."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from depthwise import layers
@@ -34,7 +37,7 @@ def _compare_layers(configurations: list[Configuration], rng: np.random.Generato
     _judge(graph, configurations, weights, inputs, predict(prediction, inputs))
 
 
-def _judge(graph: Graph, configurations, weights, inputs, outputs) -> None:  # type: ignore[no-untyped-def]
+def _judge(graph: Graph, configurations: Any, weights: Any, inputs: Any, outputs: Any) -> None:
     remaining = list(inputs)
     for (layer, shapes), name, y in zip(configurations, graph.outputs, outputs):
         own = network.weights_of(graph.by_name[name], weights)
@@ -52,7 +55,9 @@ def test_random_layers(seed: int) -> None:
 @pytest.mark.parametrize("seed", _sweep(5, 30))
 def test_random_layers_on_small_whole_numbers_are_exact(seed: int) -> None:
     rng = np.random.default_rng(10_000 + seed)
-    configurations, weights, inputs = [], {}, []
+    configurations: list[Configuration] = []
+    weights: dict[int, dict[str, npt.NDArray[Any]]] = {}
+    inputs: list[npt.NDArray[Any]] = []
     while len(configurations) < LAYERS_A_MODULE:
         item = random_configuration(rng)
         try:

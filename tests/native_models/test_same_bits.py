@@ -9,10 +9,11 @@ from depthwise.compiler.lower import lower
 from depthwise.graph import Graph
 from depthwise.inference import Prediction
 from depthwise.native.threads import get_threads, set_threads
-from depthwise.training.losses import MeanSquaredError, SparseCategoricalCrossentropy
+from depthwise.training.losses import Loss, MeanSquaredError, SparseCategoricalCrossentropy
 from depthwise.training.optimizers import Adam
 from depthwise.training.step import TrainingStep
 from support.branches import chains_to_one_vector, graph_weights
+from support.native_runs import fence
 from support.networks import note_cnn_with_head, note_separable, seeded_weights
 
 THREADS = (1, 2, 3, 4)
@@ -89,6 +90,8 @@ def test_weights_after_three_steps_are_the_same_for_any_threads(name: object) ->
     inputs = _inputs(graph, batch)
     rng = np.random.default_rng(0)
     outputs = graph.output_shapes[0][0]
+    loss: Loss
+    target: np.ndarray
     if isinstance(name, int):
         loss, target = MeanSquaredError(), rng.standard_normal((batch, outputs)).astype(np.float32)
     else:
@@ -129,3 +132,20 @@ def test_a_missing_number_stays_in_its_own_sample(name: str) -> None:
         np.testing.assert_array_equal(again, expected)
         (alone,) = prediction((broken[3:4].copy(),))
         assert np.isnan(alone).all()
+
+
+def test_more_threads_after_memory_was_reserved_use_no_more_than_there_is() -> None:
+    """As when another Python thread calls `set_threads` in the middle of a prediction: the arenas end at forbidden pages."""
+    graph, weights = _network("note_cnn")
+    prediction = Prediction(graph)
+    prediction.load(weights)
+    (x,) = _inputs(graph, 48)
+    set_threads(1)
+    (expected,) = prediction((x,))
+    executable = prediction._executables[0]
+    fence(executable)
+    set_threads(4)
+    for _ in range(20):
+        y = np.empty_like(expected)
+        executable.run((x,), (y,))
+        np.testing.assert_array_equal(y, expected)

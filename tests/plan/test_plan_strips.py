@@ -95,6 +95,7 @@ def test_a_stage_with_windows_follows_where_the_second_cache_is_too_small() -> N
             ready += strip[at - 1].of(0)[1]
             first, count = strip[at].of(0)
             window = block.operations[at]
+            assert isinstance(window, ConvolveDepthwise)
             needed = (first + count - 1) * window.strides[0] + window.kernel_size[0] - window.padding[0]
             assert ready >= min(needed, program.type(block.operations[at - 1].output).map[0])
     unfused = blocks_of("mobile", "avx2", 1024, windows=False)[2]
