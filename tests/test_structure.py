@@ -16,14 +16,13 @@ LEVELS = [
     # The network as data, and what follows from it.
     {"random", "window"},
     {"arithmetic"},
-    {"program"},
-    {"operations"},
+    {"compiler.ir"},
     {"layers"},
     {"activations", "graph"},
     {"summary", "twins", "inputs", "initialize", "reference", "data", "native"},
     # From the graph to machine code.
-    {"gradient_operations", "emit", "plan"},
-    {"differentiate", "passes", "dump", "compiler", "execution"},
+    {"emit", "plan", "compiler"},
+    {"execution"},
     {"inference"},
     # Files, models, training.
     {"formats", "predicting", "training"},
@@ -54,8 +53,7 @@ STANDARD_LIBRARY_ONLY = {
     "layers",
     "window",
     "arithmetic",
-    "program",
-    "operations",
+    "compiler.ir",
     "graph",
     "twins",
     "messages",
@@ -104,7 +102,11 @@ def own_module(name: str) -> str | None:
 
 
 def unit(module: str) -> str:
-    return module.partition(".")[0]
+    """The entry of `LEVELS` that a module belongs to: the longest one that it starts with."""
+    parts = module.split(".")
+    listed = {name for level in LEVELS for name in level}
+    heads = [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
+    return next((head for head in heads if head in listed), parts[0])
 
 
 def level_of(name: str) -> int:

@@ -107,7 +107,7 @@ class Model(GraphWithWeights):
         Args:
             x: see `predict`.
         """
-        graph, prediction = self._prediction or (None, None)
+        _, prediction = self._prediction or (None, None)
         if (
             prediction is not None
             and prediction.weights is self._weights

@@ -118,16 +118,16 @@ def test_expressions(case: str) -> None:
             inputs = []
             for view in map(_stored, kernel.operands):
                 inputs.append(MapMemory(view, _draw(rng, *_shape(view), exact=exact)))
-            target = MapMemory(kernel.target)
-            run(*(item.memory for item in inputs), target.memory)
+            out = MapMemory(kernel.target)
+            run(*(item.memory for item in inputs), out.memory)
             wide = [item.map.astype(np.float64) for item in inputs]
             expected = np.broadcast_to(reference(*wide), _shape(kernel.target))
             if exact and case != "scale":
-                exact_gate(target.map, expected, kernel.name)
+                exact_gate(out.map, expected, kernel.name)
             else:
                 largest = max(float(np.abs(item).max()) for item in (*wide, np.ones(1)))
-                error_gate(target.map, expected, roundings * U * 8.0 * largest**4, kernel.name)
-            target.assert_untouched_outside()
+                error_gate(out.map, expected, roundings * U * 8.0 * largest**4, kernel.name)
+            out.assert_untouched_outside()
 
 
 def test_sums_over_what_was_broadcast() -> None:
@@ -139,21 +139,21 @@ def test_sums_over_what_was_broadcast() -> None:
     for kernel, run in Maps(kernels):
         stored = _stored(kernel.target)
         for exact in (True, False):
-            source = MapMemory(kernel.source, _draw(rng, *_shape(kernel.source), exact=exact))
+            read = MapMemory(kernel.source, _draw(rng, *_shape(kernel.source), exact=exact))
             before = _draw(rng, *_shape(stored), exact=exact)
-            target = MapMemory(stored, before)
-            run(source.memory, target.memory)
+            out = MapMemory(stored, before)
+            run(read.memory, out.memory)
             axes = tuple(
                 i for i, (part, whole) in enumerate(zip(_shape(stored), _shape(kernel.source))) if part < whole
             )
-            wide = source.map.astype(np.float64)
+            wide = read.map.astype(np.float64)
             expected = before + wide.sum(axes, keepdims=True)
             if exact:
-                exact_gate(target.map, expected, kernel.name)
+                exact_gate(out.map, expected, kernel.name)
             else:
                 count = wide.size // before.size
                 sizes = np.abs(before) + np.abs(wide).sum(axes, keepdims=True)
-                error_gate(target.map, expected, (count + 1) * U * sizes, kernel.name)
+                error_gate(out.map, expected, (count + 1) * U * sizes, kernel.name)
 
 
 @pytest.mark.parametrize("name", ["relu", "selu", "sigmoid"])

@@ -137,7 +137,7 @@ def test_a_missing_number_stays_in_its_own_sample(name: str) -> None:
 def test_more_threads_after_memory_was_reserved_use_no_more_than_there_is() -> None:
     """As when another Python thread calls `set_threads` in the middle of a prediction: the arenas end at forbidden pages."""
     graph, weights = _network("note_cnn")
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     (x,) = _inputs(graph, 48)
     set_threads(1)

@@ -65,7 +65,7 @@ def step_gradients(step: TrainingStep) -> dict[str, Array]:
     arena, offsets = step._executable.arenas["gradients"], step._executable.schedule.parameter_offsets
     return {
         name: arena[offsets[name] : offsets[name] + int(np.prod(parameter.shape))].reshape(parameter.shape).copy()
-        for name, parameter in step.program.parameters.items()
+        for name, parameter in step.program.live_parameters.items()
         if parameter.trainable
     }
 
@@ -73,14 +73,14 @@ def step_gradients(step: TrainingStep) -> dict[str, Array]:
 def dropout_masks(graph: Graph, batch: int, seed: int) -> Mapping[str, npt.NDArray[np.bool_]]:
     """Which values each Dropout layer keeps in a step with this seed: what its kernel leaves of ones."""
     program = lower(graph, training=True)
-    drops = [item for item in program.operations if isinstance(item, op.Drop)]
+    drops = [item for item in program.operations if isinstance(item, op.Dropout)]
     layers = [node.name for node in graph.calls if isinstance(node.layer, DropoutLayer) and node.layer.rate > 0.0]
     assert [item.output for item in drops] == layers
     if not drops:
         return {}
     views = []
     for item in drops:
-        rows, columns, channels = program.tensors[item.output]
+        rows, columns, channels = program.type(item.output).map
         pitch = -(-channels // 16) * 16
         views.append(MapView(rows, columns, channels, columns * pitch, pitch))
     kernels = compile_kernels([Dropout(view, view, item.rate, item.layer) for view, item in zip(views, drops)])
