@@ -22,7 +22,7 @@ LEVELS = [
     {"program"},
     {"operations"},
     {"gradient_operations", "emit", "plan"},
-    {"differentiate", "passes", "dump", "compiler", "execution"},
+    {"differentiate", "passes", "dump", "compiler", "packed", "execution"},
     {"inference"},
     # Files, models, training.
     {"formats", "predicting", "training"},

@@ -263,6 +263,11 @@ class FinishMoments(Operation):
     momentum: float
     epsilon: float
 
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        names = (self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        return tuple(name for name in names if name is not None)
+
 
 @dataclass(frozen=True)
 class ApplyNormalisation(Operation):
@@ -287,6 +292,10 @@ class FinishNormalisationSums(Operation):
     channels: int
     gamma: str | None
     beta: str | None
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.gamma, self.beta) if name is not None)
 
 
 @dataclass(frozen=True)

@@ -94,18 +94,19 @@ class Program:
         tensors: Mapping[str, MapShape] | None = None,
         parameters: Mapping[str, Parameter] | None = None,
     ) -> "Program":
-        """The same with other operations; tensors that nothing names any more are dropped."""
+        """The same with other operations; tensors and parameters that nothing names any more are dropped."""
         kept = tuple(operations)
         shapes = {**self.tensors, **(tensors or {})}
         used = {name for name, _ in (*self.inputs, *self.outputs)}
         used |= {name for operation in kept for name in (*operation.inputs, operation.output)}
         used.discard("")
+        known = {**self.parameters, **(parameters or {})}
         return Program(
             self.inputs,
             self.outputs,
             kept,
             {name: shape for name, shape in shapes.items() if name in used},
-            {**self.parameters, **(parameters or {})},
+            _needed(known, (name for operation in kept for name in operation.parameters)),
         )
 
     def description(self) -> str:
@@ -113,3 +114,15 @@ class Program:
         return repr(
             (self.inputs, self.outputs, self.operations, sorted(self.tensors.items()), list(self.parameters.values()))
         )
+
+
+def _needed(parameters: Mapping[str, Parameter], read: Iterable[str]) -> dict[str, Parameter]:
+    """The parameters that are read, and those that they are derived from, in the order of `parameters`."""
+    needed: set[str] = set()
+    waiting = [name for name in read if name]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += [source for source in parameters[name].sources if source]
+    return {name: parameter for name, parameter in parameters.items() if name in needed}

@@ -11,7 +11,7 @@ from depthwise.graph import Graph
 from depthwise.native.cache import CompileCache
 from depthwise.native.targets import host_target
 from depthwise.operations import Convolve, ConvolveDepthwise
-from depthwise.passes.simplify import derive
+from depthwise.packed import PackedParameters
 from depthwise.plan.forward import EXACT_READERS, border
 from depthwise.plan.layout import lay_out
 from depthwise.plan.machine import Machine
@@ -115,8 +115,7 @@ def run(graph: Graph, machine: Machine, work: str, inputs: np.ndarray) -> np.nda
     plan = plan_batches if work == "batches" else partial(plan_single, parts=2)
     executable = Executable(compile(program, plan, machine, host_target(), CompileCache()))
     weights = seeded_weights(graph, 5)
-    executable.load({name: np.asarray(derive(item, weights), np.float32) for name, item in program.parameters.items()})
-    executable.prepare()
+    executable.take(PackedParameters(program.parameters, weights))
     for name in ("local", "group", "sample", "extra"):  # what is read before it is written shows
         executable._reserve(name, 1 << 21)
         executable.arenas[name][:] = np.nan

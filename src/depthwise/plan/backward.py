@@ -20,7 +20,7 @@ from depthwise.plan.forward import FORWARD, Rule, convolution_calls, window_coun
 from depthwise.plan.forward import border as forward_border
 from depthwise.plan.machine import choose_depthwise_tile, choose_tile
 from depthwise.plan.placement import Part, Placement
-from depthwise.plan.schedule import Call, Place, Pointer
+from depthwise.plan.schedule import NOWHERE, Call, Place, Pointer
 from depthwise.program import Operation, Padding
 
 __all__ = ["BACKWARD", "EXACT_GRADIENT_READERS", "border"]
@@ -129,7 +129,7 @@ def _convolve_input_gradient(operation: grad.ConvolveInputGradient, placement: P
             initial="zero",
             activation="linear",
             pack=pack,
-            bias=Pointer("packed"),
+            bias=NOWHERE,
             part=part,
         )
     return calls
@@ -389,7 +389,7 @@ def _finish_moments(operation: grad.FinishMoments, placement: Placement, part: P
         operation.epsilon,
     )
     names = (operation.gamma, operation.beta, operation.moving_mean, operation.moving_variance)
-    weights = [placement.parameter(name) if name else Pointer("parameters") for name in names]
+    weights = [placement.parameter(name) if name else NOWHERE for name in names]
     moments = placement.allocate("chunk", f"{operation.key} moments", 3 * padded)
     out = _statistics(placement, operation.key, operation.channels)[0]
     return [Call(kernel, (moments, "chunks", *weights, out))]

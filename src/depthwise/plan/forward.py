@@ -15,7 +15,7 @@ from depthwise.emit.reductions import ChannelReduction, DivideByCounts, SoftmaxR
 from depthwise.plan import packing
 from depthwise.plan.machine import choose_depthwise_tile, choose_tile
 from depthwise.plan.placement import Part, Placement
-from depthwise.plan.schedule import Call, Place, Pointer
+from depthwise.plan.schedule import NOWHERE, Call, Place, Pointer
 from depthwise.program import Operation, Padding
 
 __all__ = ["EXACT_READERS", "FORWARD", "border", "convolution_calls"]
@@ -130,7 +130,7 @@ def _convolve(operation: op.Convolve, placement: Placement, part: Part) -> list[
     filters = target.view.channels // operation.groups
     channels = source.view.channels // operation.groups
     depth = prod(operation.kernel_size) * channels
-    bias = packing.bias(placement, operation.bias) if operation.bias else Pointer("packed")
+    bias = packing.bias(placement, operation.bias) if operation.bias else NOWHERE
     calls = []
     for group in range(operation.groups):
 

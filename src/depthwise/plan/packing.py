@@ -1,12 +1,12 @@
 """How parameters are packed for the kernels: each form is a few strided copies. Rows that whole vectors would overrun
-end in zeros: the packed arena starts as zeros, and nothing writes there."""
+end in zeros: a form starts as zeros, and nothing writes there."""
 
 from math import prod
 
 from depthwise.emit.contraction import Contraction
 from depthwise.emit.elementwise import StridedCopy
 from depthwise.plan.placement import Placement
-from depthwise.plan.schedule import Call, Pointer
+from depthwise.plan.schedule import Pointer
 
 __all__ = ["bias", "depthwise_kernel", "panels"]
 
@@ -15,10 +15,7 @@ def bias(placement: Placement, name: str) -> Pointer:
     """One number a channel, the last vector filled up."""
     (count,) = placement.program.parameters[name].shape
 
-    def pack(target: Pointer) -> list[Call]:
-        return [Call(StridedCopy(((count, 1, 1),)), (placement.parameter(name), target))]
-
-    return placement.packed(f"bias {name}", placement.vectors.round_up(count), pack)
+    return placement.packed(name, placement.vectors.round_up(count), ((StridedCopy(((count, 1, 1),)), 0, 0),))
 
 
 def depthwise_kernel(placement: Placement, name: str, cells: int, channels: int, *, mirrored: bool) -> Pointer:
@@ -26,11 +23,8 @@ def depthwise_kernel(placement: Placement, name: str, cells: int, channels: int,
     padded = placement.vectors.round_up(channels)
     step, start = (-channels, (cells - 1) * channels) if mirrored else (channels, 0)
 
-    def pack(target: Pointer) -> list[Call]:
-        copy = StridedCopy(((cells, step, padded), (channels, 1, 1)))
-        return [Call(copy, (placement.parameter(name) + start, target))]
-
-    return placement.packed(f"depthwise mirrored={mirrored} {name}", cells * padded, pack)
+    copy = StridedCopy(((cells, step, padded), (channels, 1, 1)))
+    return placement.packed(name, cells * padded, ((copy, start, 0),))
 
 
 def panels(
@@ -49,18 +43,13 @@ def panels(
     vectors = placement.vectors
     depth = prod(count for count, _ in depth_loops)
 
-    def pack(target: Pointer) -> list[Call]:
-        calls = []
-        for start, width in kernel.panels(vectors):
-            numbers, channel = width * vectors.lanes, start * vectors.lanes
-            loops, inner = [], depth
-            for count, step in depth_loops:
-                inner //= count
-                loops.append((count, step, inner * numbers))
-            loops.append((min(numbers, kernel.channels - channel), channel_step, 1))
-            source = placement.parameter(name) + first + channel * channel_step
-            calls.append(Call(StridedCopy(tuple(loops)), (source, target + channel * depth)))
-        return calls
-
-    key = f"panels {kernel.tile[1]} of {kernel.channels} from {first} by {depth_loops} {name}"
-    return placement.packed(key, depth * vectors.round_up(kernel.channels), pack)
+    copies = []
+    for start, width in kernel.panels(vectors):
+        numbers, channel = width * vectors.lanes, start * vectors.lanes
+        loops, inner = [], depth
+        for count, step in depth_loops:
+            inner //= count
+            loops.append((count, step, inner * numbers))
+        loops.append((min(numbers, kernel.channels - channel), channel_step, 1))
+        copies.append((StridedCopy(tuple(loops)), first + channel * channel_step, channel * depth))
+    return placement.packed(name, depth * vectors.round_up(kernel.channels), tuple(copies))

@@ -87,6 +87,8 @@ class TrainingStep:
         self.program = verify(differentiate(forward, _loss_rule(loss)), "differentiate")
         plan = partial(plan_training, update=_update(optimizer))
         self._executable = Executable(compile(self.program, plan, host_machine(), host_target(), CompileCache()))
+        self._unread: dict[str, np.ndarray] = {}
+        """Weights that no operation of the program reads: they stay what they are."""
         self._iteration = 0
         self._sparse = loss.sparse
         self._output_shape = program.outputs[0][1]
@@ -96,6 +98,7 @@ class TrainingStep:
     def load(self, weights: Mapping[str, np.ndarray], optimizer_state: Mapping[str, np.ndarray]) -> None:
         """Takes the model's weights, and the optimiser's state ({} for a fresh start)."""
         values = {name: np.asarray(value) for name, value in weights.items()}
+        self._unread = {name: value for name, value in values.items() if name not in self.program.parameters}
         self._executable.load(
             {
                 name: np.asarray(derive(parameter, values), np.float32)
@@ -128,7 +131,7 @@ class TrainingStep:
         """
         batch = x[0].shape[0]
         if not self._executable.fits(batch, get_threads()):
-            self._executable.reserve(batch, samples_per_chunk(batch), with_preparation=True)
+            self._executable.reserve(batch, samples_per_chunk(batch))
         if self._ones.size != batch:
             self._ones = np.full(batch, 1.0 / batch, np.float32)
         weight = self._ones if sample_weight is None else sample_weight * np.float32(1.0 / batch)
@@ -148,11 +151,12 @@ class TrainingStep:
 
     def weights(self) -> dict[str, np.ndarray]:
         """Copies of the model's weights as they are now."""
-        return {
+        read = {
             name: self._executable.parameter(name, parameter.shape)
             for name, parameter in self.program.parameters.items()
             if not parameter.derivation
         }
+        return read | {name: value.copy() for name, value in self._unread.items()}
 
     def _slots(self) -> dict[str, np.ndarray]:
         """The optimiser's memory by name, as views."""
