@@ -24,8 +24,15 @@ def run_passes(program: Program, passes: tuple[Pass, ...]) -> Program:
     return program
 
 
-def _fuse_pairs(program: Program, fuse: Callable[[Program, Operation, Operation], Operation | None]) -> Program:
-    """Replaces a writer and the only reader of its tensor by one operation, wherever `fuse` gives one."""
+def _fuse_pairs(
+    program: Program,
+    fuse: Callable[[Program, Operation, Operation], Operation | None],
+    parameters: Mapping[str, Parameter] | None = None,
+) -> Program:
+    """Replaces a writer and the only reader of its tensor by one operation, wherever `fuse` gives one.
+
+    `parameters` are those that `fuse` adds to while it is at work.
+    """
     operations = list(program.operations)
     changed = True
     while changed:
@@ -35,7 +42,7 @@ def _fuse_pairs(program: Program, fuse: Callable[[Program, Operation, Operation]
             fused = fuse(program, operation, reader) if reader is not None else None
             if fused is not None:
                 operations = [fused if item is reader else item for item in operations if item is not operation]
-                program = program.rewritten(operations)
+                program = program.rewritten(operations, parameters=parameters)
                 changed = True
                 break
     return program
@@ -69,9 +76,7 @@ def fold_batch_normalization(program: Program) -> Program:
         parameters.update({kernel.name: kernel, bias.name: bias})
         return replace(first, output=second.output, kernel=kernel.name, bias=bias.name, activation=second.activation)
 
-    program = program.rewritten(program.operations, parameters=parameters)
-    folded = _fuse_pairs(program, fuse)
-    return folded.rewritten(folded.operations, parameters=parameters)
+    return _fuse_pairs(program, fuse, parameters)
 
 
 def _fuse_activation(program: Program, kinds: tuple[type[Operation], ...], only_from_output: bool) -> Program:

@@ -12,10 +12,10 @@ __all__ = ["bias", "depthwise_kernel", "panels"]
 
 
 def bias(placement: Placement, name: str) -> Pointer:
-    """One number a channel, the last vector filled up."""
+    """One number a channel, and room to read a whole vector from any of them on: a group's filters may begin within one."""
     (count,) = placement.program.parameters[name].shape
 
-    return placement.packed(name, placement.vectors.round_up(count), ((StridedCopy(((count, 1, 1),)), 0, 0),))
+    return placement.packed(name, count + placement.vectors.lanes - 1, ((StridedCopy(((count, 1, 1),)), 0, 0),))
 
 
 def depthwise_kernel(placement: Placement, name: str, cells: int, channels: int, *, mirrored: bool) -> Pointer:
