@@ -99,10 +99,16 @@ class Prediction:
         return tuple(outputs)
 
     def _for_batches(self) -> Executable:
-        return self._executables.get(0) or self._make(0, plan_batches)
+        try:
+            return self._executables[0]
+        except KeyError:
+            return self._make(0, plan_batches)
 
     def _for_single(self, parts: int) -> Executable:
-        return self._executables.get(parts) or self._make(parts, partial(plan_single, parts=parts))
+        try:
+            return self._executables[parts]
+        except KeyError:
+            return self._make(parts, partial(plan_single, parts=parts))
 
     def _make(self, parts: int, plan: Plan) -> Executable:
         with making:

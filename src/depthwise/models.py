@@ -106,11 +106,10 @@ class Model(GraphWithWeights):
         Args:
             x: see `predict`.
         """
-        graph, prediction = self._prediction or (None, None)
+        _, prediction = self._prediction or (None, None)
         if (
             prediction is not None
             and prediction.weights is self._weights
-            and graph is self._graph
             and self._session is None
             and type(x) is np.ndarray
             and x.dtype == np.float32

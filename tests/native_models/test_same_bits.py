@@ -13,6 +13,7 @@ from depthwise.training.losses import MeanSquaredError, SparseCategoricalCrossen
 from depthwise.training.optimizers import Adam
 from depthwise.training.step import TrainingStep
 from support.branches import chains_to_one_vector, graph_weights
+from support.native_runs import fence
 from support.networks import note_cnn_with_head, note_separable, seeded_weights
 
 THREADS = (1, 2, 3, 4)
@@ -129,3 +130,20 @@ def test_a_missing_number_stays_in_its_own_sample(name: str) -> None:
         np.testing.assert_array_equal(again, expected)
         (alone,) = prediction((broken[3:4].copy(),))
         assert np.isnan(alone).all()
+
+
+def test_more_threads_after_memory_was_reserved_use_no_more_than_there_is() -> None:
+    """As when another Python thread calls `set_threads` in the middle of a prediction: the arenas end at forbidden pages."""
+    graph, weights = _network("note_cnn")
+    prediction = Prediction(lower(graph))
+    prediction.load(weights)
+    (x,) = _inputs(graph, 48)
+    set_threads(1)
+    (expected,) = prediction((x,))
+    executable = prediction._executables[0]
+    fence(executable)
+    set_threads(4)
+    for _ in range(20):
+        y = np.empty_like(expected)
+        executable.run((x,), (y,))
+        np.testing.assert_array_equal(y, expected)

@@ -125,7 +125,7 @@ class ThreadTeam:
 
         Ctrl-C takes effect after the run.
         """
-        limit = self.size if participants is None else min(participants, self.size)
+        limit = self.size if participants is None or participants > self.size else participants
         with self._lock:
             if limit <= 1:
                 self._native_run(self._block, function, context, counts, 0, 1)
