@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from depthwise.compiler.compile import Compiled
 from depthwise.emit.schedule import CONTEXT_NUMBERS, arena_names
-from depthwise.native.buffers import aligned_empty
+from depthwise.native.buffers import aligned_zeros
 from depthwise.native.scheduler import PARTICIPATE
 from depthwise.native.targets import host_target
 from depthwise.native.threads import get_threads, team
+from depthwise.packed import PackedParameters
 from depthwise.plan.machine import Machine, machine_for
 
 __all__ = ["Executable", "host_machine"]
@@ -39,15 +40,13 @@ def _address(array: np.ndarray) -> int:
 
 
 def _zeros(numbers: int) -> Floats:
-    buffer = aligned_empty(max(64, numbers * 4)).view(np.float32)
-    buffer[:] = 0
-    return buffer
+    return aligned_zeros(max(64, numbers * 4)).view(np.float32)
 
 
 class Executable:
     """One compiled schedule and its arenas.
 
-    An exception may arrive between any two lines, from Ctrl-C for one. What it leaves is put right by the next `load` and
+    An exception may arrive between any two lines, from Ctrl-C for one. What it leaves is put right by the next `take` and
     `reserve`; `loaded` and `fits` tell whether they are needed.
 
     Args:
@@ -64,8 +63,10 @@ class Executable:
     def _allocate(self) -> None:
         schedule, sizes = self.schedule, self.schedule.sizes
         self.arenas: dict[str, Floats] = {
-            name: _zeros(sizes.get(name, 0)) for name in ("parameters", "packed", "gradients", "slots", "vectors")
+            name: _zeros(sizes.get(name, 0)) for name in ("parameters", "gradients", "slots", "vectors")
         }
+        if schedule.preparation:
+            self.arenas |= {f"packed{i}": _zeros(form.numbers) for i, form in enumerate(schedule.forms)}
         self.arenas["scalars"] = _zeros(64)
         self._context = np.zeros(len(CONTEXT_NUMBERS) + len(self._names), np.int64)
         self._first_arena = len(CONTEXT_NUMBERS)
@@ -75,7 +76,6 @@ class Executable:
         for name, arena in self.arenas.items():
             self._point(name, arena)
         stages = (*schedule.preparation, *schedule.stages)
-        self._prepared = len(schedule.preparation)
         self._pieces = np.array([len(stage.pieces) for stage in stages], np.int64)
         self._counts = np.zeros(len(stages), np.int64)
         self._by_chunk = self._pieces == 0
@@ -127,11 +127,18 @@ class Executable:
         self._point(name, arena)
 
     def load(self, parameters: Mapping[str, np.ndarray]) -> None:
-        """Copies parameters to their places; `prepare` must follow before the next run."""
+        """Copies parameters to their places, in training."""
         arena = self.arenas["parameters"]
-        for name, value in parameters.items():
-            offset = self.schedule.parameter_offsets[name]
+        for name, offset in self.schedule.parameter_offsets.items():
+            value = parameters[name]
             arena[offset : offset + value.size] = value.reshape(-1)
+
+    def take(self, packed: PackedParameters) -> None:
+        """Lets the kernels read the forms that `packed` holds; what it lacks is packed now."""
+        self._batch = 0
+        for i, form in enumerate(self.schedule.forms):
+            array = self.arenas[f"packed{i}"] = packed.form(form)
+            self._point(f"packed{i}", array)
 
     def parameter(self, name: str, shape: Sequence[int]) -> Floats:
         """A copy of a parameter."""
@@ -139,15 +146,7 @@ class Executable:
         size = int(np.prod(shape, dtype=np.int64))
         return self.arenas["parameters"][offset : offset + size].reshape(shape).copy()
 
-    def prepare(self) -> None:
-        """Packs the parameters."""
-        self._batch = 0
-        if self._prepared:
-            self._counts[:] = self._pieces
-            self._counts[self._prepared :] = 0
-            team().run(self._function, self._context_address, self._counts_address)
-
-    def reserve(self, batch: int, samples_per_task: int, *, with_preparation: bool = False) -> None:
+    def reserve(self, batch: int, samples_per_task: int) -> None:
         """Sets a run's size: memory for `batch` samples, and the number of tasks of every stage."""
         self._batch = 0
         threads = get_threads()
@@ -160,8 +159,6 @@ class Executable:
         self._reserve("group", sizes.get("group", 0) * schedule.group * threads)
         self._context[:3] = batch, samples_per_task, chunks
         self._counts[:] = np.where(self._by_chunk, chunks, self._pieces)
-        if not with_preparation:
-            self._counts[: self._prepared] = 0
         self._threads, self._chunks = threads, chunks
         self._batch = batch
 

@@ -7,7 +7,6 @@ from functools import partial
 import numpy as np
 
 from depthwise.compiler.compile import Plan, compile
-from depthwise.compiler.derive import derive
 from depthwise.compiler.ir.program import Program
 from depthwise.compiler.passes import PREDICTION, run_passes
 from depthwise.execution import Executable, host_machine
@@ -15,6 +14,7 @@ from depthwise.native.cache import CompileCache
 from depthwise.native.once import making
 from depthwise.native.targets import host_target
 from depthwise.native.threads import get_threads
+from depthwise.packed import PackedParameters
 from depthwise.plan.prediction import GROUP, plan_batches, plan_single
 
 __all__ = ["Prediction"]
@@ -48,19 +48,16 @@ class Prediction:
         self._executables: dict[int, Executable] = {}
         """By the threads that share a single sample; 0 is for batches. Copies of this object share them."""
         self.weights: Mapping[str, np.ndarray] | None = None
-        self._parameters: dict[str, np.ndarray] = {}
-        self._stamp = object()
-        """Another one for other parameters; an executable keeps that of the parameters it has loaded."""
+        self._packed = PackedParameters(self.program.parameters, {})
+        """Another one for other weights; an executable keeps the one that it has taken."""
         self._output_shapes = tuple(shape for _, shape in program.outputs)
 
     def load(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Takes the model's weights; what is derived from them is computed here, once. The next call copies them."""
-        values: dict[str, np.ndarray] = dict(weights)
-        self._parameters = {
-            name: np.asarray(derive(name, self.program.parameters, values), np.float32)
-            for name in self.program.live_parameters
-        }
-        self._stamp = object()
+        """Takes the model's weights: arrays that stay as they are as long as this object has them.
+
+        What is derived from them is computed and packed by the calls that need it, once for all of them.
+        """
+        self._packed = PackedParameters(self.program.parameters, weights)
         self.weights = weights
 
     def with_weights(self, weights: Mapping[str, np.ndarray]) -> "Prediction":
@@ -83,26 +80,23 @@ class Prediction:
         if batch == 0:
             return tuple(outputs)
         threads = get_threads()
+        packed = self._packed
         executable = self._for_single(threads) if batch == 1 and threads > 1 else self._for_batches()
         with executable.lock:
             if executable.in_use:
                 executable = executable.free()
             try:
                 executable.in_use = True
-                if executable.loaded is not self._stamp:
-                    self._load_into(executable)
+                if executable.loaded is not packed:
+                    executable.loaded = None  # also after an interrupt half-way
+                    executable.take(packed)
+                    executable.loaded = packed
                 if not executable.fits(batch, threads):
                     executable.reserve(batch, min(GROUP, -(-batch // threads)))
                 executable.run(inputs, outputs)
             finally:
                 executable.in_use = False
         return tuple(outputs)
-
-    def _load_into(self, executable: Executable) -> None:
-        executable.loaded = None  # also after an interrupt half-way
-        executable.load(self._parameters)
-        executable.prepare()
-        executable.loaded = self._stamp
 
     def _for_batches(self) -> Executable:
         try:

@@ -17,6 +17,7 @@ from depthwise.execution import Executable
 from depthwise.native.cache import CompileCache
 from depthwise.native.compile import assembly, can_run, target_for
 from depthwise.native.listing import called_symbols, functions_of
+from depthwise.packed import PackedParameters
 from depthwise.plan.machine import choose_depthwise_tile, choose_tile, machine_for
 from depthwise.plan.prediction import plan_batches
 from depthwise.reference import bounds, network
@@ -153,8 +154,7 @@ def test_code_of_every_family_computes_the_same(family: str) -> None:
     program = run_passes(lower(graph), PREDICTION)
     weights = seeded_weights(graph)
     executable = Executable(compile(program, plan_batches, machine, target, CompileCache()))
-    executable.load(weights)
-    executable.prepare()
+    executable.take(PackedParameters(program.parameters, weights))
     x = np.random.default_rng(0).standard_normal((3, 28, 28, 1)).astype(np.float32)
     y = np.empty((3, 10), np.float32)
     executable.reserve(3, 2)

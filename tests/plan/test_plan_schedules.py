@@ -20,7 +20,8 @@ FROM_OUTSIDE = ("input", "parameters", "scalars", "slots")
 """What the caller fills before a run."""
 
 STARTS_AS_ZEROS = ("packed",)
-"""Rows of packed weights that end within a vector are filled up with zeros: the arena's own, written by nobody."""
+"""Rows of packed weights that end within a vector are filled up with zeros: the arena's own, written by nobody. In prediction
+the caller has packed all of them."""
 
 WORKS = {"batches": (3, 2), "single": (1, 1), "crowded": (1, 1), "training": (3, 2)}
 """(samples, samples of a task): two tasks, one of them with a sample only."""

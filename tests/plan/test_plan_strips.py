@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from depthwise.compiler.compile import compile
-from depthwise.compiler.derive import derive
 from depthwise.compiler.ir.operations import Convolve, ConvolveDepthwise
 from depthwise.compiler.ir.program import Operation, Program
 from depthwise.execution import Executable, host_machine
 from depthwise.graph import Graph
 from depthwise.native.cache import CompileCache
 from depthwise.native.targets import host_target
+from depthwise.packed import PackedParameters
 from depthwise.plan.layout import lay_out
 from depthwise.plan.machine import Machine
 from depthwise.plan.prediction import plan_batches, plan_single, with_copies
@@ -115,10 +115,7 @@ def run(graph: Graph, machine: Machine, work: str, inputs: np.ndarray) -> np.nda
     plan = plan_batches if work == "batches" else partial(plan_single, parts=2)
     executable = Executable(compile(program, plan, machine, host_target(), CompileCache()))
     weights = seeded_weights(graph, 5)
-    executable.load(
-        {name: np.asarray(derive(name, program.parameters, weights), np.float32) for name in program.live_parameters}
-    )
-    executable.prepare()
+    executable.take(PackedParameters(program.parameters, weights))
     for name in ("local", "group", "sample", "extra"):  # what is read before it is written shows
         executable._reserve(name, 1 << 21)
         executable.arenas[name][:] = np.nan

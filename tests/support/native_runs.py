@@ -22,7 +22,7 @@ __all__ = ["dropout_masks", "fence", "predict", "step_gradients", "train"]
 
 Array = npt.NDArray[np.float32]
 SCRATCH = ("local", "group", "sample", "chunk", "extra", "vectors", "gradients")
-"""Arenas that a run must write before it reads. The others hold weights, zeros around them, and settings."""
+"""Arenas that a run must write before it reads. The others hold weights, zeros between them, and settings."""
 
 
 def fence(executable: Executable) -> None:

@@ -106,6 +106,7 @@ def schedule_text(schedule: Schedule) -> str:
     """The plan: the arenas, then the calls of every stage with the addresses that they get, in float32 numbers."""
     lines = [f"arena {name}: {numbers}" for name, numbers in schedule.sizes.items()]
     lines += [f"parameter {name}: parameters+{offset}" for name, offset in schedule.parameter_offsets.items()]
+    lines += [f"packed{i}: a form of {form.parameter}" for i, form in enumerate(schedule.forms)]
     lines.append(f"samples of a group: {schedule.group}")
     for stage in (*schedule.preparation, *schedule.stages):
         lines += ["", f"stage {stage.name}", *_stage_lines(stage)]

@@ -15,7 +15,7 @@ BY_PARTICIPANT = ("local", "group", "extra")
 
 def arena_names(schedule: Schedule) -> tuple[str, ...]:
     """The arenas in the order of their addresses in the context block."""
-    fixed = tuple(name for name in ARENAS if name != "input0")
+    fixed = (*(name for name in ARENAS if name != "input0"), *(f"packed{i}" for i in range(len(schedule.forms))))
     inputs = tuple(f"input{i}" for i in range(len(schedule.input_sizes)))
     outputs = tuple(f"output{i}" for i in range(len(schedule.output_sizes)))
     return (*fixed, *inputs, *outputs)

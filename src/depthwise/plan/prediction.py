@@ -7,7 +7,7 @@ from math import prod
 
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.program import Operation, Program, Scope
-from depthwise.compiler.ir.types import NO_BORDER, Value
+from depthwise.compiler.ir.types import NO_BORDER
 from depthwise.emit.builder import Vectors
 from depthwise.emit.elementwise import Fill
 from depthwise.emit.maps import MapView
@@ -26,20 +26,8 @@ GROUP = 12
 MAXIMUM_IMBALANCE = 1.15
 """How much longer the slowest core may take than the mean before a block is shared out operation by operation."""
 
-PIECES_PER_PACKING = 4
-"""Tasks among which the panels of one parameter are divided."""
-
 SMALL_WORK = 4096
 """Operations on fewer numbers are not worth a barrier: one core does them."""
-
-
-def parameter_offsets(parameters: Mapping[str, Value]) -> tuple[dict[str, int], int]:
-    """Where each parameter starts, and how many numbers there are: the trainable ones first."""
-    offsets, total = {}, 0
-    for parameter in sorted(parameters.values(), key=lambda item: not item.trainable):
-        offsets[parameter.name] = total
-        total += -(-prod(parameter.shape) // ALIGNMENT) * ALIGNMENT
-    return offsets, total
 
 
 def with_copies(program: Program, vectors: Vectors | None = None) -> Program:
@@ -102,25 +90,18 @@ def border_calls(layout: Layout, place: Place) -> list[Call]:
     return [Call(Fill(layout.outer, inner, 0.0), (place.pixel(-top, -left),))]
 
 
-def finish(
-    placement: Placement, stages: tuple[Stage, ...], group: int, sizes: Mapping[str, int], total_parameters: int
-) -> Schedule:
-    """The schedule with what packing its parameters takes."""
+def finish(placement: Placement, stages: tuple[Stage, ...], group: int, sizes: Mapping[str, int]) -> Schedule:
+    """The schedule with the forms of parameters that its calls read."""
     program = placement.program
-    # A large parameter is packed by several tasks.
-    pieces = tuple(
-        calls[first : first + -(-len(calls) // PIECES_PER_PACKING)]
-        for calls in placement.preparation.values()
-        for first in range(0, len(calls), -(-len(calls) // PIECES_PER_PACKING))
-    )
     return Schedule(
-        (Stage("pack", pieces=pieces),) if pieces else (),
+        (),
         stages,
         group,
-        {**placement.sizes, **sizes, "parameters": total_parameters},
+        {**placement.sizes, **sizes, **{pointer.arena: form.numbers for form, pointer in placement.forms.items()}},
         tuple(prod(shape) for _, shape in program.inputs),
         tuple(prod(shape) for _, shape in program.outputs),
-        dict(placement.parameter_offsets),
+        dict(placement.parameter_offsets or {}),
+        tuple(placement.forms),
     )
 
 
@@ -160,8 +141,7 @@ def plan_batches(program: Program, machine: Machine) -> Schedule:
             base = root[name]
             pointer = Pointer(arenas[base], offsets[base] + layout.origin)
             places[name] = Place(pointer, layout.view, sizes["group"] if arenas[base] == "group" else 0)
-    parameters, total = parameter_offsets(program.live_parameters)
-    placement = Placement(machine, program, places, parameters, None)
+    placement = Placement(machine, program, places, None, None)
     calls: list[list[Call]] = [[] for _ in range(segments + 1)]
     segment = {operation.output: number for operation, number in zip(program.operations, segment_of)}
     for block, mine in zip(blocks, strips):
@@ -173,7 +153,7 @@ def plan_batches(program: Program, machine: Machine) -> Schedule:
             body += _strip_calls(block, strip, placement, places)
     level_of = dict(zip(segment_of, levels))
     segments_of_calls = tuple(Segment(level_of[i], tuple(items)) for i, items in enumerate(calls))
-    return finish(placement, (Stage("batch", segments=segments_of_calls),), GROUP, sizes, total)
+    return finish(placement, (Stage("batch", segments=segments_of_calls),), GROUP, sizes)
 
 
 def _blocks(program: Program, layouts: Mapping[str, Layout], machine: Machine, *, windows: bool) -> list[Block]:
@@ -248,8 +228,7 @@ def plan_single(program: Program, machine: Machine, parts: int) -> Schedule:
             if name not in external and root[name] in offsets:
                 pointer = Pointer(arena, offsets[root[name]] + layout.origin)
                 places[name] = Place(pointer, layout.view, layout.numbers)
-    parameters, total = parameter_offsets(program.live_parameters)
-    placement = Placement(machine, program, places, parameters, 1)
+    placement = Placement(machine, program, places, None, 1)
     stages: list[Stage] = []
     alone: list[Call] = []
     for item in work:
@@ -273,7 +252,7 @@ def plan_single(program: Program, machine: Machine, parts: int) -> Schedule:
         stages.append(Stage(output, pieces=tuple(tuple(piece) for piece in pieces if piece)))
     if alone:
         stages.append(Stage("alone", pieces=(tuple(alone),)))
-    return finish(placement, tuple(stages), 1, sizes, total)
+    return finish(placement, tuple(stages), 1, sizes)
 
 
 def _shared_out(block: Block, parts: int) -> Iterator[_Shared]:

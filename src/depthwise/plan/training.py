@@ -5,8 +5,8 @@ A chunk of samples is a task and collects its own weight gradients; how samples 
 alone, and chunks are added up in their order, so results do not depend on the number of threads.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -18,12 +18,15 @@ from depthwise.emit.optimizer import ClipFactor, OptimizerUpdate, ReduceChunks, 
 from depthwise.plan.layout import Layout, lay_out, pack_lifetimes, shared_places
 from depthwise.plan.machine import Machine
 from depthwise.plan.placement import ALIGNMENT, WHOLE, Placement
-from depthwise.plan.prediction import border_calls, external_places, finish, parameter_offsets, with_copies
+from depthwise.plan.prediction import border_calls, external_places, finish, with_copies
 from depthwise.plan.rules import calls_of
 from depthwise.plan.schedule import Call, Place, Pointer, Schedule, Segment, Stage
 from depthwise.plan.strips import Block, find_blocks
 
 __all__ = ["Update", "plan_training", "samples_per_chunk"]
+
+PIECES_PER_PACKING = 4
+"""Tasks among which the panels of one parameter are divided."""
 
 GROUP = 4
 """Samples whose maps are kept at once: their dense layers share one reading of the weights."""
@@ -75,6 +78,26 @@ class _Step:
     level: str
     stage: int
     segment: int
+
+
+def parameter_offsets(parameters: Mapping[str, Value]) -> tuple[dict[str, int], int]:
+    """Where each parameter starts, and how many numbers there are: the trainable ones first."""
+    offsets, total = {}, 0
+    for parameter in sorted(parameters.values(), key=lambda item: not item.trainable):
+        offsets[parameter.name] = total
+        total += -(-prod(parameter.shape) // ALIGNMENT) * ALIGNMENT
+    return offsets, total
+
+
+def _packing(placement: Placement) -> tuple[Stage, ...]:
+    """The stage that packs the parameters. A large one is packed by several tasks."""
+    pieces = []
+    for form, target in placement.forms.items():
+        source = placement.parameter(form.parameter)
+        calls = tuple(Call(copy, (source + first, target + to)) for copy, first, to in form.copies)
+        share = -(-len(calls) // PIECES_PER_PACKING)
+        pieces += [calls[first : first + share] for first in range(0, len(calls), share)]
+    return (Stage("pack", pieces=tuple(pieces)),) if pieces else ()
 
 
 class _TrainingPlan:
@@ -194,8 +217,12 @@ class _TrainingPlan:
         self._stages(placement)
         placement.chunk_pitch = placement.sizes.get("chunk", 0)
         stages = self._stages(placement)
-        sizes |= {"gradients": self.total, "slots": self.total * self.update.slots}
-        return finish(placement, stages, GROUP, sizes, self.total)
+        sizes |= {
+            "parameters": self.total,
+            "gradients": self.total,
+            "slots": self.total * self.update.slots,
+        }
+        return replace(finish(placement, stages, GROUP, sizes), preparation=_packing(placement))
 
     def _stages(self, placement: Placement) -> tuple[Stage, ...]:
         placement.begun.clear()

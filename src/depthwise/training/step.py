@@ -87,8 +87,9 @@ class TrainingStep:
         self.program = run_passes(differentiate(forward, [_loss_rule(loss)]), GRADIENTS, "differentiate")
         plan = partial(plan_training, update=_update(optimizer))
         self._executable = Executable(compile(self.program, plan, host_machine(), host_target(), CompileCache()))
+        self._unread: dict[str, np.ndarray] = {}
+        """Weights that no operation of the program reads: they stay what they are."""
         self._iteration = 0
-        self._idle: dict[str, np.ndarray] = {}
         self._sparse = loss.sparse
         self._output_shape = program.outputs[0][1]
         self._scalars = self._executable.arenas["scalars"]
@@ -99,7 +100,7 @@ class TrainingStep:
         """Takes the model's weights, and the optimiser's state ({} for a fresh start)."""
         values = {name: np.asarray(value) for name, value in weights.items()}
         live = self.program.live_parameters
-        self._idle = {name: value for name, value in values.items() if name not in live}
+        self._unread = {name: value for name, value in values.items() if name not in live}
         parameters = {name: np.asarray(derive(name, self.program.parameters, values), np.float32) for name in live}
         self._executable.load(parameters)
         self._executable.arenas["slots"][:] = 0
@@ -128,7 +129,7 @@ class TrainingStep:
         """
         batch = x[0].shape[0]
         if not self._executable.fits(batch, get_threads()):
-            self._executable.reserve(batch, samples_per_chunk(batch), with_preparation=True)
+            self._executable.reserve(batch, samples_per_chunk(batch))
         shape = (batch, *self._output_shape[:-1])
         share = np.float32(1.0 / math.prod(shape))
         if self._shares.shape != shape:
@@ -154,12 +155,12 @@ class TrainingStep:
 
     def weights(self) -> dict[str, np.ndarray]:
         """Copies of the model's weights as they are now."""
-        live = self.program.live_parameters
-        return {
-            name: self._executable.parameter(name, value.shape) if name in live else self._idle[name]
-            for name, value in self.program.parameters.items()
+        read = {
+            name: self._executable.parameter(name, value.shape)
+            for name, value in self.program.live_parameters.items()
             if value.derived is None
         }
+        return read | {name: value.copy() for name, value in self._unread.items()}
 
     def _slots(self) -> dict[str, np.ndarray]:
         """The optimiser's memory by name, as views."""

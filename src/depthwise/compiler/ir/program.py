@@ -194,8 +194,7 @@ class Program:
     def rewritten(self, operations: Iterable[Operation], values: Mapping[str, Value] | None = None) -> "Program":
         """The same with other operations.
 
-        Results whose type is not given get the one that `infer` says. Computed values and derived parameters that nothing
-        names any more are dropped; weights stay, for the model has them.
+        Results whose type is not given get the one that `infer` says. Values that nothing names any more are dropped.
         """
         kept = tuple(operations)
         known = {**self.values, **(values or {})}
@@ -213,11 +212,7 @@ class Program:
                 derived = known[waiting.pop()].derived
                 waiting += [] if derived is None else [source for source in derived.sources if source]
                 used.update(waiting)
-        values = {
-            name: value
-            for name, value in known.items()
-            if name in used or (value.role is Role.PARAMETER and value.derived is None)
-        }
+        values = {name: value for name, value in known.items() if name in used}
         return Program(self.inputs, self.outputs, kept, values)
 
     def description(self) -> str:

@@ -14,7 +14,7 @@ from depthwise.plan import packing
 from depthwise.plan.machine import choose_depthwise_tile, choose_tile
 from depthwise.plan.placement import Part, Placement
 from depthwise.plan.rules.registry import operand_places, rule
-from depthwise.plan.schedule import Call, Place, Pointer
+from depthwise.plan.schedule import NOWHERE, Call, Place, Pointer
 
 __all__ = ["convolution_calls"]
 
@@ -105,7 +105,7 @@ def _convolve(operation: op.Convolve, placement: Placement, part: Part) -> list[
     filters = target.view.channels // operation.groups
     channels = source.view.channels // operation.groups
     depth = prod(operation.kernel_size) * channels
-    bias = packing.bias(placement, operation.bias) if operation.bias else Pointer("packed")
+    bias = packing.bias(placement, operation.bias) if operation.bias else NOWHERE
     calls = []
     for group in range(operation.groups):
 
@@ -201,7 +201,7 @@ def _gather(operation: op.ConvolveTransposed, placement: Placement, part: Part) 
             initial="zero",
             activation="linear",
             pack=pack,
-            bias=Pointer("packed"),
+            bias=NOWHERE,
             part=part,
         )
     return calls

@@ -5,7 +5,7 @@ from depthwise.emit.loss import LossKernel
 from depthwise.emit.normalisation import CollectMoments, CollectSums, FinishMoments, FinishSums
 from depthwise.plan.placement import Part, Placement
 from depthwise.plan.rules.registry import operand_places, rule
-from depthwise.plan.schedule import Call, Pointer
+from depthwise.plan.schedule import NOWHERE, Call
 
 
 @rule(op.CollectMoments)
@@ -28,7 +28,7 @@ def _finish_moments(operation: op.FinishMoments, placement: Placement, part: Par
         operation.epsilon,
     )
     names = (operation.gamma, operation.beta, operation.moving_mean, operation.moving_variance)
-    weights = [placement.parameter(name) if name else Pointer("parameters") for name in names]
+    weights = [placement.parameter(name) if name else NOWHERE for name in names]
     moments = placement.allocate("chunk", f"{operation.key} moments", 3 * padded)
     out = placement.places[operation.output].pointer
     return [Call(kernel, (moments, "chunks", *weights, out))]
@@ -55,7 +55,7 @@ def _finish_sums(operation: op.FinishNormalisationSums, placement: Placement, pa
         any(name in placement.begun for name in operation.accumulates),
     )
     names = (operation.beta, operation.gamma)
-    gradients = [placement.gradient(name) if name else Pointer("gradients") for name in names]
+    gradients = [placement.gradient(name) if name else NOWHERE for name in names]
     sums = placement.allocate("chunk", f"{operation.key} sums", 2 * padded)
     out = placement.places[operation.output].pointer
     return [Call(kernel, (sums, "chunks", "batch", *gradients, out))]
