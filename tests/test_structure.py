@@ -22,6 +22,7 @@ LEVELS = [
     {"summary", "twins", "inputs", "initialize", "reference", "data", "native"},
     # From the graph to machine code.
     {"emit", "plan", "compiler"},
+    {"packed"},
     {"execution"},
     {"inference"},
     # Files, models, training.

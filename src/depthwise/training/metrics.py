@@ -360,14 +360,15 @@ class MetricSet:
 
         A map's loss is the mean over its positions, each with its own weight where `sample_weight` is (batch, …).
         """
-        positions = losses.size / len(losses)
         if sample_weight is None:
-            total = float(np.add.reduce(losses, axis=None, dtype=np.float64)) / positions
+            total = float(np.add.reduce(losses, axis=None, dtype=np.float64))
+        elif losses.ndim == 1:
+            total = float(np.dot(losses.astype(np.float64), sample_weight))
         else:
-            each = losses.astype(np.float64)
-            if sample_weight.ndim < each.ndim:
-                each = each.reshape(len(each), -1).sum(axis=1)
-            total = float(np.dot(each.reshape(-1), sample_weight.reshape(-1))) / positions
+            weights = sample_weight.reshape(len(losses), -1).astype(np.float64)
+            total = float(np.sum(losses.reshape(len(losses), -1) * weights))
+        if losses.ndim > 1:
+            total /= losses.size / len(losses)
         self.loss.total += total
         self.loss.count += len(losses)
         for metric in self.metrics:

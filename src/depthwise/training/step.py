@@ -93,8 +93,9 @@ class TrainingStep:
         self._sparse = loss.sparse
         self._output_shape = program.outputs[0][1]
         self._scalars = self._executable.arenas["scalars"]
+        self._share = np.float32(1.0)
+        """What a loss of weight 1 counts for in the sum; `_shares` is an array of it for the last batch."""
         self._shares = np.ones(0, np.float32)
-        """What each loss counts for in the sum when none is weighted."""
 
     def load(self, weights: Mapping[str, np.ndarray], optimizer_state: Mapping[str, np.ndarray]) -> None:
         """Takes the model's weights, and the optimiser's state ({} for a fresh start)."""
@@ -130,18 +131,19 @@ class TrainingStep:
         batch = x[0].shape[0]
         if not self._executable.fits(batch, get_threads()):
             self._executable.reserve(batch, samples_per_chunk(batch))
-        shape = (batch, *self._output_shape[:-1])
-        share = np.float32(1.0 / math.prod(shape))
-        if self._shares.shape != shape:
-            self._shares = np.full(shape, share, np.float32)
+        if len(self._shares) != batch:
+            shape = (batch, *self._output_shape[:-1])
+            self._share = np.float32(1.0 / math.prod(shape))
+            self._shares = np.full(shape, self._share, np.float32)
         weight = self._shares
         if sample_weight is not None:
-            weight = sample_weight * share
-            if weight.shape != shape:
-                weight = np.ascontiguousarray(np.broadcast_to(weight.reshape(batch, *(1 for _ in shape[1:])), shape))
+            weight = sample_weight * self._share
+            if weight.ndim < self._shares.ndim:
+                weight = np.repeat(weight, self._shares.size // batch)
         self._iteration += 1
         self._set_scalars(learning_rate, seed)
-        result = StepResult(np.empty(shape, np.float32), np.empty((batch, *self._output_shape), np.float32))
+        predictions = np.empty((batch, *self._output_shape), np.float32)
+        result = StepResult(np.empty(self._shares.shape, np.float32), predictions)
         self._executable.run((*x, y, weight), (result.losses, result.predictions))
         return result
 
