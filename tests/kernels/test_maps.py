@@ -14,7 +14,13 @@ from depthwise.emit.elementwise import Copy, Dropout, Elementwise, Fill, Strided
 from depthwise.emit.gradients import GlobalPoolingGradient, RepeatedSum, SoftmaxGradient
 from depthwise.emit.maps import MapView
 from depthwise.emit.pooling import Pooling, PoolingGradient
-from depthwise.emit.reductions import BroadcastReduction, ChannelReduction, DivideByCounts, SoftmaxRows
+from depthwise.emit.reductions import (
+    BroadcastReduction,
+    ChannelReduction,
+    DivideByCounts,
+    RowNormalisation,
+    SoftmaxRows,
+)
 from depthwise.reference.activations import activation, activation_gradient
 from depthwise.reference.bounds import UNIT_ROUNDOFF as U
 from support.compiled import compile_kernels, empty, fenced
@@ -154,6 +160,42 @@ def test_sums_over_what_was_broadcast() -> None:
                 count = wide.size // before.size
                 sizes = np.abs(before) + np.abs(wide).sum(axes, keepdims=True)
                 error_gate(out.map, expected, (count + 1) * U * sizes, kernel.name)
+
+
+def test_rows_normalised_and_the_gradient() -> None:
+    rng = np.random.default_rng(4)
+    views = [_views(rng, 5, size) for size in SIZES]
+    epsilon = 1e-3
+    forward = Maps([RowNormalisation(x, None, y, epsilon) for x, y, *_ in views])
+    backward = Maps([RowNormalisation(x, dy, dx, epsilon) for *_, x, dy, dx in views])
+    for (kernel, run), (back, run_back) in zip(forward, backward):
+        for source, gradient in ((kernel.source, None), (back.source, back.gradient)):
+            x = MapMemory(source, _draw(rng, *_shape(source)))
+            wide = x.map.astype(np.float64)
+            mean, inverse = wide.mean(-1, keepdims=True), 1.0 / np.sqrt(wide.var(-1, keepdims=True) + epsilon)
+            normalised = (wide - mean) * inverse
+            # Of a difference: its terms' roundings; of 1 / deviation: those of a sum of n squares, its relative error.
+            n = source.channels
+            error = (n + 4) * U * (np.abs(wide) + np.abs(wide).mean(-1, keepdims=True)) * inverse
+            relative = (2 * n + 8) * U + 2 * error.max(-1, keepdims=True) * np.abs(normalised).max(-1, keepdims=True)
+            error = error + relative * np.abs(normalised)
+            if gradient is None:
+                out = MapMemory(kernel.target)
+                run(x.memory, out.memory)
+                error_gate(out.map, normalised, error, kernel.name)
+            else:
+                dy = MapMemory(gradient, _draw(rng, *_shape(gradient)))
+                out = MapMemory(back.target)
+                run_back(x.memory, dy.memory, out.memory)
+                slope = dy.map.astype(np.float64)
+                product = (slope * normalised).mean(-1, keepdims=True)
+                expected = (slope - slope.mean(-1, keepdims=True) - normalised * product) * inverse
+                sizes = np.abs(slope) + np.abs(slope).mean(-1, keepdims=True)
+                spread = np.abs(slope * normalised).mean(-1, keepdims=True)
+                sizes = sizes + np.abs(normalised) * spread
+                parts = error * spread + np.abs(normalised) * (error * np.abs(slope)).mean(-1, keepdims=True)
+                error_gate(out.map, expected, ((n + 8) * U + relative) * sizes * inverse + parts * inverse, back.name)
+            out.assert_untouched_outside()
 
 
 @pytest.mark.parametrize("name", ["relu", "selu", "sigmoid"])

@@ -1,6 +1,6 @@
 """What is collected over the pixels of a map, one number a channel; and softmax, which collects over channels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from depthwise.emit.maps import MapView, counted, digest, each_pixel
 Axes = Sequence[tuple[int, int, int]]
 """(count, pitch in a, pitch in out) of each axis."""
 
-__all__ = ["BroadcastReduction", "ChannelReduction", "DivideByCounts", "SoftmaxRows", "first_lanes"]
+__all__ = ["BroadcastReduction", "ChannelReduction", "DivideByCounts", "RowNormalisation", "SoftmaxRows", "first_lanes"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,84 @@ class SoftmaxRows(Kernel):
     def write(self, function: Function) -> None:
         with each_pixel(function, [self.source, self.target]) as (a, out):
             softmax_pixel(function, function.offset("%a", a), function.offset("%out", out), self.source.channels)
+
+
+@dataclass(frozen=True)
+class RowNormalisation(Kernel):
+    """Each pixel's channels with mean 0 and variance 1: out = x̂ = (a − mean) / √(variance + epsilon), or, where `gradient` is
+    the view of dy, the gradient of the input: (dy − mean(dy) − x̂ · mean(dy · x̂)) / √(variance + epsilon)."""
+
+    source: MapView
+    gradient: MapView | None
+    target: MapView
+    epsilon: float
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return ("a", "out") if self.gradient is None else ("a", "b", "out")
+
+    @property
+    def name(self) -> str:
+        what = "row_normalisation" if self.gradient is None else "row_normalisation_gradient"
+        return f"{what}_on_{self.source.rows}x{self.source.columns}x{self.source.channels}_{digest(self)}"
+
+    def write(self, function: Function) -> None:
+        views = [view for view in (self.source, self.gradient, self.target) if view is not None]
+        with each_pixel(function, views) as places:
+            a, *b, out = (function.offset(f"%{name}", place) for name, place in zip(self.arguments, places))
+            self._pixel(function, a, b, out)
+
+    def _pixel(self, function: Function, a: str, b: list[str], out: str) -> None:
+        count = function.constant(float(self.source.channels))
+        (total,) = self._sums(function, 1, lambda channel: [function.load(a, channel)])
+        mean = function.fdiv(total, count)
+
+        def squared(channel: Operand) -> list[str]:
+            difference = function.fsub(function.load(a, channel), mean)
+            return [function.fmul(difference, difference)]
+
+        (squares,) = self._sums(function, 1, squared)
+        variance = function.fadd(function.fdiv(squares, count), function.constant(self.epsilon))
+        inverse = function.fdiv(function.constant(1.0), function.intrinsic("sqrt", variance))
+
+        def normalised(channel: Operand) -> str:
+            return function.fmul(function.fsub(function.load(a, channel), mean), inverse)
+
+        means: list[str] = []
+        if b:
+
+            def terms(channel: Operand) -> list[str]:
+                slope = function.load(b[0], channel)
+                return [slope, function.fmul(slope, normalised(channel))]
+
+            means = [function.fdiv(item, count) for item in self._sums(function, 2, terms)]
+        padded, lanes = function.vectors.round_up(self.source.channels), function.vectors.lanes
+        with counted(function, padded, lanes) as channel:
+            value = normalised(channel)
+            if b:
+                centred = function.fsub(function.load(b[0], channel), means[0])
+                value = function.fmul(function.fsub(centred, function.fmul(value, means[1])), inverse)
+            function.store(value, out, channel)
+
+    def _sums(self, function: Function, count: int, terms: Callable[[Operand], list[str]]) -> list[str]:
+        """Sums over the channels, each in every lane: whole vectors first, then the numbers of a vector in their order."""
+        lanes, channels = function.vectors.lanes, self.source.channels
+        whole, rest = channels // lanes * lanes, channels % lanes
+        totals = ["zeroinitializer"] * count
+        if whole:
+            with function.loop(0, whole, lanes, carried=totals) as loop:
+                loop.next = [function.fadd(total, term) for total, term in zip(loop.values, terms(loop.index))]
+            totals = loop.results
+        if rest:
+            kept = [function.select(first_lanes(function, rest), term, "zeroinitializer") for term in terms(whole)]
+            totals = [function.fadd(total, term) for total, term in zip(totals, kept)]
+        symbol = f"@llvm.vector.reduce.fadd.v{lanes}f32"
+        function.module.declare(f"declare float {symbol}(float, {function.vector})")
+        zero = function.number(0.0)
+        return [
+            function.splat(function.define(f"call float {symbol}(float {zero}, {function.vector} {total})"))
+            for total in totals
+        ]
 
 
 def softmax_pixel(function: Function, source: str, target: str, channels: int) -> tuple[str, str]:

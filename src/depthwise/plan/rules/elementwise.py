@@ -6,7 +6,7 @@ from depthwise.compiler.ir import operations as op
 from depthwise.emit.elementwise import Dropout, Elementwise, ElementwiseSum
 from depthwise.emit.gradients import SoftmaxGradient
 from depthwise.emit.maps import MapView
-from depthwise.emit.reductions import BroadcastReduction, ChannelReduction, SoftmaxRows
+from depthwise.emit.reductions import BroadcastReduction, ChannelReduction, RowNormalisation, SoftmaxRows
 from depthwise.plan import packing
 from depthwise.plan.placement import Part, Placement
 from depthwise.plan.rules.registry import operand_places, rule
@@ -90,6 +90,23 @@ def _softmax_gradient(operation: op.SoftmaxGradient, placement: Placement, part:
     output, gradient, target = operand_places(operation, placement)
     kernel = SoftmaxGradient(output.view, gradient.view, target.view)
     return [Call(kernel, (output.pointer, gradient.pointer, target.pointer))]
+
+
+@rule(op.NormaliseRows)
+def _normalise_rows(operation: op.NormaliseRows, placement: Placement, part: Part) -> list[Call]:
+    source, target = operand_places(operation, placement)
+    first, count = part.of(target.view.rows)
+    if count == 0:
+        return []
+    (start, view), (out, target_view) = source.rows(first, count), target.rows(first, count)
+    return [Call(RowNormalisation(view, None, target_view, operation.epsilon), (start, out))]
+
+
+@rule(op.NormaliseRowsGradient)
+def _normalise_rows_gradient(operation: op.NormaliseRowsGradient, placement: Placement, part: Part) -> list[Call]:
+    source, gradient, target = operand_places(operation, placement)
+    kernel = RowNormalisation(source.view, gradient.view, target.view, operation.epsilon)
+    return [Call(kernel, (source.pointer, gradient.pointer, target.pointer))]
 
 
 @rule(op.Dropout)

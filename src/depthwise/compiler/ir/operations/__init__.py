@@ -29,7 +29,13 @@ from depthwise.compiler.ir.operations.normalisation import (
     NormaliseBatchGradient,
 )
 from depthwise.compiler.ir.operations.pooling import PoolGradient, PoolWindows, ReduceMap, ReduceMapGradient
-from depthwise.compiler.ir.operations.rows import Dropout, Softmax, SoftmaxGradient
+from depthwise.compiler.ir.operations.rows import (
+    Dropout,
+    NormaliseRows,
+    NormaliseRowsGradient,
+    Softmax,
+    SoftmaxGradient,
+)
 from depthwise.compiler.ir.operations.shaping import Concatenate, Copy, Pad, Repeat, RepeatSum, Reshape, Slice
 
 __all__ = [
@@ -59,6 +65,8 @@ __all__ = [
     "LossValue",
     "NormaliseBatch",
     "NormaliseBatchGradient",
+    "NormaliseRows",
+    "NormaliseRowsGradient",
     "Pad",
     "Pair",
     "PoolGradient",

@@ -1,4 +1,4 @@
-"""Softmax, which mixes the channels of a pixel, and dropout."""
+"""What mixes the channels of a pixel: softmax and normalisation; and dropout."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from depthwise.compiler.ir.types import ROW, WHOLE_MAP, TensorType, Window
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape
 
-__all__ = ["Dropout", "Softmax", "SoftmaxGradient"]
+__all__ = ["Dropout", "NormaliseRows", "NormaliseRowsGradient", "Softmax", "SoftmaxGradient"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,38 @@ class Softmax(Operation):
 @dataclass(frozen=True)
 class SoftmaxGradient(Operation):
     """Operands: softmax's result, the gradient of it."""
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        return (operands[0],)
+
+    def window(self, operand: int) -> Window:
+        return ROW
+
+    def gradient(self, tape: "Tape", gradient: str) -> None:
+        raise self._refuse("has no gradient")
+
+
+@dataclass(frozen=True)
+class NormaliseRows(Operation):
+    """(x − mean) / √(variance + epsilon) over the last axis."""
+
+    epsilon: float
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        return operands
+
+    def window(self, operand: int) -> Window:
+        return ROW
+
+    def gradient(self, tape: "Tape", gradient: str) -> None:
+        tape.give(self.source, lambda name: NormaliseRowsGradient((self.source, gradient), (name,), self.epsilon))
+
+
+@dataclass(frozen=True)
+class NormaliseRowsGradient(Operation):
+    """Operands: the normalisation's input, the gradient of its result."""
+
+    epsilon: float
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         return (operands[0],)
