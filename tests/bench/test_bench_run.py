@@ -204,3 +204,17 @@ def test_mobilenets_blocks_have_their_shapes_and_macs() -> None:
     assert macs == expected
     with pytest.raises(InvalidArgumentError, match="mobilenet"):
         blocks("vgg")
+
+
+def test_every_step_of_compiling_is_written_to_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DEPTHWISE_DUMP", "DEPTHWISE_DUMP_DIR"):
+        monkeypatch.setenv(name, "")  # so that what the command sets ends with the test
+    folder = tmp_path / "dump"
+    arguments = ["bench", "note-cnn", "--batch", "4", "--seconds", "0.05", "--threads", "1", "--dump", str(folder)]
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    names = sorted(path.name.split("-", 1)[1] for path in folder.iterdir())
+    assert names == ["plan_batches", "plan_batches", "plan_with_clocks"]
+    for path in folder.iterdir():
+        assert {item.name for item in path.iterdir()} == {"program.txt", "schedule.txt", "ir", "assembly"}
+        assert len(list((path / "ir").iterdir())) == len(list((path / "assembly").iterdir())) > 3

@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from depthwise.compiler.ir.program import Scope
+from depthwise.plan import training
 from depthwise.plan.layout import lay_out, layout_of, pack_lifetimes, shared_places
 from depthwise.plan.prediction import with_copies
-from support.planned import GRAPHS, MACHINES, prediction_program
+from support.planned import ADAM, GRAPHS, MACHINES, mobile, prediction_program, training_program
 
 LIFETIMES = st.dictionaries(
     st.text("abcdefgh", min_size=1, max_size=3),
@@ -86,3 +88,28 @@ def test_what_shares_a_place_has_the_same_numbers_in_the_same_order(name: str) -
         if tensor != base:
             assert layouts[tensor].border == layouts[base].border == (0, 0, 0, 0)
             assert layouts[base].view.pixel_pitch == layouts[base].view.channels
+
+
+def test_maps_kept_for_the_batch_share_memory_where_stages_do_not_overlap() -> None:
+    """All samples run through a stage before the next, so what two of its maps need must never be the same memory."""
+    plan = training._TrainingPlan(with_copies(training_program(mobile())), ADAM, MACHINES["avx512"])
+    places, sizes = plan._places()
+    last = plan.steps[-1].stage + 1
+    stages: dict[str, list[int]] = {}
+    for step in plan.steps:
+        for name in (*step.operation.operands, *step.operation.results):
+            stages.setdefault(plan.root.get(name, name), []).append(step.stage)
+    for operation in plan.program.operations:
+        if operation.scope is Scope.BATCH and not operation.results:
+            for name in plan.program.tensor_operands(operation):
+                stages[plan.root[name]].append(last)
+    kept = []
+    for name, place in places.items():
+        if place.pointer.arena == "sample" and plan.root[name] == name:
+            start = place.pointer.offset - plan.layouts[name].origin
+            kept.append((min(stages[name]), max(stages[name]), start, start + plan.layouts[name].numbers))
+    pairs = [(a, b) for i, a in enumerate(kept) for b in kept[i + 1 :]]
+    overlapping = [(a, b) for a, b in pairs if a[2] < b[3] and b[2] < a[3]]
+    assert overlapping
+    assert all(a[1] < b[0] or b[1] < a[0] for a, b in overlapping)
+    assert sizes["sample"] < sum(end - start for *_, start, end in kept)

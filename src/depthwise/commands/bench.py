@@ -1,6 +1,7 @@
 """`depthwise bench`: where a network's time goes, block by block, as a share of what the machine can do."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -56,6 +57,15 @@ def bench_command(
             "--rivals", help="Run the other frameworks side by side instead; needs the repository and the rivals in it."
         ),
     ] = False,
+    dump: Annotated[
+        Path | None,
+        typer.Option(
+            "--dump",
+            help="Write each step of every compilation into this folder: program, schedule, IR and assembly.",
+            file_okay=False,
+            show_default=False,
+        ),
+    ] = None,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
@@ -82,6 +92,10 @@ def bench_command(
         if as_json or blocks is not None:
             raise InvalidArgumentError("--rivals takes neither --json nor --blocks; see benchmarks/run --help for more")
         _run_rivals(model, batch or _BATCH, training, threads)
+    if dump is not None:
+        from depthwise.compiler.dump import dump_everything
+
+        dump_everything(dump)
     from depthwise.bench.mobilenet import blocks as models_of
     from depthwise.networks import open_model
 

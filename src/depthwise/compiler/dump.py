@@ -18,7 +18,7 @@ from depthwise.native.compile import Source, assembly
 from depthwise.native.targets import Target
 from depthwise.plan.schedule import Call, Pointer, Schedule, Stage
 
-__all__ = ["FOLDER_VARIABLE", "STEPS", "STEPS_VARIABLE", "Dump", "program_text", "schedule_text"]
+__all__ = ["FOLDER_VARIABLE", "STEPS", "STEPS_VARIABLE", "Dump", "dump_everything", "program_text", "schedule_text"]
 
 STEPS_VARIABLE = "DEPTHWISE_DUMP"
 FOLDER_VARIABLE = "DEPTHWISE_DUMP_DIR"
@@ -26,6 +26,12 @@ STEPS = ("program", "schedule", "ir", "assembly")
 LONGEST_NAME = 100
 
 _numbers = itertools.count(1)
+
+
+def dump_everything(folder: str | os.PathLike[str]) -> None:
+    """Has every later compilation of this process write all its steps into `folder`."""
+    os.environ[STEPS_VARIABLE] = ",".join(STEPS)
+    os.environ[FOLDER_VARIABLE] = os.fspath(folder)
 
 
 @dataclass(frozen=True)

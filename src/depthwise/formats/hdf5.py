@@ -74,7 +74,11 @@ class Dataset:
 
     def read(self) -> NDArray[np.generic]:
         """A copy of the values."""
-        return np.frombuffer(self.data, self.dtype).reshape(self.shape).copy()
+        return self.view().copy()
+
+    def view(self) -> NDArray[np.generic]:
+        """The values where the file's bytes lie; read-only."""
+        return np.frombuffer(self.data, self.dtype).reshape(self.shape)
 
 
 class _DamageError(Exception):

@@ -291,7 +291,8 @@ def _read_weights(file: File, graph: Graph, layers: Sequence[Description]) -> di
                 raise UnsupportedError(
                     f"{file.what}: {describe_value(key)} must be float32, the file has {dataset.dtype}"
                 )
-            found[key] = dataset.read().astype(np.float32, copy=False)
+            # No copy: the model makes its own, and the weights may be most of the memory.
+            found[key] = dataset.view().astype(np.float32, copy=False)
     return {
         f"{node.name}/{weight.name}": found[f"{node.name}/{weight.name}"]
         for node in graph.calls

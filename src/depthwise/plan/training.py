@@ -147,7 +147,11 @@ class _TrainingPlan:
     # -- memory ------------------------------------------------------------------------------------------------------
 
     def _places(self) -> tuple[dict[str, Place], dict[str, int]]:
-        """Maps of one segment are scratch; those of one stage are kept for a group; the rest for the whole batch."""
+        """Maps of one segment are scratch; those of one stage are kept for a group; the rest for the whole batch.
+
+        All samples run through a stage before the next one begins, so maps kept for the batch share memory where the stages
+        that use them do not overlap.
+        """
         lifetimes: dict[str, tuple[int, int, int]] = {}
         stages: dict[str, set[int]] = {}
         segments: dict[str, set[int]] = {}
@@ -167,22 +171,24 @@ class _TrainingPlan:
                 stages.setdefault(base, set()).add(step.stage)
                 # A group's samples are all alive while a dense layer runs.
                 segments.setdefault(base, set()).update((step.segment, *((-1,) if step.level == "group" else ())))
+        last_stage = self.steps[-1].stage + 1
         for operation in self.program.operations:
-            if _is_last(operation):
+            if _is_last(operation):  # these run once all stages of samples are done
                 for name in self.program.tensor_operands(operation):
                     if name not in self.external:
-                        stages[self.root[name]].add(-1)
+                        stages[self.root[name]].add(last_stage)
         arenas = {}
         for name in lifetimes:
             alone = len(segments[name]) == 1
             arenas[name] = "sample" if len(stages[name]) > 1 else "local" if alone else "group"
         offsets: dict[str, int] = {}
         sizes: dict[str, int] = {}
-        end = len(self.steps)
         for arena in ("local", "group", "sample"):
             chosen = {name: span for name, span in lifetimes.items() if arenas[name] == arena}
-            if arena == "sample":  # all samples run through a stage before the next: only whole stages are disjoint
-                chosen = {name: (0, end, numbers) for name, (_, _, numbers) in chosen.items()}
+            if arena == "sample":
+                chosen = {
+                    name: (min(stages[name]), max(stages[name]), numbers) for name, (_, _, numbers) in chosen.items()
+                }
             placed, sizes[arena] = pack_lifetimes(chosen, ALIGNMENT)
             offsets.update(placed)
         if sizes["sample"] * 4 % 4096 == 0:
