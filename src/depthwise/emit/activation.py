@@ -6,14 +6,11 @@ Constants and defaults are Keras'. NaN gives NaN: limits are the first operand o
 
 from collections.abc import Callable
 
+from depthwise.arguments import LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE
 from depthwise.emit import mathematics
 from depthwise.emit.builder import Function
 
 __all__ = ["KEPT", "MONOTONE", "SHORT", "apply", "slope"]
-
-SELU_SCALE = 1.0507009873554805
-SELU_ALPHA = 1.6732632423543772
-LEAKY_RELU_SLOPE = 0.2
 
 MONOTONE = frozenset(
     ("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "sigmoid", "hard_sigmoid", "tanh", "softplus")
