@@ -6,6 +6,7 @@ gives; nothing is computed for tensors that no trainable parameter lies behind.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 from depthwise import gradient_operations as grad
@@ -23,7 +24,7 @@ class LossRule:
     Attributes:
         name: "categorical", "binary", "squared" or "absolute".
         from_logits: the output is before softmax or sigmoid.
-        sparse: the target is a class number.
+        sparse: the target is a class number (of each pixel, where the output is a map).
         smoothing: label smoothing.
     """
 
@@ -66,7 +67,10 @@ def expand_batch_normalization(program: Program) -> Program:
 
 
 def differentiate(program: Program, loss: LossRule) -> Program:
-    """The program with loss and gradients: inputs /target and /weight more, outputs /losses and the predictions."""
+    """The program with loss and gradients: inputs /target and /weight more, outputs /losses and the predictions.
+
+    An output (…, channels) has a loss, and a weight, for each of its pixels (…): one where it is a vector.
+    """
     return _Differentiation(program, loss).run()
 
 
@@ -127,15 +131,14 @@ class _Differentiation:
     def run(self) -> Program:
         program = self.program
         ((output, shape),) = program.outputs
+        pixels = shape[:-1] or (1,)
+        target_shape = pixels if self.loss.sparse else shape
+        # As NumPy has them: a row of numbers without gaps.
         self.tensors |= {
-            TARGET: (1, 1, 1) if self.loss.sparse else program.tensors[output],
-            WEIGHT: (1, 1, 1),
-            LOSSES: (1, 1, 1),
+            TARGET: (1, 1, prod(target_shape)),
+            WEIGHT: (1, 1, prod(pixels)),
+            LOSSES: (1, 1, prod(pixels)),
         }
-        if self.loss.sparse:
-            target_shape: tuple[int, ...] = (1,)
-        else:
-            target_shape = shape
         skipped = self._loss(output)
         for operation in reversed(program.operations):
             if operation is skipped:
@@ -149,8 +152,8 @@ class _Differentiation:
             gradient = self.total(operation.output)
             if gradient is not None:
                 rule(self, operation, gradient)
-        inputs = (*program.inputs, (TARGET, target_shape), (WEIGHT, (1,)))
-        outputs = ((LOSSES, (1,)), (output, shape))
+        inputs = (*program.inputs, (TARGET, target_shape), (WEIGHT, pixels))
+        outputs = ((LOSSES, pixels), (output, shape))
         return Program(inputs, outputs, tuple(self.operations), self.tensors, program.parameters)
 
     def _loss(self, output: str) -> Operation | None:

@@ -1,9 +1,12 @@
 """Machine code with its memory: compiles a schedule (or takes it from the cache) and runs it on the thread team."""
 
+import copy
 import ctypes
 import functools
 import hashlib
+import os
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -71,6 +74,9 @@ def _zeros(numbers: int) -> Floats:
 class Executable:
     """One compiled schedule and its arenas.
 
+    An exception may arrive between any two lines, from Ctrl-C for one. What it leaves is put right by the next `load` and
+    `reserve`; `loaded` and `fits` tell whether they are needed.
+
     Args:
         schedule: the plan.
         description: text that is equal for equal plans; with the machine it is the cache key.
@@ -86,7 +92,10 @@ class Executable:
         )
         self._function = self._code.function_address(PARTICIPATE)
         self._names = arena_names(schedule)
-        sizes = schedule.sizes
+        self._allocate()
+
+    def _allocate(self) -> None:
+        schedule, sizes = self.schedule, self.schedule.sizes
         self.arenas: dict[str, Floats] = {
             name: _zeros(sizes.get(name, 0)) for name in ("parameters", "packed", "gradients", "slots", "vectors")
         }
@@ -106,18 +115,49 @@ class Executable:
         self._context_address = self._context.ctypes.data
         self._counts_address = self._counts.ctypes.data
         self._chunks = 0
-        self.lock = threading.RLock()
         self._batch = 0
         self._threads = 0
+        self.loaded: object = None
+        """What the caller sets to know again, by identity, the parameters that are loaded and packed."""
+        self.lock = threading.RLock()
+        self.in_use = False
+        """Whether the thread that holds `lock` is between loading and the end of a run."""
+        self._spare: Executable | None = None
+        _executables.add(self)
+
+    def free(self) -> "Executable":
+        """This executable where nobody uses it; the calling thread holds `lock`, so otherwise it does so itself.
+
+        Then code has interrupted it that predicts too, as a signal handler or a finaliser may. That code gets an executable
+        with memory of its own.
+        """
+        executable = self
+        while executable.in_use:
+            executable._spare = executable._spare or executable._twin()
+            executable = executable._spare
+        return executable
+
+    def _twin(self) -> "Executable":
+        """The same code with memory of its own."""
+        twin = copy.copy(self)
+        twin._allocate()
+        return twin
+
+    def _after_fork_in_child(self) -> None:
+        if self.lock.acquire(blocking=False):
+            self.lock.release()
+        else:  # It belongs to a thread that the child does not have.
+            self.lock, self.in_use, self._batch = threading.RLock(), False, 0
 
     def _point(self, name: str, arena: Floats) -> None:
         self._context[self._first_arena + self._names.index(name)] = arena.ctypes.data
 
     def _reserve(self, name: str, numbers: int) -> None:
         """Makes an arena at least so large; it starts as zeros. It only grows."""
-        if name not in self.arenas or self.arenas[name].size < numbers:
-            self.arenas[name] = _zeros(numbers)
-            self._point(name, self.arenas[name])
+        arena = self.arenas.get(name)
+        if arena is None or arena.size < numbers:
+            arena = self.arenas[name] = _zeros(numbers)
+        self._point(name, arena)
 
     def load(self, parameters: Mapping[str, np.ndarray]) -> None:
         """Copies parameters to their places; `prepare` must follow before the next run."""
@@ -134,14 +174,15 @@ class Executable:
 
     def prepare(self) -> None:
         """Packs the parameters."""
+        self._batch = 0
         if self._prepared:
             self._counts[:] = self._pieces
             self._counts[self._prepared :] = 0
             team().run(self._function, self._context_address, self._counts_address)
-        self._batch = 0
 
     def reserve(self, batch: int, samples_per_task: int, *, with_preparation: bool = False) -> None:
         """Sets a run's size: memory for `batch` samples, and the number of tasks of every stage."""
+        self._batch = 0
         threads = get_threads()
         sizes, schedule = self.schedule.sizes, self.schedule
         chunks = -(-batch // samples_per_task)
@@ -154,12 +195,13 @@ class Executable:
         self._counts[:] = np.where(self._by_chunk, chunks, self._pieces)
         if not with_preparation:
             self._counts[: self._prepared] = 0
-        self._batch, self._threads, self._chunks = batch, threads, chunks
+        self._threads, self._chunks = threads, chunks
+        self._batch = batch
 
     def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
         """One native call for the batch that `reserve` set; arrays are C-contiguous and of the model's types.
 
-        Several Python threads that share an executable hold `lock` from `reserve` to the end of `run`.
+        Several Python threads that share an executable hold `lock` from `reserve` to the end of `run`, and use `free()`.
         """
         context, place = self._context, self._first_array
         for array in inputs:
@@ -168,8 +210,21 @@ class Executable:
         for array in outputs:
             context[place] = _address(array)
             place += 1
-        team().run(self._function, self._context_address, self._counts_address)
+        # No more threads than there is memory for: another Python thread may have called `set_threads` since `reserve`.
+        team().run(self._function, self._context_address, self._counts_address, self._threads)
 
     def fits(self, batch: int, threads: int) -> bool:
         """Whether the last `reserve` was for this batch and so many threads."""
         return self._batch == batch and self._threads == threads
+
+
+_executables: "weakref.WeakSet[Executable]" = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for executable in tuple(_executables):
+        executable._after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -298,7 +298,7 @@ class NormalisationSlope(Operation):
 
 @dataclass(frozen=True)
 class LossValue(Operation):
-    """Inputs: the predictions (or logits), the target. One number a sample."""
+    """Inputs: the predictions (or logits), the target. One number a pixel, in a row."""
 
     kind: str
     smoothing: float
@@ -307,7 +307,7 @@ class LossValue(Operation):
 
 @dataclass(frozen=True)
 class LossGradient(Operation):
-    """Inputs: the predictions (or what the fused rule reads), the target, the sample's weight over the batch size."""
+    """Inputs: the predictions (or what the fused rule reads), the target, each pixel's weight over the number of all."""
 
     kind: str
     smoothing: float

@@ -23,12 +23,12 @@ from depthwise.graph import Graph, Input, SymbolicTensor
 from depthwise.initialize import draw_weights
 from depthwise.inputs import arrays_for, is_batches, numeric
 from depthwise.layers import InputLayer, Layer
+from depthwise.native.once import making
 from depthwise.predicting import predict_batches
 from depthwise.weights import GraphWithWeights
 
 if TYPE_CHECKING:
     from depthwise.explain.explanation import Explanation
-    from depthwise.inference import Prediction
     from depthwise.training.history import History
 
 __all__ = ["Input", "Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
@@ -100,36 +100,23 @@ class Model(GraphWithWeights):
 
     # Prediction.
 
-    def _ready(self) -> "Prediction":
-        """The native program with the weights of now."""
-        self._catch_up()
-        prediction = self._prediction
-        if prediction is None:
-            from depthwise.inference import Prediction
-
-            prediction = Prediction(self.graph)
-        if self._loaded_version != self._weights_version or self._prediction is None:
-            weights = self._live_weights()
-            prediction.load(weights)
-            self._prediction, self._loaded_version = prediction, self._weights_version
-        return prediction
-
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, in one native call and with the least overhead.
 
         Args:
             x: see `predict`.
         """
+        prediction = self._prediction
         if (
-            type(x) is np.ndarray
+            prediction is not None
+            and prediction.weights is self._weights
+            and self._session is None
+            and type(x) is np.ndarray
             and x.dtype == np.float32
             and x.shape[1:] == self._single_shape
             and x.flags.c_contiguous
-            and self._loaded_version == self._weights_version
-            and self._session is None
-            and self._prediction is not None
         ):
-            return self._prediction((x,))[0]
+            return prediction((x,))[0]
         self._build_for(x)
         arrays = arrays_for(self.graph, x)
         if not len(arrays[0]):
@@ -420,13 +407,14 @@ class Sequential(Model):
         return last
 
     def _change(self, chain: list[Layer]) -> None:
-        known = bool(chain) and (isinstance(chain[0], InputLayer) or chain[0].input_shape is not None)
-        graph = graphs.sequential(chain, self._name) if known else None
+        graph = graphs.sequential(chain, self._name) if _gives_shape(chain) else None
         self._catch_up()
-        kept = self._weights if self._graph is not None else None
+        before = self._weights
+        kept = before if self._graph is not None else None
         self._chain = chain
         self._set_graph(graph)
-        self._weights = None
+        if before is not None:
+            self._weights = None
         if graph is not None and kept:
             fresh = draw_weights(graph, self._seed)
             for name, array in fresh.items():
@@ -449,6 +437,8 @@ class Sequential(Model):
         Args:
             input_shape: with the batch, as in Keras: (None, 28, 28, 1).
         """
+        if self._graph is None and _gives_shape(self._chain):
+            self._set_graph(self._make_graph())  # an interrupt stopped `_change` half-way
         if self._graph is not None or input_shape is None:
             super().build(input_shape)
             return
@@ -462,7 +452,14 @@ class Sequential(Model):
                     f"the model does not know its input's shape yet, and x has the shape {array.shape}; give x as "
                     "(samples, …), or the first layer an input_shape"
                 )
-            self.build(array.shape)
+            with making:
+                if self._graph is None:  # no other thread has come first
+                    self.build(array.shape)
+
+
+def _gives_shape(chain: list[Layer]) -> bool:
+    """Whether the first layer says what the input's shape is."""
+    return bool(chain) and (isinstance(chain[0], InputLayer) or chain[0].input_shape is not None)
 
 
 def clone_model(model: Model) -> Model:

@@ -14,6 +14,7 @@ from depthwise.graph import Graph
 from depthwise.initialize import draw_weights
 from depthwise.inputs import numeric
 from depthwise.layers import Layer
+from depthwise.native.once import making
 from depthwise.utils import next_seed
 
 if TYPE_CHECKING:
@@ -38,11 +39,10 @@ class GraphWithWeights:
         self._seed = next_seed()
         self._graph: Graph | None = None
         self._weights: dict[str, Float32] | None = None
-        self._weights_version = 0
+        """Never changed, only replaced as a whole: which dict it is tells whether the native copy is up to date."""
         self._session: Any = None
         """What `train_on_batch` left open: its step holds newer weights than the model."""
         self._prediction: Prediction | None = None
-        self._loaded_version = -1
         self._single_shape: Shape | None = None
         self._output_keys: tuple[str, ...] | None = None
         self.compiled: Any = None
@@ -51,12 +51,12 @@ class GraphWithWeights:
 
     def _set_graph(self, graph: Graph | None) -> None:
         """Takes a new graph; weights that it shares with the old one, by name and shape, are kept."""
-        self._graph = None if graph is None else in_keras_order(graph)
-        self._prediction = None
-        self._loaded_version = -1
-        self._single_shape = None
-        if graph is not None and len(graph.inputs) == len(graph.outputs) == 1 and self._output_keys is None:
-            self._single_shape = graph.input_shapes[0]
+        ordered = None if graph is None else in_keras_order(graph)
+        plain = ordered is not None and len(ordered.inputs) == len(ordered.outputs) == 1 and self._output_keys is None
+        shape = ordered.input_shapes[0] if ordered is not None and plain else None
+        self._prediction = self._single_shape = None
+        self._graph = ordered
+        self._single_shape = shape
 
     # What it is.
 
@@ -72,7 +72,9 @@ class GraphWithWeights:
             InvalidArgumentError: the input's shape is not known yet.
         """
         if self._graph is None:
-            self._set_graph(self._make_graph())
+            with making:
+                if self._graph is None:
+                    self._set_graph(self._make_graph())
         assert self._graph is not None
         return self._graph
 
@@ -177,7 +179,11 @@ class GraphWithWeights:
         """Takes over what `train_on_batch` left in its step."""
         if self._session is not None:
             session, self._session = self._session, None
-            session.sync()
+            try:
+                session.sync()
+            except BaseException:  # Ctrl-C for one: what was learnt is still there
+                self._session = session
+                raise
 
     def open_session(self, compiled: Any) -> Any:
         """The session that `train_on_batch` left open for `compiled`, if nobody has looked at the weights since."""
@@ -192,15 +198,34 @@ class GraphWithWeights:
     def _live_weights(self) -> dict[str, Float32]:
         self._catch_up()
         if self._weights is None:
-            self._keep(draw_weights(self.graph, self._seed))
+            graph = self.graph
+            with making:  # another thread must not lose what it sets or trains meanwhile
+                if self._weights is None:
+                    self._keep(draw_weights(graph, self._seed))
         assert self._weights is not None
         return self._weights
 
     def _keep(self, weights: dict[str, Float32]) -> None:
         for array in weights.values():
             array.flags.writeable = False  # a change that the native copy does not see must not be possible
-        self._weights = weights
-        self._weights_version += 1
+        with making:
+            self._weights = weights
+
+    def _ready(self) -> "Prediction":
+        """The native program with the weights of now."""
+        weights, graph, prediction = self._live_weights(), self.graph, self._prediction
+        if prediction is not None and prediction.graph is graph and prediction.weights is weights:
+            return prediction
+        from depthwise.inference import Prediction
+
+        with making:
+            prediction = self._prediction
+            if prediction is None or prediction.graph is not graph:
+                prediction = Prediction(graph)
+            if prediction.weights is not weights:
+                prediction = prediction.with_weights(weights)
+            self._prediction = prediction
+        return prediction
 
     def set_weights_by_name(self, weights: Mapping[str, Any]) -> None:
         """Replaces every weight. The arrays are copied.

@@ -195,48 +195,11 @@ def test_files_are_written_and_read_back(tmp_path: Path) -> None:
     assert "结果对照" in (tmp_path / "report.html").read_text(encoding="utf-8")
     loaded = depthwise.load_model(tmp_path / "light.keras")
     assert all(np.array_equal(a, b) for a, b in zip(loaded.get_weights(), models[0][0].get_weights()))
-    prepare_folder(tmp_path, ["light.keras", "heavy.keras"])  # ours: may be replaced
-
-
-def test_a_foreign_file_is_never_replaced(tmp_path: Path) -> None:
-    (tmp_path / "light.keras").write_bytes(b"precious")
-    with pytest.raises(InvalidArgumentError, match=r"holds 'light.keras', which no comparison wrote"):
-        prepare_folder(tmp_path, ["light.keras"])
-    prepare_folder(tmp_path, ["other.keras"])  # beside it there is room
-    assert (tmp_path / "light.keras").read_bytes() == b"precious"
-
-
-@pytest.mark.parametrize(
-    "content",
-    ["", "{", "[]", "3", '{"format": "else", "files": ["light.keras"]}', '{"format": "depthwise.compare", "files": 3}'],
-)
-def test_a_foreign_report_is_not_ours(tmp_path: Path, content: str) -> None:
-    (tmp_path / "report.json").write_text(content)
-    with pytest.raises(InvalidArgumentError, match=r"holds 'report.json', which no comparison wrote"):
-        prepare_folder(tmp_path, ["light.keras"])
-    assert (tmp_path / "report.json").read_text() == content
-
-
-def test_what_an_earlier_comparison_wrote_stays_ours(tmp_path: Path) -> None:
-    report, models = run(Watch(), epochs=1)
-    write_folder(tmp_path, report, ([], []), "en")
-    facts = json.loads((tmp_path / "report.json").read_text())
-    facts["files"].append("older.keras")
-    (tmp_path / "report.json").write_text(json.dumps(facts))
-    models[0][0].save(tmp_path / "older.keras")
-    write_folder(tmp_path, report, ([], []), "en")
-    prepare_folder(tmp_path, ["older.keras"])
-    assert (tmp_path / "older.keras").exists()
-
-
-def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(InvalidArgumentError, match="is a file, not a folder"):
-        prepare_folder(tmp_path / "file", [])
-    with pytest.raises(InvalidArgumentError, match="cannot be made"):
-        prepare_folder(tmp_path / "file" / "below", [])
-    with pytest.raises(InvalidArgumentError, match="cannot be made"):
-        prepare_folder(tmp_path / "nul\0l", [])
+    with pytest.raises(
+        InvalidArgumentError, match="holds an earlier comparison; name another folder, or give --overwrite"
+    ):
+        prepare_folder(tmp_path, ["light.keras", "heavy.keras"])
+    prepare_folder(tmp_path, ["light.keras", "heavy.keras"], overwrite=True)
 
 
 def test_file_names_are_harmless_and_differ() -> None:

@@ -12,6 +12,7 @@ from depthwise.training.losses import Loss, MeanSquaredError, SparseCategoricalC
 from depthwise.training.optimizers import Adam
 from depthwise.training.step import TrainingStep
 from support.branches import chains_to_one_vector, graph_weights
+from support.native_runs import fence
 from support.networks import note_cnn_with_head, note_separable, seeded_weights
 
 THREADS = (1, 2, 3, 4)
@@ -68,6 +69,19 @@ def test_predictions_are_the_same_for_any_threads_and_batch(name: object) -> Non
             np.testing.assert_array_equal(y, whole[-1:], f"{threads} threads, the last sample alone")
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_one_sample_is_the_same_with_more_threads_than_a_map_has_rows(name: str) -> None:
+    graph, weights = _network(name)
+    prediction = Prediction(graph)
+    prediction.load(weights)
+    inputs = _inputs(graph, 1)
+    set_threads(1)
+    (expected,) = prediction(inputs)
+    for threads in (8, 14, 16):
+        set_threads(threads)
+        np.testing.assert_array_equal(prediction(inputs)[0], expected, f"{threads} threads")
+
+
 @pytest.mark.parametrize("name", _networks())
 def test_weights_after_three_steps_are_the_same_for_any_threads(name: object) -> None:
     graph, weights = _network(name)
@@ -117,3 +131,20 @@ def test_a_missing_number_stays_in_its_own_sample(name: str) -> None:
         np.testing.assert_array_equal(again, expected)
         (alone,) = prediction((broken[3:4].copy(),))
         assert np.isnan(alone).all()
+
+
+def test_more_threads_after_memory_was_reserved_use_no_more_than_there_is() -> None:
+    """As when another Python thread calls `set_threads` in the middle of a prediction: the arenas end at forbidden pages."""
+    graph, weights = _network("note_cnn")
+    prediction = Prediction(graph)
+    prediction.load(weights)
+    (x,) = _inputs(graph, 48)
+    set_threads(1)
+    (expected,) = prediction((x,))
+    executable = prediction._executables[0]
+    fence(executable)
+    set_threads(4)
+    for _ in range(20):
+        y = np.empty_like(expected)
+        executable.run((x,), (y,))
+        np.testing.assert_array_equal(y, expected)

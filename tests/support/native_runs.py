@@ -39,8 +39,7 @@ def predict(prediction: Prediction, inputs: Sequence[Array]) -> tuple[Array, ...
     """A prediction from fenced inputs to fenced outputs on poisoned scratch, the same as the ordinary one bit for bit."""
     batch = inputs[0].shape[0]
     plain = prediction(inputs)
-    executables = [item for item in (prediction._batches, *prediction._single.values()) if item is not None]
-    (executable,) = [item for item in executables if item.fits(batch, get_threads())]
+    (executable,) = [item for item in prediction._executables.values() if item.fits(batch, get_threads())]
     fence(executable)
     outputs = tuple(empty(y.size).reshape(y.shape) for y in plain)
     executable.run([fenced(x) for x in inputs], outputs)

@@ -30,9 +30,7 @@ class ReferenceStep:
         with np.errstate(all="ignore"):
             values = network.forward(self.graph, self._weights, x, training=True)
             predictions = values[self.graph.outputs[0]]
-            flat = predictions.reshape(len(predictions), -1)  # a map's loss is the mean over all of its values
-            slope = loss_gradient(self.loss, y if self.loss.sparse else y.reshape(flat.shape), flat, sample_weight)
-            start = {self.graph.outputs[0]: slope.reshape(predictions.shape)}
+            start = {self.graph.outputs[0]: loss_gradient(self.loss, y, predictions, sample_weight)}
             found, _ = network.gradients_from(self.graph, self._weights, values, start)
             losses = per_sample(self.loss, y, predictions)
             self._weights.update(network.moving_statistics(self.graph, self._weights, values))

@@ -126,9 +126,9 @@ def test_a_bad_batch_of_a_sequence_is_named() -> None:
     ("chain", "loss", "message"),
     [
         (
-            [layers.Conv2D(3, 3, input_shape=(5, 5, 1))],
+            [layers.Conv2D(1, 3, input_shape=(5, 5, 1))],
             SPARSE,
-            "the network's output has the shape (None, 3, 3, 3); add Flatten() or GlobalAveragePooling2D(), and Dense(",
+            "needs at least two classes, but the network has one output at each position; use loss='binary_crossentropy'",
         ),
         (
             [layers.Dense(1, input_shape=(4,))],

@@ -46,7 +46,6 @@ class _MeasuredPrediction(Prediction):
     def _with_clocks(self, plain: Executable) -> MeasuredExecutable:
         if self.measured is None:
             self.measured = MeasuredExecutable(plain.schedule)
-            self._prepare(self.measured)
         return self.measured
 
     def _for_batches(self) -> Executable:

@@ -10,10 +10,10 @@ import functools
 import itertools
 import re
 import sys
-import threading
 from typing import Any, Final
 
 from depthwise.native.object_file import undefined_symbols
+from depthwise.native.once import making, once
 from depthwise.native.targets import (
     TARGET_NAMES,
     Target,
@@ -74,7 +74,8 @@ def compile_module(ir_text: str, target: Target, optimisation: int = 2) -> bytes
     >>> load_object(code).function_address("seven") > 0
     True
     """
-    code = bytes(_emit(ir_text, target, optimisation, "emit_object"))
+    with making:
+        code = bytes(_emit(ir_text, target, optimisation, "emit_object"))
     # The loader would find any other symbol of the process: a call of libm for each element, or worse.
     foreign = sorted(undefined_symbols(code) - set(IMPORTED_SYMBOLS))
     if foreign:
@@ -99,7 +100,6 @@ class LoadedCode:
     def __init__(self, library: str, tracker: Any) -> None:
         self._library = library
         self._trackers: dict[str, Any] = {"": tracker}
-        self._lock = threading.Lock()
 
     def function_address(self, name: str) -> int:
         """Address of the exported function `name`.
@@ -109,7 +109,7 @@ class LoadedCode:
         NativeCodeError
             The code has no such function.
         """
-        with self._lock:
+        with making:
             if name not in self._trackers:
                 try:
                     self._trackers[name] = _linker().lookup(self._library, name)
@@ -130,17 +130,18 @@ def load_object(code: bytes) -> LoadedCode:
     for symbol, address in _imported_addresses().items():
         builder.import_symbol(symbol, address)
     library = f"depthwise{next(_library_numbers)}"
-    try:
-        tracker = builder.link(_linker(), library)
-    except RuntimeError as error:
-        raise NativeCodeError(f"The object code does not load: {error}") from None
+    with making:
+        try:
+            tracker = builder.link(_linker(), library)
+        except RuntimeError as error:
+            raise NativeCodeError(f"The object code does not load: {error}") from None
     return LoadedCode(library, tracker)
 
 
 _library_numbers = itertools.count()
 
 
-@functools.cache
+@once
 def _linker() -> Any:
     # JITLink lays a module out as one piece of memory, so that 32-bit offsets between code and constants always reach;
     # LLVM's older loader places each section on its own.

@@ -437,13 +437,14 @@ def _normalisation_slope(operation: grad.NormalisationSlope, placement: Placemen
 
 def _loss_value(operation: grad.LossValue, placement: Placement, part: Part) -> list[Call]:
     places = _places(operation, placement)
-    kernel = LossKernel("value", operation.kind, places[0].view.channels, operation.smoothing, operation.sparse)
+    kernel = LossKernel("value", operation.kind, (places[0].view,), operation.smoothing, operation.sparse)
     return [Call(kernel, tuple(place.pointer for place in places))]
 
 
 def _loss_gradient(operation: grad.LossGradient, placement: Placement, part: Part) -> list[Call]:
     places = _places(operation, placement)
-    kernel = LossKernel("gradient", operation.kind, places[0].view.channels, operation.smoothing, operation.sparse)
+    views = (places[0].view, places[-1].view)
+    kernel = LossKernel("gradient", operation.kind, views, operation.smoothing, operation.sparse)
     return [Call(kernel, tuple(place.pointer for place in places))]
 
 

@@ -282,7 +282,8 @@ def _shared_out(block: Block, parts: int) -> Iterator[_Shared]:
     edges = [rows * i // parts for i in range(parts + 1)]
     most = max(last - first for first, last in pairwise(edges))
     if len(block.operations) > 1 and most * parts <= MAXIMUM_IMBALANCE * rows:
-        pairs = list(pairwise(edges))
+        # With 8 threads and 7 rows, one thread has none.
+        pairs = [(first, last) for first, last in pairwise(edges) if first < last]
         shares = (block.strips(*both) if block.height else (block.part(*both),) for both in pairs)
         yield _Shared(block, tuple(shares))
         return

@@ -25,7 +25,7 @@ class StepResult(Protocol):
 
     @property
     def losses(self) -> Array:
-        """float32 (batch,), unweighted."""
+        """float32 (batch,), or (batch, …) for an output (…, channels); unweighted."""
 
     @property
     def predictions(self) -> Array:

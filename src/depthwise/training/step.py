@@ -1,5 +1,6 @@
 """One training step in native code: forward, loss, backward and optimiser in a single call."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ class StepResult:
     """What one step computed before it changed the weights.
 
     Attributes:
-        losses: float32 (batch,): each sample's loss, not weighted.
+        losses: float32 (batch,): each sample's loss, not weighted; (batch, …) for an output (…, channels).
         predictions: float32 (batch, …): the network's output.
     """
 
@@ -86,7 +87,8 @@ class TrainingStep:
         self._sparse = loss.sparse
         self._output_shape = graph.output_shapes[0]
         self._scalars = self._executable.arenas["scalars"]
-        self._ones = np.ones(0, np.float32)
+        self._shares = np.ones(0, np.float32)
+        """What each loss counts for in the sum when none is weighted."""
 
     def load(self, weights: Mapping[str, np.ndarray], optimizer_state: Mapping[str, np.ndarray]) -> None:
         """Takes the model's weights, and the optimiser's state ({} for a fresh start)."""
@@ -116,20 +118,26 @@ class TrainingStep:
 
         Args:
             x: float32 inputs (batch, …).
-            y: int32 (batch,) for a sparse loss, else float32 of the output's shape.
-            sample_weight: float32 (batch,), or None.
+            y: int32 (batch, …) for a sparse loss and an output (…, classes), else float32 of the output's shape.
+            sample_weight: float32 (batch,), or (batch, …) with one for each loss, or None.
             learning_rate: of this step.
             seed: what dropout draws its choices from.
         """
         batch = x[0].shape[0]
         if not self._executable.fits(batch, get_threads()):
             self._executable.reserve(batch, samples_per_chunk(batch), with_preparation=True)
-        if self._ones.size != batch:
-            self._ones = np.full(batch, 1.0 / batch, np.float32)
-        weight = self._ones if sample_weight is None else sample_weight * np.float32(1.0 / batch)
+        shape = (batch, *self._output_shape[:-1])
+        share = np.float32(1.0 / math.prod(shape))
+        if self._shares.shape != shape:
+            self._shares = np.full(shape, share, np.float32)
+        weight = self._shares
+        if sample_weight is not None:
+            weight = sample_weight * share
+            if weight.shape != shape:
+                weight = np.ascontiguousarray(np.broadcast_to(weight.reshape(batch, *(1 for _ in shape[1:])), shape))
         self._iteration += 1
         self._set_scalars(learning_rate, seed)
-        result = StepResult(np.empty(batch, np.float32), np.empty((batch, *self._output_shape), np.float32))
+        result = StepResult(np.empty(shape, np.float32), np.empty((batch, *self._output_shape), np.float32))
         self._executable.run((*x, y, weight), (result.losses, result.predictions))
         return result
 
