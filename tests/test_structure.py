@@ -12,7 +12,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "depthwise"
 LEVELS = [
     # What everything stands on.
     {"errors"},
-    {"arguments", "files", "formula", "initializers", "messages", "streams", "targets", "utils"},
+    {"arguments", "files", "formula", "initializers", "messages", "streams", "targets", "timing", "utils"},
     # The network as data, and what follows from it.
     {"random", "window"},
     {"arithmetic"},

@@ -11,16 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from depthwise.arguments import ACTIVATIONS
+from depthwise.arguments import ACTIVATIONS, LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE
 from depthwise.errors import InvalidArgumentError, describe_value
 
 __all__ = [*ACTIVATIONS, "get", "hard_swish", "serialize", "swish"]
 
 Array = NDArray[Any]
-
-SELU_ALPHA = 1.6732632423543772848170429916717
-SELU_SCALE = 1.0507009873554804934193349852946
-"""Klambauer et al. 2017, arXiv:1706.02515."""
 
 _error_function = np.vectorize(math.erf, otypes=[np.float64])
 
@@ -56,7 +52,7 @@ def relu6(x: ArrayLike) -> Array:
     return relu(x, max_value=6.0)
 
 
-def leaky_relu(x: ArrayLike, negative_slope: float = 0.2) -> Array:
+def leaky_relu(x: ArrayLike, negative_slope: float = LEAKY_RELU_SLOPE) -> Array:
     """x where x ≥ 0, else negative_slope · x."""
     return relu(x, negative_slope=negative_slope)
 

@@ -4,9 +4,26 @@ from collections.abc import Sequence
 
 from depthwise.errors import InvalidArgumentError, describe_value
 
-__all__ = ["ACTIVATIONS", "Pair", "activation_name", "choice", "integer", "pair"]
+__all__ = [
+    "ACTIVATIONS",
+    "LEAKY_RELU_SLOPE",
+    "SELU_ALPHA",
+    "SELU_SCALE",
+    "Pair",
+    "activation_name",
+    "choice",
+    "integer",
+    "pair",
+]
 
 Pair = tuple[int, int]
+
+SELU_ALPHA = 1.6732632423543772848170429916717
+SELU_SCALE = 1.0507009873554804934193349852946
+"""Klambauer et al. 2017, arXiv:1706.02515, to the digits that Keras uses."""
+
+LEAKY_RELU_SLOPE = 0.2
+"""Of leaky_relu as an activation, Keras' default. The reference has constants of its own: it shares nothing with what it judges."""
 
 ACTIVATIONS = (
     "linear",

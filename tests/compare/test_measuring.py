@@ -11,12 +11,12 @@ import depthwise
 from depthwise.compare.folder import model_file_names, prepare_folder, write_folder
 from depthwise.compare.report import Report
 from depthwise.compare.run import Contestant, compare
-from depthwise.compare.timing import time_in_turns
 from depthwise.data.dataset import Dataset
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError
 from depthwise.graph import Graph, sequential
 from depthwise.layers import Conv2D, Dense, Flatten, GlobalAveragePooling2D, Rescaling
 from depthwise.models import Model
+from depthwise.timing import time_in_turns
 from depthwise.twins import ordinary_twin
 from support.made_up import Watch, light_graph
 
@@ -166,7 +166,7 @@ def test_a_network_that_rescales_gets_raw_images_and_logits_train_too() -> None:
 
 def test_every_call_has_its_turn_in_every_round() -> None:
     order: list[str] = []
-    rounds = time_in_turns([lambda: order.append("a"), lambda: order.append("b")], seconds=0.0)
+    rounds = time_in_turns([lambda: order.append("a"), lambda: order.append("b")], 0.0, 5, 31)
     assert [len(values) for values in rounds] == [5, 5]
     turns = [name for index, name in enumerate(order) if index == 0 or order[index - 1] != name]
     assert turns == ["a", "b"] * 6  # warm-up and five rounds
@@ -176,7 +176,7 @@ def test_every_call_has_its_turn_in_every_round() -> None:
 def test_rounds_measure_one_call() -> None:
     import time
 
-    (values,) = time_in_turns([lambda: time.sleep(0.004)], seconds=0.0)
+    (values,) = time_in_turns([lambda: time.sleep(0.004)], 0.0, 5, 31)
     assert all(0.004 <= value < 0.4 for value in values)
 
 

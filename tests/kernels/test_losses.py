@@ -156,21 +156,23 @@ def test_a_map_is_its_pixels(kind: str) -> None:
             for sparse in (False, True) if kind.startswith("categorical") else (False,):
                 targets = [_target(rng, kind, units, sparse) for _ in range(rows * columns)]
                 if has_value:
-                    whole, one = compile_kernels(
+                    kernels = compile_kernels(
                         [LossKernel("value", kind, views[:1], 0.0, sparse), _kernel("value", kind, units, 0.0, sparse)]
                     )
+                    whole, one = kernels[0], kernels[1]
                     values, value = empty(rows * columns), empty(1)
                     whole(source.memory, fenced(np.concatenate(targets)), values)
                     for i, target in enumerate(targets):
                         one(vector(p[i]), fenced(target), value)
                         assert values[i] == value[0], (units, rows, columns, i)
                 if has_gradient:
-                    whole, one = compile_kernels(
+                    kernels = compile_kernels(
                         [
                             LossKernel("gradient", kind, views, 0.0, sparse),
                             _kernel("gradient", kind, units, 0.0, sparse),
                         ]
                     )
+                    whole, one = kernels[0], kernels[1]
                     out, slope = MapMemory(views[1]), empty(VECTORS.round_up(units))
                     whole(source.memory, fenced(np.concatenate(targets)), fenced(weights), out.memory)
                     out.assert_untouched_outside()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def random_chain(seed: int) -> Graph:
     chain: list[Layer] = []
     for i in range(int(rng.integers(1, 5))):
         kind = (Conv2D, SeparableConv2D)[int(rng.integers(2))]
-        shape = {} if i else {"input_shape": (height, width, int(rng.integers(1, 5)))}
+        shape: dict[str, Any] = {} if i else {"input_shape": (height, width, int(rng.integers(1, 5)))}
         chain.append(kind(int(rng.integers(1, 20)), 3, padding="same", activation="selu", **shape))
         if rng.random() < 0.6:
             chain.append(MaxPooling2D(2, padding="same"))

@@ -1,27 +1,30 @@
 """A loss or a metric over no samples is refused or left out, never 0.0: a callback would take it for the best of all."""
 
+from typing import Any
+
 import numpy as np
 import pytest
-from reference_step import data, dense_model
 
 from depthwise.callbacks import Callback
 from depthwise.errors import InvalidDataError
 from depthwise.training import losses
+from support.reference_step import data, dense_model
 
 
-def classifier():
+def classifier() -> Any:
     model = dense_model()
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
-def once():
+def once() -> Any:
     return (batch for batch in [data()])
 
 
-def test_a_loss_over_no_samples_is_refused():
+def test_a_loss_over_no_samples_is_refused() -> None:
     """Keras: "the generator must yield at least one batch"."""
-    for empty in (iter([]), (batch for batch in ())):
+    empties: tuple[Any, ...] = (iter([]), iter(()))
+    for empty in empties:
         with pytest.warns(UserWarning, match="ran out after 0"), pytest.raises(InvalidDataError, match="x gave no bat"):
             classifier().evaluate(empty, verbose=0)
     with pytest.warns(UserWarning, match="ran out after 0"), pytest.raises(InvalidDataError, match="fit: x gave no"):
@@ -37,7 +40,7 @@ def test_a_loss_over_no_samples_is_refused():
         losses.MeanSquaredError()(np.zeros((0, 1)), np.zeros((0, 1)))
 
 
-def test_a_generator_is_evaluated_once():
+def test_a_generator_is_evaluated_once() -> None:
     model, generator = classifier(), once()
     loss, _ = model.evaluate(generator, verbose=0)
     assert loss > 0.0
@@ -47,12 +50,12 @@ def test_a_generator_is_evaluated_once():
 
 @pytest.mark.filterwarnings("ignore:the data ran out")
 @pytest.mark.parametrize("verbose", [0, 1, 2])
-def test_a_validation_without_samples_adds_nothing_to_the_logs(verbose):
+def test_a_validation_without_samples_adds_nothing_to_the_logs(verbose: int) -> None:
     """So nothing takes a loss of 0.0 for the best epoch."""
     seen = []
 
     class Logs(Callback):
-        def on_epoch_end(self, epoch, logs=None):
+        def on_epoch_end(self, epoch: Any, logs: Any = None) -> None:
             seen.append(dict(logs))
 
     history = classifier().fit(*data(), epochs=3, validation_data=once(), callbacks=[Logs()], verbose=verbose).history

@@ -8,15 +8,12 @@ Constants and defaults of activations are Keras'. NaN gives NaN: limits are the 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from depthwise.arguments import LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE
 from depthwise.compiler.ir.expression import Apply, Constant, Expression, Operand, apply
 from depthwise.emit import mathematics
 from depthwise.emit.builder import Function as Code
 
 __all__ = ["FUNCTIONS", "Elementary", "evaluate", "evaluate_function", "is_short", "slope_of", "vector_jacobian"]
-
-SELU_SCALE = 1.0507009873554805
-SELU_ALPHA = 1.6732632423543772
-LEAKY_RELU_SLOPE = 0.2
 
 Arguments = tuple[Expression, ...]
 Slope = Callable[[Expression, Arguments, Expression], tuple[Expression | None, ...]]

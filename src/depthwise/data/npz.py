@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.data.bounded import DEFAULT_MAX_BYTES, open_file, read_exactly, shown_path
+from depthwise.data.npy import HEADER_LIMIT, read_npy_header
 from depthwise.data.validate import validate_pair
 from depthwise.errors import DepthwiseError, InvalidFileError, describe_value
 
@@ -21,7 +22,6 @@ __all__ = ["ArrayPairs", "load_npz"]
 ArrayPairs: TypeAlias = tuple[tuple[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]]
 
 _NAMES = ("x_train", "y_train", "x_test", "y_test")
-_HEADER_LIMIT = 10_000  # bytes; NumPy's own limit
 _SUSPICIOUS_RATIO, _SUSPICIOUS_BYTES = 200, 64 << 20  # MNIST shrinks 5 times; constant data up to 1032 times
 _ENCRYPTED = 0x1
 
@@ -107,7 +107,7 @@ def _find_members(archive: "zipfile.ZipFile", shown: str, max_bytes: int) -> dic
 
 
 def _read_array(stream: Any, member: "zipfile.ZipInfo", what: str) -> NDArray[Any]:
-    start = stream.read(_HEADER_LIMIT + 12)
+    start = stream.read(HEADER_LIMIT + 12)
     shape, fortran_order, dtype, offset = _parse_header(start, what)
     if dtype.hasobject or dtype.kind not in "buif":
         raise InvalidFileError(
@@ -128,10 +128,8 @@ def _read_array(stream: Any, member: "zipfile.ZipInfo", what: str) -> NDArray[An
 def _parse_header(start: bytes, what: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     head = io.BytesIO(start)
     try:
-        version = np.lib.format.read_magic(head)
-        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, fortran_order, dtype = readers[version](head, max_header_size=_HEADER_LIMIT)
-    except Exception as error:  # the header is a Python literal; what its parsers raise is not documented
+        shape, fortran_order, dtype = read_npy_header(head)
+    except ValueError as error:
         raise InvalidFileError(f"{what} has no valid .npy header; save the file again with NumPy.") from error
     if any(extent < 0 for extent in shape) or len(shape) > 32:
         raise InvalidFileError(f"{what} claims the impossible shape {describe_value(shape)}; save the file again.")

@@ -1,9 +1,9 @@
 """How long a network and its twin take on this machine: measured when a page is made, side by side in one run."""
 
+import functools
 import os
 import platform
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from depthwise.errors import UnsupportedError
 from depthwise.graph import Graph
+from depthwise.timing import time_in_turns
 
 __all__ = ["measure"]
 
@@ -37,16 +38,9 @@ def measure(graph: Graph, weights: Weights, twin: Graph, twin_weights: Weights) 
     results = []
     for batch in batches:
         inputs = tuple(np.zeros((batch, *shape), np.float32) + 0.5 for shape in graph.input_shapes)
-        seconds: list[list[float]] = [[], []]
-        for round_number in range(ROUNDS + 1):
-            for index, run in enumerate(runs):
-                repeats = 20 if batch == 1 else 1
-                start = time.perf_counter()
-                for _ in range(repeats):
-                    run(inputs)
-                if round_number:  # the first round warms caches and is dropped
-                    seconds[index].append((time.perf_counter() - start) / repeats / batch)
-        own, other = (statistics.median(times) * 1e6 for times in seconds)
+        calls = [functools.partial(run, inputs) for run in runs]
+        timed = time_in_turns(calls, 0.0, ROUNDS, ROUNDS)
+        own, other = (statistics.median(rounds) / batch * 1e6 for rounds in timed)
         results.append({"batch": batch, "network": own, "twin": other})
     return {
         "processor": platform.machine(),

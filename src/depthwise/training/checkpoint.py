@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 
+from depthwise.data.npy import read_npy_header
 from depthwise.errors import InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.files import atomic_write
 from depthwise.graph import Graph
@@ -28,7 +29,6 @@ __all__ = ["BackupAndRestore", "TrainingState", "load_state", "save_state"]
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 VERSION = 1
-_HEADER_LIMIT = 10_000  # bytes of an .npy header; NumPy's own limit
 _META_LIMIT = 1 << 20
 
 
@@ -155,11 +155,8 @@ def _array(
     path: str | os.PathLike[str], stream: Any, name: str, shape: tuple[int, ...] | None, dtype: np.dtype[Any] | None
 ) -> Array:
     try:
-        version = np.lib.format.read_magic(stream)
-        if version != (1, 0):
-            raise ValueError(version)
-        found, fortran_order, kind = np.lib.format.read_array_header_1_0(stream, max_header_size=_HEADER_LIMIT)
-    except Exception as error:  # the header is a Python literal; what its parsers raise is not documented
+        found, fortran_order, kind = read_npy_header(stream)
+    except ValueError as error:
         raise _damaged(path, f"has no valid array {describe_value(name)}") from error
     allowed = dtype is None or kind == dtype
     if kind.kind not in "iuf" or kind.itemsize > 8 or fortran_order or not allowed:
