@@ -6,6 +6,7 @@ import pytest
 from depthwise import Input, Model, Sequential, layers
 from depthwise.classification import class_loss
 from depthwise.graph import sequential
+from depthwise.layers import Layer
 
 MAP = layers.Conv2D(4, 2, activation="softmax", input_shape=(3, 3, 1))
 LOGITS = layers.Conv2D(4, 2, input_shape=(3, 3, 1))
@@ -34,19 +35,19 @@ LOGITS = layers.Conv2D(4, 2, input_shape=(3, 3, 1))
         ([layers.Flatten(input_shape=(3, 3, 1))], True),
     ],
 )
-def test_logits_or_probabilities(chain, from_logits):
+def test_logits_or_probabilities(chain: list[Layer], from_logits: bool) -> None:
     assert class_loss(sequential(chain)).from_logits == from_logits
 
 
 @pytest.mark.parametrize("layer", [layers.Add, layers.Concatenate])
 @pytest.mark.parametrize("second", ["softmax", "linear"])
-def test_every_way_to_the_output_counts(layer, second):
+def test_every_way_to_the_output_counts(layer: type[Layer], second: str) -> None:
     start = Input(shape=(3,))
     heads = [layers.Dense(4, activation=activation)(start) for activation in ("softmax", second)]
     assert class_loss(Model(start, layer()(heads)).graph).from_logits == (second == "linear")
 
 
-def test_a_tensor_added_to_itself_many_times_is_followed_once():
+def test_a_tensor_added_to_itself_many_times_is_followed_once() -> None:
     """2⁶⁰ ways lead to the output."""
     start = Input(shape=(3,))
     tensor = layers.Dense(4, activation="softmax")(start)
@@ -57,7 +58,7 @@ def test_a_tensor_added_to_itself_many_times_is_followed_once():
     assert not from_logits
 
 
-def test_flatten_behind_a_softmax_changes_no_loss():
+def test_flatten_behind_a_softmax_changes_no_loss() -> None:
     """An all-convolutional classifier has the loss of the same network that ends in its softmax."""
     rng = np.random.default_rng(0)
     x, y = rng.random((20, 3, 3, 1), np.float32), rng.integers(0, 4, 20)
