@@ -53,9 +53,7 @@ def test_a_tensor_added_to_itself_many_times_is_followed_once() -> None:
     tensor = layers.Dense(4, activation="softmax")(start)
     for _ in range(60):
         tensor = layers.Add()([tensor, layers.Dropout(0.1)(tensor)])
-    # Not in the assertion: pytest would write out the graph when it fails, way by way.
-    from_logits = class_loss(Model(start, tensor).graph).from_logits
-    assert not from_logits
+    assert not class_loss(Model(start, tensor).graph).from_logits
 
 
 def test_flatten_behind_a_softmax_changes_no_loss() -> None:
