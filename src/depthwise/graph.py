@@ -59,6 +59,10 @@ class Graph:
     outputs: tuple[str, ...]
     is_sequential: bool = False
 
+    def __repr__(self) -> str:
+        shapes = " and ".join(map(str, self.output_shapes))
+        return f"<Graph {describe_value(self.name)}: output {shapes}, layers {len(self.calls)}>"
+
     @cached_property
     def by_name(self) -> Mapping[str, Call]:
         return {node.name: node for node in self.calls}
@@ -117,6 +121,15 @@ class SymbolicTensor:
     layer: Description
     inputs: tuple["SymbolicTensor", ...]
     sample_shape: Shape = field(repr=False)
+
+    def __repr__(self) -> str:
+        """What it depends on is counted, not shown: there may be exponentially many ways to one tensor."""
+        seen, waiting = {id(self)}, [self]
+        while waiting:
+            new = {id(tensor): tensor for tensor in waiting.pop().inputs if id(tensor) not in seen}
+            seen.update(new)
+            waiting += new.values()
+        return f"<SymbolicTensor of {self.layer.label}: shape {self.shape}, layers {len(seen)}>"
 
     @property
     def shape(self) -> tuple[int | None, ...]:

@@ -12,14 +12,16 @@ from depthwise.bench.instructions import count_instructions
 from depthwise.bench.measured import MeasuredRow
 from depthwise.bench.probes import MachineRates
 from depthwise.bench.report import Cost
-from depthwise.bench.rows import group_calls, kind_of, weight_names
+from depthwise.bench.rows import Group, group_calls, kind_of, walk
 from depthwise.compiler.ir.expression import Apply, Operand
 from depthwise.emit.contraction import Contraction, Reduction
 from depthwise.emit.depthwise import DepthwiseConvolution
-from depthwise.emit.elementwise import Copy, Elementwise
+from depthwise.emit.elementwise import Copy, Elementwise, Fill
+from depthwise.emit.loss import LossKernel
 from depthwise.emit.maps import MapView
+from depthwise.emit.optimizer import OptimizerUpdate
 from depthwise.emit.pooling import Pooling
-from depthwise.plan.prediction import plan_batches
+from depthwise.plan.prediction import plan_batches, plan_single
 from depthwise.plan.schedule import Call, Pointer
 from depthwise.plan.training import plan_training
 from support.planned import ADAM, GRAPHS, MACHINES, prediction_program, training_program
@@ -120,22 +122,71 @@ def test_groups_are_the_whole_list_of_calls(name: str) -> None:
             if training
             else plan_batches(prediction_program(GRAPHS[name]()), machine)
         )
-        names = weight_names(schedule)
         for stage in schedule.stages:
             for segment in stage.segments:
-                groups = group_calls(segment.calls, names, machine.vectors, training=training)
+                groups = group_calls(segment.calls)
                 edges = [0, *(group.last for group in groups)]
                 assert [group.first for group in groups] == edges[:-1]
                 assert edges[-1] == len(segment.calls)
 
 
+@pytest.mark.parametrize("name", GRAPHS)
+def test_every_call_knows_its_layer(name: str) -> None:
+    """But borders, which several layers may read, and what the step as a whole needs."""
+    graph, machine = GRAPHS[name](), MACHINES["avx2"]
+    for schedule in (
+        plan_batches(prediction_program(graph), machine),
+        plan_single(prediction_program(graph), machine, 2),
+        plan_training(training_program(graph), machine, ADAM),
+    ):
+        for stage in schedule.stages:
+            lists = [*(segment.calls for segment in stage.segments), *stage.pieces]
+            for call in (call for calls in lists for call in walk(calls)):
+                assert call.origin in graph.by_name or (
+                    not call.origin and isinstance(call.kernel, (Fill, Copy, LossKernel, OptimizerUpdate))
+                ), call
+
+
+def groups_of(calls: str) -> list[tuple[int, tuple[str, ...], int]]:
+    """(calls, layers, strips) of the groups of calls; each letter is a layer, - a border, ! a loss."""
+    view = MapView(1, 4, 8, 32, 8)
+    somewhere = (Pointer("local"), Pointer("local"))
+    kernels = {"-": Fill(view, None, 0.0), "!": LossKernel("value", "squared", (view,), 0.0, False)}
+    made = []
+    for letter in calls:
+        kernel = kernels.get(letter) or Elementwise(Apply("relu", (Operand(0),)), (view,), view)
+        made.append(Call(kernel, (*somewhere, *somewhere)[: len(kernel.arguments)], "" if letter in "-!" else letter))
+    found: list[Group] = group_calls(made)
+    return [(group.last - group.first, group.layers, group.strips) for group in found]
+
+
+@pytest.mark.parametrize(
+    ("calls", "groups"),
+    [
+        ("", []),
+        ("abb", [(1, ("a",), 1), (2, ("b",), 1)]),
+        ("-a--b-", [(2, ("a",), 1), (3, ("b",), 1), (1, (), 1)]),
+        ("xababac", [(1, ("x",), 1), (5, ("a", "b"), 2), (1, ("c",), 1)]),
+        ("-xaba-bc", [(2, ("x",), 1), (5, ("a", "b"), 2), (1, ("c",), 1)]),
+        # A layer's way back is not its way forward.
+        ("ab!!ba", [(1, ("a",), 1), (1, ("b",), 1), (1, (), 1), (1, (), 1), (1, ("b",), 1), (1, ("a",), 1)]),
+        ("abab!-ba", [(4, ("a", "b"), 2), (1, (), 1), (2, ("b",), 1), (1, ("a",), 1)]),
+    ],
+)
+def test_calls_are_grouped_by_layers_that_take_turns(
+    calls: str, groups: list[tuple[int, tuple[str, ...], int]]
+) -> None:
+    assert groups_of(calls) == groups
+
+
 def test_a_separable_layer_is_one_block_with_its_pooling() -> None:
     schedule = plan_batches(prediction_program(GRAPHS["separable"]()), MACHINES["avx2"])
     calls = schedule.stages[0].segments[0].calls
-    groups = group_calls(calls, weight_names(schedule), AVX2)
-    layers = [group.layers for group in groups if group.layers]
-    assert layers == [("conv2d",), *((f"separable_conv2d{'_' * (i > 0)}{i or ''}",) for i in range(5))]
-    block = next(group for group in groups if group.layers == ("separable_conv2d",))
+    groups = group_calls(calls)
+    assert [layer for group in groups for layer in group.layers if "separable" in layer] == [
+        f"separable_conv2d{'_' * (i > 0)}{i or ''}" for i in range(5)
+    ]
+    block = next(group for group in groups if group.layers == ("separable_conv2d", "max_pooling2d"))
     assert block.kinds == ("depthwise convolution", "contraction", "max pooling")
     assert block.strips > 1
     counted = [kind_of(call.kernel) for call in calls[block.first : block.last]]

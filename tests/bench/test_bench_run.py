@@ -110,7 +110,7 @@ def test_the_table_shows_every_block_and_hostile_names_harmlessly() -> None:
     print_report(report_of("\x1b[31mred[/] [bold]x"), console)
     console.file.close()
     text = console.export_text()
-    assert "conv2d_1: contraction" in text
+    assert "conv2d_1 + max_pooling2d_1: contraction → max pooling" in text
     assert "% of peak" in text
     assert "the real call:" in text
     assert "\x1b[31m" not in text

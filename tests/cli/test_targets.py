@@ -75,7 +75,7 @@ def test_a_full_disk_is_found_before_the_work(
     def full(descriptor: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("depthwise.files.os.write", full)
+    monkeypatch.setattr(os, "write", full)
     assert "the disk is full" in refused(*writing(command, model_file, tmp_path / ENDINGS[command]), code=1)
     monkeypatch.undo()
     left = [path for path in tmp_path.rglob("*") if path.name != "new"]

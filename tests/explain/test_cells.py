@@ -12,7 +12,7 @@ from depthwise.explain import values as values_module
 from depthwise.explain.cells import cell_facts, equivalent_kernel
 from depthwise.explain.values import LayerValues, drawn_picture, layer_values, pixel_range
 from depthwise.graph import Graph, sequential
-from depthwise.layers import ACTIVATIONS, Conv2D, Dense, Rescaling
+from depthwise.layers import ACTIVATIONS, Activation, Conv2D, Dense, Dropout, ReLU, Rescaling
 from depthwise.reference import forward as reference
 from support.explained import NAMES, network_and_weights, random_positions
 
@@ -77,6 +77,26 @@ def test_explaining_works_where_native_code_cannot(monkeypatch: pytest.MonkeyPat
         np.testing.assert_allclose(array, native.by_layer[name], atol=1e-5)
     for layer, position in random_positions(graph, 40, seed=9):
         assert cell_facts(graph, weights, values, layer, position)["check"]["agrees"]
+
+
+def test_layers_that_compute_nothing_have_the_values_of_what_they_read() -> None:
+    """And the layer before keeps the values from before its follower."""
+    graph = sequential(
+        [
+            Dropout(0.5, input_shape=(3,)),
+            Dense(3, name="dense"),
+            Activation("linear", name="linear"),
+            Dropout(0.5, name="dropped"),
+            ReLU(name="relu"),
+        ]
+    )
+    x = np.array([1.0, -2.0, 3.0], np.float32)
+    weights = {"dense/kernel": np.diag([2.0, 3.0, -4.0]), "dense/bias": np.zeros(3)}
+    values = layer_values(graph, weights, (x,))
+    assert values.source == "native"
+    assert list(values.by_layer) == [node.name for node in graph.calls]
+    first, product = [1.0, -2.0, 3.0], [2.0, -6.0, -12.0]
+    assert [value.tolist() for value in values.by_layer.values()] == [first, first, *[product] * 3, [2.0, 0.0, 0.0]]
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

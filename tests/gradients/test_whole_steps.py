@@ -91,8 +91,8 @@ def test_every_loss_behind_its_activation(name: str, last: str, weighted: str) -
         target = rng.standard_normal((*positions, CLASSES)).astype(np.float32)
     else:
         target = np.eye(CLASSES, dtype=np.float32)[labels]
-    drawn = (0.5 + rng.random(BATCH if weighted == "by sample" else positions)).astype(np.float32)
-    share = None if weighted == "not" else drawn
+    by = (0.5 + rng.random(BATCH if weighted == "by sample" else positions)).astype(np.float32)
+    share = None if weighted == "not" else by
     step = TrainingStep(lower(graph, training=True), loss, SGD())
     step.load(weights, {})
     result = train(step, (x,), target, share)

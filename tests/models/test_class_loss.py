@@ -1,13 +1,12 @@
 """The loss that a command takes for a classifier: from logits or from probabilities, decided by the whole graph."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
 from depthwise import Input, Model, Sequential, layers
 from depthwise.classification import class_loss
 from depthwise.graph import sequential
+from depthwise.layers import Layer
 
 MAP = layers.Conv2D(4, 2, activation="softmax", input_shape=(3, 3, 1))
 LOGITS = layers.Conv2D(4, 2, input_shape=(3, 3, 1))
@@ -36,13 +35,13 @@ LOGITS = layers.Conv2D(4, 2, input_shape=(3, 3, 1))
         ([layers.Flatten(input_shape=(3, 3, 1))], True),
     ],
 )
-def test_logits_or_probabilities(chain: Any, from_logits: bool) -> None:
+def test_logits_or_probabilities(chain: list[Layer], from_logits: bool) -> None:
     assert class_loss(sequential(chain)).from_logits == from_logits
 
 
 @pytest.mark.parametrize("layer", [layers.Add, layers.Concatenate])
 @pytest.mark.parametrize("second", ["softmax", "linear"])
-def test_every_way_to_the_output_counts(layer: Any, second: str) -> None:
+def test_every_way_to_the_output_counts(layer: type[Layer], second: str) -> None:
     start = Input(shape=(3,))
     heads = [layers.Dense(4, activation=activation)(start) for activation in ("softmax", second)]
     assert class_loss(Model(start, layer()(heads)).graph).from_logits == (second == "linear")
@@ -54,9 +53,7 @@ def test_a_tensor_added_to_itself_many_times_is_followed_once() -> None:
     tensor = layers.Dense(4, activation="softmax")(start)
     for _ in range(60):
         tensor = layers.Add()([tensor, layers.Dropout(0.1)(tensor)])
-    # Not in the assertion: pytest would write out the graph when it fails, way by way.
-    from_logits = class_loss(Model(start, tensor).graph).from_logits
-    assert not from_logits
+    assert not class_loss(Model(start, tensor).graph).from_logits
 
 
 def test_flatten_behind_a_softmax_changes_no_loss() -> None:

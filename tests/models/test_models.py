@@ -53,6 +53,22 @@ def test_arguments_that_keras_has_and_we_lack_are_known(name: str) -> None:
     assert set(ours) - set(theirs) <= {"style"}
 
 
+def test_graphs_and_tensors_are_shown_in_a_line() -> None:
+    """2⁶⁰ ways lead from the input to this output: writing each of them out would never end."""
+    start = depthwise.Input((3,), name="start")
+    tensor = start
+    for _ in range(60):
+        tensor = layers.Add()([tensor, layers.Dropout(0.1)(tensor)])
+    graph = models.Model(start, tensor, name="diamonds").graph
+    assert repr(start) == "<SymbolicTensor of InputLayer 'start': shape (None, 3), layers 1>"
+    assert repr(tensor) == "<SymbolicTensor of Add: shape (None, 3), layers 121>"
+    assert repr(graph) == "<Graph 'diamonds': output (3,), layers 121>"
+    with pytest.raises(InvalidArgumentError, match="every one of inputs must come from"):
+        models.Model(tensor, tensor)
+    with pytest.raises(InvalidArgumentError, match=r"got .*SymbolicTensor of Add"):
+        models.Model(start, [tensor, 3])
+
+
 def test_add_keeps_what_was_learnt_and_pop_takes_away() -> None:
     model = models.Sequential()
     model.add(depthwise.Input((8, 8, 2)))

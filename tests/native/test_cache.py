@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from depthwise.native import cache as cache_module
 from depthwise.native import compile as compile_module
 from depthwise.native import load as load_module
 from depthwise.native.cache import CompileCache, cache_key, default_folder
-from depthwise.native.compile import NativeCodeError, Source
+from depthwise.native.compile import LoadedCode, NativeCodeError, Source, compile_sources
 from depthwise.native.load import load_program
-from depthwise.native.targets import host_target
+from depthwise.native.targets import Target, host_target
 
 KEY = "0123456789abcdef" * 4
 OTHER_KEY = "fedcba9876543210" * 4
@@ -397,53 +398,57 @@ define i64 @value() {
 """
 
 
-def _adder(name, number):
+def _adder(name: str, number: int) -> Source:
     return Source(f"define i64 @{name}(i64 %x) {{\n  %y = add i64 %x, {number}\n  ret i64 %y\n}}", shared=True)
 
 
-def _linked(identity, numbers, cache, compiled):
-    """A caller with two shared modules; `compiled` collects the sources that were compiled."""
+def _linked(identity: str, numbers: tuple[int, int], cache: CompileCache) -> tuple[LoadedCode, Callable[[], int]]:
+    """A caller with two shared modules."""
     caller = Source(CALLER, optimisation=0, calls=frozenset({"one", "two"}))
     sources = [caller, *(_adder(name, number) for name, number in zip(("one", "two"), numbers))]
     code = load_program(identity, lambda: sources, cache=cache)
     return code, ctypes.CFUNCTYPE(ctypes.c_int64)(code.function_address("value"))
 
 
-def test_programs_share_the_modules_that_they_have_in_common(cache, monkeypatch):
-    compiled = []
-    real = load_module.compile_sources
-    monkeypatch.setattr(
-        load_module, "compile_sources", lambda sources, target: compiled.extend(sources) or real(sources, target)
-    )
+def test_programs_share_the_modules_that_they_have_in_common(
+    cache: CompileCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[Source] = []
+
+    def counted(sources: Sequence[Source], target: Target) -> list[bytes]:
+        compiled.extend(sources)
+        return compile_sources(sources, target)
+
+    monkeypatch.setattr(load_module, "compile_sources", counted)
     # All stay loaded: equal symbols of several programs must not meet.
-    first, value = _linked("first", (10, 100), cache, compiled)
+    first, value = _linked("first", (10, 100), cache)
     assert value() == 111
     assert len(compiled) == 3
-    second, other = _linked("second", (10, 200), cache, compiled)
+    second, other = _linked("second", (10, 200), cache)
     assert (other(), value()) == (211, 111)
     assert [source.text for source in compiled[3:]] == [CALLER, _adder("two", 200).text]
-    again, same = _linked("first", (10, 100), cache, compiled)
+    again, same = _linked("first", (10, 100), cache)
     assert (same(), other(), value()) == (111, 211, 111)
     assert len(compiled) == 5
     del first, second, again
 
 
-def test_a_shared_entry_that_does_not_link_is_replaced(cache):
-    _linked("first", (10, 100), cache, [])
+def test_a_shared_entry_that_does_not_link_is_replaced(cache: CompileCache) -> None:
+    _linked("first", (10, 100), cache)
     for path in cache.folder.iterdir():
         cache.put(path.name.removesuffix(".native"), b"not object code")
     for _ in range(2):
-        code, value = _linked("first", (10, 100), cache, [])
+        code, value = _linked("first", (10, 100), cache)
         assert value() == 111
     del code
 
 
-def test_a_module_may_call_only_what_it_says(cache):
+def test_a_module_may_call_only_what_it_says(cache: CompileCache) -> None:
     with pytest.raises(NativeCodeError, match="calls two; it may call only"):
         load_program("first", lambda: [Source(CALLER, calls=frozenset({"one"}))], cache=cache)
 
 
-def test_a_missing_module_is_an_error_when_its_caller_is_looked_up(cache):
+def test_a_missing_module_is_an_error_when_its_caller_is_looked_up(cache: CompileCache) -> None:
     sources = [Source(CALLER, calls=frozenset({"one", "two"})), _adder("one", 1)]
     code = load_program("first", lambda: sources, cache=cache)
     with pytest.raises(NativeCodeError, match="can be linked"):

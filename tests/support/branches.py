@@ -51,11 +51,14 @@ def trainable_side_by_side(configurations: Sequence[Configuration], rng: np.rand
 
 def _reader(rng: np.random.Generator, shape: Shape) -> layers.Layer:
     activation = ("linear", "relu", "selu", "tanh", "silu")[int(rng.integers(5))]
+    reader: layers.Layer
     if len(shape) == 1:
-        return layers.Dense(shape[0], activation=activation)
-    if rng.random() < 0.5:
-        return layers.DepthwiseConv2D((1, 1), activation=activation)
-    return layers.Conv2D(shape[-1], (1, 1), activation=activation)
+        reader = layers.Dense(shape[0], activation=activation)
+    elif rng.random() < 0.5:
+        reader = layers.DepthwiseConv2D((1, 1), activation=activation)
+    else:
+        reader = layers.Conv2D(shape[-1], (1, 1), activation=activation)
+    return reader
 
 
 def random_chain(rng: np.random.Generator, start: SymbolicTensor, depth: int, *, exact: bool) -> SymbolicTensor:

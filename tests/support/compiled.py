@@ -1,7 +1,7 @@
 """Kernels compiled for this machine and called directly through ctypes, many in one module; what they touch is fenced."""
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,12 @@ class Kernels:
             kinds = [ctypes.c_int64 if name in COUNTS else ctypes.c_void_p for name in names]
             prototype = ctypes.CFUNCTYPE(None, *kinds)
             self._functions.append(prototype(self._code.function_address(f"entry_{i}")))
+
+    def __len__(self) -> int:
+        return len(self._functions)
+
+    def __iter__(self) -> Iterator[Callable[..., None]]:
+        return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index: int) -> Callable[..., None]:
         function = self._functions[index]

@@ -1,5 +1,6 @@
 """A loss or a metric over no samples is refused or left out, never 0.0: a callback would take it for the best of all."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -7,24 +8,28 @@ import pytest
 
 from depthwise.callbacks import Callback
 from depthwise.errors import InvalidDataError
+from depthwise.models import Model
 from depthwise.training import losses
 from support.reference_step import data, dense_model
 
+Batch = tuple[np.ndarray[Any, Any], ...]
+X, Y = data()
 
-def classifier() -> Any:
-    model = dense_model()
+
+def classifier() -> Model:
+    model: Model = dense_model()
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
-def once() -> Any:
-    return (batch for batch in [data()])
+def once() -> Iterator[Batch]:
+    return (batch for batch in [(X, Y)])
 
 
 def test_a_loss_over_no_samples_is_refused() -> None:
     """Keras: "the generator must yield at least one batch"."""
-    empties: tuple[Any, ...] = (iter([]), iter(()))
-    for empty in empties:
+    nothing: list[Iterable[Batch]] = [iter([]), (batch for batch in list[Batch]())]
+    for empty in nothing:
         with pytest.warns(UserWarning, match="ran out after 0"), pytest.raises(InvalidDataError, match="x gave no bat"):
             classifier().evaluate(empty, verbose=0)
     with pytest.warns(UserWarning, match="ran out after 0"), pytest.raises(InvalidDataError, match="fit: x gave no"):
@@ -35,7 +40,7 @@ def test_a_loss_over_no_samples_is_refused() -> None:
             InvalidDataError, match="fit: validation_data gave no batches; a generator gives its batches only"
         ),
     ):
-        classifier().fit(*data(), validation_data=iter([]), verbose=0)
+        classifier().fit(X, Y, validation_data=iter([]), verbose=0)
     with pytest.raises(InvalidDataError, match="MeanSquaredError: there are no samples"):
         losses.MeanSquaredError()(np.zeros((0, 1)), np.zeros((0, 1)))
 
@@ -52,13 +57,13 @@ def test_a_generator_is_evaluated_once() -> None:
 @pytest.mark.parametrize("verbose", [0, 1, 2])
 def test_a_validation_without_samples_adds_nothing_to_the_logs(verbose: int) -> None:
     """So nothing takes a loss of 0.0 for the best epoch."""
-    seen = []
+    seen: list[dict[str, Any]] = []
 
     class Logs(Callback):
-        def on_epoch_end(self, epoch: Any, logs: Any = None) -> None:
-            seen.append(dict(logs))
+        def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+            seen.append(dict(logs or {}))
 
-    history = classifier().fit(*data(), epochs=3, validation_data=once(), callbacks=[Logs()], verbose=verbose).history
+    history = classifier().fit(X, Y, epochs=3, validation_data=once(), callbacks=[Logs()], verbose=verbose).history
     assert len(history["loss"]) == 3
     assert len(history["val_loss"]) == len(history["val_accuracy"]) == 1
     assert history["val_loss"][0] > 0.0

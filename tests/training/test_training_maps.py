@@ -4,12 +4,14 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from depthwise import layers, models
 from depthwise.errors import InvalidDataError, ShapeError
 from depthwise.training import losses, metrics
 
+Array = npt.NDArray[Any]
 SPARSE, CATEGORICAL = "sparse_categorical_crossentropy", "categorical_crossentropy"
 SAMPLES, ROWS, COLUMNS, CLASSES = 10, 3, 2, 3
 POSITIONS = (SAMPLES, ROWS, COLUMNS)
@@ -19,9 +21,10 @@ Y = RNG.integers(0, CLASSES, POSITIONS)
 ONE_HOT = np.eye(CLASSES, dtype=np.float32)[Y]
 BY_SAMPLE = RNG.uniform(0.5, 2.0, SAMPLES).astype(np.float32)
 BY_POSITION = RNG.uniform(0.0, 2.0, POSITIONS).astype(np.float32)
+WEIGHTS: dict[str, Array | None] = {"not": None, "by sample": BY_SAMPLE, "by position": BY_POSITION}
 
 
-def pair(activation: Any, outputs: Any = CLASSES, **arguments: Any) -> Any:
+def pair(activation: str, outputs: int = CLASSES, **arguments: Any) -> tuple[models.Sequential, Any]:
     """A network of ours and the same of Keras, compiled."""
     ours = models.Sequential([layers.Conv2D(outputs, 1, activation=activation, input_shape=(ROWS, COLUMNS, 2))])
     theirs = keras.Sequential([keras.Input((ROWS, COLUMNS, 2)), keras.layers.Conv2D(outputs, 1, activation=activation)])
@@ -42,15 +45,15 @@ CASES = {
 
 @pytest.mark.parametrize("weighted", ["not", "by sample", "by position"])
 @pytest.mark.parametrize("loss", CASES)
-def test_fit_and_evaluate_report_what_keras_reports(loss: Any, weighted: str) -> None:
+def test_fit_and_evaluate_report_what_keras_reports(loss: str, weighted: str) -> None:
     activation, y, names = CASES[loss]
     ours, theirs = pair(activation, loss=loss, metrics=names, weighted_metrics=names)
-    weight: Any = {"not": None, "by sample": BY_SAMPLE, "by position": BY_POSITION}[weighted]
+    weight = WEIGHTS[weighted]
     # Keras broadcasts along the last axes: one weight a sample needs axes of length 1 there.
-    for_keras = weight.reshape(SAMPLES, 1, 1) if weighted == "by sample" else weight
+    for_keras = BY_SAMPLE.reshape(SAMPLES, 1, 1) if weighted == "by sample" else weight
     seen = []
     for model, share in ((ours, weight), (theirs, for_keras)):
-        arguments = {"sample_weight": share, "batch_size": 4}
+        arguments: dict[str, Any] = {"sample_weight": share, "batch_size": 4}
         history = model.fit(X, y, epochs=2, shuffle=False, verbose=0, validation_data=(X, y), **arguments).history
         seen.append((history, model.evaluate(X, y, verbose=0, return_dict=True, **arguments), model.get_weights()))
     assert list(seen[0][0]) == list(seen[1][0])
@@ -70,7 +73,7 @@ def test_fit_and_evaluate_report_what_keras_reports(loss: Any, weighted: str) ->
         ("binary_crossentropy", 1, [(*POSITIONS, 1), POSITIONS]),
     ],
 )
-def test_labels_may_leave_out_the_last_axis(loss: Any, outputs: Any, shapes: Any) -> None:
+def test_labels_may_leave_out_the_last_axis(loss: str, outputs: int, shapes: list[tuple[int, ...]]) -> None:
     """As Keras takes them; so may weights. (Keras takes one of the two: without its last axis, a map has a loss a row.)"""
     ours, theirs = pair("softmax" if outputs > 1 else "sigmoid", outputs, loss=loss)
     y = Y if outputs > 1 else (Y > 0).astype(np.float32)
@@ -143,7 +146,9 @@ def test_class_weights_weigh_each_position_by_its_class() -> None:
         ),
     ],
 )
-def test_labels_and_weights_that_do_not_fit_the_map(loss: Any, arguments: Any, kind: Any, message: str) -> None:
+def test_labels_and_weights_that_do_not_fit_the_map(
+    loss: str, arguments: dict[str, Any], kind: type[Exception], message: str
+) -> None:
     ours, _ = pair("softmax", loss=loss)
     with pytest.raises(kind) as caught:
         ours.fit(X, **arguments)
@@ -160,9 +165,9 @@ def test_binary_labels_of_a_map_out_of_range_are_named_by_their_place() -> None:
 
 @pytest.mark.parametrize("name", ["MeanSquaredError", "MeanAbsoluteError", "BinaryCrossentropy"])
 @pytest.mark.parametrize("weight", [None, BY_SAMPLE, BY_POSITION], ids=["not", "by sample", "by position"])
-def test_losses_by_hand(name: str, weight: Any) -> None:
+def test_losses_by_hand(name: str, weight: Array | None) -> None:
     prediction = RNG.uniform(0.1, 0.9, (*POSITIONS, CLASSES)).astype(np.float32)
-    theirs = weight.reshape(SAMPLES, 1, 1) if weight is BY_SAMPLE else weight
+    theirs = BY_SAMPLE.reshape(SAMPLES, 1, 1) if weight is BY_SAMPLE else weight
     expected = getattr(keras.losses, name)()(ONE_HOT, prediction, sample_weight=theirs)
     actual = getattr(losses, name)()(ONE_HOT, prediction, sample_weight=weight)
     assert actual == pytest.approx(float(expected), rel=1e-5)
@@ -181,11 +186,9 @@ def test_losses_by_hand(name: str, weight: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("weight", [None, BY_SAMPLE, BY_POSITION], ids=["not", "by sample", "by position"])
-def test_metrics_by_hand(metric: str, y: Any, weight: Any) -> None:
+def test_metrics_by_hand(metric: str, y: Array, weight: Array | None) -> None:
     prediction = RNG.uniform(0.1, 0.9, (*POSITIONS, CLASSES)).astype(np.float32)
     arguments = {"k": 2} if "TopK" in metric else {}
-    theirs = weight
-    if weight is BY_SAMPLE:
-        theirs = weight.reshape(SAMPLES, 1, 1)
+    theirs = BY_SAMPLE.reshape(SAMPLES, 1, 1) if weight is BY_SAMPLE else weight
     expected = getattr(keras.metrics, metric)(**arguments)(y, prediction, sample_weight=theirs)
     assert getattr(metrics, metric)(**arguments)(y, prediction, weight) == pytest.approx(float(expected), rel=1e-5)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from depthwise.bench.probes import counter_instruction
-from depthwise.bench.rows import Group, group_calls, main_kind, weight_names
+from depthwise.bench.rows import Group, group_calls, main_kind, walk
 from depthwise.compiler.compile import compile
 from depthwise.compiler.ir.program import Program
-from depthwise.emit.builder import Function, Kernel, Vectors
+from depthwise.emit.builder import Function, Kernel
 from depthwise.execution import Executable, host_machine
 from depthwise.native.cache import CompileCache
 from depthwise.native.targets import Target, host_target
@@ -112,56 +112,34 @@ class _Clocks:
         return -(-(self.base + ALIGNMENT + self.count * SLOT) // ALIGNMENT) * ALIGNMENT + 2 * ALIGNMENT
 
 
-def measured_schedule(
-    schedule: Schedule, target: Target, vectors: Vectors, *, training: bool = False
-) -> tuple[Schedule, tuple[MeasuredRow, ...], int]:
+def measured_schedule(schedule: Schedule, target: Target) -> tuple[Schedule, tuple[MeasuredRow, ...], int]:
     """The schedule with clocks, its rows, and where the counters lie in the arena "extra"."""
-    names = weight_names(schedule)
     clocks = _Clocks(schedule, target)
     rows: list[MeasuredRow] = []
     stages = []
     for number, stage in enumerate(schedule.stages):
-        if stage.pieces:
-            stages.append(_pieces(stage, number, clocks, rows, names, vectors))
-        else:
-            stages.append(_segments(stage, number, clocks, rows, names, vectors, training=training))
+        stages.append((_pieces if stage.pieces else _segments)(stage, number, clocks, rows))
     sizes = {**schedule.sizes, "extra": clocks.size}
     return replace(schedule, stages=tuple(stages), sizes=sizes), tuple(rows), clocks.base + ALIGNMENT
 
 
-def _segments(
-    stage: Stage,
-    number: int,
-    clocks: _Clocks,
-    rows: list[MeasuredRow],
-    names: dict[str, tuple[list[int], list[str]]],
-    vectors: Vectors,
-    *,
-    training: bool,
-) -> Stage:
+def _segments(stage: Stage, number: int, clocks: _Clocks, rows: list[MeasuredRow]) -> Stage:
     segments = []
     for segment in stage.segments:
         body = clocks.start()
-        for group in group_calls(segment.calls, names, vectors, training=training):
+        for group in group_calls(segment.calls):
             calls = segment.calls[group.first : group.last]
-            rows.append(_row(number, segment.level, group, (calls,)))
+            rows.append(_row(number, segment.level, group, calls))
             body += [*calls, clocks.read(clocks.fresh())]
         segments.append(Segment(segment.level, tuple(body)))
     return replace(stage, segments=tuple(segments))
 
 
-def _row(stage: int, level: str, group: Group, calls: tuple[tuple[Call, ...], ...]) -> MeasuredRow:
-    return MeasuredRow(stage, level, group.layers, group.kinds, group.strips, calls)
+def _row(stage: int, level: str, group: Group, calls: tuple[Call, ...]) -> MeasuredRow:
+    return MeasuredRow(stage, level, group.layers, group.kinds, group.strips, (tuple(walk(calls)),))
 
 
-def _pieces(
-    stage: Stage,
-    number: int,
-    clocks: _Clocks,
-    rows: list[MeasuredRow],
-    names: dict[str, tuple[list[int], list[str]]],
-    vectors: Vectors,
-) -> Stage:
+def _pieces(stage: Stage, number: int, clocks: _Clocks, rows: list[MeasuredRow]) -> Stage:
     """All pieces with one kind of main kernel are a row: a layer's shares, or the updates of all weights."""
     pieces: list[tuple[Call, ...]] = []
     found: dict[str, tuple[int, list[tuple[Call, ...]]]] = {}
@@ -173,21 +151,19 @@ def _pieces(
         pieces.append((*clocks.start(), *piece, clocks.read(found[key][0])))
     # Counters were handed out in this order, so rows must follow it.
     for _, shares in found.values():
-        groups = [group for share in shares for group in group_calls(share, names, vectors)]
+        groups = [group for share in shares for group in group_calls(share)]
         layers = tuple(dict.fromkeys(layer for group in groups for layer in group.layers))
         kinds = tuple(dict.fromkeys(kind for group in groups for kind in group.kinds))
-        rows.append(MeasuredRow(number, "pieces", layers, kinds, 1, tuple(shares)))
+        rows.append(MeasuredRow(number, "pieces", layers, kinds, 1, tuple(tuple(walk(share)) for share in shares)))
     return replace(stage, pieces=tuple(pieces))
 
 
 class MeasuredExecutable(Executable):
     """An executable whose blocks count their time. Use `clear`, run it, then read `ticks`."""
 
-    def __init__(self, program: Program, schedule: Schedule, *, training: bool = False) -> None:
+    def __init__(self, program: Program, schedule: Schedule) -> None:
         target = host_target()
-        clocked, self.rows, self._counters = measured_schedule(
-            schedule, target, host_machine().vectors, training=training
-        )
+        clocked, self.rows, self._counters = measured_schedule(schedule, target)
 
         def plan_with_clocks(program: Program, machine: Machine) -> Schedule:
             return clocked

@@ -1,30 +1,28 @@
-"""Which calls of a schedule belong together: the rows of the table, found from the calls themselves.
+"""Which calls of a schedule belong together: the rows of the table, by the layers that the calls come from.
 
-Calls that read the same packed weights are one layer. A block that runs strip by strip calls its kernels in turn, so the
-weights of one kernel come back after those of another; all calls between the first and the last time are one block.
+A block that runs strip by strip calls its layers in turn: all calls between the first and the last time are one row. What no
+layer asked for, such as the loss, is a row by itself, and parts a layer's way forward from its way back.
 """
 
 import re
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
-from depthwise.bench.instructions import count_instructions
-from depthwise.emit.builder import Vectors
 from depthwise.emit.elementwise import Copy, Elementwise, ElementwiseSum, Fill
-from depthwise.plan.schedule import Call, Pointer, Schedule
+from depthwise.plan.schedule import Call
 
-__all__ = ["Group", "group_calls", "kind_of", "main_kind", "weight_names"]
+__all__ = ["Group", "group_calls", "kind_of", "main_kind", "walk"]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Calls `first` to `last` − 1 of a list, which are measured as one.
+    """Entries `first` to `last` − 1 of a list of calls, which are measured as one.
 
     Attributes:
-        layers: the layers whose weights they read.
+        layers: the layers that they come from.
         kinds: the kernels' kinds in the order in which they first run.
         strips: how often the block's kernels run in turn.
     """
@@ -36,33 +34,14 @@ class Group:
     strips: int
 
 
-def weight_names(schedule: Schedule) -> dict[str, tuple[list[int], list[str]]]:
-    """For the arenas of weights and of their gradients: where each parameter starts, in order, and its name."""
-    offsets = sorted((offset, name) for name, offset in schedule.parameter_offsets.items())
-    parameters = [offset for offset, _ in offsets], [name for _, name in offsets]
-    found = {"parameters": parameters, "gradients": parameters}
-    found |= {f"packed{i}": ([0], [form.parameter]) for i, form in enumerate(schedule.forms)}
-    chunks: dict[int, str] = {}
-    for call in (call for stage in schedule.stages for piece in stage.pieces for call in piece):
-        pointers = [item for item in call.arguments if isinstance(item, Pointer)]
-        for own, other in ((a, b) for a in pointers for b in pointers):
-            # Gradients that chunks collected are added up into gradients.
-            if (own.arena, other.arena) == ("chunk", "gradients"):
-                chunks.setdefault(own.offset, _at(parameters, other.offset))
-    ordered = sorted(chunks.items())
-    found["chunk"] = [offset for offset, _ in ordered], [name for _, name in ordered]
-    return found
-
-
-def _at(table: tuple[list[int], list[str]], offset: int) -> str:
-    index = bisect_right(table[0], offset) - 1
-    return table[1][index] if index >= 0 else ""
+def walk(entries: Iterable[Call]) -> Iterator[Call]:
+    """Every call that the entries of a list make, in the order in which they run."""
+    yield from entries
 
 
 def main_kind(calls: Sequence[Call]) -> str:
     """The kind of the first kernel that does more than copy or fill."""
-    kinds = [kind_of(call.kernel) for call in calls]
-    return next((kind for kind in kinds if kind not in ("fill", "copy")), kinds[0] if kinds else "")
+    return _main_kinds(walk(calls))[0]
 
 
 def kind_of(kernel: Any) -> str:
@@ -74,85 +53,44 @@ def kind_of(kernel: Any) -> str:
     return f"{kind} {words}" if kind and kind not in words else words
 
 
-def group_calls(
-    calls: Sequence[Call],
-    names: dict[str, tuple[list[int], list[str]]],
-    vectors: Vectors,
-    *,
-    training: bool = False,
-) -> list[Group]:
-    """The groups of a list of calls, in order; together they are the whole list.
-
-    In prediction what follows a layer without weights of its own (pooling, an addition) belongs to it; in training each
-    such call is a row, unless it is part of the layer's strips. Copies and borders belong to what they are made for.
-    """
-    keys = [_weights_of(call, names, vectors) for call in calls]
-    ends: dict[tuple[str, str], int] = {}
-    for i, key in enumerate(keys):
-        for item in key:
-            ends[item] = i
-    edges: list[tuple[int, int]] = []
+def group_calls(calls: Sequence[Call]) -> list[Group]:
+    """The groups of a list of calls, in order; together they are the whole list."""
+    keys = _keys(calls)
+    ends = {key: i for i, found in enumerate(keys) for key in found}
+    groups: list[Group] = []
     first = 0
     while first < len(calls):
-        last = first
-        # Copies and borders first, then the call that they are made for.
-        while last < len(calls) - 1 and isinstance(calls[last].kernel, (Fill, Copy)):
-            last += 1
-        end = last
+        last, end = first, first
         while last <= end:
-            end = max([end, *(ends[item] for item in keys[last])])
+            end = max(end, *(ends[key] for key in keys[last]))
             last += 1
-        is_layer = any(keys[first:last])
-        inside = {kind_of(call.kernel) for call in calls[first:last]}
-        while is_layer and last < len(calls) and _follows(calls[last], keys[last]):
-            # In training only the end of the last strip, which looks like those before.
-            if training and kind_of(calls[last].kernel) not in inside:
-                break
-            last += 1
-        edges.append((first, last))
+        groups.append(_group(calls, first, last))
         first = last
-    groups = [_group(calls, keys, first, last) for first, last in edges]
-    return _joined(calls, keys, groups)
+    return groups
 
 
-def _weights_of(
-    call: Call, names: dict[str, tuple[list[int], list[str]]], vectors: Vectors
-) -> tuple[tuple[str, str], ...]:
-    """(place, parameter) of the weights that a call reads, or whose gradient it collects."""
-    # A kernel without bias gets some address for it all the same.
-    counts = tuple((name, 1) for name, item in zip(call.kernel.arguments, call.arguments) if isinstance(item, str))
-    accessed = count_instructions(call.kernel, vectors, counts).accessed
-    found = []
-    for name, item in zip(call.kernel.arguments, call.arguments):
-        if isinstance(item, Pointer) and item.arena.startswith(("packed", "chunk")) and name in accessed:
-            offsets, parameters = names[item.arena]
-            index = bisect_right(offsets, item.offset) - 1
-            if index >= 0:
-                found.append((f"{item.arena}+{offsets[index]}", parameters[index]))
-    return tuple(dict.fromkeys(found))
+def _keys(calls: Sequence[Call]) -> list[set[tuple[int, str]]]:
+    """(part, layer) of each entry; a part ends with a call that no layer asked for. Borders are made for the call after."""
+    part = len(calls)
+    keys: list[set[tuple[int, str]]] = [{(part, "")}] * (part + 1)
+    for i in reversed(range(len(calls))):
+        layers = {call.origin for call in walk(calls[i : i + 1]) if call.origin or not isinstance(call.kernel, Fill)}
+        part = i if "" in layers else part
+        keys[i] = {(part, layer) for layer in layers} or keys[i + 1]
+    return keys[:-1]
 
 
-def _follows(call: Call, keys: tuple[Any, ...]) -> bool:
-    """Whether a call belongs to the layer before: no weights, no copy, and nothing that mixes pixels or channels."""
-    kind = type(call.kernel).__name__
-    return not keys and kind in ("Pooling", "Elementwise", "DivideByCounts")
+def _group(calls: Sequence[Call], first: int, last: int) -> Group:
+    own = [*walk(calls[first:last])]
+    turns = Counter(key for key, _ in groupby((call.origin, kind_of(call.kernel)) for call in _main(own)))
+    layers = dict.fromkeys(call.origin for call in own if call.origin)
+    return Group(first, last, tuple(layers), _main_kinds(own), min(turns.values()))
 
 
-def _group(calls: Sequence[Call], keys: Sequence[tuple[tuple[str, str], ...]], first: int, last: int) -> Group:
-    layers = dict.fromkeys(name.partition("/")[0] for key in keys[first:last] for _, name in key)
-    kinds = dict.fromkeys(kind_of(call.kernel) for call in calls[first:last])
-    main = [kind for kind in kinds if kind not in ("fill", "copy")] or list(kinds)
-    repeats = Counter(key for key in keys[first:last] if key)
-    return Group(first, last, tuple(layers), tuple(main), min(repeats.values(), default=1))
+def _main_kinds(calls: Iterable[Call]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(kind_of(call.kernel) for call in _main([*calls])))
 
 
-def _joined(calls: Sequence[Call], keys: Sequence[Any], groups: list[Group]) -> list[Group]:
-    """Neighbours of one layer are one group: the two stages of a separable convolution on a small map."""
-    joined: list[Group] = []
-    for group in groups:
-        previous = joined[-1] if joined else None
-        if previous is not None and previous.layers and previous.layers == group.layers:
-            joined[-1] = _group(calls, keys, previous.first, group.last)
-        else:
-            joined.append(group)
-    return joined
+def _main(calls: Sequence[Call]) -> Sequence[Call]:
+    """The calls that do more than fill or copy; all of them where there are none."""
+    return [call for call in calls if not isinstance(call.kernel, (Fill, Copy))] or calls

@@ -62,7 +62,7 @@ class _MeasuredStep(TrainingStep):
 
     def __init__(self, program: Program, loss: Loss, optimizer: Optimizer) -> None:
         super().__init__(program, loss, optimizer)
-        self.measured = MeasuredExecutable(self.program, self._executable.schedule, training=True)
+        self.measured = MeasuredExecutable(self.program, self._executable.schedule)
         self._executable = self.measured
         self._scalars = self.measured.arenas["scalars"]
 

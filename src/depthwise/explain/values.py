@@ -73,13 +73,17 @@ def _native_values(graph: Graph, weights: Mapping[str, npt.ArrayLike], inputs: t
     from depthwise.compiler.lower import lower
     from depthwise.inference import Prediction  # the compiler is heavy, and a machine may lack it
 
-    every_layer = dataclasses.replace(graph, outputs=tuple(node.name for node in graph.calls))
-    prediction = Prediction(lower(every_layer))
+    program = lower(graph)
+    # Nothing is fused over what the caller gets to see, so no layer loses its values.
+    last = {operation.origin: operation.output for operation in program.operations}
+    tensors: dict[str, str] = {}
+    for node in graph.calls:  # the last value that each layer computes; its input where it computes none
+        tensors[node.name] = last.get(node.name) or (tensors[node.inputs[0]] if node.inputs else node.name)
+    shapes = {tensors[node.name]: node.output_shape for node in graph.calls}
+    prediction = Prediction(dataclasses.replace(program, outputs=tuple(shapes.items())))
     prediction.load({key: np.ascontiguousarray(value, dtype=np.float32) for key, value in weights.items()})
-    outputs = prediction(tuple(value[np.newaxis] for value in inputs))
-    return {
-        name: np.asarray(value[0], dtype=np.float32) for name, value in zip(every_layer.outputs, outputs, strict=True)
-    }
+    outputs = dict(zip(shapes, prediction(tuple(value[np.newaxis] for value in inputs)), strict=True))
+    return {name: outputs[tensor][0] for name, tensor in tensors.items()}
 
 
 def _reference_values(

@@ -324,7 +324,7 @@ class _TrainingPlan:
         rows, columns = operation.matrix(self.program.type(name).shape)
         source, pitch = placement.accumulator(name, rows, columns)
         kernel = ReduceChunks(rows, columns, pitch, placement.chunk_pitch, name in placement.begun)
-        return Call(kernel, (source, "chunks", placement.gradient(name)), name)
+        return Call(kernel, (source, "chunks", placement.gradient(name)), operation.origin)
 
     def _clipping(self, names: Sequence[str], placement: Placement) -> tuple[list[Stage], dict[str, Pointer]]:
         squares = placement.allocate("vectors", "/squares", ALIGNMENT * len(names))

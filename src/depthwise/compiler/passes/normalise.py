@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression, Operand, apply
 from depthwise.compiler.ir.program import Operation, Program
@@ -9,12 +11,12 @@ def expand_batch_normalization(program: Program) -> Program:
     """NormaliseBatch  ⇒  collect over the samples, finish, apply: three operations with a barrier between; its gradient too."""
     operations: list[Operation] = []
     for operation in program.operations:
+        expanded = [operation]
         if isinstance(operation, op.NormaliseBatch):
-            operations += _forward(program, operation)
+            expanded = _forward(program, operation)
         elif isinstance(operation, op.NormaliseBatchGradient):
-            operations += _backward(program, operation)
-        else:
-            operations.append(operation)
+            expanded = _backward(program, operation)
+        operations += [replace(item, origin=operation.origin) for item in expanded]
     return program.rewritten(operations)
 
 
