@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import os
 from typing import Any
 
 import pytest
@@ -291,3 +292,41 @@ def test_a_tile_that_fits_stays_in_registers(name: Any, pixels: Any, vectors: An
     assert vector_stack_accesses(listing, target) == {"tile": 0}
     fma = "fmla" if name == "neon" else "vfmadd"
     assert sum(fma in line for line in functions_of(listing)["tile"]) == pixels * vectors * unrolled
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are POSIX's")
+def test_a_signal_handler_may_fork_while_helpers_compile(run_script):
+    """Parent and child both go on, the child without the helpers that compiled for the parent."""
+    output = run_script(
+        """
+        import os, signal
+        from depthwise.native import compile as native_compile
+        from depthwise.native.compile import Source, host_target
+        native_compile.usable_processors = lambda: 4
+        body = "".join(f"  %x{i + 1} = mul i64 %x{i}, {i + 3}\\n" for i in range(800))
+        sources = [Source(f"define i64 @f{n}(i64 %x0) {{\\n{body}  ret i64 %x800\\n}}") for n in range(24)]
+        expected = native_compile.compile_sources(sources, host_target())
+        children = []
+
+        def fork(*ignored):
+            if len(children) < 4:
+                child = os.fork()
+                if child == 0:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                    children[:] = [0] * 4
+                else:
+                    children.append(child)
+
+        signal.signal(signal.SIGALRM, fork)
+        signal.setitimer(signal.ITIMER_REAL, 0.004, 0.004)
+        parent = os.getpid()
+        while len(children) < 4:
+            objects = native_compile.compile_sources(sources, host_target())
+            if os.getpid() != parent:
+                os._exit(0 if objects == expected else 1)
+            assert objects == expected
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        print(any(os.waitpid(child, 0)[1] for child in children), end="")
+        """
+    )
+    assert output == "False"

@@ -6,10 +6,12 @@ find; `PASSES` is the whole list of what runs before code generation. `docs/deci
 Modules are independent of each other, so `compile_sources` compiles them on all cores.
 """
 
+import _thread
 import contextlib
 import ctypes
 import functools
 import itertools
+import os
 import re
 import sys
 import threading
@@ -176,20 +178,32 @@ def _share_out(work: Callable[[int], None], numbers: Sequence[int]) -> None:
         except BaseException as error:
             errors.append(error)
 
+    def help_out(finished: Any) -> None:
+        try:
+            take_turns()
+        finally:
+            finished.release()
+
+    process = os.getpid()
     helpers = []
     try:
         for _ in range(min(usable_processors(), len(numbers)) - 1):
-            helper = threading.Thread(target=take_turns, name="depthwise-compile", daemon=True)
+            finished = _thread.allocate_lock()
+            finished.acquire()
             try:
-                helper.start()
+                # Not `threading.Thread`: Ctrl-C inside its `start` can leave one of its locks held.
+                _thread.start_new_thread(help_out, (finished,))
             except RuntimeError:
                 break  # No thread starts any more when the interpreter ends or its limit is reached: fewer helpers then.
-            helpers.append(helper)
+            helpers.append(finished)
         take_turns()
     finally:
         waiting.clear()
-        for helper in helpers:
-            helper.join()
+        for finished in helpers:
+            if (
+                os.getpid() == process
+            ):  # Otherwise a signal handler has forked, and this is the child: it has no helpers.
+                finished.acquire()
     if errors:
         raise errors[0]
 

@@ -5,6 +5,7 @@ Importing this module costs nothing; llvmlite is imported by the first call that
 
 import dataclasses
 import functools
+import os
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -102,6 +103,11 @@ def llvm() -> Any:
 
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
+    # A child whose parent was compiling on another thread at the fork must not wait for that thread's llvmlite call.
+    lock = getattr(binding.ffi.lib, "_lock", None)
+    if lock is not None and hasattr(os, "register_at_fork"):
+        leave = functools.partial(lock.__exit__, None, None, None)
+        os.register_at_fork(before=lock.__enter__, after_in_parent=leave, after_in_child=leave)
     return binding
 
 
