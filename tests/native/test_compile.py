@@ -295,7 +295,7 @@ def test_a_tile_that_fits_stays_in_registers(name: Any, pixels: Any, vectors: An
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are POSIX's")
-def test_a_signal_handler_may_fork_while_helpers_compile(run_script):
+def test_a_signal_handler_may_fork_while_helpers_compile(run_script: Any) -> None:
     """Parent and child both go on, the child without the helpers that compiled for the parent."""
     output = run_script(
         """

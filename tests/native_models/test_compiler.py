@@ -10,7 +10,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from depthwise import compiler, dump
+from depthwise.compiler import compile as compiler
+from depthwise.compiler import dump
 from depthwise.compiler.ir.program import Program
 from depthwise.compiler.lower import lower
 from depthwise.compiler.passes import PREDICTION, run_passes
@@ -52,7 +53,7 @@ def _threads() -> Iterator[None]:
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Source]:
     """Every module that was compiled, as it comes."""
     found: list[Source] = []
-    real = native_load.compile_sources
+    real = native_compile.compile_sources
 
     def compile_sources(sources: list[Source], target: Target) -> list[bytes]:
         found.extend(sources)
@@ -213,15 +214,18 @@ def test_an_error_in_one_of_many_modules_is_raised(monkeypatch: pytest.MonkeyPat
 
 def test_parameters_that_nothing_reads_are_dropped() -> None:
     program = prediction_program(mobile())
-    read = {name for operation in program.operations for name in operation.parameters}
-    sources = {source for parameter in program.parameters.values() for source in parameter.sources if source}
+    read = {name for operation in program.operations for name in program.parameter_operands(operation)}
+    derived = [value.derived for value in program.parameters.values() if value.derived is not None]
+    sources = {source for item in derived for source in item.sources if source}
     assert set(program.parameters) == read | sources
     schedule = plan_batches(program, host_machine())
     assert {form.parameter for form in schedule.forms} == read
     folded = [name for name in program.parameters if "·" in name]
     assert folded
     for name in folded:  # what they are made of is loaded, but never lies where kernels read
-        assert not {source for source in program.parameters[name].sources if source} & read
+        recipe = program.parameters[name].derived
+        assert recipe is not None
+        assert not {source for source in recipe.sources if source} & read
 
 
 def test_batches_and_single_samples_share_packed_weights() -> None:
