@@ -36,6 +36,7 @@ from depthwise.plan import prediction as plan_prediction
 from depthwise.plan import training as plan_training
 from depthwise.plan.machine import machine_for
 from depthwise.plan.prediction import plan_batches, plan_single
+from depthwise.plan.rules import contraction as contraction_rules
 from depthwise.plan.schedule import Form, Schedule, Stage
 from support.compiled import compile_kernels
 from support.networks import note_cnn_with_head, seeded_weights
@@ -150,7 +151,8 @@ def test_a_changed_constant_of_the_training_plan_is_another_schedule(
 ) -> None:
     program, machine = training_program(note_cnn_with_head()), host_machine()
     before = compiler.schedule_identity(plan_training.plan_training(program, machine, ADAM), machine.vectors)
-    monkeypatch.setattr(plan_training, name, getattr(plan_training, name) // 2)
+    where = contraction_rules if name == "ROWS_PER_PIECE" else plan_training
+    monkeypatch.setattr(where, name, getattr(where, name) // 2)
     after = compiler.schedule_identity(plan_training.plan_training(program, machine, ADAM), machine.vectors)
     assert after != before
 
