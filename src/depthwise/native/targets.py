@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.native.once import making
 
 __all__ = ["TARGET_NAMES", "Target", "can_run", "host_target", "llvm", "llvm_versions", "target_for"]
 
@@ -103,11 +104,19 @@ def llvm() -> Any:
 
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
-    # A child whose parent was compiling on another thread at the fork must not wait for that thread's llvmlite call.
     lock = getattr(binding.ffi.lib, "_lock", None)
     if lock is not None and hasattr(os, "register_at_fork"):
-        leave = functools.partial(lock.__exit__, None, None, None)
-        os.register_at_fork(before=lock.__enter__, after_in_parent=leave, after_in_child=leave)
+        # A child whose parent was compiling on another thread at the fork must not wait for that thread's llvmlite call.
+        # `making` first, as everywhere: who holds it may be waiting for llvmlite.
+        def enter() -> None:
+            making.acquire()
+            lock.__enter__()
+
+        def leave() -> None:
+            lock.__exit__(None, None, None)
+            making.release()
+
+        os.register_at_fork(before=enter, after_in_parent=leave, after_in_child=leave)
     return binding
 
 
