@@ -155,7 +155,7 @@ def test_the_output_of_compare_is_the_real_one(name: str) -> None:
         assert network.name in shown
         assert f"{network.count_params():,}" in shown
         assert f"{network.graph.macs:,}" in shown
-        for node in network.graph.nodes:
+        for node in network.graph.calls:
             if node.weights:
                 assert node.facts.parameters.expression in shown
 

@@ -14,13 +14,14 @@ LEVELS = [
     {"errors"},
     {"arguments", "files", "formula", "initializers", "messages", "utils"},
     # The network as data, and what follows from it.
-    {"layers", "random", "window"},
-    {"arithmetic", "activations"},
-    {"graph"},
-    {"summary", "twins", "inputs", "initialize", "reference", "data", "native"},
-    # From the graph to machine code.
+    {"random", "window"},
+    {"arithmetic"},
     {"program"},
     {"operations"},
+    {"layers"},
+    {"activations", "graph"},
+    {"summary", "twins", "inputs", "initialize", "reference", "data", "native"},
+    # From the graph to machine code.
     {"gradient_operations", "emit", "plan"},
     {"differentiate", "passes", "execution"},
     {"inference"},
@@ -53,6 +54,8 @@ STANDARD_LIBRARY_ONLY = {
     "layers",
     "window",
     "arithmetic",
+    "program",
+    "operations",
     "graph",
     "twins",
     "messages",

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from depthwise.arguments import ACTIVATIONS
 from depthwise.errors import InvalidArgumentError, describe_value
-from depthwise.layers import ACTIVATIONS
 
 __all__ = [*ACTIVATIONS, "get", "hard_swish", "serialize", "swish"]
 

@@ -9,7 +9,9 @@ from depthwise.data.dataset import Dataset
 from depthwise.errors import InvalidDataError, ShapeError, UnsupportedError, describe_value
 from depthwise.graph import Graph
 from depthwise.inputs import arrays_for
-from depthwise.layers import InputLayer, Rescaling, ZeroPadding2D
+from depthwise.layers.input import InputLayer
+from depthwise.layers.preprocessing import Rescaling
+from depthwise.layers.shaping import ZeroPadding2D
 from depthwise.training.losses import SparseCategoricalCrossentropy
 
 __all__ = ["check_classifier", "class_loss", "scaled_for"]

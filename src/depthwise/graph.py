@@ -13,16 +13,17 @@ from typing import Any
 
 from depthwise.arithmetic import Formula, LayerFacts, Shape, Weight, describe, receptive_field
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
-from depthwise.layers import InputLayer, Layer
+from depthwise.layers.description import Description
+from depthwise.layers.input import InputLayer
 
-__all__ = ["Graph", "Node", "SymbolicTensor", "functional", "sequential", "snake_case"]
+__all__ = ["Call", "Graph", "SymbolicTensor", "functional", "sequential", "snake_case"]
 
 
 @dataclass(frozen=True)
-class Node:
+class Call:
     """One layer in its place: `layer` (its name set), the names of the nodes it reads, and what follows from both."""
 
-    layer: Layer
+    layer: Description
     inputs: tuple[str, ...]
     facts: LayerFacts
 
@@ -46,27 +47,27 @@ class Graph:
 
     Attributes:
         name: the model's name.
-        nodes: in an order in which each node comes after its inputs.
+        calls: in an order in which each node comes after its inputs.
         inputs: names of the `InputLayer` nodes, in the order in which the model takes its inputs.
         outputs: names of the nodes whose values the model returns.
         is_sequential: a plain chain, which Keras would call `Sequential`.
     """
 
     name: str
-    nodes: tuple[Node, ...]
+    calls: tuple[Call, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     is_sequential: bool = False
 
     @cached_property
-    def by_name(self) -> Mapping[str, Node]:
-        return {node.name: node for node in self.nodes}
+    def by_name(self) -> Mapping[str, Call]:
+        return {node.name: node for node in self.calls}
 
     @cached_property
     def consumers(self) -> Mapping[str, tuple[str, ...]]:
         """Names of the nodes that read each node."""
-        readers: dict[str, list[str]] = {node.name: [] for node in self.nodes}
-        for node in self.nodes:
+        readers: dict[str, list[str]] = {node.name: [] for node in self.calls}
+        for node in self.calls:
             for name in dict.fromkeys(node.inputs):
                 readers[name].append(node.name)
         return {name: tuple(names) for name, names in readers.items()}
@@ -82,17 +83,17 @@ class Graph:
     @property
     def parameters(self) -> int:
         """Numbers in all weights."""
-        return sum(node.facts.parameters.value for node in self.nodes)
+        return sum(node.facts.parameters.value for node in self.calls)
 
     @property
     def trainable_parameters(self) -> int:
         """Numbers in the weights that `fit` changes."""
-        return sum(node.facts.trainable_parameters for node in self.nodes)
+        return sum(node.facts.trainable_parameters for node in self.calls)
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one sample."""
-        return sum(node.facts.macs.value for node in self.nodes)
+        return sum(node.facts.macs.value for node in self.calls)
 
     def path_to(self, name: str) -> tuple[LayerFacts, ...]:
         """The facts along one way from an input to the node, always through a node's first input."""
@@ -113,7 +114,7 @@ class Graph:
 class SymbolicTensor:
     """A value that is not there yet: the result of `Input` or of a layer called on such a result."""
 
-    layer: Layer
+    layer: Description
     inputs: tuple["SymbolicTensor", ...]
     sample_shape: Shape = field(repr=False)
 
@@ -122,7 +123,7 @@ class SymbolicTensor:
         """With the batch, as Keras shows it: (None, height, width, channels)."""
         return (None, *self.sample_shape)
 
-    def connect(self, layer: Layer, inputs: "SymbolicTensor | Sequence[SymbolicTensor]") -> "SymbolicTensor":
+    def connect(self, layer: Description, inputs: "SymbolicTensor | Sequence[SymbolicTensor]") -> "SymbolicTensor":
         tensors = tuple(inputs) if isinstance(inputs, (list, tuple)) else (inputs,)
         for tensor in tensors:
             if not isinstance(tensor, SymbolicTensor):
@@ -140,7 +141,7 @@ def snake_case(name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", spaced).lower()
 
 
-def _named(layers: Sequence[Layer]) -> list[Layer]:
+def _named(layers: Sequence[Description]) -> list[Description]:
     """The layers with a name each: their own, or `conv2d`, `conv2d_1`, … in order."""
     taken: set[str] = set()
     for name, count in Counter(layer.name for layer in layers if layer.name is not None).items():
@@ -164,7 +165,7 @@ def _named(layers: Sequence[Layer]) -> list[Layer]:
     return result
 
 
-def sequential(layers: Iterable[Layer], name: str | None = None) -> Graph:
+def sequential(layers: Iterable[Description], name: str | None = None) -> Graph:
     """A chain. The first layer is an `InputLayer`, or has `input_shape`.
 
     Raises:
@@ -185,11 +186,11 @@ def sequential(layers: Iterable[Layer], name: str | None = None) -> Graph:
     for layer in chain[1:]:
         if isinstance(layer, InputLayer):
             raise InvalidArgumentError("Sequential takes one Input, as its first layer")
-    nodes: list[Node] = []
+    nodes: list[Call] = []
     for layer in _named(chain):
         previous = nodes[-1:]
         facts = describe(layer, [node.output_shape for node in previous])
-        nodes.append(Node(layer, tuple(node.name for node in previous), facts))
+        nodes.append(Call(layer, tuple(node.name for node in previous), facts))
     return Graph(name or "sequential", tuple(nodes), (nodes[0].name,), (nodes[-1].name,), is_sequential=True)
 
 
@@ -228,7 +229,7 @@ def functional(
     for tensor in order:
         layer = named[id(tensor)]
         facts = describe(layer, [item.sample_shape for item in tensor.inputs])
-        nodes.append(Node(layer, tuple(_name(named[id(item)]) for item in tensor.inputs), facts))
+        nodes.append(Call(layer, tuple(_name(named[id(item)]) for item in tensor.inputs), facts))
     return Graph(
         name or "functional",
         tuple(nodes),
@@ -237,7 +238,7 @@ def functional(
     )
 
 
-def _name(layer: Layer) -> str:
+def _name(layer: Description) -> str:
     assert layer.name is not None
     return layer.name
 
@@ -268,7 +269,7 @@ def _topological(starts: list[SymbolicTensor], ends: list[SymbolicTensor]) -> li
 
 
 def from_nodes(
-    name: str, layers: Sequence[tuple[Layer, tuple[str, ...]]], inputs: Sequence[str], outputs: Sequence[str]
+    name: str, layers: Sequence[tuple[Description, tuple[str, ...]]], inputs: Sequence[str], outputs: Sequence[str]
 ) -> Graph:
     """A graph from named layers and the names each reads, in any order: how files and passes make one.
 
@@ -277,7 +278,7 @@ def from_nodes(
     """
     _named([layer for layer, _ in layers])
     waiting = {_name(layer): (layer, reads) for layer, reads in layers}
-    nodes: dict[str, Node] = {}
+    nodes: dict[str, Call] = {}
     for missing in {*inputs, *outputs, *(name for _, reads in layers for name in reads)} - set(waiting):
         raise InvalidArgumentError(f"the graph names a layer {describe_value(missing)} that it does not have")
     while waiting:
@@ -288,7 +289,7 @@ def from_nodes(
             )
         for item in ready:
             layer, reads = waiting.pop(item)
-            nodes[item] = Node(layer, reads, describe(layer, [nodes[read].output_shape for read in reads]))
+            nodes[item] = Call(layer, reads, describe(layer, [nodes[read].output_shape for read in reads]))
     return Graph(name, tuple(nodes.values()), tuple(inputs), tuple(outputs))
 
 

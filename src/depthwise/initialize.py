@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.errors import InvalidArgumentError
-from depthwise.graph import Graph, Node
+from depthwise.graph import Call, Graph
 from depthwise.initializers import (
     Constant,
     GlorotNormal,
@@ -148,7 +148,7 @@ def draw(initializer: Initializer, shape: Sequence[int], generator: np.random.Ge
     return np.ascontiguousarray(values.reshape(shape), dtype=np.float32)
 
 
-def initializer_of(node: Node, weight: str) -> Initializer:
+def initializer_of(node: Call, weight: str) -> Initializer:
     """The description that the layer has for its weight: `kernel` → `kernel_initializer` (depthwise: `depthwise_initializer`)."""
     field = _KERNEL_INITIALIZERS.get(weight, f"{weight}_initializer")
     if not hasattr(node.layer, field):
@@ -160,7 +160,7 @@ def initializer_of(node: Node, weight: str) -> Initializer:
 def draw_weights(graph: Graph, seed: int) -> dict[str, Float32]:
     """Every weight of the graph, `{"conv2d/kernel": array, …}`, in the graph's order."""
     weights = {}
-    for node in graph.nodes:
+    for node in graph.calls:
         for weight in node.weights:
             name = f"{node.name}/{weight.name}"
             weights[name] = draw(initializer_of(node, weight.name), weight.shape, stream(seed, name))

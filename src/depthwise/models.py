@@ -22,7 +22,8 @@ from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError,
 from depthwise.graph import Graph, Input, SymbolicTensor
 from depthwise.initialize import draw_weights
 from depthwise.inputs import arrays_for, is_batches, numeric
-from depthwise.layers import InputLayer, Layer
+from depthwise.layers.description import Description as Layer
+from depthwise.layers.input import InputLayer
 from depthwise.predicting import predict_batches
 from depthwise.weights import GraphWithWeights
 
@@ -88,7 +89,7 @@ class Model(GraphWithWeights):
         """
         model: Model
         if graph.is_sequential:
-            model = Sequential((node.layer for node in graph.nodes), name=graph.name)
+            model = Sequential((node.layer for node in graph.calls), name=graph.name)
         else:
             model = Model.__new__(Model)
             model._start(graph.name, True)
@@ -441,7 +442,7 @@ class Sequential(Model):
     def layers(self) -> list[Layer]:
         if self._graph is None:
             return list(self._chain)
-        return [node.layer for node in self._graph.nodes[1:]]
+        return [node.layer for node in self._graph.calls[1:]]
 
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
         """Fixes the input's shape.

@@ -15,9 +15,10 @@ note-ordinary 435,306
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from depthwise.errors import InvalidArgumentError, describe_value
-from depthwise.layers import Conv2D, Dense, Flatten, Layer, MaxPool2D, MaxPooling2D, SeparableConv2D
+from depthwise.layers import Conv2D, Dense, Flatten, MaxPool2D, MaxPooling2D, SeparableConv2D
 from depthwise.models import Model, Sequential, load_model
 
 __all__ = ["NETWORKS", "network", "note_cnn", "note_ordinary", "note_separable", "open_model"]
@@ -51,7 +52,7 @@ def note_ordinary() -> Sequential:
 
 
 def _six_convolutions(kind: type[Conv2D] | type[SeparableConv2D], name: str) -> Sequential:
-    def convolution(filters: int) -> Layer:
+    def convolution(filters: int) -> Any:
         return kind(filters=filters, kernel_size=3, padding="same", activation="selu")
 
     return Sequential(

@@ -18,20 +18,15 @@ from typing import Any
 
 from depthwise.arithmetic import largest_smaller_depth_multiplier
 from depthwise.errors import UnsupportedError, describe_value
-from depthwise.graph import Graph, Node, from_nodes
-from depthwise.layers import (
-    Activation,
-    BatchNormalization,
-    Conv2D,
-    DepthwiseConv2D,
-    Dropout,
-    InputLayer,
-    Layer,
-    ReLU,
-    Rescaling,
-    SeparableConv2D,
-    ZeroPadding2D,
-)
+from depthwise.graph import Call, Graph, from_nodes
+from depthwise.layers.activation import Activation, ReLU
+from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
+from depthwise.layers.description import Description
+from depthwise.layers.input import InputLayer
+from depthwise.layers.normalization import BatchNormalization
+from depthwise.layers.preprocessing import Rescaling
+from depthwise.layers.regularization import Dropout
+from depthwise.layers.shaping import ZeroPadding2D
 
 __all__ = ["Direction", "ordinary_twin", "separable_twin", "twin", "twin_direction"]
 
@@ -45,7 +40,7 @@ class Direction(StrEnum):
 
 def twin_direction(graph: Graph) -> Direction:
     """The direction that changes something: a network with separable or depthwise layers has an ordinary twin."""
-    separable = any(isinstance(node.layer, (SeparableConv2D, DepthwiseConv2D)) for node in graph.nodes)
+    separable = any(isinstance(node.layer, (SeparableConv2D, DepthwiseConv2D)) for node in graph.calls)
     return Direction.ORDINARY if separable else Direction.SEPARABLE
 
 
@@ -71,9 +66,9 @@ def ordinary_twin(graph: Graph, name: str | None = None) -> Graph:
     Raises:
         UnsupportedError: the network has no separable and no depthwise convolution.
     """
-    replaced: dict[str, Layer] = {}
+    replaced: dict[str, Description] = {}
     removed: dict[str, str] = {}
-    for node in graph.nodes:
+    for node in graph.calls:
         layer: Any = node.layer
         if isinstance(layer, SeparableConv2D):
             replaced[node.name] = _ordinary(layer, layer.filters, layer, layer.pointwise_initializer)
@@ -108,7 +103,7 @@ def separable_twin(graph: Graph, name: str | None = None) -> Graph:
     Raises:
         UnsupportedError: no layer can be replaced; the message gives the reason for each.
     """
-    reasons = {node.name: _why_ordinary(node) for node in graph.nodes if isinstance(node.layer, Conv2D)}
+    reasons = {node.name: _why_ordinary(node) for node in graph.calls if isinstance(node.layer, Conv2D)}
     possible = [name for name, reason in reasons.items() if reason is None]
     if not possible:
         raise UnsupportedError(
@@ -119,7 +114,7 @@ def separable_twin(graph: Graph, name: str | None = None) -> Graph:
             )
         )
     inner = [name for name in possible if not _reads_image(graph, graph.by_name[name])]
-    replaced: dict[str, Layer] = {}
+    replaced: dict[str, Description] = {}
     for item in inner or possible:
         layer: Any = graph.by_name[item].layer
         replaced[item] = SeparableConv2D(
@@ -158,9 +153,9 @@ def _ordinary(window: Any, filters: int, end: Any, initializer: Any) -> Conv2D:
     )
 
 
-def _block_after(graph: Graph, node: Node) -> list[Node]:
+def _block_after(graph: Graph, node: Call) -> list[Call]:
     """What follows a depthwise node up to and with its pointwise node; empty where there is none."""
-    block: list[Node] = []
+    block: list[Call] = []
     current = node
     while True:
         readers = graph.consumers[current.name]
@@ -176,7 +171,7 @@ def _block_after(graph: Graph, node: Node) -> list[Node]:
             return []
 
 
-def _why_ordinary(node: Node) -> str | None:
+def _why_ordinary(node: Call) -> str | None:
     """Why a convolution stays as it is; None where it can become separable."""
     layer: Any = node.layer
     channels = node.facts.input_shapes[0][-1]
@@ -191,7 +186,7 @@ def _why_ordinary(node: Node) -> str | None:
     return None
 
 
-def _reads_image(graph: Graph, node: Node) -> bool:
+def _reads_image(graph: Graph, node: Call) -> bool:
     """Whether nothing but preparation of the image stands between an input and the node."""
     current = graph.by_name[node.inputs[0]]
     while isinstance(current.layer, (Rescaling, ZeroPadding2D, BatchNormalization)):
@@ -199,7 +194,7 @@ def _reads_image(graph: Graph, node: Node) -> bool:
     return isinstance(current.layer, InputLayer)
 
 
-def _rebuild(graph: Graph, replaced: Mapping[str, Layer], removed: Mapping[str, str], name: str) -> Graph:
+def _rebuild(graph: Graph, replaced: Mapping[str, Description], removed: Mapping[str, str], name: str) -> Graph:
     """The graph with some layers replaced and some left out (`removed`: name → what its readers read instead)."""
     renamed = _new_names(graph, replaced, removed)
 
@@ -209,7 +204,7 @@ def _rebuild(graph: Graph, replaced: Mapping[str, Layer], removed: Mapping[str, 
         return renamed.get(read, read)
 
     layers = []
-    for node in graph.nodes:
+    for node in graph.calls:
         if node.name in removed:
             continue
         layer = replaced.get(node.name, node.layer)
@@ -220,14 +215,14 @@ def _rebuild(graph: Graph, replaced: Mapping[str, Layer], removed: Mapping[str, 
     return replace(twin_graph, is_sequential=graph.is_sequential)
 
 
-def _new_names(graph: Graph, replaced: Mapping[str, Layer], removed: Mapping[str, str]) -> dict[str, str]:
+def _new_names(graph: Graph, replaced: Mapping[str, Description], removed: Mapping[str, str]) -> dict[str, str]:
     """A name after the new class for every replaced layer whose name came from its old class; chosen names stay."""
     changing = [
         node
-        for node in graph.nodes
+        for node in graph.calls
         if node.name in replaced and re.fullmatch(rf"{re.escape(node.layer.default_name)}(_\d+)?", node.name)
     ]
-    taken = {node.name for node in graph.nodes if node.name not in removed} - {node.name for node in changing}
+    taken = {node.name for node in graph.calls if node.name not in removed} - {node.name for node in changing}
     names: dict[str, str] = {}
     for node in changing:
         base = replaced[node.name].default_name

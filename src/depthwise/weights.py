@@ -13,7 +13,7 @@ from depthwise.formats.keras_order import in_keras_order
 from depthwise.graph import Graph
 from depthwise.initialize import draw_weights
 from depthwise.inputs import numeric
-from depthwise.layers import Layer
+from depthwise.layers.description import Description
 from depthwise.utils import next_seed
 
 if TYPE_CHECKING:
@@ -93,11 +93,11 @@ class GraphWithWeights:
             )
 
     @property
-    def layers(self) -> list[Layer]:
+    def layers(self) -> list[Description]:
         """The layers with their names, in Keras' order; `Sequential` leaves its input layer out, as Keras does."""
-        return [node.layer for node in self.graph.nodes]
+        return [node.layer for node in self.graph.calls]
 
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Description:
         """The layer of that name, or at that place in `layers`.
 
         Raises:
@@ -213,7 +213,7 @@ class GraphWithWeights:
             ShapeError: an array of another shape.
         """
         self._catch_up()
-        expected = {f"{node.name}/{weight.name}": weight.shape for node in self.graph.nodes for weight in node.weights}
+        expected = {f"{node.name}/{weight.name}": weight.shape for node in self.graph.calls for weight in node.weights}
         missing, unknown = [n for n in expected if n not in weights], [n for n in weights if n not in expected]
         if missing or unknown:
             what = f"{describe_value(missing[0])} is missing" if missing else f"{describe_value(unknown[0])} is unknown"

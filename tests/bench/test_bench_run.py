@@ -87,7 +87,7 @@ def test_times_of_the_blocks_fit_into_the_call(training: bool) -> None:
     fastest = sum(row.best_seconds for row in report.rows)
     assert fastest <= 1.5 * report.seconds * report.threads
     assert fastest >= 0.02 * report.best_seconds * report.threads
-    stated = sum(node.facts.macs.value for node in graph.nodes)
+    stated = sum(node.facts.macs.value for node in graph.calls)
     # Backward twice as much as forward; input gradients of unpadded convolutions count their padding too.
     least, most = (2.5, 3.5) if training else (0.8, 1.0)
     assert least * stated <= report.macs <= most * stated
@@ -196,7 +196,7 @@ def test_mobilenets_blocks_have_their_shapes_and_macs() -> None:
     }
     macs = {
         name: sum(
-            node.facts.macs.value for node in model.graph.nodes if not type(node.layer).__name__.startswith("Batch")
+            node.facts.macs.value for node in model.graph.calls if not type(node.layer).__name__.startswith("Batch")
         )
         for name, model in found.items()
     }

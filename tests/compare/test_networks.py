@@ -23,9 +23,9 @@ def test_numbers_of_the_design(name: str, parameters: int, macs: int) -> None:
 
 def test_note_separable_has_the_note_s_rows() -> None:
     graph = network("note-separable").graph
-    rows = [node.facts.parameters.value for node in graph.nodes if node.weights]
+    rows = [node.facts.parameters.value for node in graph.calls if node.weights]
     assert rows == [320, 1_344, 2_400, 4_736, 8_896, 17_664, 147_584, 1_290]
-    names = [node.name for node in graph.nodes if node.weights]
+    names = [node.name for node in graph.calls if node.weights]
     assert names[:3] == ["conv2d", "separable_conv2d", "separable_conv2d_1"]
 
 

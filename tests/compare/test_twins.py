@@ -21,16 +21,16 @@ from support.networks import note_cnn, note_cnn_separable_twin, note_separable, 
 def test_the_twins_of_the_note_have_the_design_s_numbers() -> None:
     separable = twin(note_cnn())
     assert (separable.parameters, separable.macs) == (7_456, 519_392)
-    assert [node.facts for node in separable.nodes] == [node.facts for node in note_cnn_separable_twin().nodes]
+    assert [node.facts for node in separable.calls] == [node.facts for node in note_cnn_separable_twin().calls]
     ordinary = twin(note_separable())
     assert (ordinary.parameters, ordinary.macs) == (435_306, 29_275_904)
-    assert [node.facts for node in ordinary.nodes] == [node.facts for node in note_separable_ordinary_twin().nodes]
+    assert [node.facts for node in ordinary.calls] == [node.facts for node in note_separable_ordinary_twin().calls]
 
 
 def test_a_twin_s_twin_is_the_network_again() -> None:
     graph = note_separable()
     again = separable_twin(ordinary_twin(graph), name=graph.name)
-    assert [(node.layer, node.inputs) for node in again.nodes] == [(node.layer, node.inputs) for node in graph.nodes]
+    assert [(node.layer, node.inputs) for node in again.calls] == [(node.layer, node.inputs) for node in graph.calls]
     assert again.is_sequential
 
 
@@ -43,7 +43,7 @@ def test_names_follow_the_new_class_and_chosen_names_stay() -> None:
             SeparableConv2D(16, 3),
         ]
     )
-    assert [node.name for node in ordinary_twin(graph).nodes][1:] == ["conv2d_1", "conv2d", "mine", "conv2d_2"]
+    assert [node.name for node in ordinary_twin(graph).calls][1:] == ["conv2d_1", "conv2d", "mine", "conv2d_2"]
 
 
 def test_direction_is_the_one_that_changes_something() -> None:
@@ -64,7 +64,7 @@ def mobile_block(strides: int = 2) -> Graph:
 
 def test_a_mobilenet_block_becomes_one_convolution_in_the_place_of_both() -> None:
     result = ordinary_twin(mobile_block())
-    kinds = [type(node.layer).__name__ for node in result.nodes]
+    kinds = [type(node.layer).__name__ for node in result.calls]
     assert kinds == ["InputLayer", "Conv2D", "Conv2D", "BatchNormalization", "GlobalAveragePooling2D"]
     project = result.by_name["project"]
     assert project.inputs == ("conv2d",)
@@ -102,10 +102,10 @@ def test_shapes_stay_in_both_directions(strides: int, padding: str) -> None:
         ]
     )
     there = separable_twin(graph)
-    assert [node.output_shape for node in there.nodes] == [node.output_shape for node in graph.nodes]
-    assert [type(node.layer) for node in there.nodes[1:]] == [Conv2D, SeparableConv2D, SeparableConv2D]
+    assert [node.output_shape for node in there.calls] == [node.output_shape for node in graph.calls]
+    assert [type(node.layer) for node in there.calls[1:]] == [Conv2D, SeparableConv2D, SeparableConv2D]
     back = ordinary_twin(there, name=graph.name)
-    assert [node.facts for node in back.nodes] == [node.facts for node in graph.nodes]
+    assert [node.facts for node in back.calls] == [node.facts for node in graph.calls]
 
 
 def test_the_note_s_small_example_is_separated_although_it_reads_the_image() -> None:

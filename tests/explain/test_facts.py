@@ -21,7 +21,7 @@ def test_facts_are_plain_data_that_adds_up(name: str) -> None:
     graph, _ = network_and_weights(name)
     facts = json.loads(json.dumps(network_facts(graph), allow_nan=False))
     layers = facts["layers"]
-    assert [layer["name"] for layer in layers] == [node.name for node in graph.nodes]
+    assert [layer["name"] for layer in layers] == [node.name for node in graph.calls]
     assert facts["totals"]["parameters"] == sum(layer["parameters"]["value"] for layer in layers) == graph.parameters
     assert facts["totals"]["macs"] == sum(layer["macs"]["value"] for layer in layers)
     for layer in layers:
@@ -60,7 +60,7 @@ def test_a_separable_layer_comes_with_its_stages_and_the_ordinary_layer() -> Non
 def test_a_separable_layer_that_is_not_smaller_is_remarked(multiplier: int, filters: int, is_remarked: bool) -> None:
     graph = sequential([SeparableConv2D(filters, 3, depth_multiplier=multiplier, input_shape=(8, 8, 5))])
     remarks = [remark["key"] for remark in network_facts(graph)["layers"][1]["remarks"]]
-    ordinary = describe(ordinary_layer(graph.nodes[1].layer), ((8, 8, 5),))  # type: ignore[arg-type]
+    ordinary = describe(ordinary_layer(graph.calls[1].layer), ((8, 8, 5),))  # type: ignore[arg-type]
     assert is_remarked == (graph.parameters >= ordinary.parameters.value)
     assert ("remark.separable_not_smaller" in remarks) == is_remarked
 

@@ -87,10 +87,11 @@ def test_no_message_is_unused() -> None:
 
 def test_every_layer_and_every_factor_of_a_formula_has_a_name() -> None:
     assert {f"kind.{kind}" for kind in LAYERS} == set(section("kind."))
-    tree = ast.parse((PACKAGE / "arithmetic.py").read_text(encoding="utf-8"))
+    files = [PACKAGE / "arithmetic.py", *(PACKAGE / "layers").glob("*.py")]
     meanings = {
         node.args[1].value
-        for node in ast.walk(tree)
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "number"

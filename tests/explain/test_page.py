@@ -43,7 +43,7 @@ def test_the_notes_networks_fit_into_3_mb_whole(name: str) -> None:
     graph, _ = network_and_weights(name)
     page = _page(graph)
     assert len(page.html.encode("utf-8")) <= 3_000_000
-    assert page.kept_layers == page.layers == len(graph.nodes)
+    assert page.kept_layers == page.layers == len(graph.calls)
 
 
 def test_the_page_carries_the_weights_bit_for_bit() -> None:
@@ -74,15 +74,15 @@ def test_nothing_in_the_page_loads_and_only_its_own_script_may_run() -> None:
 
 def test_a_network_of_200_layers_is_thinned_and_says_so() -> None:
     graph = mobile_network()
-    assert len(graph.nodes) > 200
+    assert len(graph.calls) > 200
     page = _page(graph)
-    assert 0 < page.kept_layers < page.layers == len(graph.nodes)
+    assert 0 < page.kept_layers < page.layers == len(graph.calls)
     data = _data(page)
     assert data["kept_layers"] == page.kept_layers
     kept = sum(np.prod(place["shape"]) for place in data["weights"].values()) * 4
     assert kept <= MOST_WEIGHT_BYTES
     assert len(page.html.encode("utf-8")) < 6_000_000
-    assert len(data["network"]["layers"]) == len(graph.nodes)
+    assert len(data["network"]["layers"]) == len(graph.calls)
 
 
 def test_both_languages_travel_with_the_page() -> None:

@@ -128,7 +128,7 @@ def test_a_hostile_name_cannot_touch_the_terminal() -> None:
     graph = tiny(HOSTILE, model=HOSTILE)
     weights = {
         f"{node.name}/{weight.name}": np.ones(weight.shape, np.float32)
-        for node in graph.nodes
+        for node in graph.calls
         for weight in node.weights
     }
     values = layer_values(graph, weights, (np.ones((6, 6, 1), np.float32),))

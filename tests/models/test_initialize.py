@@ -94,7 +94,7 @@ def test_each_weight_has_its_own_initialiser_and_stream() -> None:
     norm = layers.BatchNormalization(beta_initializer=initializers.Constant(5.0))
     graph = sequential([first, separable, depthwise_layer, norm])
     weights = initialize.draw_weights(graph, 1)
-    assert list(weights) == [f"{node.name}/{weight.name}" for node in graph.nodes for weight in node.weights]
+    assert list(weights) == [f"{node.name}/{weight.name}" for node in graph.calls for weight in node.weights]
     expected = {
         "conv2d/bias": 1,
         "separable_conv2d/depthwise_kernel": 2,

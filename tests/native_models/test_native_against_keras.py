@@ -73,7 +73,7 @@ def test_every_layer_of_the_notes_networks_on_the_references_inputs(make: Any) -
     weights = seeded_weights(graph)
     inputs = draw_inputs(np.random.default_rng(1), [graph.by_name[graph.inputs[0]].output_shape], 2)
     values = network.forward(graph, weights, inputs)
-    for node in graph.nodes:
+    for node in graph.calls:
         if isinstance(node.layer, layers.InputLayer):
             continue
         own = network.weights_of(node, weights)
@@ -160,7 +160,7 @@ def _compare_steps(graph: Graph, optimizer: optimizers.Optimizer, batch: int) ->
         for value in (float((result.losses * share).sum() / batch), keras_loss):
             assert abs(value - expected.loss) <= 1e-4 * max(1.0, expected.loss), (i, value, expected.loss)
     ours = step.weights()
-    for node in graph.nodes:
+    for node in graph.calls:
         if not node.weights:
             continue
         for weight, theirs in zip(node.weights, model.get_layer(node.name).get_weights()):

@@ -212,7 +212,7 @@ def test_network_layer_by_layer_then_end_to_end(make):
     (x,) = draw_inputs(np.random.default_rng(12), graph.input_shapes, 3)
     model = keras_model(graph, weights)
     exact = network.forward(graph, weights, [x])
-    for node in graph.nodes[1:]:
+    for node in graph.calls[1:]:
         given = exact[node.inputs[0]].astype(np.float32)
         check_layer(model.get_layer(node.name), node.layer, network.weights_of(node, weights), [given])
     deviations = bounds.network_deviations(graph, weights, [x])

@@ -116,7 +116,7 @@ def test_a_float32_run_of_the_whole_note_network_stays_within_eight_deviations()
     deviations = bounds.network_deviations(graph, weights, [x])
     worst = bounds.network_errors(graph, weights, [x])
     rounded = {graph.inputs[0]: x}
-    for node in graph.nodes[1:]:
+    for node in graph.calls[1:]:
         # Each layer computed exactly, its result rounded to float32: less error than any real run has.
         own = network.weights_of(node, weights)
         rounded[node.name] = one_layer.forward(node.layer, own, [rounded[node.inputs[0]]]).astype(np.float32)

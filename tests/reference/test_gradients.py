@@ -130,7 +130,7 @@ def test_network():
     rng = np.random.default_rng(6)
     graph = branching_graph()
     weights = {}
-    for node in graph.nodes:
+    for node in graph.calls:
         drawn = draw_weights(rng, node.layer, node.facts.input_shapes)
         weights |= {f"{node.name}/{name}": values.astype(float) for name, values in drawn.items()}
     (x,) = [values.astype(float) for values in draw_inputs(rng, graph.input_shapes, 4)]
@@ -157,7 +157,7 @@ def test_frozen_layers_have_no_gradient_and_frozen_normalization_predicts():
     )
     graph = functional(start, layers.Dense(2, name="head")(layers.Flatten(name="flat")(middle)))
     weights = {}
-    for node in graph.nodes:
+    for node in graph.calls:
         drawn = draw_weights(rng, node.layer, node.facts.input_shapes)
         weights |= {f"{node.name}/{name}": values for name, values in drawn.items()}
     x = draw_inputs(rng, graph.input_shapes, 3)

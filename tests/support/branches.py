@@ -141,7 +141,7 @@ def chains_to_one_vector(rng: np.random.Generator, chains: int, *, exact: bool) 
 def graph_weights(rng: np.random.Generator, graph: Graph, *, integers: int = 0) -> dict[str, np.ndarray]:
     """Random weights by `node/weight`; whole numbers up to `integers` where that is not 0."""
     weights = {}
-    for node in graph.nodes:
+    for node in graph.calls:
         for name, values in draw_weights(rng, node.layer, node.facts.input_shapes).items():
             if integers:
                 values = rng.integers(-integers, integers, values.shape, endpoint=True).astype(np.float32)

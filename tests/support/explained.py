@@ -115,6 +115,6 @@ def random_positions(graph: Graph, count: int, seed: int) -> list[tuple[str, tup
     generator = np.random.default_rng(seed)
     places = []
     for index in range(count):
-        node = graph.nodes[index] if index < len(graph.nodes) else graph.nodes[generator.integers(len(graph.nodes))]
+        node = graph.calls[index] if index < len(graph.calls) else graph.calls[generator.integers(len(graph.calls))]
         places.append((node.name, tuple(int(generator.integers(size)) for size in node.output_shape)))
     return places

@@ -175,7 +175,7 @@ def gradient_errors(
     errors = {name: np.zeros_like(value) for name, value in values.items()}
     errors[output] = errors[output] + output_gradient_error
     found: dict[str, Array] = {}
-    for node in reversed(graph.nodes):
+    for node in reversed(graph.calls):
         if isinstance(node.layer, InputLayer):
             continue
         own = network.weights_of(node, weights)

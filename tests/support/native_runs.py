@@ -75,7 +75,7 @@ def dropout_masks(graph: Graph, batch: int, seed: int) -> Mapping[str, npt.NDArr
     """Which values each Dropout layer keeps in a step with this seed: what its kernel leaves of ones."""
     program = lower(graph, training=True)
     drops = [item for item in program.operations if isinstance(item, op.Drop)]
-    layers = [node.name for node in graph.nodes if isinstance(node.layer, DropoutLayer) and node.layer.rate > 0.0]
+    layers = [node.name for node in graph.calls if isinstance(node.layer, DropoutLayer) and node.layer.rate > 0.0]
     assert [item.output for item in drops] == layers
     if not drops:
         return {}

@@ -80,7 +80,7 @@ def seeded_weights(graph: Graph, seed: int = 0) -> dict[str, npt.NDArray[np.floa
     """Random float32 weights by `node/weight`, the same for the same seed: not what the initialisers draw."""
     rng = np.random.default_rng(seed)
     weights = {}
-    for node in graph.nodes:
+    for node in graph.calls:
         drawn = draw_weights(rng, node.layer, node.facts.input_shapes)
         weights.update({f"{node.name}/{name}": values for name, values in drawn.items()})
     return weights

@@ -37,7 +37,7 @@ def keras_model(graph: Graph, weights: Any) -> Any:
     import keras
 
     values: dict[str, Any] = {}
-    for node in graph.nodes:
+    for node in graph.calls:
         if isinstance(node.layer, InputLayer):
             values[node.name] = keras.Input(node.output_shape, name=node.name)
             continue
@@ -45,7 +45,7 @@ def keras_model(graph: Graph, weights: Any) -> Any:
         values[node.name] = keras_layer(node.layer)(reads if len(reads) > 1 else reads[0])
     starts, ends = ([values[name] for name in names] for names in (graph.inputs, graph.outputs))
     model = keras.Model(starts[0] if len(starts) == 1 else starts, ends[0] if len(ends) == 1 else ends)
-    for node in graph.nodes:
+    for node in graph.calls:
         own = {weight.name: weights[f"{node.name}/{weight.name}"] for weight in node.weights}
         if own:
             set_keras_weights(model.get_layer(node.name), node.layer, node.facts.input_shapes, own)

@@ -42,7 +42,7 @@ def _tag(element: Any) -> str:
 def test_every_view_speaks_the_language(opened: Callable[..., Any], language: str) -> None:
     page = opened("note-separable")
     page.page.get_by_test_id(f"language-{language}").click()
-    for view in (*VIEWS, *(f"#/layer/{node.name}" for node in network_and_weights("note-separable")[0].nodes)):
+    for view in (*VIEWS, *(f"#/layer/{node.name}" for node in network_and_weights("note-separable")[0].calls)):
         page.go(view)
         text = page.page.locator("body").inner_text()
         assert not re.search(r"\b(?:page|remark|meaning|kind)\.[a-z_]+", text), view
@@ -345,12 +345,12 @@ def test_a_page_of_200_layers_opens_in_3_seconds_and_says_what_it_left_out(
     page = opened(path)
     page.page.get_by_test_id("layers").wait_for()
     assert page.milliseconds("Task") < 3000
-    said = f"the first {made.kept_layers} of {len(graph.nodes)} layers"
+    said = f"the first {made.kept_layers} of {len(graph.calls)} layers"
     assert said in page.page.locator("footer").inner_text()
-    assert page.page.get_by_test_id("blocks").locator("a").count() == len(graph.nodes)
-    page.go(f"#/layer/{graph.nodes[-1].name}")
+    assert page.page.get_by_test_id("blocks").locator("a").count() == len(graph.calls)
+    page.go(f"#/layer/{graph.calls[-1].name}")
     assert said in page.page.get_by_test_id("thinned").inner_text()
-    page.go(f"#/layer/{graph.nodes[1].name}/3,3,3")
+    page.go(f"#/layer/{graph.calls[1].name}/3,3,3")
     assert page.page.get_by_test_id("output").is_visible()
 
 
@@ -364,7 +364,7 @@ def test_hostile_names_stay_text(opened: Callable[..., Any], tmp_path: Path, lan
     path = tmp_path / "hostile.html"
     path.write_text(make_page(graph, draw_weights(graph, 0), language, with_times=False).html, encoding="utf-8")
     page = opened(path)
-    for node in graph.nodes:
+    for node in graph.calls:
         page.run("name => depthwise.state.open('layer', name)", node.name)
         page.page.wait_for_timeout(20)
         assert page.run("() => document.querySelector('[data-testid=layer-name]').textContent") == node.name

@@ -75,7 +75,7 @@ def test_what_is_shown_for_every_layer_is_what_the_reference_computed(opened: Ca
     page = opened(name)
     graph, weights, values = _expected(name, page)
     generator = np.random.default_rng(5)
-    for node in graph.nodes:
+    for node in graph.calls:
         position = tuple(int(generator.integers(size)) for size in node.output_shape)
         page.go(f"#/layer/{node.name}/{','.join(map(str, position))}")
         assert page.page.get_by_test_id("layer-name").inner_text() == node.name
@@ -132,6 +132,6 @@ def test_every_layer_in_the_page_agrees_with_the_compiled_one(opened: Callable[.
         picture = np.random.default_rng(seed).random(graph.input_shapes[0]).astype(np.float32)
         expected = layer_values(graph, weights, (picture,))
         found = page.run(script, picture.ravel().tolist())
-        assert set(found) == {node.name for node in graph.nodes}
+        assert set(found) == {node.name for node in graph.calls}
         for layer, array in expected.by_layer.items():
             _assert_close(found[layer], array.ravel(), (seed, layer))

@@ -18,7 +18,7 @@ from depthwise.compare.machine import this_machine
 from depthwise.execution import Executable, host_machine
 from depthwise.graph import Graph
 from depthwise.inference import Prediction
-from depthwise.layers import Activation
+from depthwise.layers.activation import Activation
 from depthwise.native.threads import get_threads
 from depthwise.training.losses import Loss, MeanSquaredError
 from depthwise.training.optimizers import Adam, Optimizer
@@ -135,7 +135,7 @@ def measure(
         >>> from depthwise.networks import network
         >>> model = network("note-cnn")
         >>> report = measure(model.graph, model.weights_by_name, batch=4, seconds=0.1)
-        >>> round(report.macs) <= sum(node.facts.macs.value for node in model.graph.nodes)
+        >>> round(report.macs) <= sum(node.facts.macs.value for node in model.graph.calls)
         True
     """
     work = _Work(graph, weights, batch, training)

@@ -8,7 +8,7 @@ from rich.text import Text
 from depthwise.compare.report import Report
 from depthwise.compare.wording import delivered_sentences, layer_pairs, name_of, result_rows, subtitles
 from depthwise.explain.text import printable, shape_text
-from depthwise.graph import Node
+from depthwise.graph import Call
 from depthwise.messages import text
 
 __all__ = ["print_report"]
@@ -54,7 +54,7 @@ def _layers(report: Report, language: str) -> Table:
     return table
 
 
-def _layer(node: Node | None) -> Text:
+def _layer(node: Call | None) -> Text:
     """A layer's name with its formula below."""
     if node is None:
         return Text("")

@@ -21,7 +21,7 @@ from depthwise.compare.wording import (
     times,
 )
 from depthwise.explain.text import printable, shape_text
-from depthwise.graph import Node
+from depthwise.graph import Call
 from depthwise.messages import check_language, text
 
 __all__ = ["report_page"]
@@ -246,7 +246,7 @@ class _Page:
             element("div", table, class_="wide layers"),
         ]
 
-    def _layer(self, node: Node | None) -> tuple[Content, ...]:
+    def _layer(self, node: Call | None) -> tuple[Content, ...]:
         if node is None:
             return ("",)
         name = element("span", f"{printable(node.name)} ({type(node.layer).__name__})", class_="layer-name")
@@ -254,7 +254,7 @@ class _Page:
             return (name,)
         return name, element("code", node.facts.parameters.text)
 
-    def _layer_bars(self, pair: tuple[Node | None, Node | None], most: int) -> Markup:
+    def _layer_bars(self, pair: tuple[Call | None, Call | None], most: int) -> Markup:
         drawn = []
         for index, (node, style) in enumerate(zip(pair, _STYLES)):
             if node is not None and node.facts.macs.value:

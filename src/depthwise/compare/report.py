@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from depthwise.compare.statistics import mean_and_spread, wilson_interval
-from depthwise.graph import Graph, Node
-from depthwise.layers import Dense, InputLayer
+from depthwise.graph import Call, Graph
+from depthwise.layers.dense import Dense
+from depthwise.layers.input import InputLayer
 
 __all__ = [
     "FORMAT",
@@ -120,14 +121,14 @@ class NetworkResult:
     files: tuple[str, ...] = ()
 
     @property
-    def layers(self) -> tuple[Node, ...]:
+    def layers(self) -> tuple[Call, ...]:
         """All nodes but the inputs, which have nothing to compare."""
-        return tuple(node for node in self.graph.nodes if not isinstance(node.layer, InputLayer))
+        return tuple(node for node in self.graph.calls if not isinstance(node.layer, InputLayer))
 
     @property
     def head_parameters(self) -> int:
         """Parameters of the dense head: all `Dense` layers."""
-        return sum(node.facts.parameters.value for node in self.graph.nodes if isinstance(node.layer, Dense))
+        return sum(node.facts.parameters.value for node in self.graph.calls if isinstance(node.layer, Dense))
 
     @property
     def convolutional_parameters(self) -> int:
@@ -137,7 +138,7 @@ class NetworkResult:
     @property
     def head_macs(self) -> int:
         """Multiply-accumulates of the dense head for one sample."""
-        return sum(node.facts.macs.value for node in self.graph.nodes if isinstance(node.layer, Dense))
+        return sum(node.facts.macs.value for node in self.graph.calls if isinstance(node.layer, Dense))
 
     @property
     def accuracy(self) -> tuple[float, float | None] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from depthwise.compare.report import NetworkResult, Ratio, Report, Timing
 from depthwise.explain.text import printable
-from depthwise.graph import Node
+from depthwise.graph import Call
 from depthwise.messages import text
 
 __all__ = [
@@ -105,7 +105,7 @@ def subtitles(report: Report, language: str) -> list[str]:
     return lines
 
 
-def layer_pairs(report: Report) -> list[tuple[Node | None, Node | None]]:
+def layer_pairs(report: Report) -> list[tuple[Call | None, Call | None]]:
     """The layers of both networks, those at one place with one output shape side by side; else one after the other."""
     first, second = (network.layers for network in report.networks)
     if [node.output_shape for node in first] == [node.output_shape for node in second]:

@@ -17,28 +17,18 @@ from depthwise.arithmetic import Axis
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.explain.facts import activation_of, find_node
 from depthwise.explain.values import LayerValues
-from depthwise.graph import Graph, Node
-from depthwise.layers import (
-    Activation,
-    Add,
-    AveragePooling2D,
-    BatchNormalization,
-    Concatenate,
-    Conv2D,
-    Dense,
-    DepthwiseConv2D,
-    Dropout,
-    Flatten,
-    GlobalAveragePooling2D,
-    GlobalMaxPooling2D,
-    InputLayer,
-    Layer,
-    MaxPooling2D,
-    ReLU,
-    Rescaling,
-    SeparableConv2D,
-    ZeroPadding2D,
-)
+from depthwise.graph import Call, Graph
+from depthwise.layers.activation import Activation, ReLU
+from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
+from depthwise.layers.dense import Dense
+from depthwise.layers.description import Description
+from depthwise.layers.input import InputLayer
+from depthwise.layers.merging import Add, Concatenate
+from depthwise.layers.normalization import BatchNormalization
+from depthwise.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
+from depthwise.layers.preprocessing import Rescaling
+from depthwise.layers.regularization import Dropout
+from depthwise.layers.shaping import Flatten, ZeroPadding2D
 from depthwise.reference.activations import activation, relu
 
 __all__ = ["cell_facts", "check_position", "equivalent_kernel"]
@@ -75,7 +65,7 @@ class _Explained:
     bound: float
 
 
-def check_position(node: Node, position: Sequence[int]) -> tuple[int, ...]:
+def check_position(node: Call, position: Sequence[int]) -> tuple[int, ...]:
     """`position` as a place in the node's output.
 
     Raises:
@@ -142,10 +132,10 @@ def cell_facts(
 
 
 Steps = Callable[[_Cell], _Explained]
-_STEPS: dict[type[Layer], Steps] = {}
+_STEPS: dict[type[Description], Steps] = {}
 
 
-def _explains(*classes: type[Layer]) -> Callable[[Steps], Steps]:
+def _explains(*classes: type[Description]) -> Callable[[Steps], Steps]:
     def register(function: Steps) -> Steps:
         _STEPS.update(dict.fromkeys(classes, function))
         return function

@@ -16,8 +16,11 @@ from depthwise.arithmetic import (
     largest_smaller_depth_multiplier,
 )
 from depthwise.errors import InvalidArgumentError, describe_value
-from depthwise.graph import Graph, Node
-from depthwise.layers import Conv2D, Dense, DepthwiseConv2D, Dropout, Layer, SeparableConv2D
+from depthwise.graph import Call, Graph
+from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
+from depthwise.layers.dense import Dense
+from depthwise.layers.description import Description
+from depthwise.layers.regularization import Dropout
 
 __all__ = [
     "FORMAT",
@@ -57,7 +60,7 @@ def axis_facts(axis: Axis | None) -> dict[str, Any] | None:
     return {name: getattr(axis, name) for name in names}
 
 
-def activation_of(layer: Layer) -> str:
+def activation_of(layer: Description) -> str:
     """The activation that the layer itself applies; "linear" where it has none."""
     return str(getattr(layer, "activation", "linear"))
 
@@ -88,7 +91,7 @@ def ordinary_layer(layer: SeparableConv2D) -> Conv2D:
     )
 
 
-def find_node(graph: Graph, name: str) -> Node:
+def find_node(graph: Graph, name: str) -> Call:
     """The node `name`.
 
     Raises:
@@ -96,7 +99,7 @@ def find_node(graph: Graph, name: str) -> Node:
     """
     node = graph.by_name.get(name)
     if node is None:
-        names = [describe_value(node.name, 40) for node in graph.nodes]
+        names = [describe_value(node.name, 40) for node in graph.calls]
         shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
         raise InvalidArgumentError(f"the network has no layer {describe_value(name)}; its layers are {shown}")
     return node
@@ -127,7 +130,7 @@ def _basic_facts(facts: LayerFacts) -> dict[str, Any]:
     }
 
 
-def _config(layer: Layer) -> dict[str, Any]:
+def _config(layer: Description) -> dict[str, Any]:
     """The layer's own arguments that are plain values."""
     config = {}
     for field in dataclasses.fields(layer):
@@ -138,7 +141,7 @@ def _config(layer: Layer) -> dict[str, Any]:
     return config
 
 
-def layer_facts(graph: Graph, node: Node) -> dict[str, Any]:
+def layer_facts(graph: Graph, node: Call) -> dict[str, Any]:
     """Everything about one layer in its place.
 
     Returns:
@@ -189,7 +192,7 @@ def _kernel_size(layer: Any) -> tuple[int, int]:
     return layer.kernel_size[0], layer.kernel_size[1]
 
 
-def _remarks(graph: Graph, node: Node) -> list[dict[str, Any]]:
+def _remarks(graph: Graph, node: Call) -> list[dict[str, Any]]:
     """What is odd about a layer: keys of `remark.…` messages, each with the facts that it names."""
     remarks: list[dict[str, Any]] = []
 
@@ -216,7 +219,7 @@ def _remarks(graph: Graph, node: Node) -> list[dict[str, Any]]:
             remark("stride_skips", stride=max(rows.stride, columns.stride), span=min(rows.span, columns.span))
     if isinstance(layer, SeparableConv2D):
         remarks.extend(_separable_remarks(facts, layer))
-    if isinstance(layer, Dense) and len(graph.nodes) > 2 and 2 * facts.parameters.value > graph.parameters > 1000:
+    if isinstance(layer, Dense) and len(graph.calls) > 2 and 2 * facts.parameters.value > graph.parameters > 1000:
         share = round(100 * facts.parameters.value / graph.parameters)
         remark("dense_share", parameters=facts.parameters.value, total=graph.parameters, percent=share)
     if isinstance(layer, Dropout):
@@ -250,8 +253,8 @@ def _separable_remarks(facts: LayerFacts, layer: SeparableConv2D) -> list[dict[s
 
 def network_facts(graph: Graph) -> dict[str, Any]:
     """Everything about a network and each of its layers, ready for `json.dumps`."""
-    dense = sum(node.facts.parameters.value for node in graph.nodes if isinstance(node.layer, Dense))
-    weight_bytes = sum(node.facts.weight_bytes.value for node in graph.nodes)
+    dense = sum(node.facts.parameters.value for node in graph.calls if isinstance(node.layer, Dense))
+    weight_bytes = sum(node.facts.weight_bytes.value for node in graph.calls)
     return {
         "format": FORMAT,
         "name": graph.name,
@@ -264,7 +267,7 @@ def network_facts(graph: Graph) -> dict[str, Any]:
             "other_parameters": graph.parameters - dense,
             "macs": graph.macs,
             "weight_bytes": weight_bytes,
-            "map_bytes": sum(node.facts.output_bytes.value for node in graph.nodes),
+            "map_bytes": sum(node.facts.output_bytes.value for node in graph.calls),
         },
-        "layers": [layer_facts(graph, node) for node in graph.nodes],
+        "layers": [layer_facts(graph, node) for node in graph.calls],
     }

@@ -14,7 +14,8 @@ from depthwise.explain.facts import separable_stages
 from depthwise.explain.text import number_text, shape_text
 from depthwise.explain.values import layer_values
 from depthwise.graph import Graph, sequential
-from depthwise.layers import Conv2D, MaxPooling2D, SeparableConv2D
+from depthwise.layers.convolution import Conv2D, SeparableConv2D
+from depthwise.layers.pooling import MaxPooling2D
 from depthwise.networks import note_cnn, note_separable
 from depthwise.reference import forward as reference
 from depthwise.twins import ordinary_twin
@@ -42,7 +43,7 @@ def small_weights(graph: Graph) -> dict[str, np.ndarray[Any, np.dtype[np.float32
     """Weights of small whole numbers, biases 1, 2, 3, …"""
     generator = np.random.default_rng(12)
     weights = {}
-    for node in graph.nodes:
+    for node in graph.calls:
         for weight in node.weights:
             values = generator.integers(-2, 3, weight.shape)
             if weight.name == "bias":
@@ -94,7 +95,7 @@ def _example(facts: LayerFacts, printed: int) -> dict[str, Any]:
 
 
 def _convolutions(graph: Graph) -> list[LayerFacts]:
-    return [node.facts for node in graph.nodes if isinstance(node.layer, (Conv2D, SeparableConv2D))]
+    return [node.facts for node in graph.calls if isinstance(node.layer, (Conv2D, SeparableConv2D))]
 
 
 @cache
@@ -176,7 +177,7 @@ def _shape_formula() -> dict[str, Any]:
 
 
 def _dropped() -> dict[str, Any]:
-    facts = [node.facts for node in note_cnn().graph.nodes if isinstance(node.layer, MaxPooling2D)][1]
+    facts = [node.facts for node in note_cnn().graph.calls if isinstance(node.layer, MaxPooling2D)][1]
     assert facts.rows is not None
     assert facts.columns is not None
     return {"text": facts.output_formulas[0].text, "rows": facts.rows.dropped, "columns": facts.columns.dropped}
@@ -216,7 +217,7 @@ def _faster() -> dict[str, Any]:
 
 
 def _dense_parameters(graph: Graph) -> int:
-    return sum(node.facts.parameters.value for node in graph.nodes if type(node.layer).__name__ == "Dense")
+    return sum(node.facts.parameters.value for node in graph.calls if type(node.layer).__name__ == "Dense")
 
 
 def _dense_head() -> dict[str, Any]:
@@ -234,7 +235,7 @@ def _dense_head() -> dict[str, Any]:
 
 def _missing_layers() -> dict[str, Any]:
     graph = note_separable().graph
-    *_, pooling, flatten, dense, last = graph.nodes
+    *_, pooling, flatten, dense, last = graph.calls
     return {
         "shape": shape_text(pooling.output_shape),
         "code": graph.parameters - _dense_parameters(graph),

@@ -122,7 +122,7 @@ def make_page(
     )
     template = files(__package__).joinpath("page", "page.html").read_text(encoding="utf-8")
     assert template.count(_DATA_MARK) == 1
-    return Page(template.replace(_DATA_MARK, payload), kept, len(graph.nodes))
+    return Page(template.replace(_DATA_MARK, payload), kept, len(graph.calls))
 
 
 def _in_script(data: dict[str, Any]) -> str:
@@ -134,12 +134,12 @@ def _in_script(data: dict[str, Any]) -> str:
 def _kept_layers(graph: Graph) -> int:
     """How many layers, from the first on, the page can run."""
     total_bytes = macs = 0
-    for index, node in enumerate(graph.nodes):
+    for index, node in enumerate(graph.calls):
         total_bytes += node.facts.weight_bytes.value
         macs += node.facts.macs.value
         if total_bytes > MOST_WEIGHT_BYTES or macs > MOST_MACS:
             return index
-    return len(graph.nodes)
+    return len(graph.calls)
 
 
 def _embedded(graph: Graph, weights: Weights, kept: int) -> tuple[dict[str, Any], bytes]:
@@ -147,7 +147,7 @@ def _embedded(graph: Graph, weights: Weights, kept: int) -> tuple[dict[str, Any]
     arrays: dict[str, Any] = {}
     parts: list[bytes] = []
     offset = 0
-    for node in graph.nodes[:kept]:
+    for node in graph.calls[:kept]:
         for weight in node.weights:
             key = f"{node.name}/{weight.name}"
             values = np.ascontiguousarray(weights[key], dtype="<f4")
@@ -193,7 +193,7 @@ def _comparison(graph: Graph, weights: Weights, with_times: bool) -> dict[str, A
 
 def _pairs(graph: Graph, other: Graph) -> list[tuple[int | None, int | None]]:
     """Which layer of the twin stands beside which of the network; None where a layer has no counterpart."""
-    own, its = ([node.output_shape for node in one.nodes] for one in (graph, other))
+    own, its = ([node.output_shape for node in one.calls] for one in (graph, other))
     if len(own) == len(its):
         return [(index, index) for index in range(len(own))]
     pairs: list[tuple[int | None, int | None]] = []

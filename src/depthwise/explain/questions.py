@@ -6,8 +6,9 @@ from typing import Any
 from depthwise.arithmetic import describe
 from depthwise.errors import ShapeError
 from depthwise.explain.facts import formula_facts, ordinary_layer
-from depthwise.graph import Graph, Node
-from depthwise.layers import Conv2D, Dense, DepthwiseConv2D, SeparableConv2D
+from depthwise.graph import Call, Graph
+from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
+from depthwise.layers.dense import Dense
 
 __all__ = ["MOST_LAYERS", "questions"]
 
@@ -24,7 +25,7 @@ def questions(graph: Graph) -> list[dict[str, Any]]:
     """
     asked: list[dict[str, Any]] = []
     seen: set[tuple[Any, ...]] = set()
-    for node in graph.nodes:
+    for node in graph.calls:
         signature = (replace(node.layer, name=None), node.facts.input_shapes)
         if signature in seen or len(seen) >= MOST_LAYERS:
             continue
@@ -33,7 +34,7 @@ def questions(graph: Graph) -> list[dict[str, Any]]:
     return asked
 
 
-def _about(graph: Graph, node: Node) -> list[dict[str, Any]]:
+def _about(graph: Graph, node: Call) -> list[dict[str, Any]]:
     facts = node.facts
     result = []
     if facts.rows is not None:
@@ -48,7 +49,7 @@ def _about(graph: Graph, node: Node) -> list[dict[str, Any]]:
     return result
 
 
-def _question(node: Node, asks: str, formula: dict[str, Any], mistakes: list[tuple[int, str]]) -> dict[str, Any]:
+def _question(node: Call, asks: str, formula: dict[str, Any], mistakes: list[tuple[int, str]]) -> dict[str, Any]:
     answer = formula["value"]
     kept = {value: key for value, key in reversed(mistakes) if value != answer}
     return {
@@ -60,7 +61,7 @@ def _question(node: Node, asks: str, formula: dict[str, Any], mistakes: list[tup
     }
 
 
-def _height_mistakes(node: Node) -> list[tuple[int, str]]:
+def _height_mistakes(node: Call) -> list[tuple[int, str]]:
     axis = node.facts.rows
     layer: Any = node.layer
     assert axis is not None
@@ -76,7 +77,7 @@ def _height_mistakes(node: Node) -> list[tuple[int, str]]:
     return mistakes
 
 
-def _parameter_mistakes(node: Node) -> list[tuple[int, str]]:
+def _parameter_mistakes(node: Call) -> list[tuple[int, str]]:
     layer: Any = node.layer
     if not isinstance(layer, (Conv2D, DepthwiseConv2D, SeparableConv2D, Dense)):
         return []
@@ -93,7 +94,7 @@ def _parameter_mistakes(node: Node) -> list[tuple[int, str]]:
     return mistakes
 
 
-def _mac_mistakes(node: Node) -> list[tuple[int, str]]:
+def _mac_mistakes(node: Call) -> list[tuple[int, str]]:
     mistakes = [(node.facts.flop.value, "flop"), (node.facts.parameters.value, "parameters")]
     if isinstance(node.layer, SeparableConv2D):
         ordinary = describe(ordinary_layer(node.layer), node.facts.input_shapes)

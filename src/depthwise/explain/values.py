@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from depthwise.errors import InvalidDataError, UnsupportedError, describe_value
 from depthwise.graph import Graph
-from depthwise.layers import Rescaling
+from depthwise.layers.preprocessing import Rescaling
 from depthwise.reference.layer import forward
 
 __all__ = ["LayerValues", "check_input", "drawn_picture", "layer_values", "pixel_range"]
@@ -72,7 +72,7 @@ def check_input(graph: Graph, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
 def _native_values(graph: Graph, weights: Mapping[str, npt.ArrayLike], inputs: tuple[Array, ...]) -> dict[str, Array]:
     from depthwise.inference import Prediction  # the compiler is heavy, and a machine may lack it
 
-    every_layer = dataclasses.replace(graph, outputs=tuple(node.name for node in graph.nodes))
+    every_layer = dataclasses.replace(graph, outputs=tuple(node.name for node in graph.calls))
     prediction = Prediction(every_layer)
     prediction.load({key: np.ascontiguousarray(value, dtype=np.float32) for key, value in weights.items()})
     outputs = prediction(tuple(value[np.newaxis] for value in inputs))
@@ -85,7 +85,7 @@ def _reference_values(
     graph: Graph, weights: Mapping[str, npt.ArrayLike], inputs: tuple[Array, ...]
 ) -> dict[str, Array]:
     values: dict[str, Array] = dict(zip(graph.inputs, inputs))
-    for node in graph.nodes:
+    for node in graph.calls:
         if node.name in values:
             continue
         own = {weight.name: weights[f"{node.name}/{weight.name}"] for weight in node.weights}

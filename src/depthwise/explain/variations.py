@@ -11,7 +11,8 @@ from depthwise.arithmetic import Axis, Formula, LayerFacts, describe, number
 from depthwise.errors import ShapeError
 from depthwise.explain.facts import separable_stages
 from depthwise.graph import Graph
-from depthwise.layers import Conv2D, DepthwiseConv2D, Layer, SeparableConv2D
+from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
+from depthwise.layers.description import Description
 
 __all__ = ["DILATIONS", "KERNEL_SIZES", "PADDINGS", "STRIDES", "axis_table", "templates", "variations"]
 
@@ -71,7 +72,7 @@ def templates() -> dict[str, Any]:
     return result
 
 
-def _layer_templates(kind: type[Layer], multiplied: bool, biased: bool) -> dict[str, Any]:
+def _layer_templates(kind: type[Description], multiplied: bool, biased: bool) -> dict[str, Any]:
     pair = [
         _example(kind, kernel, filters, channels, multiplier if multiplied else 1, biased)
         for kernel, filters, channels, multiplier in ((3, 11, 5, 2), (5, 23, 7, 3))
@@ -90,7 +91,9 @@ def _layer_templates(kind: type[Layer], multiplied: bool, biased: bool) -> dict[
     return made
 
 
-def _example(kind: type[Layer], kernel: int, filters: int, channels: int, multiplier: int, biased: bool) -> LayerFacts:
+def _example(
+    kind: type[Description], kernel: int, filters: int, channels: int, multiplier: int, biased: bool
+) -> LayerFacts:
     shapes = ((2 * kernel + 12, 2 * kernel + 21, channels),)
     if kind is Conv2D:
         return describe(Conv2D(filters, (kernel, kernel + 1), use_bias=biased), shapes)
@@ -155,7 +158,7 @@ def variations(graph: Graph) -> dict[str, Any]:
     """The templates, and a table for every size of map that a convolution of the network reads."""
     sizes = {
         size
-        for node in graph.nodes
+        for node in graph.calls
         if isinstance(node.layer, VARIABLE_LAYERS)
         for size in node.facts.input_shapes[0][:2]
     }

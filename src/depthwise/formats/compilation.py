@@ -77,7 +77,7 @@ def _slots(optimizer: "OptimizerInUse", graph: Graph) -> Iterator[tuple[str, tup
     """(name, shape) of every array of the state, in Keras' order."""
     weights = [
         (f"{node.name}/{weight.name}", weight.shape)
-        for node in graph.nodes
+        for node in graph.calls
         for weight in node.weights
         if weight.trainable
     ]

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from depthwise import graph as graphs
 from depthwise import initializers
+from depthwise.arguments import ACTIVATIONS
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.graph import Graph, SymbolicTensor
 from depthwise.initializers import Initializer
-from depthwise.layers import ACTIVATIONS, LAYERS, InputLayer, Layer
+from depthwise.layers.description import Description
+from depthwise.layers.input import InputLayer
+from depthwise.layers.registry import LAYERS
 
 if TYPE_CHECKING:
     from depthwise.models import Model
@@ -106,11 +109,11 @@ def _sequential(body: Mapping[str, Any], layers: list[Any], name: str | None) ->
             )
         chain.insert(0, InputLayer(shape=_sample_shape(shape, "the Sequential model")))
     graph = graphs.sequential(chain, name)
-    return Parsed(graph, tuple(node.name for node in graph.nodes), None)
+    return Parsed(graph, tuple(node.name for node in graph.calls), None)
 
 
 def _functional(body: Mapping[str, Any], entries: list[Any], name: str | None) -> Parsed:
-    layers: dict[str, Layer] = {}
+    layers: dict[str, Description] = {}
     reads: dict[str, list[str]] = {}
     for entry in entries:
         layer = parse_layer(entry)
@@ -137,7 +140,7 @@ def _functional(body: Mapping[str, Any], entries: list[Any], name: str | None) -
     return Parsed(graph, tuple(layers), keys)
 
 
-def _connect(layers: Mapping[str, Layer], reads: Mapping[str, list[str]]) -> dict[str, SymbolicTensor]:
+def _connect(layers: Mapping[str, Description], reads: Mapping[str, list[str]]) -> dict[str, SymbolicTensor]:
     """Every layer called on what it reads, each after its inputs."""
     readers: dict[str, list[str]] = {name: [] for name in layers}
     missing = {}
@@ -226,7 +229,7 @@ def _ends(
     return [tensors[name] for name in names], keys
 
 
-def parse_layer(entry: Any) -> Layer:
+def parse_layer(entry: Any) -> Description:
     """The description of one serialised layer; see `parse_model` for what is raised."""
     entry = _dict(entry, "a layer")
     class_name = entry.get("class_name")
@@ -428,14 +431,14 @@ def model_config(model: "Model") -> dict[str, Any]:
             "name": model.name,
             "trainable": True,
             "dtype": "float32",
-            "layers": [layer_config(node.layer) for node in graph.nodes],
+            "layers": [layer_config(node.layer) for node in graph.calls],
             "build_input_shape": [None, *graph.input_shapes[0]],
         }
         return serialized("keras", "Sequential", config) | {
             "build_config": {"input_shape": [None, *graph.input_shapes[0]]}
         }
     layers = []
-    for node in graph.nodes:
+    for node in graph.calls:
         tensors = [
             {
                 "class_name": "__keras_tensor__",
@@ -466,7 +469,7 @@ def model_config(model: "Model") -> dict[str, Any]:
     return serialized("keras.src.models.functional", "Functional", config, "Functional")
 
 
-def layer_config(layer: Layer) -> dict[str, Any]:
+def layer_config(layer: Description) -> dict[str, Any]:
     """A named layer as Keras serialises it."""
     if isinstance(layer, InputLayer):
         config: dict[str, Any] = {

@@ -29,7 +29,8 @@ from depthwise.formats.hdf5 import File
 from depthwise.formats.hdf5_write import Group, write
 from depthwise.formats.json_text import parse_json
 from depthwise.graph import Graph, snake_case
-from depthwise.layers import InputLayer, Layer
+from depthwise.layers.description import Description
+from depthwise.layers.input import InputLayer
 
 if TYPE_CHECKING:
     from depthwise.models import Model
@@ -233,19 +234,19 @@ def _check_version(text: bytes, what: str) -> None:
 # The weights.
 
 
-def _layers_of(graph: Graph) -> list[Layer]:
+def _layers_of(graph: Graph) -> list[Description]:
     """The layers as Keras numbers them: without the input where the model is sequential."""
-    return [node.layer for node in graph.nodes if not (graph.is_sequential and isinstance(node.layer, InputLayer))]
+    return [node.layer for node in graph.calls if not (graph.is_sequential and isinstance(node.layer, InputLayer))]
 
 
-def _order_of(parsed: Parsed) -> list[Layer]:
+def _order_of(parsed: Parsed) -> list[Description]:
     graph = parsed.graph
     if graph.is_sequential:
         return _layers_of(graph)
     return [graph.by_name[name].layer for name in parsed.layer_names]
 
 
-def _places(layers: Sequence[Layer]) -> list[tuple[str, Layer]]:
+def _places(layers: Sequence[Description]) -> list[tuple[str, Description]]:
     """(name of the group, layer): the classes numbered in order."""
     counts: Counter[str] = Counter()
     places = []
@@ -258,15 +259,15 @@ def _places(layers: Sequence[Layer]) -> list[tuple[str, Layer]]:
 
 def _largest_weights(graph: Graph) -> int:
     """Bytes that a weights file of the graph may have: the weights, an optimizer's state, and HDF5's own structures."""
-    return 5 * BYTES_PER_NUMBER * graph.parameters + 2**16 * len(graph.nodes) + 2**20
+    return 5 * BYTES_PER_NUMBER * graph.parameters + 2**16 * len(graph.calls) + 2**20
 
 
 def _largest_structures(graph: Graph) -> int:
     """Bytes that HDF5's own structures may have: a layer's groups, its weights' headers and an optimizer's take up to 7,000."""
-    return 2**14 * len(graph.nodes) + 2**20
+    return 2**14 * len(graph.calls) + 2**20
 
 
-def _read_weights(file: File, graph: Graph, layers: Sequence[Layer]) -> dict[str, Float32]:
+def _read_weights(file: File, graph: Graph, layers: Sequence[Description]) -> dict[str, Float32]:
     found: dict[str, Float32] = {}
     for place, layer in _places(layers):
         assert layer.name is not None
@@ -293,7 +294,7 @@ def _read_weights(file: File, graph: Graph, layers: Sequence[Layer]) -> dict[str
             found[key] = dataset.read().astype(np.float32, copy=False)
     return {
         f"{node.name}/{weight.name}": found[f"{node.name}/{weight.name}"]
-        for node in graph.nodes
+        for node in graph.calls
         for weight in node.weights
     }
 

@@ -31,7 +31,7 @@ def from_keras(model: Any) -> "Model":
     what = "the Keras model"
     parsed = parse_model(parse_json(model.to_json(), what), what)
     weights = {}
-    for node in parsed.graph.nodes:
+    for node in parsed.graph.calls:
         if node.weights:
             arrays = model.get_layer(node.name).get_weights()
             for weight, array in zip(node.weights, arrays, strict=True):

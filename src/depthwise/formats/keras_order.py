@@ -27,9 +27,9 @@ def in_keras_order(graph: Graph, outputs: Sequence[str] | None = None) -> Graph:
         if name not in met:
             met[name] = len(met)
             stack.extend(reversed(graph.by_name[name].inputs))
-    depth = dict.fromkeys((node.name for node in graph.nodes), 0)
-    for node in reversed(graph.nodes):
+    depth = dict.fromkeys((node.name for node in graph.calls), 0)
+    for node in reversed(graph.calls):
         for name in node.inputs:
             depth[name] = max(depth[name], depth[node.name] + 1)
-    nodes = sorted(graph.nodes, key=lambda node: (-depth[node.name], met.get(node.name, -1)))
-    return replace(graph, nodes=tuple(nodes))
+    nodes = sorted(graph.calls, key=lambda node: (-depth[node.name], met.get(node.name, -1)))
+    return replace(graph, calls=tuple(nodes))

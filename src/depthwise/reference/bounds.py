@@ -13,9 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depthwise import layers
 from depthwise.graph import Graph
-from depthwise.layers import InputLayer
+from depthwise.layers.activation import Activation, ReLU
+from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
+from depthwise.layers.dense import Dense
+from depthwise.layers.description import Description
+from depthwise.layers.input import InputLayer
+from depthwise.layers.merging import Add, Concatenate
+from depthwise.layers.normalization import BatchNormalization
+from depthwise.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
+from depthwise.layers.preprocessing import Rescaling
+from depthwise.layers.regularization import Dropout
+from depthwise.layers.shaping import Flatten, ZeroPadding2D
 from depthwise.reference import forward as operations
 from depthwise.reference import layer as one_layer
 from depthwise.reference import network
@@ -62,7 +71,7 @@ LIPSCHITZ = {
 """The steepest slope of each activation: an error of its input grows by at most this."""
 
 
-def reduction_length(layer: layers.Layer, input_shape: Sequence[int]) -> int:
+def reduction_length(layer: Description, input_shape: Sequence[int]) -> int:
     """How many products (or values) one output value of the layer adds up; bias apart. 1 for layers that add nothing.
 
     For a separable layer, of both stages together: the roundings of the first pass through the second.
@@ -70,37 +79,37 @@ def reduction_length(layer: layers.Layer, input_shape: Sequence[int]) -> int:
     owner: Any = layer
     length = 1
     match layer:
-        case layers.Conv2D():
+        case Conv2D():
             length = math.prod(owner.kernel_size) * (input_shape[-1] // owner.groups)
-        case layers.DepthwiseConv2D():
+        case DepthwiseConv2D():
             length = math.prod(owner.kernel_size)
-        case layers.SeparableConv2D():
+        case SeparableConv2D():
             length = math.prod(owner.kernel_size) + input_shape[-1] * owner.depth_multiplier
-        case layers.Dense():
+        case Dense():
             length = input_shape[-1]
-        case layers.AveragePooling2D():
+        case AveragePooling2D():
             length = math.prod(owner.pool_size)
-        case layers.GlobalAveragePooling2D():
+        case GlobalAveragePooling2D():
             length = math.prod(input_shape[:-1])
-        case layers.BatchNormalization():
+        case BatchNormalization():
             length = 6  # variance + epsilon, root, quotient, times gamma, times x, mean times it
     return length
 
 
-def magnitude(layer: layers.Layer, weights: network.Weights, inputs: Sequence[npt.ArrayLike]) -> Array:
+def magnitude(layer: Description, weights: network.Weights, inputs: Sequence[npt.ArrayLike]) -> Array:
     """S = Σ|a||b| of every value before the activation, bias in it; |y| for layers that add nothing.
 
     BatchNormalization is taken in its prediction form: |x·s| + |mean·s| + |beta|.
     """
     sizes = [np.abs(operations.float64(x)) for x in inputs]
-    if isinstance(layer, layers.BatchNormalization):
+    if isinstance(layer, BatchNormalization):
         scale = 1.0 / np.sqrt(operations.float64(weights["moving_variance"]) + layer.epsilon)
         scale = scale * np.abs(operations.float64(weights.get("gamma", 1.0)))
         centre = np.abs(operations.float64(weights["moving_mean"])) * scale
         return np.asarray(sizes[0] * scale + centre + np.abs(operations.float64(weights.get("beta", 0.0))))
-    if isinstance(layer, layers.Rescaling):
+    if isinstance(layer, Rescaling):
         return sizes[0] * abs(layer.scale) + abs(layer.offset)
-    if isinstance(layer, (layers.MaxPooling2D, layers.GlobalMaxPooling2D, layers.ReLU)):
+    if isinstance(layer, (MaxPooling2D, GlobalMaxPooling2D, ReLU)):
         return np.abs(one_layer.pre_activation(layer, weights, inputs))
     absolute = {name: np.abs(operations.float64(weight)) for name, weight in weights.items()}
     return one_layer.pre_activation(layer, absolute, sizes)
@@ -125,20 +134,20 @@ def allowed_error(
 
 
 def _incoming(
-    layer: layers.Layer, weights: network.Weights, inputs: Sequence[Array], errors: Sequence[Array], kept: Any
+    layer: Description, weights: network.Weights, inputs: Sequence[Array], errors: Sequence[Array], kept: Any
 ) -> Array:
     """What errors of the inputs become, before the activation."""
     match layer:
-        case layers.ReLU():
+        case ReLU():
             grown = max(1.0, layer.negative_slope) * errors[0]
             jumps = (layer.threshold > 0.0) & (np.abs(inputs[0] - layer.threshold) <= errors[0])
             return np.asarray(grown + np.where(jumps, layer.threshold, 0.0))
-        case layers.Rescaling():
+        case Rescaling():
             return np.asarray(abs(layer.scale) * errors[0])
-        case layers.BatchNormalization():
+        case BatchNormalization():
             scale = 1.0 / np.sqrt(operations.float64(weights["moving_variance"]) + layer.epsilon)
             return np.asarray(errors[0] * scale * np.abs(operations.float64(weights.get("gamma", 1.0))))
-        case layers.Dropout():
+        case Dropout():
             return one_layer.pre_activation(layer, {}, errors, kept is not None, kept)
     # The others are linear in, or for max pooling at most as large as, the errors; a bias has none.
     absolute = {name: np.abs(operations.float64(weight)) for name, weight in weights.items() if name != "bias"}
@@ -146,7 +155,7 @@ def _incoming(
 
 
 def _batch_normalization_training_error(
-    layer: layers.BatchNormalization, weights: network.Weights, x: Array, error: Array
+    layer: BatchNormalization, weights: network.Weights, x: Array, error: Array
 ) -> Array:
     """Mean, then the mean square distance from it (two passes), each summed in any order."""
     count = x.size // x.shape[-1]
@@ -164,7 +173,7 @@ def _batch_normalization_training_error(
 
 
 def layer_error(
-    layer: layers.Layer,
+    layer: Description,
     weights: network.Weights,
     inputs: Sequence[npt.ArrayLike],
     input_errors: Sequence[npt.ArrayLike] | None = None,
@@ -180,7 +189,7 @@ def layer_error(
     errors = [np.zeros_like(x) for x in xs] if input_errors is None else [operations.float64(e) for e in input_errors]
     name = one_layer.activation_name(layer)
     before = one_layer.pre_activation(layer, weights, xs, training, kept)
-    if isinstance(layer, layers.BatchNormalization) and training and layer.trainable:
+    if isinstance(layer, BatchNormalization) and training and layer.trainable:
         return _batch_normalization_training_error(layer, weights, xs[0], errors[0])
     incoming = _incoming(layer, weights, xs, errors, kept if training else None)
     sizes = magnitude(layer, weights, [np.abs(x) + error for x, error in zip(xs, errors)])
@@ -196,38 +205,38 @@ def layer_error(
     return np.asarray(LIPSCHITZ[name] * sums + _result_roundings(layer, name) * UNIT_ROUNDOFF * np.abs(y))
 
 
-def _sum_roundings(layer: layers.Layer, input_shapes: Sequence[tuple[int, ...]], training: bool) -> int:
+def _sum_roundings(layer: Description, input_shapes: Sequence[tuple[int, ...]], training: bool) -> int:
     """Roundings on the longest way through the layer's sum; 0 for layers that only move or choose values."""
     match layer:
-        case layers.Add():
+        case Add():
             return len(input_shapes)
-        case layers.Dropout():
+        case Dropout():
             return 2 if training else 0
         case (
-            layers.MaxPooling2D()
-            | layers.GlobalMaxPooling2D()
-            | layers.Flatten()
-            | layers.ZeroPadding2D()
-            | layers.Concatenate()
-            | layers.Activation()
-            | layers.ReLU()
-            | layers.InputLayer()
+            MaxPooling2D()
+            | GlobalMaxPooling2D()
+            | Flatten()
+            | ZeroPadding2D()
+            | Concatenate()
+            | Activation()
+            | ReLU()
+            | InputLayer()
         ):
             return 0
     return reduction_length(layer, input_shapes[0][1:]) + 2
 
 
-def _result_roundings(layer: layers.Layer, activation_name: str) -> float:
+def _result_roundings(layer: Description, activation_name: str) -> float:
     """How many u·|y| the result itself may be off."""
     if activation_name not in ("linear", "relu", "relu6"):
         return ACTIVATION_ROUNDINGS
-    if isinstance(layer, layers.ReLU):
+    if isinstance(layer, ReLU):
         return 3.0  # its slope rounded to float32, and the product
     return 1.0 if _sum_roundings(layer, [(1, 1), (1, 1)], True) else 0.0
 
 
 def gradient_magnitudes(
-    layer: layers.Layer,
+    layer: Description,
     weights: network.Weights,
     inputs: Sequence[npt.ArrayLike],
     output_gradient: npt.ArrayLike,
@@ -239,11 +248,11 @@ def gradient_magnitudes(
     The gradient to the values before the activation is taken as given, so the activation adds nothing. Not for
     BatchNormalization in training, whose gradient is no sum of products of its arrays.
     """
-    if isinstance(layer, layers.BatchNormalization):
+    if isinstance(layer, BatchNormalization):
         raise TypeError("the gradient of BatchNormalization has no condition sum; compare it with its own reference")
     before = one_layer.pre_activation(layer, weights, inputs, training, kept)
     dy = np.abs(activation_gradient(one_layer.activation_name(layer), before, output_gradient))
-    choose = (layers.MaxPooling2D, layers.GlobalMaxPooling2D, layers.ReLU, layers.Rescaling)
+    choose = (MaxPooling2D, GlobalMaxPooling2D, ReLU, Rescaling)
     if isinstance(layer, choose):
         sizes, found = one_layer.gradients(layer, weights, inputs, dy, training, kept)
         return [np.abs(size) for size in sizes], found
@@ -254,7 +263,7 @@ def gradient_magnitudes(
 
 
 def gradient_lengths(
-    layer: layers.Layer, input_shape: Sequence[int], output_shape: Sequence[int], batch: int
+    layer: Description, input_shape: Sequence[int], output_shape: Sequence[int], batch: int
 ) -> dict[str, int]:
     """How many products one value of each gradient adds up: by weight name, and `input` for the gradient to the input.
 
@@ -263,13 +272,13 @@ def gradient_lengths(
     owner: Any = layer
     positions = batch * math.prod(output_shape[:-1])
     match layer:
-        case layers.Conv2D():
+        case Conv2D():
             to_input = math.prod(owner.kernel_size) * (owner.filters // owner.groups)
             return {"input": to_input, "kernel": positions, "bias": positions}
-        case layers.DepthwiseConv2D():
+        case DepthwiseConv2D():
             to_input = math.prod(owner.kernel_size) * owner.depth_multiplier
             return {"input": to_input, "kernel": positions, "bias": positions}
-        case layers.SeparableConv2D():
+        case SeparableConv2D():
             cells = math.prod(owner.kernel_size)
             return {
                 "input": owner.filters + cells * owner.depth_multiplier,
@@ -277,9 +286,9 @@ def gradient_lengths(
                 "pointwise_kernel": cells + positions,
                 "bias": positions,
             }
-        case layers.Dense():
+        case Dense():
             return {"input": owner.units, "kernel": positions, "bias": positions}
-        case layers.MaxPooling2D() | layers.AveragePooling2D():
+        case MaxPooling2D() | AveragePooling2D():
             return {"input": math.prod(owner.pool_size)}
     return {"input": 1}
 
@@ -298,7 +307,7 @@ def network_errors(
     """
     values = network.forward(graph, weights, inputs, training, dropout_masks)
     errors: dict[str, Array] = {}
-    for node in graph.nodes:
+    for node in graph.calls:
         if isinstance(node.layer, InputLayer):
             errors[node.name] = np.zeros_like(values[node.name])
             continue
@@ -328,14 +337,14 @@ def network_deviations(
     """
     values = network.forward(graph, weights, inputs, training, dropout_masks)
     variances: dict[str, Array] = {}
-    for node in graph.nodes:
+    for node in graph.calls:
         if isinstance(node.layer, InputLayer):
             variances[node.name] = np.zeros_like(values[node.name])
             continue
         own = network.weights_of(node, weights)
         xs = [values[name] for name in node.inputs]
         kept = (dropout_masks or {}).get(node.name)
-        if isinstance(node.layer, layers.BatchNormalization) and training and node.layer.trainable:
+        if isinstance(node.layer, BatchNormalization) and training and node.layer.trainable:
             mean, variance = operations.batch_statistics(xs[0])
             own = {**own, "moving_mean": mean, "moving_variance": variance}
         depth = _sum_roundings(node.layer, [x.shape for x in xs], training)
@@ -355,7 +364,7 @@ def network_deviations(
 
 
 def _incoming_variance(
-    layer: layers.Layer,
+    layer: Description,
     weights: network.Weights,
     inputs: Sequence[Array],
     variances: Sequence[Array],
@@ -364,9 +373,9 @@ def _incoming_variance(
 ) -> Array:
     """Variances of the inputs' errors, brought through the layer: by the squares of what multiplies them."""
     match layer:
-        case layers.ReLU() | layers.Rescaling() | layers.BatchNormalization():
+        case ReLU() | Rescaling() | BatchNormalization():
             return _incoming(layer, weights, inputs, [np.sqrt(variance) for variance in variances], None) ** 2
-        case layers.Dropout():
+        case Dropout():
             return variances[0] / max(1.0 - layer.rate, 1e-3) ** 2 if training else variances[0]
     squares = {name: operations.float64(weight) ** 2 for name, weight in weights.items() if name != "bias"}
     return one_layer.pre_activation(layer, squares, variances, training, kept)

@@ -15,7 +15,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depthwise import layers
+from depthwise.layers.activation import Activation, ReLU
+from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
+from depthwise.layers.dense import Dense
+from depthwise.layers.description import Description
+from depthwise.layers.input import InputLayer
+from depthwise.layers.merging import Add, Concatenate
+from depthwise.layers.normalization import BatchNormalization
+from depthwise.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
+from depthwise.layers.preprocessing import Rescaling
+from depthwise.layers.regularization import Dropout
+from depthwise.layers.shaping import Flatten, ZeroPadding2D
 from depthwise.reference import activations, backward
 from depthwise.reference import forward as operations
 from depthwise.reference.windows import Array
@@ -34,27 +44,27 @@ Shape = tuple[int, ...]
 Weights = Mapping[str, npt.ArrayLike]
 
 
-def weight_shapes(layer: layers.Layer, input_shapes: Sequence[Shape]) -> dict[str, Shape]:
+def weight_shapes(layer: Description, input_shapes: Sequence[Shape]) -> dict[str, Shape]:
     """Names and shapes of the layer's weights, in Keras' order; `input_shapes` are those of one sample."""
     owner: Any = layer
     shapes: dict[str, Shape] = {}
     outputs = 0
     match layer:
-        case layers.Conv2D():
+        case Conv2D():
             outputs = owner.filters
             shapes["kernel"] = (*owner.kernel_size, input_shapes[0][-1] // owner.groups, outputs)
-        case layers.DepthwiseConv2D():
+        case DepthwiseConv2D():
             outputs = input_shapes[0][-1] * owner.depth_multiplier
             shapes["kernel"] = (*owner.kernel_size, input_shapes[0][-1], owner.depth_multiplier)
-        case layers.SeparableConv2D():
+        case SeparableConv2D():
             outputs = owner.filters
             middle = input_shapes[0][-1] * owner.depth_multiplier
             shapes["depthwise_kernel"] = (*owner.kernel_size, input_shapes[0][-1], owner.depth_multiplier)
             shapes["pointwise_kernel"] = (1, 1, middle, outputs)
-        case layers.Dense():
+        case Dense():
             outputs = owner.units
             shapes["kernel"] = (input_shapes[0][-1], outputs)
-        case layers.BatchNormalization():
+        case BatchNormalization():
             channels = input_shapes[0][-1]
             if owner.scale:
                 shapes["gamma"] = (channels,)
@@ -66,13 +76,13 @@ def weight_shapes(layer: layers.Layer, input_shapes: Sequence[Shape]) -> dict[st
     return shapes
 
 
-def trainable_weights(layer: layers.Layer, input_shapes: Sequence[Shape]) -> list[str]:
+def trainable_weights(layer: Description, input_shapes: Sequence[Shape]) -> list[str]:
     """Names of the weights that training changes by their gradient."""
     names = weight_shapes(layer, input_shapes) if layer.trainable else {}
     return [name for name in names if name not in ("moving_mean", "moving_variance")]
 
 
-def activation_name(layer: layers.Layer) -> str:
+def activation_name(layer: Description) -> str:
     """The activation at the layer's end; `linear` for a layer that has none."""
     return getattr(layer, "activation", None) or "linear"
 
@@ -89,12 +99,12 @@ def _relu(layer: Any) -> dict[str, Any]:
     return {"negative_slope": layer.negative_slope, "max_value": layer.max_value, "threshold": layer.threshold}
 
 
-def _uses_batch_statistics(layer: layers.Layer, training: bool) -> bool:
+def _uses_batch_statistics(layer: Description, training: bool) -> bool:
     # Keras runs a frozen BatchNormalization as in prediction.
     return training and layer.trainable
 
 
-def _drops(layer: layers.Dropout, training: bool, kept: npt.ArrayLike | None) -> bool:
+def _drops(layer: Dropout, training: bool, kept: npt.ArrayLike | None) -> bool:
     if not training or layer.rate == 0.0:
         return False
     if kept is None:
@@ -103,7 +113,7 @@ def _drops(layer: layers.Dropout, training: bool, kept: npt.ArrayLike | None) ->
 
 
 def pre_activation(
-    layer: layers.Layer,
+    layer: Description,
     weights: Weights,
     inputs: Sequence[npt.ArrayLike],
     training: bool = False,
@@ -114,25 +124,25 @@ def pre_activation(
     x = inputs[0]
     bias = weights.get("bias")
     match layer:
-        case layers.Conv2D():
+        case Conv2D():
             return operations.conv2d(x, weights["kernel"], bias, groups=owner.groups, **_window(layer))
-        case layers.DepthwiseConv2D():
+        case DepthwiseConv2D():
             return operations.depthwise_conv2d(x, weights["kernel"], bias, **_window(layer))
-        case layers.SeparableConv2D():
+        case SeparableConv2D():
             return operations.separable_conv2d(
                 x, weights["depthwise_kernel"], weights["pointwise_kernel"], bias, **_window(layer)
             )
-        case layers.Dense():
+        case Dense():
             return operations.dense(x, weights["kernel"], bias)
-        case layers.MaxPooling2D():
+        case MaxPooling2D():
             return operations.max_pooling2d(x, **_pool(layer))
-        case layers.AveragePooling2D():
+        case AveragePooling2D():
             return operations.average_pooling2d(x, **_pool(layer))
-        case layers.GlobalAveragePooling2D():
+        case GlobalAveragePooling2D():
             return operations.global_average_pooling2d(x, owner.keepdims)
-        case layers.GlobalMaxPooling2D():
+        case GlobalMaxPooling2D():
             return operations.global_max_pooling2d(x, owner.keepdims)
-        case layers.BatchNormalization():
+        case BatchNormalization():
             if _uses_batch_statistics(layer, training):
                 mean, variance = operations.batch_statistics(x)
             else:
@@ -140,29 +150,29 @@ def pre_activation(
             return operations.batch_normalization(
                 x, mean, variance, weights.get("gamma"), weights.get("beta"), owner.epsilon
             )
-        case layers.Dropout():
+        case Dropout():
             if not _drops(layer, training, kept):
                 return operations.float64(x)
             return operations.dropout(x, np.asarray(kept), owner.rate)
-        case layers.ReLU():
+        case ReLU():
             return activations.relu(x, **_relu(layer))
-        case layers.Flatten():
+        case Flatten():
             return operations.flatten(x)
-        case layers.ZeroPadding2D():
+        case ZeroPadding2D():
             return operations.zero_padding2d(x, owner.padding)
-        case layers.Rescaling():
+        case Rescaling():
             return operations.rescaling(x, owner.scale, owner.offset)
-        case layers.Add():
+        case Add():
             return operations.add(inputs)
-        case layers.Concatenate():
+        case Concatenate():
             return operations.concatenate(inputs)
-        case layers.Activation() | layers.InputLayer():
+        case Activation() | InputLayer():
             return operations.float64(x)
     raise TypeError(f"the reference does not know the layer {type(layer).__name__}")
 
 
 def forward(
-    layer: layers.Layer,
+    layer: Description,
     weights: Weights,
     inputs: Sequence[npt.ArrayLike],
     training: bool = False,
@@ -179,9 +189,9 @@ def forward(
     return activations.activation(activation_name(layer), pre_activation(layer, weights, inputs, training, kept))
 
 
-def moving_statistics(layer: layers.Layer, weights: Weights, x: npt.ArrayLike) -> dict[str, Array]:
+def moving_statistics(layer: Description, weights: Weights, x: npt.ArrayLike) -> dict[str, Array]:
     """The moving statistics after a training step on `x`; empty for a layer that has none or is frozen."""
-    if not isinstance(layer, layers.BatchNormalization) or not layer.trainable:
+    if not isinstance(layer, BatchNormalization) or not layer.trainable:
         return {}
     mean, variance = operations.batch_statistics(x)
     return {
@@ -191,7 +201,7 @@ def moving_statistics(layer: layers.Layer, weights: Weights, x: npt.ArrayLike) -
 
 
 def gradients(
-    layer: layers.Layer,
+    layer: Description,
     weights: Weights,
     inputs: Sequence[npt.ArrayLike],
     output_gradient: npt.ArrayLike,
@@ -211,34 +221,34 @@ def gradients(
     if "bias" in weights:
         found["bias"] = backward.bias_gradient(dy)
     match layer:
-        case layers.Conv2D():
+        case Conv2D():
             window = {**_window(layer), "groups": owner.groups}
             kernel = operations.float64(weights["kernel"])
             found["kernel"] = backward.conv2d_kernel_gradient(x, dy, kernel.shape[:2], **window)
             return [backward.conv2d_input_gradient(dy, kernel, x.shape, **window)], found
-        case layers.DepthwiseConv2D():
+        case DepthwiseConv2D():
             window = _window(layer)
             kernel = operations.float64(weights["kernel"])
             found["kernel"] = backward.depthwise_conv2d_kernel_gradient(x, dy, kernel.shape[:2], **window)
             return [backward.depthwise_conv2d_input_gradient(dy, kernel, x.shape, **window)], found
-        case layers.SeparableConv2D():
+        case SeparableConv2D():
             names = ("depthwise_kernel", "pointwise_kernel")
             dx, *kernels = backward.separable_conv2d_gradients(
                 x, weights[names[0]], weights[names[1]], dy, **_window(layer)
             )
             return [dx], {**dict(zip(names, kernels)), **found}
-        case layers.Dense():
+        case Dense():
             found["kernel"] = backward.dense_kernel_gradient(x, dy)
             return [backward.dense_input_gradient(dy, weights["kernel"])], found
-        case layers.MaxPooling2D():
+        case MaxPooling2D():
             return [backward.max_pooling2d_gradient(x, dy, **_pool(layer))], {}
-        case layers.AveragePooling2D():
+        case AveragePooling2D():
             return [backward.average_pooling2d_gradient(dy, x.shape, **_pool(layer))], {}
-        case layers.GlobalAveragePooling2D():
+        case GlobalAveragePooling2D():
             return [backward.global_average_pooling2d_gradient(dy, x.shape)], {}
-        case layers.GlobalMaxPooling2D():
+        case GlobalMaxPooling2D():
             return [backward.global_max_pooling2d_gradient(x, dy)], {}
-        case layers.BatchNormalization():
+        case BatchNormalization():
             gamma = weights.get("gamma")
             if _uses_batch_statistics(layer, training):
                 dx, *scales = backward.batch_normalization_training_gradients(x, gamma, dy, owner.epsilon)
@@ -247,20 +257,20 @@ def gradients(
                     x, weights["moving_mean"], weights["moving_variance"], gamma, dy, owner.epsilon
                 )
             return [dx], {name: value for name, value in zip(("gamma", "beta"), scales) if name in weights}
-        case layers.Dropout():
+        case Dropout():
             return [operations.dropout(dy, np.asarray(kept), owner.rate) if _drops(layer, training, kept) else dy], {}
-        case layers.ReLU():
+        case ReLU():
             return [dy * activations.relu_slope(x, **_relu(layer))], {}
-        case layers.Flatten():
+        case Flatten():
             return [dy.reshape(x.shape)], {}
-        case layers.ZeroPadding2D():
+        case ZeroPadding2D():
             return [backward.zero_padding2d_gradient(dy, owner.padding)], {}
-        case layers.Rescaling():
+        case Rescaling():
             return [dy * owner.scale], {}
-        case layers.Add():
+        case Add():
             return [dy for _ in inputs], {}
-        case layers.Concatenate():
+        case Concatenate():
             return backward.concatenate_gradients(dy, [np.shape(item)[-1] for item in inputs]), {}
-        case layers.Activation():
+        case Activation():
             return [dy], {}
     raise TypeError(f"the reference does not know the layer {type(layer).__name__}")

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from depthwise.graph import Graph, Node
-from depthwise.layers import InputLayer
+from depthwise.graph import Call, Graph
+from depthwise.layers.input import InputLayer
 from depthwise.reference import layer as one_layer
 from depthwise.reference import optimizers
 from depthwise.reference.losses import loss_gradient, total_loss
@@ -57,12 +57,12 @@ class TrainingResult(NamedTuple):
     prediction: Array
 
 
-def weights_of(node: Node, weights: Weights) -> dict[str, npt.ArrayLike]:
+def weights_of(node: Call, weights: Weights) -> dict[str, npt.ArrayLike]:
     """The node's weights by their short names, out of those of the whole graph (`node/weight`)."""
     return {name: weights[f"{node.name}/{name}"] for name in _shapes(node)}
 
 
-def _shapes(node: Node) -> dict[str, tuple[int, ...]]:
+def _shapes(node: Call) -> dict[str, tuple[int, ...]]:
     return one_layer.weight_shapes(node.layer, node.facts.input_shapes)
 
 
@@ -83,7 +83,7 @@ def forward(
     """
     values: dict[str, Array] = {}
     given = dict(zip(graph.inputs, inputs, strict=True))
-    for node in graph.nodes:
+    for node in graph.calls:
         reads = [given[node.name]] if isinstance(node.layer, InputLayer) else [values[name] for name in node.inputs]
         kept = (dropout_masks or {}).get(node.name)
         values[node.name] = one_layer.forward(node.layer, weights_of(node, weights), reads, training, kept)
@@ -93,7 +93,7 @@ def forward(
 def moving_statistics(graph: Graph, weights: Weights, values: Mapping[str, Array]) -> dict[str, Array]:
     """Every moving mean and variance after a training step whose values `forward(…, training=True)` gave."""
     updated = {}
-    for node in graph.nodes:
+    for node in graph.calls:
         if node.inputs:
             changes = one_layer.moving_statistics(node.layer, weights_of(node, weights), values[node.inputs[0]])
             updated.update({f"{node.name}/{name}": value for name, value in changes.items()})
@@ -114,11 +114,11 @@ def gradients_from(
         values: what `forward` gave for the same arguments.
         output_gradients: by node name; nodes that no output reads have gradient 0.
     """
-    nodes = {node.name: np.zeros_like(values[node.name]) for node in graph.nodes}
+    nodes = {node.name: np.zeros_like(values[node.name]) for node in graph.calls}
     for name, gradient in output_gradients.items():
         nodes[name] = nodes[name] + np.asarray(gradient, dtype=np.float64)
     found: dict[str, Array] = {}
-    for node in reversed(graph.nodes):
+    for node in reversed(graph.calls):
         if isinstance(node.layer, InputLayer):
             continue
         reads = [values[name] for name in node.inputs]

@@ -15,7 +15,8 @@ import numpy as np
 
 from depthwise.errors import DepthwiseError
 from depthwise.graph import Graph
-from depthwise.layers import BatchNormalization, InputLayer
+from depthwise.layers.input import InputLayer
+from depthwise.layers.normalization import BatchNormalization
 from depthwise.training.batches import Batch, Place
 from depthwise.training.callback import Callback, Logs
 from depthwise.training.session import Session, seed_of_step
@@ -41,7 +42,7 @@ def _finite(array: Array) -> bool:
 
 def first_bad_weight(graph: Graph, weights: Mapping[str, Array]) -> tuple[str, str] | None:
     """(layer, what is wrong) of the first layer, in the order of the graph, with a weight that is not finite."""
-    for node in graph.nodes:
+    for node in graph.calls:
         for weight in node.weights:
             array = weights[f"{node.name}/{weight.name}"]
             if not _finite(array):
@@ -58,7 +59,7 @@ def first_bad_output(graph: Graph, weights: Mapping[str, Array], x: tuple[Array,
     given = dict(zip(graph.inputs, x))
     values: dict[str, Any] = {}
     with np.errstate(all="ignore"):
-        for node in graph.nodes:
+        for node in graph.calls:
             reads = [given[node.name]] if isinstance(node.layer, InputLayer) else [values[name] for name in node.inputs]
             training = isinstance(node.layer, BatchNormalization)
             value = reference.forward(node.layer, weights_of(node, weights), reads, training, None)
@@ -214,7 +215,7 @@ class TerminateOnNaN(Callback):
         if batch is None:
             return "the layer is not known, as the data cannot be read again"
         x = batch.x
-        if losses is not None and not any(isinstance(node.layer, BatchNormalization) for node in graph.nodes):
+        if losses is not None and not any(isinstance(node.layer, BatchNormalization) for node in graph.calls):
             rows = np.flatnonzero(~np.isfinite(losses))[:1]
             if rows.size:
                 x = tuple(array[rows] for array in x)

@@ -1,0 +1,56 @@
+"""Activations as layers of their own."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from depthwise import operations as op
+from depthwise.arguments import activation_name
+from depthwise.errors import InvalidArgumentError
+from depthwise.layers.description import Description
+
+if TYPE_CHECKING:
+    from depthwise.graph import Call
+    from depthwise.passes.lower import Builder
+
+__all__ = ["Activation", "ReLU"]
+
+
+@dataclass(frozen=True)
+class Activation(Description):
+    """One of Keras' activations, value by value (softmax: over the last axis)."""
+
+    activation: str
+    default_name: ClassVar[str] = "activation"
+
+    def _normalise(self) -> None:
+        self._set(activation=activation_name(self._owner, self.activation))
+
+    def lower(self, builder: "Builder", call: "Call") -> None:
+        (source,) = builder.inputs(call)
+        builder.activate(call, source, self.activation)
+
+
+@dataclass(frozen=True)
+class ReLU(Description):
+    """x where x > threshold (or ≥ for a threshold of 0), else negative_slope · (x − threshold); at most max_value."""
+
+    max_value: float | None = None
+    negative_slope: float = 0.0
+    threshold: float = 0.0
+    default_name: ClassVar[str] = "re_lu"
+
+    def _normalise(self) -> None:
+        for name in ("max_value", "negative_slope", "threshold"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0.0:
+                raise InvalidArgumentError(f"ReLU: {name} must be at least 0, got {value}")
+
+    def lower(self, builder: "Builder", call: "Call") -> None:
+        (source,) = builder.inputs(call)
+        if self.negative_slope == 0 and self.threshold == 0 and self.max_value in (None, 6.0):
+            builder.activate(call, source, "relu" if self.max_value is None else "relu6")
+            return
+        limit = math.inf if self.max_value is None else float(self.max_value)
+        relu = op.ApplyReLU((source,), call.name, limit, float(self.negative_slope), float(self.threshold))
+        builder.emit(call, relu)

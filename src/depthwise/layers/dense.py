@@ -1,0 +1,61 @@
+"""Dense layers."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from depthwise import operations as op
+from depthwise.arguments import activation_name, integer
+from depthwise.arithmetic import LayerFacts, Shape, Weight, layer_facts, single, sizes
+from depthwise.formula import number, product
+from depthwise.initializers import Initializer
+from depthwise.layers.description import Description
+
+if TYPE_CHECKING:
+    from depthwise.graph import Call
+    from depthwise.passes.lower import Builder
+
+__all__ = ["Dense"]
+
+
+@dataclass(frozen=True)
+class Dense(Description):
+    """Every output reads every value of the last axis: y = activation(x · kernel + bias)."""
+
+    units: int
+    activation: str | None = None
+    use_bias: bool = True
+    kernel_initializer: str | Initializer = "glorot_uniform"
+    bias_initializer: str | Initializer = "zeros"
+    kernel_regularizer: None = field(default=None, repr=False)
+    bias_regularizer: None = field(default=None, repr=False)
+    activity_regularizer: None = field(default=None, repr=False)
+    kernel_constraint: None = field(default=None, repr=False)
+    bias_constraint: None = field(default=None, repr=False)
+    default_name: ClassVar[str] = "dense"
+
+    def _normalise(self) -> None:
+        self._set(
+            units=integer(self._owner, "units", self.units),
+            activation=activation_name(self._owner, self.activation),
+        )
+        self._no_regularisers()
+        self._initializers()
+
+    def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
+        shape = single(self, shapes)
+        units, inputs = number(self.units, "units"), number(shape[-1], "inputs")
+        leading = sizes(shape)[:-1]
+        weights = [Weight("kernel", (shape[-1], self.units), units * inputs, self.trainable)]
+        if self.use_bias:
+            weights.append(Weight("bias", (self.units,), number(self.units, "biases"), self.trainable))
+        macs = product([*leading, units, inputs])
+        return layer_facts(self, shapes, (*leading, units), weights, macs, reads_all=len(shape) == 1)
+
+    def lower(self, builder: "Builder", call: "Call") -> None:
+        (source,) = builder.inputs(call)
+        kernel = builder.weight(call, "kernel")
+        if builder.shape(call)[:2] == (1, 1):
+            builder.emit(call, op.Multiply((source,), call.name, kernel, builder.bias(call)))
+        else:  # on a map: a pointwise convolution
+            builder.emit_pointwise(call, source, kernel)
+        builder.activate(call, call.name, str(self.activation))

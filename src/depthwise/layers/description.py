@@ -1,0 +1,122 @@
+"""The base of all layer descriptions: what the user asked for, normalised once, as a frozen value.
+
+A description carries what follows from it: `facts` (shapes, parameters, MACs) and `lower` (the operations that compute it).
+The graph, the compiler, the files and the explanations read descriptions only. Images are `channels_last`: height, width,
+channels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from depthwise import initializers
+from depthwise.arguments import integer
+from depthwise.arithmetic import LayerFacts, Shape, layer_facts, single, sizes
+from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
+
+if TYPE_CHECKING:
+    from depthwise.graph import Call
+    from depthwise.passes.lower import Builder
+
+__all__ = ["Description"]
+
+
+@dataclass(frozen=True)
+class Description:
+    """Base of all layer descriptions.
+
+    Args:
+        name: the layer's name; the graph gives one (`conv2d`, `conv2d_1`, …) where it is None.
+        trainable: whether `fit` changes the layer's weights.
+        input_shape: for the first layer of a `Sequential`: the shape of one sample, (height, width, channels).
+    """
+
+    name: str | None = field(default=None, kw_only=True)
+    trainable: bool = field(default=True, kw_only=True)
+    input_shape: tuple[int, ...] | None = field(default=None, kw_only=True)
+    dtype: str | None = field(default=None, kw_only=True, repr=False, compare=False)
+
+    default_name: ClassVar[str] = "layer"
+
+    def __post_init__(self) -> None:
+        if self.name is not None and (not isinstance(self.name, str) or not self.name or "/" in self.name):
+            raise InvalidArgumentError(
+                f"{self._owner}: name must be a non-empty text without '/', or None, got {describe_value(self.name)}"
+            )
+        if self.dtype not in (None, "float32"):
+            raise UnsupportedError(
+                f"{self._owner}: dtype must be float32 (all arithmetic is), got {describe_value(self.dtype)}"
+            )
+        if self.input_shape is not None:
+            shape = tuple(integer(self._owner, "input_shape", size) for size in self.input_shape)
+            self._set(input_shape=shape)
+        if not isinstance(self.trainable, bool):
+            raise InvalidArgumentError(
+                f"{self._owner}: trainable must be True or False, got {describe_value(self.trainable)}"
+            )
+        self._normalise()
+
+    def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
+        """What follows from the layer and the shapes of its inputs; value by value, unless a layer says otherwise.
+
+        Raises:
+            ShapeError: inputs that the layer cannot take. `arithmetic.describe` calls this and checks sizes.
+        """
+        return layer_facts(self, shapes, sizes(single(self, shapes)))
+
+    def lower(self, builder: "Builder", call: "Call") -> None:
+        """Gives `builder` the operations that compute `call`."""
+        raise NotImplementedError
+
+    def __call__(self, inputs: Any) -> Any:
+        """Connects the layer in the functional style: `y = Conv2D(32, 3)(x)`.
+
+        Args:
+            inputs: one symbolic tensor of `depthwise.Input` or of another layer, or a list of them.
+        """
+        first = inputs[0] if isinstance(inputs, (list, tuple)) and inputs else inputs
+        connect: Callable[[Description, Any], Any] | None = getattr(first, "connect", None)
+        if connect is None:
+            raise InvalidArgumentError(
+                f"{self._owner} was called on {describe_value(type(inputs).__name__)}; a layer connects to the "
+                "result of depthwise.Input(...) or of another layer, or to a list of them"
+            )
+        return connect(self, inputs)
+
+    @property
+    def label(self) -> str:
+        """What messages call the layer: its class, and its name where it has one."""
+        return self._owner if self.name is None else f"{self._owner} {describe_value(self.name)}"
+
+    def _normalise(self) -> None:
+        """Brings the layer's own arguments into their one form, or raises InvalidArgumentError."""
+
+    def _set(self, **values: object) -> None:
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
+
+    @property
+    def _owner(self) -> str:
+        return type(self).__name__
+
+    def _channels_last(self) -> None:
+        data_format = getattr(self, "data_format", None)
+        if data_format not in (None, "channels_last"):
+            raise UnsupportedError(
+                f"{self._owner}: data_format must be 'channels_last', got {describe_value(data_format)}; "
+                "put the channels on the last axis"
+            )
+        self._set(data_format="channels_last")
+
+    def _no_regularisers(self) -> None:
+        for key, value in vars(self).items():
+            if key.endswith(("_regularizer", "_constraint")) and value is not None:
+                raise UnsupportedError(
+                    f"{self._owner}: {key} is not supported, got {describe_value(value)}; use weight_decay "
+                    "of the optimizer instead"
+                )
+
+    def _initializers(self) -> None:
+        for key, value in list(vars(self).items()):
+            if key.endswith("_initializer"):
+                self._set(**{key: initializers.get(value)})

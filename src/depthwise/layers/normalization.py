@@ -1,0 +1,78 @@
+"""Batch normalisation."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from depthwise import operations as op
+from depthwise.arithmetic import LayerFacts, Shape, Weight, layer_facts, single, sizes
+from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
+from depthwise.formula import number
+from depthwise.initializers import Initializer
+from depthwise.layers.description import Description
+
+if TYPE_CHECKING:
+    from depthwise.graph import Call
+    from depthwise.passes.lower import Builder
+
+__all__ = ["BatchNormalization"]
+
+
+@dataclass(frozen=True)
+class BatchNormalization(Description):
+    """y = gamma · (x − mean) / √(variance + epsilon) + beta, per channel (Ioffe and Szegedy 2015, arXiv:1502.03167).
+
+    Prediction uses the moving mean and variance, training those of the batch; moving ← moving · momentum + batch · (1 − momentum).
+    """
+
+    axis: int = -1
+    momentum: float = 0.99
+    epsilon: float = 1e-3
+    center: bool = True
+    scale: bool = True
+    beta_initializer: str | Initializer = "zeros"
+    gamma_initializer: str | Initializer = "ones"
+    moving_mean_initializer: str | Initializer = "zeros"
+    moving_variance_initializer: str | Initializer = "ones"
+    beta_regularizer: None = field(default=None, repr=False)
+    gamma_regularizer: None = field(default=None, repr=False)
+    beta_constraint: None = field(default=None, repr=False)
+    gamma_constraint: None = field(default=None, repr=False)
+    synchronized: bool = field(default=False, repr=False)
+    default_name: ClassVar[str] = "batch_normalization"
+
+    def _normalise(self) -> None:
+        if self.axis not in (-1, 1, 3):
+            raise UnsupportedError(
+                f"BatchNormalization: axis must be the last one (-1), got {describe_value(self.axis)}"
+            )
+        if not 0.0 <= self.momentum <= 1.0:
+            raise InvalidArgumentError(f"BatchNormalization: momentum must be between 0 and 1, got {self.momentum}")
+        if not self.epsilon > 0.0:
+            raise InvalidArgumentError(f"BatchNormalization: epsilon must be above 0, got {self.epsilon}")
+        self._no_regularisers()
+        self._initializers()
+
+    def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
+        shape = single(self, shapes)
+        if self.axis not in (-1, len(shape)):
+            raise ShapeError(f"{self.label}: axis must be the last one (-1 or {len(shape)}), got {self.axis}")
+        learnt = [*(["gamma"] if self.scale else []), *(["beta"] if self.center else [])]
+        names = [*learnt, "moving_mean", "moving_variance"]
+        channels = number(shape[-1], "input_channels")
+        weights = [Weight(name, (shape[-1],), channels, self.trainable and name in learnt) for name in names]
+        parameters = number(len(names), "arrays") * channels
+        return layer_facts(self, shapes, sizes(shape), weights, parameters=parameters)
+
+    def lower(self, builder: "Builder", call: "Call") -> None:
+        gamma = builder.weight(call, "gamma") if self.scale else None
+        beta = builder.weight(call, "beta") if self.center else None
+        mean, variance = builder.weight(call, "moving_mean"), builder.weight(call, "moving_variance")
+        inputs = builder.inputs(call)
+        if builder.training and self.trainable:
+            arguments = (gamma, beta, mean, variance, self.momentum, self.epsilon)
+            builder.emit(call, op.NormaliseBatch(inputs, call.name, *arguments))
+            return
+        sources = (gamma or "", beta or "", mean, variance)
+        rules = ("normalisation_scale", "normalisation_shift")
+        scale, shift = (builder.derive(call, rule, sources, (self.epsilon,)) for rule in rules)
+        builder.emit(call, op.Normalise(inputs, call.name, scale, shift))
