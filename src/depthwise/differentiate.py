@@ -11,9 +11,10 @@ from typing import Any
 from depthwise import gradient_operations as grad
 from depthwise import operations as op
 from depthwise.emit.activation import KEPT
+from depthwise.errors import UnsupportedError, describe_value
 from depthwise.program import MapShape, Operation, Padding, Program
 
-__all__ = ["LossRule", "differentiate", "expand_batch_normalization"]
+__all__ = ["LossRule", "check_shared", "differentiate", "expand_batch_normalization"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,32 @@ def expand_batch_normalization(program: Program) -> Program:
             grad.ApplyNormalisation(operation.inputs, key, key),
         ]
     return program.rewritten(operations)
+
+
+def check_shared(program: Program) -> None:
+    """Whether the gradients of a parameter that several operations read can be added up.
+
+    Raises:
+        UnsupportedError: a batch normalisation that is trained in two places, or a dense layer on vectors and on maps.
+    """
+    readers: dict[str, set[str]] = {}
+    for operation in program.operations:
+        for name in operation.parameters:
+            if not program.parameters[name].trainable:
+                continue
+            kind = type(operation).__name__
+            if isinstance(operation, op.NormaliseBatch) and name in readers:
+                raise UnsupportedError(
+                    f"{describe_value(name)} belongs to a BatchNormalization that is called twice, which can predict but not "
+                    "be trained; set its trainable to False, or make a layer for each call"
+                )
+            is_kernel = name == getattr(operation, "kernel", None)
+            readers.setdefault(name, set()).add(kind if is_kernel else "")
+            if len(readers[name]) > 1:
+                raise UnsupportedError(
+                    f"{describe_value(name)} is read by a layer that is called on vectors and on maps, which can predict but "
+                    "not be trained; make a layer for each"
+                )
 
 
 def differentiate(program: Program, loss: LossRule) -> Program:

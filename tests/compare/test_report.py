@@ -10,7 +10,7 @@ from made_up import made_up, stopped_early
 from depthwise.compare.report import Epoch, Ratio, Timing, TrainingRun
 from depthwise.compare.wording import delivered_sentences, layer_pairs, percent, result_rows, short_number, times
 from depthwise.graph import sequential
-from depthwise.layers import Dense
+from depthwise.layers.descriptions import Dense
 
 
 def test_lighter_and_heavier_follow_the_macs_not_the_order() -> None:

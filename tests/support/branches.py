@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from depthwise import layers
-from depthwise.graph import Graph, Input, SymbolicTensor, functional
+from depthwise.graph import Graph
+from depthwise.layers.layer import Layer
+from depthwise.symbolic import Input, SymbolicTensor, functional
 from support.sizes import Configuration, Shape, draw_weights
 
 __all__ = [
@@ -25,7 +27,7 @@ def branches(configurations: Sequence[Configuration]) -> tuple[list[SymbolicTens
     for layer, shapes in configurations:
         own = [Input(shape) for shape in shapes]
         starts += own
-        ends.append(SymbolicTensor.connect(own[0], layer, own))
+        ends.append(SymbolicTensor.connect(own[0], Layer.of(layer), own))
     return starts, ends
 
 
@@ -44,7 +46,7 @@ def trainable_side_by_side(configurations: Sequence[Configuration], rng: np.rand
             start = Input(shape)
             starts.append(start)
             reads.append(start.connect(_reader(rng, shape), start))
-        end = reads[0].connect(layer, reads)
+        end = reads[0].connect(Layer.of(layer), reads)
         ends.append(end.connect(layers.Flatten(), end))
     return functional(starts, ends[0].connect(layers.Concatenate(), ends) if len(ends) > 1 else ends[0])
 

@@ -1,7 +1,7 @@
 """Programs to plan and machines to plan for."""
 
 from depthwise.differentiate import LossRule, differentiate, expand_batch_normalization
-from depthwise.graph import Graph, Input, functional
+from depthwise.graph import Graph
 from depthwise.layers import (
     Add,
     BatchNormalization,
@@ -17,6 +17,7 @@ from depthwise.passes.simplify import PREDICTION, TRAINING, run_passes
 from depthwise.plan.machine import Machine, machine_for
 from depthwise.plan.training import Update
 from depthwise.program import Program
+from depthwise.symbolic import Input, functional
 from support.networks import note_cnn_with_head, note_separable, note_separable_ordinary_twin
 
 __all__ = [

@@ -61,7 +61,7 @@ class Builder:
 
     def weight(self, call: Call, name: str) -> str:
         """The parameter that holds the layer's weight `name`."""
-        return f"{call.name}/{name}"
+        return call.key(name)
 
     def bias(self, call: Call) -> str | None:
         """The parameter that holds the layer's bias, None where it has none."""
@@ -87,7 +87,7 @@ class Builder:
 
     def inputs(self, call: Call) -> tuple[str, ...]:
         """The tensors that the call reads."""
-        return tuple(self.tensor_of[name] for name in call.inputs)
+        return tuple(self.tensor_of[name] for name in call.reads)
 
     def start(self, call: Call) -> None:
         """The call is an input of the network."""

@@ -234,7 +234,10 @@ class _TrainingPlan:
         gradients: dict[str, list[Calls]] = {}
         for operation in self.program.operations:
             if isinstance(operation, grad.MultiplyKernelGradient):
-                gradients[operation.parameter] = self._dense_gradient(operation, placement)
+                further = operation.parameter in gradients
+                pieces = self._dense_gradient(operation, placement, "out" if further else "zero")
+                before = gradients.get(operation.parameter, [[] for _ in pieces])
+                gradients[operation.parameter] = [first + piece for first, piece in zip(before, pieces)]
             elif isinstance(operation, grad.ParameterGradient):
                 gradients[operation.parameter] = [self._reduced(operation.parameter, placement)]
             elif isinstance(operation, grad.FinishNormalisationSums):
@@ -274,8 +277,10 @@ class _TrainingPlan:
             return shape[0] * shape[1], shape[2] * shape[3]
         return prod(shape[:-1]), shape[-1]
 
-    def _dense_gradient(self, operation: grad.MultiplyKernelGradient, placement: Placement) -> list[Calls]:
-        """inputsᵀ · gradients over the batch, some rows of the weight a task."""
+    def _dense_gradient(
+        self, operation: grad.MultiplyKernelGradient, placement: Placement, initial: str
+    ) -> list[Calls]:
+        """inputsᵀ · gradients over the batch, some rows of the weight a task; a further use of the weight adds to the first."""
         source, gradient = (placement.places[name] for name in operation.inputs)
         inputs, units = source.view.channels, gradient.view.channels
         vectors = self.machine.vectors
@@ -291,7 +296,7 @@ class _TrainingPlan:
                 reduction=(Reduction(None, source.sample_pitch, gradient.sample_pitch),),
                 channels=units,
                 packed=False,
-                initial="zero",
+                initial=initial,
                 activation="linear",
                 exact=units % vectors.lanes > 0,
                 tile=choose_tile(vectors, count, units),

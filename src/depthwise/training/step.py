@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from depthwise.differentiate import LossRule, differentiate, expand_batch_normalization
+from depthwise.differentiate import LossRule, check_shared, differentiate, expand_batch_normalization
 from depthwise.errors import UnsupportedError
 from depthwise.execution import Executable, host_machine
 from depthwise.graph import Graph
@@ -77,6 +77,7 @@ class TrainingStep:
             raise UnsupportedError(f"training takes a model with one output, this one has {len(graph.outputs)}")
         self.optimizer = optimizer
         forward = run_passes(lower(graph, training=True), TRAINING)
+        check_shared(forward)
         forward = verify(expand_batch_normalization(forward), "expand_batch_normalization")
         self.program = verify(differentiate(forward, _loss_rule(loss)), "differentiate")
         update = _update(optimizer)
