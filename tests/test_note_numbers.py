@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from depthwise.arithmetic import describe, largest_smaller_depth_multiplier
-from depthwise.layers import Conv2D, DepthwiseConv2D, MaxPooling2D, SeparableConv2D
+from depthwise.layers.descriptions import Conv2D, DepthwiseConv2D, MaxPooling2D, SeparableConv2D
 from support import networks
 
 
 def facts_of(graph: Any) -> Any:
     """The facts of every layer but the input."""
-    return [node.facts for node in graph.calls if node.inputs]
+    return [node.facts for node in graph.calls if node.reads]
 
 
 def counts(graph: Any) -> Any:
@@ -67,7 +67,7 @@ def test_note_cnn() -> None:
     assert [shape[0] for shape in shapes(graph)] == [26, 13, 11, 5, 3]
     assert shapes(graph) == [(26, 26, 32), (13, 13, 32), (11, 11, 64), (5, 5, 64), (3, 3, 64)]
     assert graph.macs == 2_756_736
-    names = [node.name for node in graph.calls if node.inputs]
+    names = [node.name for node in graph.calls if node.reads]
     assert names == ["conv2d", "max_pooling2d", "conv2d_1", "max_pooling2d_1", "conv2d_2"]
     fields = [graph.receptive_field(name) for name in names]
     assert [rows.value for rows, _, _ in fields] == [3, 4, 8, 10, 18]

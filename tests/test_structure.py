@@ -16,10 +16,14 @@ LEVELS = [
     # The network as data, and what follows from it.
     {"random", "window"},
     {"arithmetic"},
+    {"arrays"},
+    {"initialize"},
     {"compiler.ir"},
     {"layers"},
     {"activations", "graph"},
-    {"summary", "twins", "inputs", "initialize", "reference", "data", "native"},
+    {"tree"},
+    {"symbolic"},
+    {"summary", "twins", "inputs", "reference", "data", "native"},
     # From the graph to machine code.
     {"emit", "plan", "compiler"},
     {"packed"},
@@ -28,6 +32,7 @@ LEVELS = [
     # Files, models, training.
     {"formats", "predicting", "training"},
     {"weights"},
+    {"trainable"},
     {"models"},
     {"losses", "metrics", "optimizers", "callbacks", "datasets", "saving", "networks"},
     # The user's tools.
@@ -41,7 +46,7 @@ LEVELS = [
 """Each file or folder of the package, the foundation first. What stands in one level may import from it and from those above."""
 
 LAZY_UPWARD = {
-    ("formats", "models"): "loading a file makes a model; models load files",
+    ("layers", "formats"): "layer.get_config() and from_config() write and read as files do",
     ("models", "explain"): "model.explain(…) and how a model shows itself in a notebook",
 }
 """Imports inside functions that go up, each with its reason."""
@@ -56,6 +61,8 @@ STANDARD_LIBRARY_ONLY = {
     "arithmetic",
     "compiler.ir",
     "graph",
+    "tree",
+    "symbolic",
     "twins",
     "messages",
 }

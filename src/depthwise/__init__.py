@@ -27,10 +27,10 @@ _MODULES = (
 
 _NAMES = {
     "DepthwiseError": "errors",
-    "Input": "graph",
+    "Input": "symbolic",
     "Model": "models",
     "Sequential": "models",
-    "from_keras": "formats.keras_model",
+    "from_keras": "models",
     "get_threads": "native.threads",
     "load_model": "models",
     "set_threads": "native.threads",

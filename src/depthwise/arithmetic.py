@@ -4,7 +4,7 @@ A layer's own rule stands in its file of `depthwise.layers`. Each fact is a numb
 the project computes one. Convention: 1 MAC is one multiply and one add, 2 FLOP; bias and activation are not MACs; padded
 window cells count. Shapes are those of one sample, without the batch; images are (height, width, channels).
 
->>> from depthwise.layers import Conv2D
+>>> from depthwise.layers.descriptions import Conv2D
 >>> facts = describe(Conv2D(32, (3, 3)), ((28, 28, 1),))
 >>> facts.output_shape, facts.parameters.text, facts.macs.text
 ((26, 26, 32), '32×(3×3×1)+32 = 320', '26×26×32×(3×3×1) = 194,688')

@@ -87,7 +87,7 @@ def _gives_probabilities(graph: Graph) -> bool:
         )
         if not passes:
             return False
-        pending += node.inputs
+        pending += node.reads
     return True
 
 

@@ -1,7 +1,7 @@
-"""The graph: what to compute. Nodes in an order in which each comes after its inputs, every one with its facts.
+"""The graph: what to compute. Calls of layers in an order in which each comes after its inputs, every one with its facts.
 
-A node is a named layer applied to the outputs of other nodes. Each layer has one output, so a node's name also names its
-tensor. Graphs never change; passes make new ones.
+A layer may be called several times: its calls share one path, and with it one set of weights. Models inside the model are
+already put in their place; how the author nested them is kept in `Graph.tree`. Graphs never change; passes make new ones.
 """
 
 import re
@@ -9,28 +9,65 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from depthwise.arithmetic import Formula, LayerFacts, Shape, Weight, describe, receptive_field
-from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
+from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.layers.description import Description
 from depthwise.layers.input import InputLayer
 
-__all__ = ["Call", "Graph", "SymbolicTensor", "functional", "sequential", "snake_case"]
+if TYPE_CHECKING:
+    from depthwise.tree import ModelTree
+
+__all__ = ["Call", "Graph", "LayerPath", "Port", "WeightKey", "from_calls", "sequential", "snake_case", "unique_names"]
+
+LayerPath = tuple[str, ...]
+"""Names from the outermost model's member down to the layer: ("encoder", "conv2d"); one name where nothing is nested."""
+
+
+@dataclass(frozen=True, order=True)
+class WeightKey:
+    """One array of one layer."""
+
+    layer: LayerPath
+    name: str
+
+    @property
+    def text(self) -> str:
+        """ "encoder/conv2d/kernel": the key of `weights_by_name`, and the parameter's name in the program."""
+        return "/".join((*self.layer, self.name))
+
+
+@dataclass(frozen=True)
+class Port:
+    """One output of a call. The layers of today have one each."""
+
+    call: str
+    output: int = 0
 
 
 @dataclass(frozen=True)
 class Call:
-    """One layer in its place: `layer` (its name set), the names of the nodes it reads, and what follows from both."""
+    """One use of a layer.
 
+    Attributes:
+        name: unique in the graph: the layer's path, joined by "/"; the second use of one layer is called `dense[1]`.
+        layer: the description, its name set.
+        path: where the layer is; calls that share weights share it.
+        inputs: what the call reads.
+        facts: what follows from the layer and the shapes of its inputs.
+    """
+
+    name: str
     layer: Description
-    inputs: tuple[str, ...]
+    path: LayerPath
+    inputs: tuple[Port, ...]
     facts: LayerFacts
 
     @property
-    def name(self) -> str:
-        assert self.layer.name is not None
-        return self.layer.name
+    def reads(self) -> tuple[str, ...]:
+        """Names of the calls that it reads."""
+        return tuple(port.call for port in self.inputs)
 
     @property
     def output_shape(self) -> Shape:
@@ -40,6 +77,10 @@ class Call:
     def weights(self) -> tuple[Weight, ...]:
         return self.facts.weights
 
+    def key(self, weight: str) -> str:
+        """The text of the `WeightKey` of one of its weights."""
+        return WeightKey(self.path, weight).text
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -47,10 +88,11 @@ class Graph:
 
     Attributes:
         name: the model's name.
-        calls: in an order in which each node comes after its inputs.
-        inputs: names of the `InputLayer` nodes, in the order in which the model takes its inputs.
-        outputs: names of the nodes whose values the model returns.
+        calls: in an order in which each comes after its inputs.
+        inputs: names of the `InputLayer` calls, in the order in which the model takes its inputs.
+        outputs: names of the calls whose values the model returns.
         is_sequential: a plain chain, which Keras would call `Sequential`.
+        tree: the models that it was made of; None for a graph that no model has.
     """
 
     name: str
@@ -58,6 +100,7 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     is_sequential: bool = False
+    tree: "ModelTree | None" = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
         shapes = " and ".join(map(str, self.output_shapes))
@@ -65,16 +108,29 @@ class Graph:
 
     @cached_property
     def by_name(self) -> Mapping[str, Call]:
-        return {node.name: node for node in self.calls}
+        return {call.name: call for call in self.calls}
+
+    @cached_property
+    def layers(self) -> Mapping[LayerPath, Call]:
+        """The first call of each layer: what counts weights counts these."""
+        first: dict[LayerPath, Call] = {}
+        for call in self.calls:
+            first.setdefault(call.path, call)
+        return first
 
     @cached_property
     def consumers(self) -> Mapping[str, tuple[str, ...]]:
-        """Names of the nodes that read each node."""
-        readers: dict[str, list[str]] = {node.name: [] for node in self.calls}
-        for node in self.calls:
-            for name in dict.fromkeys(node.inputs):
-                readers[name].append(node.name)
+        """Names of the calls that read each call."""
+        readers: dict[str, list[str]] = {call.name: [] for call in self.calls}
+        for call in self.calls:
+            for name in dict.fromkeys(call.reads):
+                readers[name].append(call.name)
         return {name: tuple(names) for name, names in readers.items()}
+
+    @cached_property
+    def weight_shapes(self) -> Mapping[str, Shape]:
+        """The shape of every weight by its key, in Keras' order."""
+        return {call.key(weight.name): weight.shape for call in self.layers.values() for weight in call.weights}
 
     @property
     def input_shapes(self) -> tuple[Shape, ...]:
@@ -86,66 +142,44 @@ class Graph:
 
     @property
     def parameters(self) -> int:
-        """Numbers in all weights."""
-        return sum(node.facts.parameters.value for node in self.calls)
+        """Numbers in all weights; a layer that is called twice counts once."""
+        return sum(call.facts.parameters.value for call in self.layers.values())
 
     @property
     def trainable_parameters(self) -> int:
         """Numbers in the weights that `fit` changes."""
-        return sum(node.facts.trainable_parameters for node in self.calls)
+        return sum(call.facts.trainable_parameters for call in self.layers.values())
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates for one sample."""
-        return sum(node.facts.macs.value for node in self.calls)
+        """Multiply-accumulates for one sample; a layer that is called twice counts twice."""
+        return sum(call.facts.macs.value for call in self.calls)
+
+    def with_trainable(self, flags: Mapping[LayerPath, bool]) -> "Graph":
+        """The same with other values of `trainable`; itself where they are as they were."""
+        calls = []
+        for call in self.calls:
+            trainable = flags.get(call.path, call.layer.trainable)
+            if trainable != call.layer.trainable:
+                layer = replace(call.layer, trainable=trainable)
+                call = replace(call, layer=layer, facts=describe(layer, call.facts.input_shapes))
+            calls.append(call)
+        changed = any(call is not before for call, before in zip(calls, self.calls))
+        return replace(self, calls=tuple(calls)) if changed else self
 
     def path_to(self, name: str) -> tuple[LayerFacts, ...]:
-        """The facts along one way from an input to the node, always through a node's first input."""
+        """The facts along one way from an input to the call, always through a call's first input."""
         facts: list[LayerFacts] = []
         current: str | None = name
         while current is not None:
-            node = self.by_name[current]
-            facts.append(node.facts)
-            current = node.inputs[0] if node.inputs else None
+            call = self.by_name[current]
+            facts.append(call.facts)
+            current = call.reads[0] if call.inputs else None
         return tuple(reversed(facts))
 
     def receptive_field(self, name: str) -> tuple[Formula, Formula, tuple[int, int]]:
-        """Rows and columns of the input that one value of the node depends on, and the step; see `arithmetic`."""
+        """Rows and columns of the input that one value of the call depends on, and the step; see `arithmetic`."""
         return receptive_field(self.path_to(name))
-
-
-@dataclass(frozen=True, eq=False)
-class SymbolicTensor:
-    """A value that is not there yet: the result of `Input` or of a layer called on such a result."""
-
-    layer: Description
-    inputs: tuple["SymbolicTensor", ...]
-    sample_shape: Shape = field(repr=False)
-
-    def __repr__(self) -> str:
-        """What it depends on is counted, not shown: there may be exponentially many ways to one tensor."""
-        seen, waiting = {id(self)}, [self]
-        while waiting:
-            new = {id(tensor): tensor for tensor in waiting.pop().inputs if id(tensor) not in seen}
-            seen.update(new)
-            waiting += new.values()
-        return f"<SymbolicTensor of {self.layer.label}: shape {self.shape}, layers {len(seen)}>"
-
-    @property
-    def shape(self) -> tuple[int | None, ...]:
-        """With the batch, as Keras shows it: (None, height, width, channels)."""
-        return (None, *self.sample_shape)
-
-    def connect(self, layer: Description, inputs: "SymbolicTensor | Sequence[SymbolicTensor]") -> "SymbolicTensor":
-        tensors = tuple(inputs) if isinstance(inputs, (list, tuple)) else (inputs,)
-        for tensor in tensors:
-            if not isinstance(tensor, SymbolicTensor):
-                raise InvalidArgumentError(
-                    f"{type(layer).__name__}: every input must be the result of Input or of a layer, got "
-                    f"{describe_value(type(tensor).__name__)}"
-                )
-        facts = describe(layer, [tensor.sample_shape for tensor in tensors])
-        return SymbolicTensor(layer, tensors, facts.output_shape)
 
 
 def snake_case(name: str) -> str:
@@ -154,36 +188,48 @@ def snake_case(name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", spaced).lower()
 
 
-def _named(layers: Sequence[Description]) -> list[Description]:
-    """The layers with a name each: their own, or `conv2d`, `conv2d_1`, … in order."""
-    taken: set[str] = set()
-    for name, count in Counter(layer.name for layer in layers if layer.name is not None).items():
+def unique_names(wanted: Sequence[tuple[str | None, str | None, str]]) -> list[str]:
+    """A name each, no two alike.
+
+    Args:
+        wanted: for each its chosen name, the name that it was given earlier, and what to derive one from: `conv2d` gives
+            `conv2d`, `conv2d_1`, … in order. Chosen names stay; given ones stay where they are free.
+
+    Raises:
+        InvalidArgumentError: a name was chosen twice.
+    """
+    names: list[str | None] = [chosen for chosen, _, _ in wanted]
+    for name, count in Counter(name for name in names if name is not None).items():
         if count > 1:
             raise InvalidArgumentError(f"{count} layers are named {describe_value(name)}; every name must be unique")
-        taken.add(name)
+    taken = set(names)
+    for index, (chosen, given, _) in enumerate(wanted):
+        if chosen is None and given is not None and given not in taken:
+            names[index] = given
+            taken.add(given)
     next_number: Counter[str] = Counter()
     result = []
-    for layer in layers:
-        if layer.name is None:
-            base = layer.default_name
-            while True:
-                count = next_number[base]
-                next_number[base] += 1
-                name = base if count == 0 else f"{base}_{count}"
-                if name not in taken:
-                    break
-            taken.add(name)
-            layer = replace(layer, name=name)
-        result.append(layer)
+    for own, (_, _, base) in zip(names, wanted):
+        while own is None:
+            count = next_number[base]
+            next_number[base] += 1
+            free = base if count == 0 else f"{base}_{count}"
+            own = free if free not in taken else None
+        taken.add(own)
+        result.append(own)
     return result
 
 
-def sequential(layers: Iterable[Description], name: str | None = None) -> Graph:
-    """A chain. The first layer is an `InputLayer`, or has `input_shape`.
+def _described(layer: Any) -> Description:
+    description: Description = layer if isinstance(layer, Description) else layer.description
+    return description
+
+
+def with_input(layers: Sequence[Description]) -> list[Description]:
+    """The chain, an `InputLayer` first.
 
     Raises:
-        InvalidArgumentError: no layers, no input shape, or a name used twice.
-        ShapeError: a layer that does not fit what comes before it; the message names it.
+        InvalidArgumentError: no layers, no input shape, or an input that is not first.
     """
     chain = list(layers)
     if not chain:
@@ -199,123 +245,48 @@ def sequential(layers: Iterable[Description], name: str | None = None) -> Graph:
     for layer in chain[1:]:
         if isinstance(layer, InputLayer):
             raise InvalidArgumentError("Sequential takes one Input, as its first layer")
-    nodes: list[Call] = []
-    for layer in _named(chain):
-        previous = nodes[-1:]
-        facts = describe(layer, [node.output_shape for node in previous])
-        nodes.append(Call(layer, tuple(node.name for node in previous), facts))
-    return Graph(name or "sequential", tuple(nodes), (nodes[0].name,), (nodes[-1].name,), is_sequential=True)
+    return chain
 
 
-def functional(
-    inputs: SymbolicTensor | Sequence[SymbolicTensor],
-    outputs: SymbolicTensor | Sequence[SymbolicTensor],
-    name: str | None = None,
-) -> Graph:
-    """The graph between `inputs` and `outputs`.
+def sequential(layers: Iterable[Any], name: str | None = None) -> Graph:
+    """A chain of layers or descriptions. The first is an `InputLayer`, or has `input_shape`.
 
     Raises:
-        InvalidArgumentError: an input that no `Input` made, an output that depends on other inputs, or a name used twice.
-        UnsupportedError: one layer called twice.
+        InvalidArgumentError: no layers, no input shape, or a name used twice.
+        ShapeError: a layer that does not fit what comes before it; the message names it.
     """
-    starts: list[SymbolicTensor] = [*inputs] if isinstance(inputs, (list, tuple)) else [inputs]  # type: ignore[list-item]
-    ends: list[SymbolicTensor] = [*outputs] if isinstance(outputs, (list, tuple)) else [outputs]  # type: ignore[list-item]
-    for what, tensors in (("inputs", starts), ("outputs", ends)):
-        if not tensors or not all(isinstance(tensor, SymbolicTensor) for tensor in tensors):
-            raise InvalidArgumentError(
-                f"Model: {what} must be results of depthwise.Input or of layers, got {describe_value(tensors)}"
-            )
-    for tensor in starts:
-        if not isinstance(tensor.layer, InputLayer):
-            raise InvalidArgumentError("Model: every one of inputs must come from depthwise.Input(shape=…)")
-    order = _topological(starts, ends)
-    seen: set[int] = set()
-    for tensor in order:
-        if id(tensor.layer) in seen:
-            raise UnsupportedError(
-                f"{type(tensor.layer).__name__} is called twice; layers that share weights are not supported, make "
-                "a layer for each call"
-            )
-        seen.add(id(tensor.layer))
-    named = dict(zip((id(tensor) for tensor in order), _named([tensor.layer for tensor in order])))
-    nodes = []
-    for tensor in order:
-        layer = named[id(tensor)]
-        facts = describe(layer, [item.sample_shape for item in tensor.inputs])
-        nodes.append(Call(layer, tuple(_name(named[id(item)]) for item in tensor.inputs), facts))
-    return Graph(
-        name or "functional",
-        tuple(nodes),
-        tuple(_name(named[id(tensor)]) for tensor in starts),
-        tuple(_name(named[id(tensor)]) for tensor in ends),
-    )
+    chain = with_input([_described(layer) for layer in layers])
+    names = unique_names([(layer.name, None, layer.default_name) for layer in chain])
+    calls: list[Call] = []
+    for layer, own in zip(chain, names):
+        named = layer if layer.name == own else replace(layer, name=own)
+        previous = calls[-1:]
+        facts = describe(named, [call.output_shape for call in previous])
+        calls.append(Call(own, named, (own,), tuple(Port(call.name) for call in previous), facts))
+    return Graph(name or "sequential", tuple(calls), (calls[0].name,), (calls[-1].name,), is_sequential=True)
 
 
-def _name(layer: Description) -> str:
-    assert layer.name is not None
-    return layer.name
-
-
-def _topological(starts: list[SymbolicTensor], ends: list[SymbolicTensor]) -> list[SymbolicTensor]:
-    order: list[SymbolicTensor] = []
-    done: set[int] = set()
-    known = {id(tensor) for tensor in starts}
-    stack: list[tuple[SymbolicTensor, bool]] = [
-        *((tensor, False) for tensor in reversed(ends)),
-        *((tensor, False) for tensor in reversed(starts)),
-    ]
-    while stack:
-        tensor, expanded = stack.pop()
-        if id(tensor) in done:
-            continue
-        if expanded or not tensor.inputs:
-            if isinstance(tensor.layer, InputLayer) and id(tensor) not in known:
-                raise InvalidArgumentError(
-                    "Model: an output depends on an Input that is not among inputs; add it to inputs"
-                )
-            done.add(id(tensor))
-            order.append(tensor)
-            continue
-        stack.append((tensor, True))
-        stack.extend((item, False) for item in reversed(tensor.inputs) if id(item) not in done)
-    return order
-
-
-def from_nodes(
+def from_calls(
     name: str, layers: Sequence[tuple[Description, tuple[str, ...]]], inputs: Sequence[str], outputs: Sequence[str]
 ) -> Graph:
-    """A graph from named layers and the names each reads, in any order: how files and passes make one.
+    """A graph from named layers and the names each reads, in any order: how twins are made.
 
     Raises:
         InvalidArgumentError: an unknown name, a circle, or a name used twice.
     """
-    _named([layer for layer, _ in layers])
-    waiting = {_name(layer): (layer, reads) for layer, reads in layers}
-    nodes: dict[str, Call] = {}
-    for missing in {*inputs, *outputs, *(name for _, reads in layers for name in reads)} - set(waiting):
+    names = unique_names([(layer.name, None, layer.default_name) for layer, _ in layers])
+    waiting = {own: (layer, reads) for own, (layer, reads) in zip(names, layers)}
+    calls: dict[str, Call] = {}
+    for missing in {*inputs, *outputs, *(read for _, reads in layers for read in reads)} - set(waiting):
         raise InvalidArgumentError(f"the graph names a layer {describe_value(missing)} that it does not have")
     while waiting:
-        ready = [name for name, (_, reads) in waiting.items() if all(read in nodes for read in reads)]
+        ready = [own for own, (_, reads) in waiting.items() if all(read in calls for read in reads)]
         if not ready:
             raise InvalidArgumentError(
-                "the graph has a circle through " + ", ".join(describe_value(name) for name in list(waiting)[:5])
+                "the graph has a circle through " + ", ".join(describe_value(own) for own in list(waiting)[:5])
             )
         for item in ready:
             layer, reads = waiting.pop(item)
-            nodes[item] = Call(layer, reads, describe(layer, [nodes[read].output_shape for read in reads]))
-    return Graph(name, tuple(nodes.values()), tuple(inputs), tuple(outputs))
-
-
-def Input(  # noqa: N802 - Keras' name
-    shape: Sequence[int] | None = None, batch_size: int | None = None, dtype: Any = None, name: str | None = None
-) -> SymbolicTensor:
-    """Where the data enters a functional model, or a `Sequential`.
-
-    Args:
-        shape: of one sample, for example (28, 28, 1).
-        batch_size: taken for Keras' sake; every batch size works.
-    """
-    if shape is None:
-        raise ShapeError("Input: shape is missing; give the shape of one sample, for example shape=(28, 28, 1)")
-    layer = InputLayer(shape=tuple(shape), name=name, dtype=dtype)
-    return SymbolicTensor(layer, (), layer.shape)
+            facts = describe(layer, [calls[read].output_shape for read in reads])
+            calls[item] = Call(item, layer, (item,), tuple(map(Port, reads)), facts)
+    return Graph(name, tuple(calls.values()), tuple(inputs), tuple(outputs))

@@ -6,13 +6,13 @@ weights of the others as they were, and no draw depends on threads or on the ord
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from depthwise.arithmetic import Weight
 from depthwise.errors import InvalidArgumentError
-from depthwise.graph import Call, Graph
 from depthwise.initializers import (
     Constant,
     GlorotNormal,
@@ -33,7 +33,11 @@ from depthwise.initializers import (
 )
 from depthwise.random import stream
 
-__all__ = ["compute_fans", "draw", "draw_weights", "initializer_of"]
+__all__ = ["compute_fans", "draw", "draw_layer", "draw_weights", "initializer_of"]
+
+if TYPE_CHECKING:
+    from depthwise.graph import Graph
+    from depthwise.layers.description import Description
 
 Float32 = NDArray[np.float32]
 
@@ -148,20 +152,27 @@ def draw(initializer: Initializer, shape: Sequence[int], generator: np.random.Ge
     return np.ascontiguousarray(values.reshape(shape), dtype=np.float32)
 
 
-def initializer_of(node: Call, weight: str) -> Initializer:
+def initializer_of(layer: "Description", weight: str) -> Initializer:
     """The description that the layer has for its weight: `kernel` → `kernel_initializer` (depthwise: `depthwise_initializer`)."""
     field = _KERNEL_INITIALIZERS.get(weight, f"{weight}_initializer")
-    if not hasattr(node.layer, field):
+    if not hasattr(layer, field):
         field = "depthwise_initializer"
-    initializer: Initializer = getattr(node.layer, field)
+    initializer: Initializer = getattr(layer, field)
     return initializer
 
 
-def draw_weights(graph: Graph, seed: int) -> dict[str, Float32]:
+def draw_layer(layer: "Description", weights: Sequence[Weight], seed: int, path: str) -> dict[str, Float32]:
+    """The weights of one layer by name; each has a stream of its own, which `seed`, `path` and its name tell apart."""
+    return {
+        weight.name: draw(initializer_of(layer, weight.name), weight.shape, stream(seed, f"{path}/{weight.name}"))
+        for weight in weights
+    }
+
+
+def draw_weights(graph: "Graph", seed: int) -> dict[str, Float32]:
     """Every weight of the graph, `{"conv2d/kernel": array, …}`, in the graph's order."""
     weights = {}
-    for node in graph.calls:
-        for weight in node.weights:
-            name = f"{node.name}/{weight.name}"
-            weights[name] = draw(initializer_of(node, weight.name), weight.shape, stream(seed, name))
+    for path, call in graph.layers.items():
+        drawn = draw_layer(call.layer, call.weights, seed, "/".join(path))
+        weights.update({call.key(name): array for name, array in drawn.items()})
     return weights

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.arithmetic import Shape
+from depthwise.arrays import numeric
 from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, describe_value
 from depthwise.graph import Graph
 
@@ -23,28 +24,6 @@ def is_batches(x: object) -> bool:
     if isinstance(x, (np.ndarray, Mapping, list, tuple, str, bytes)) or hasattr(x, "__array__"):
         return False
     return hasattr(x, "__next__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__")) or hasattr(x, "__iter__")
-
-
-def numeric(value: Any, what: str) -> NDArray[Any]:
-    """`value` as an array of booleans, integers or floats, not converted yet.
-
-    Raises:
-        InvalidDataError: anything that is not numbers, or rows of different lengths.
-    """
-    if isinstance(value, np.ndarray):
-        array = value
-    else:
-        try:
-            array = np.asarray(value)
-        except (ValueError, TypeError) as error:
-            raise InvalidDataError(
-                f"{what} is not one array: its parts differ in shape; give an array (samples, …)"
-            ) from error
-    if array.dtype.kind not in "biuf":
-        raise InvalidDataError(
-            f"{what} must hold numbers, got the dtype {describe_value(str(array.dtype))}; convert it to float32 first"
-        )
-    return array
 
 
 def arrays_for(graph: Graph, x: Any, what: str = "x") -> Arrays:

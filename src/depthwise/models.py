@@ -17,39 +17,52 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from depthwise import graph as graphs
+from depthwise.arrays import numeric
 from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError, describe_value
-from depthwise.graph import Graph, Input, SymbolicTensor
-from depthwise.initialize import draw_weights
-from depthwise.inputs import arrays_for, is_batches, numeric
-from depthwise.layers.description import Description as Layer
+from depthwise.graph import Graph, with_input
+from depthwise.inputs import arrays_for, is_batches
 from depthwise.layers.input import InputLayer
+from depthwise.layers.layer import Layer
+from depthwise.layers.store import CHANGES
 from depthwise.native.once import making
 from depthwise.predicting import predict_batches
-from depthwise.weights import GraphWithWeights
+from depthwise.symbolic import (
+    Input,
+    Structure,
+    SymbolicTensor,
+    first_shape,
+    input_tensor,
+    is_input,
+    refuse_late_input,
+    structure,
+    tensors_of,
+)  # fmt: skip
+from depthwise.trainable import Trainable
+from depthwise.tree import ModelTree, TreePort, tree_of
 
 if TYPE_CHECKING:
     from depthwise.explain.explanation import Explanation
-    from depthwise.training.history import History
+    from depthwise.formats.saved import SavedNetwork
 
-__all__ = ["Input", "Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
+__all__ = ["Input", "Model", "Sequential", "clone_model", "from_keras", "load_model", "model_from_json", "save_model"]
 
 Float32 = NDArray[np.float32]
 PathLike = str | os.PathLike[str]
 
-NESTED = "a model inside a model is not supported; put its layers into this model instead"
 
-
-class Model(GraphWithWeights):
+class Model(Trainable):
     """A network given by its inputs and outputs, as `keras.Model(inputs, outputs)`.
 
     Args:
         inputs: the result of `depthwise.Input`, a list of them, or a dict by name.
         outputs: results of layers called on what comes from `inputs`; one, a list, or a dict by name.
         name: the model's name.
+        trainable: see the property.
 
     Raises:
-        InvalidArgumentError, ShapeError, UnsupportedError: see `depthwise.graph.functional`.
+        InvalidArgumentError, ShapeError, UnsupportedError: see `depthwise.symbolic.structure`.
+
+    A model can be a layer of another one: `y = encoder(x)`. The weights stay its own, and are shared.
 
     >>> import depthwise
     >>> x = depthwise.Input(shape=(8, 8, 3))
@@ -57,8 +70,6 @@ class Model(GraphWithWeights):
     >>> depthwise.Model(x, y).predict_on_batch(np.zeros((2, 8, 8, 3), np.float32)).shape
     (2, 4)
     """
-
-    _output_keys: tuple[str, ...] | None
 
     def __init__(
         self, inputs: Any = None, outputs: Any = None, name: str | None = None, trainable: bool = True
@@ -73,7 +84,9 @@ class Model(GraphWithWeights):
             self._output_keys = tuple(sorted(outputs))
         starts = [inputs[key] for key in sorted(inputs)] if isinstance(inputs, Mapping) else inputs
         ends = [outputs[key] for key in self._output_keys] if self._output_keys is not None else outputs
-        self._set_graph(graphs.functional(starts, ends, name))
+        self._set_structure(structure(starts, ends, output_keys=self._output_keys))
+        if not trainable:
+            self.trainable = False
 
     @classmethod
     def from_graph(
@@ -87,14 +100,34 @@ class Model(GraphWithWeights):
         Args:
             output_keys: names under which `predict` returns the outputs, where it shall return a dict.
         """
+        tree = tree_of(graph)
+        if output_keys is not None:
+            tree = replace(tree, output_keys=tuple(output_keys))
+        return cls.from_tree(tree, weights)
+
+    @classmethod
+    def from_tree(cls, tree: ModelTree, weights: Mapping[str, Float32] | None = None) -> "Model":
+        """A model that is described so, of new layers; new weights are drawn unless given."""
+        members: dict[str, Any] = {
+            str(member.name): Model.from_tree(member) if isinstance(member, ModelTree) else Layer.of(member)
+            for member in tree.members
+        }
         model: Model
-        if graph.is_sequential:
-            model = Sequential((node.layer for node in graph.calls), name=graph.name)
+        if tree.is_sequential:
+            model = Sequential((members[call.member] for call in tree.calls), name=tree.name)
         else:
+            values: dict[TreePort, Any] = {}
+            for call in tree.calls:
+                member = members[call.member]
+                reads = [values[port] for port in call.inputs]
+                tensors = [input_tensor(member)] if not reads else tensors_of(member, reads)
+                values.update((TreePort(call.member, call.index, i), tensor) for i, tensor in enumerate(tensors))
             model = Model.__new__(Model)
-            model._start(graph.name, True)
-            model._output_keys = None if output_keys is None else tuple(output_keys)
-            model._set_graph(graph)
+            model._start(tree.name, True)
+            model._output_keys = tree.output_keys
+            starts, ends = ([values[port] for port in ports] for ports in (tree.inputs, tree.outputs))
+            model._set_structure(structure(starts, ends, output_keys=tree.output_keys))
+        model._trainable = tree.trainable
         if weights is not None:
             model.set_weights_by_name(weights)
         return model
@@ -107,22 +140,21 @@ class Model(GraphWithWeights):
         Args:
             x: see `predict`.
         """
-        _, prediction = self._prediction or (None, None)
+        made = self._prediction
         if (
-            prediction is not None
-            and prediction.weights is self._weights
-            and self._session is None
+            made is not None
+            and made[0] == CHANGES.count
             and type(x) is np.ndarray
             and x.dtype == np.float32
             and x.shape[1:] == self._single_shape
             and x.flags.c_contiguous
         ):
-            return prediction((x,))[0]
+            return made[1]((x,))[0]
         self._build_for(x)
         arrays = arrays_for(self.graph, x)
         if not len(arrays[0]):
             raise InvalidDataError("x holds no samples; give at least one")
-        return self._as_given(self._ready()(arrays))
+        return self.packed(self._ready()(arrays))
 
     def predict(
         self,
@@ -152,186 +184,69 @@ class Model(GraphWithWeights):
         if not is_batches(x):
             self._build_for(x)
         outputs = predict_batches(self.graph, self._ready, x, batch_size, verbose, steps, callbacks)
-        return self._as_given(outputs)
-
-    def _as_given(self, values: Sequence[Any]) -> Any:
-        if self._output_keys is not None:
-            return dict(zip(self._output_keys, values))
-        return values[0] if len(values) == 1 else list(values)
-
-    def _build_for(self, x: Any) -> None:
-        """`Sequential` without an input shape takes it from the first data."""
+        return self.packed(outputs)
 
     def __call__(self, inputs: Any, training: bool | None = None, mask: None = None) -> Any:
-        """`predict_on_batch` for an array. A model cannot be a layer of another one."""
+        """`predict_on_batch` for an array; for symbolic tensors the model becomes a layer of another one."""
         if isinstance(inputs, SymbolicTensor) or (
             isinstance(inputs, (list, tuple)) and any(isinstance(item, SymbolicTensor) for item in inputs)
         ):
-            raise UnsupportedError(f"{describe_value(self.name)} was called like a layer: {NESTED}")
+            return self.connected(inputs)
         if training:
             raise UnsupportedError("calling a model with training=True is not supported; use fit or train_on_batch")
         if mask is not None:
             raise UnsupportedError("mask is not supported; leave it out")
         return self.predict_on_batch(inputs)
 
-    # Training. The work is done by depthwise.training.loop, which is imported when first used.
-
-    def compile(
-        self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        loss_weights: Any = None,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
-        run_eagerly: bool = False,
-        steps_per_execution: int = 1,
-        jit_compile: Any = "auto",
-        auto_scale_loss: bool = True,
-    ) -> None:
-        """Sets what `fit` and `evaluate` use.
-
-        Args:
-            optimizer: a name, or one of `depthwise.optimizers`.
-            loss: a name, or one of `depthwise.losses`.
-            metrics, weighted_metrics: lists of names or of `depthwise.metrics`; the latter use the sample weights.
-
-        `run_eagerly`, `steps_per_execution`, `jit_compile` and `auto_scale_loss` are taken for Keras' sake and change nothing:
-        a step is one native call in any case.
-        """
-        from depthwise.training import loop
-
-        self.compiled = loop.compile_model(self, optimizer, loss, loss_weights, metrics, weighted_metrics)
-
-    @property
-    def optimizer(self) -> Any:
-        return None if self.compiled is None else self.compiled.optimizer
-
-    @property
-    def loss(self) -> Any:
-        return None if self.compiled is None else self.compiled.loss
-
-    def fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        verbose: str | int = "auto",
-        callbacks: Any = None,
-        validation_split: float = 0.0,
-        validation_data: Any = None,
-        shuffle: bool = True,
-        class_weight: Any = None,
-        sample_weight: Any = None,
-        initial_epoch: int = 0,
-        steps_per_epoch: int | None = None,
-        validation_steps: int | None = None,
-        validation_batch_size: int | None = None,
-        validation_freq: Any = 1,
-    ) -> "History":
-        """Trains the model; see `depthwise.training.loop.fit`."""
-        from depthwise.training import loop
-
-        if x is not None and not is_batches(x):
-            self._build_for(x)
-        return loop.fit(
-            self,
-            x,
-            y,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_split=validation_split,
-            validation_data=validation_data,
-            shuffle=shuffle,
-            class_weight=class_weight,
-            sample_weight=sample_weight,
-            initial_epoch=initial_epoch,
-            steps_per_epoch=steps_per_epoch,
-            validation_steps=validation_steps,
-            validation_batch_size=validation_batch_size,
-            validation_freq=validation_freq,
-        )
-
-    def evaluate(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        verbose: str | int = "auto",
-        sample_weight: Any = None,
-        steps: int | None = None,
-        callbacks: Any = None,
-        return_dict: bool = False,
-    ) -> Any:
-        """Loss and metrics on the data; see `depthwise.training.loop.evaluate`."""
-        from depthwise.training import loop
-
-        if x is not None and not is_batches(x):
-            self._build_for(x)
-        return loop.evaluate(
-            self,
-            x,
-            y,
-            batch_size=batch_size,
-            verbose=verbose,
-            sample_weight=sample_weight,
-            steps=steps,
-            callbacks=callbacks,
-            return_dict=return_dict,
-        )
-
-    def train_on_batch(
-        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
-    ) -> Any:
-        """One training step; see `depthwise.training.loop.train_on_batch`."""
-        from depthwise.training import loop
-
-        self._build_for(x)
-        return loop.train_on_batch(
-            self, x, y, sample_weight=sample_weight, class_weight=class_weight, return_dict=return_dict
-        )
-
-    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """Loss and metrics on one batch; see `depthwise.training.loop.test_on_batch`."""
-        from depthwise.training import loop
-
-        self._build_for(x)
-        return loop.test_on_batch(self, x, y, sample_weight=sample_weight, return_dict=return_dict)
-
     # Files.
 
+    def saved(self) -> "SavedNetwork":
+        """The model as files hold it: its tree, weights and compilation as values.
+
+        Raises:
+            UnsupportedError: one layer stands in two of the models inside, which no file can say.
+        """
+        from depthwise.formats.saved import SavedNetwork
+
+        for path, first in self._shared.items():
+            raise UnsupportedError(
+                f"{describe_value('/'.join(path))} and {describe_value('/'.join(first))} are one layer in two models; a "
+                "file cannot say that, give each model its own"
+            )
+        return SavedNetwork(self.description, self.weights_by_name, self.compiled)
+
     def save(self, filepath: PathLike, overwrite: bool = True, zipped: bool | None = None) -> None:
-        """Writes a `.keras` file that real Keras 3 loads; see `depthwise.formats.keras_file.save_model`."""
+        """Writes a `.keras` file that real Keras 3 loads; see `save_model`."""
         save_model(self, filepath, overwrite, zipped)
 
     def save_weights(self, filepath: PathLike, overwrite: bool = True) -> None:
         """Writes the weights alone, as a `.weights.h5` file that real Keras 3 loads."""
-        from depthwise.formats import keras_file
+        from depthwise.formats.keras_file import write_weights
 
-        keras_file.save_weights(self, filepath, overwrite)
+        write_weights(self.saved(), filepath, overwrite)
 
     def load_weights(self, filepath: PathLike) -> None:
-        """Reads the weights from a `.weights.h5` or `.keras` file of a model with the same layers."""
-        from depthwise.formats import keras_file
+        """Reads the weights from a `.weights.h5` or `.keras` file of a model with the same layers.
 
-        keras_file.load_weights(self, filepath)
+        Raises:
+            InvalidFileError: the file is damaged, or holds the weights of another network; the model is as before.
+        """
+        from depthwise.formats.keras_file import read_weights
+
+        self.set_weights_by_name(read_weights(self.graph, filepath))
 
     def get_config(self) -> dict[str, Any]:
         """The model's config as Keras writes it."""
         from depthwise.formats.config import model_config
 
-        config: dict[str, Any] = model_config(self)["config"]
+        config: dict[str, Any] = model_config(self.description)["config"]
         return config
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: None = None) -> "Model":
         """A model with new weights from what `get_config` gave, here or in Keras."""
-        from depthwise.formats.config import model_from_config
-
         class_name = "Sequential" if issubclass(cls, Sequential) else "Functional"
-        return model_from_config({"module": "keras", "class_name": class_name, "config": config})
+        return _from_config({"module": "keras", "class_name": class_name, "config": config}, "the config")
 
     def to_json(self) -> str:
         """The model's config as JSON, for `model_from_json` here or in Keras."""
@@ -339,7 +254,7 @@ class Model(GraphWithWeights):
 
         from depthwise.formats.config import model_config
 
-        return json.dumps(model_config(self))
+        return json.dumps(model_config(self.description))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
@@ -376,30 +291,38 @@ class Sequential(Model):
         name: the model's name.
     """
 
+    default_name = "sequential"
+
     def __init__(self, layers: Iterable[Any] | None = None, trainable: bool = True, name: str | None = None) -> None:
         self._start(name, trainable)
-        self._chain: list[Layer] = []
+        self._chain: list[Any] = []
+        self._tensors: list[SymbolicTensor] = []
         for layer in layers or ():
             self.add(layer)
+        if not trainable:
+            self.trainable = False
 
     def add(self, layer: Any, rebuild: bool = True) -> None:
-        """Puts a layer at the end of the chain; what the chain has learnt stays.
+        """Puts a layer, or a model, at the end of the chain; what the chain has learnt stays.
 
         Raises:
             ShapeError: the layer does not fit what comes before it; the chain is as before.
             InvalidArgumentError: not a layer, or a name used twice.
         """
-        if isinstance(layer, SymbolicTensor) and isinstance(layer.layer, InputLayer):
+        if isinstance(layer, SymbolicTensor) and not layer.inputs:
             layer = layer.layer
-        if isinstance(layer, Model):
-            raise UnsupportedError(f"Sequential.add: {NESTED}")
-        if not isinstance(layer, Layer):
+        if not isinstance(layer, (Layer, Model)):
             raise InvalidArgumentError(
                 f"Sequential.add takes a layer, for example depthwise.layers.Conv2D(32, 3), got {describe_value(layer)}"
             )
+        if any(item is layer for item in self._chain):
+            raise InvalidArgumentError(
+                f"Sequential.add: {describe_value(layer.name or type(layer).__name__)} is in the chain already; use "
+                "depthwise.Model for a layer that works twice"
+            )
         self._change([*self._chain, layer])
 
-    def pop(self, rebuild: bool = True) -> Layer:
+    def pop(self, rebuild: bool = True) -> Any:
         """Takes the last layer away and returns it."""
         if not self._chain:
             raise InvalidArgumentError("Sequential.pop: the model has no layers")
@@ -407,30 +330,61 @@ class Sequential(Model):
         self._change(self._chain[:-1])
         return last
 
-    def _change(self, chain: list[Layer]) -> None:
-        graph = graphs.sequential(chain, self._name) if _gives_shape(chain) else None
-        self._catch_up()
-        before = self._weights
-        kept = before if self._graph is not None else None
-        self._chain = chain
-        self._set_graph(graph)
-        if before is not None:
-            self._weights = None
-        if graph is not None and kept:
-            fresh = draw_weights(graph, self._seed)
-            for name, array in fresh.items():
-                if name in kept and kept[name].shape == array.shape:
-                    fresh[name] = kept[name]
-            self._keep(fresh)
+    def _change(self, chain: list[Any]) -> None:
+        """Takes a new chain; where it begins as the old one, so do its tensors."""
+        tensors: list[SymbolicTensor] = []
+        if chain and first_shape(chain[0]) is not None:
+            tensors = self._connected(chain)
+            made = structure(tensors[0], tensors[-1], is_sequential=True)
+            self._chain, self._tensors = chain, tensors
+            self._set_structure(made)
+        else:
+            refuse_late_input(chain)
+            self._chain, self._tensors = chain, tensors
+            self._set_structure(None)
 
-    def _make_graph(self) -> Graph:
-        return graphs.sequential(self._chain, self._name)
+    def _connected(self, chain: list[Any]) -> list[SymbolicTensor]:
+        refuse_late_input(chain)
+        body = chain[1:] if is_input(chain[0]) else chain
+        old = self._tensors
+        if old and old[0].sample_shape == first_shape(chain[0]):
+            tensors = old[:1]
+        else:
+            start = chain[0] if is_input(chain[0]) else Layer.of(InputLayer(shape=first_shape(chain[0]) or ()))
+            tensors = [input_tensor(start)]
+        for index, layer in enumerate(body, 1):
+            same = len(tensors) == index and index < len(old) and old[index].layer is layer
+            if same and old[index].inputs == (tensors[-1],):
+                tensors.append(old[index])
+                continue
+            result = tensors[-1].connect(layer, tensors[-1])
+            if not isinstance(result, SymbolicTensor):
+                raise InvalidArgumentError("Sequential takes layers and models with one output")
+            tensors.append(result)
+        return tensors
+
+    def _make_structure(self) -> Structure:
+        if self._chain and first_shape(self._chain[0]) is not None:  # an interrupt stopped `_change` half-way
+            tensors = self._connected(self._chain)
+            return structure(tensors[0], tensors[-1], is_sequential=True)
+        with_input([item.description for item in self._chain if not isinstance(item, Model)])
+        raise InvalidArgumentError(
+            "the model does not know its input's shape yet; put depthwise.Input(shape=…) first, or call build"
+        )
 
     @property
-    def layers(self) -> list[Layer]:
-        if self._graph is None:
+    def layers(self) -> list[Any]:
+        if self._structure is None:
             return list(self._chain)
-        return [node.layer for node in self._graph.calls[1:]]
+        return list(self._structure.members.values())[1:]
+
+    def _named_layers(self) -> Mapping[str, Any]:
+        return dict(list(self._members().items())[1:])
+
+    def flat_layers(self) -> list[Layer]:
+        if self._structure is None:
+            return [layer for item in self._chain for layer in item.flat_layers()]
+        return super().flat_layers()
 
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
         """Fixes the input's shape.
@@ -438,15 +392,15 @@ class Sequential(Model):
         Args:
             input_shape: with the batch, as in Keras: (None, 28, 28, 1).
         """
-        if self._graph is None and _gives_shape(self._chain):
-            self._set_graph(self._make_graph())  # an interrupt stopped `_change` half-way
-        if self._graph is not None or input_shape is None:
+        if not self.built and self._chain and first_shape(self._chain[0]) is not None:
+            self._change(self._chain)  # an interrupt stopped `_change` half-way
+        if self.built or input_shape is None:
             super().build(input_shape)
             return
-        self._change([InputLayer(shape=tuple(input_shape)[1:]), *self._chain])  # type: ignore[arg-type]
+        self._change([Layer.of(InputLayer(shape=tuple(input_shape)[1:])), *self._chain])  # type: ignore[arg-type]
 
     def _build_for(self, x: Any) -> None:
-        if self._graph is None and self._chain:
+        if not self.built and self._chain:
             array = numeric(x, "x")
             if array.ndim < 2:
                 raise ShapeError(
@@ -454,7 +408,7 @@ class Sequential(Model):
                     "(samples, …), or the first layer an input_shape"
                 )
             with making:
-                if self._graph is None:  # no other thread has come first
+                if not self.built:  # no other thread has come first
                     self.build(array.shape)
 
 
@@ -465,29 +419,75 @@ def _gives_shape(chain: list[Layer]) -> bool:
 
 def clone_model(model: Model) -> Model:
     """The same network with new weights."""
-    graph = replace(model.graph, name=model.name)
-    return Model.from_graph(graph, None, model._output_keys)
+    return Model.from_tree(model.description)
 
 
 def save_model(model: Model, filepath: PathLike, overwrite: bool = True, zipped: bool | None = None) -> None:
-    """Writes a `.keras` file that real Keras 3 loads; see `depthwise.formats.keras_file.save_model`."""
-    from depthwise.formats import keras_file
+    """Writes a `.keras` file that real Keras 3 loads, wholly or not at all.
+
+    Raises:
+        InvalidArgumentError: the name does not end in .keras, or the file exists and `overwrite` is False.
+        DepthwiseError: the folder cannot be written to, or the disk is full; an old file is then as it was.
+    """
+    from depthwise.formats.keras_file import write_model
 
     if zipped is False:
         raise UnsupportedError("zipped=False is not supported; a model is written as one .keras file")
-    keras_file.save_model(model, filepath, overwrite)
+    write_model(model.saved(), filepath, overwrite)
 
 
 def load_model(filepath: PathLike, custom_objects: None = None, compile: bool = True, safe_mode: bool = True) -> Model:
-    """Reads a `.keras` file; see `depthwise.formats.keras_file.load_model`."""
-    from depthwise.formats import keras_file
+    """The model in a `.keras` file of Keras 3 or of Depthwise.
 
-    return keras_file.load_model(filepath, custom_objects, compile, safe_mode)
+    Args:
+        filepath: the file.
+        custom_objects: must be None: custom layers are not supported.
+        compile: also restore optimizer, loss and metrics where the file has them. What is not supported among them is left
+            out with a warning; the model predicts all the same.
+        safe_mode: accepted and ignored: code in a file is never run, whatever it says.
+
+    Raises:
+        InvalidFileError: no such file, not a `.keras` file, truncated, damaged, or it contradicts itself.
+        UnsupportedError: it holds something that Depthwise does not have; the message names it.
+    """
+    from depthwise.formats.keras_file import read_model
+
+    if custom_objects:
+        raise UnsupportedError("custom_objects is not supported; only Keras' own layers are read")
+    return _from_saved(read_model(filepath, compile))
+
+
+def from_keras(model: Any) -> Model:
+    """The same network as a live Keras model, with copies of the same weights.
+
+    Args:
+        model: a built `Sequential` or functional model of Keras 3; its backend does not matter.
+
+    Raises:
+        InvalidArgumentError: not a Keras model.
+        UnsupportedError: a layer or an option that Depthwise does not have; the message names it.
+    """
+    from depthwise.formats.keras_model import read_live
+
+    return _from_saved(read_live(model))
 
 
 def model_from_json(json_string: str, custom_objects: None = None) -> Model:
     """A model with new weights from what `to_json` gave, here or in Keras."""
-    from depthwise.formats.config import model_from_config
     from depthwise.formats.json_text import parse_json
 
-    return model_from_config(parse_json(json_string, "the JSON text"))
+    return _from_config(parse_json(json_string, "the JSON text"), "the config")
+
+
+def _from_config(config: Any, what: str) -> Model:
+    from depthwise.formats.config import parse_model
+
+    return Model.from_tree(parse_model(config, what).tree)
+
+
+def _from_saved(network: "SavedNetwork") -> Model:
+    model = Model.from_tree(network.tree, network.weights)
+    if network.training is not None:
+        network.training.trainable = model.flags()
+        model.compiled = network.training
+    return model

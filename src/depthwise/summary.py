@@ -71,15 +71,15 @@ def summary_facts(graph: Graph) -> Summary:
             node.output_shape,
             node.facts.parameters,
             node.facts.macs,
-            node.inputs,
+            node.reads,
             node.layer.trainable if node.weights else None,
         )
         for node in graph.calls
-        if not (graph.is_sequential and not node.inputs)
+        if not (graph.is_sequential and not node.reads)
     )
     is_chain = (
         len(graph.inputs) == 1
-        and all(len(node.inputs) <= 1 for node in graph.calls)
+        and all(len(node.reads) <= 1 for node in graph.calls)
         and all(len(readers) <= 1 for readers in graph.consumers.values())
     )
     return Summary(graph.name, rows, is_chain, graph.parameters, graph.trainable_parameters, graph.macs)

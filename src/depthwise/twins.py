@@ -4,7 +4,7 @@ Comparing a network with its twin changes one thing only. Comparing the note's t
 separable network is the larger of the two (184,234 parameters against 55,744), because 148,874 of them are its dense head.
 
 >>> from depthwise.graph import sequential
->>> from depthwise.layers import Conv2D
+>>> from depthwise.layers.descriptions import Conv2D
 >>> graph = sequential([Conv2D(3, (3, 3), input_shape=(5, 5, 2), name="small")])
 >>> graph.parameters, twin(graph).parameters
 (57, 27)
@@ -18,7 +18,7 @@ from typing import Any
 
 from depthwise.arithmetic import largest_smaller_depth_multiplier
 from depthwise.errors import UnsupportedError, describe_value
-from depthwise.graph import Call, Graph, from_nodes
+from depthwise.graph import Call, Graph, from_calls, unique_names
 from depthwise.layers.activation import Activation, ReLU
 from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
 from depthwise.layers.description import Description
@@ -66,6 +66,7 @@ def ordinary_twin(graph: Graph, name: str | None = None) -> Graph:
     Raises:
         UnsupportedError: the network has no separable and no depthwise convolution.
     """
+    graph = _flat(graph)
     replaced: dict[str, Description] = {}
     removed: dict[str, str] = {}
     for node in graph.calls:
@@ -78,7 +79,7 @@ def ordinary_twin(graph: Graph, name: str | None = None) -> Graph:
                 pointwise: Any = block[-1].layer
                 replaced[block[-1].name] = _ordinary(layer, pointwise.filters, pointwise, pointwise.kernel_initializer)
                 for item in (node, *block[:-1]):
-                    removed[item.name] = item.inputs[0]
+                    removed[item.name] = item.reads[0]
             else:
                 replaced[node.name] = _ordinary(layer, node.output_shape[-1], layer, layer.depthwise_initializer)
     if not replaced:
@@ -103,6 +104,7 @@ def separable_twin(graph: Graph, name: str | None = None) -> Graph:
     Raises:
         UnsupportedError: no layer can be replaced; the message gives the reason for each.
     """
+    graph = _flat(graph)
     reasons = {node.name: _why_ordinary(node) for node in graph.calls if isinstance(node.layer, Conv2D)}
     possible = [name for name, reason in reasons.items() if reason is None]
     if not possible:
@@ -133,6 +135,30 @@ def separable_twin(graph: Graph, name: str | None = None) -> Graph:
             input_shape=layer.input_shape,
         )
     return _rebuild(graph, replaced, {}, name or f"{graph.name}-separable")
+
+
+def _flat(graph: Graph) -> Graph:
+    """The graph without models inside: "encoder/conv2d" becomes the layer `encoder_conv2d`.
+
+    Raises:
+        UnsupportedError: a layer is called twice.
+    """
+    if len(graph.layers) < len(graph.calls):
+        twice = next(call for call in graph.calls if graph.layers[call.path] is not call)
+        raise UnsupportedError(
+            f"{describe_value('/'.join(twice.path))} is called twice; the twin of a network whose layers share weights is "
+            "not defined"
+        )
+    if all(len(call.path) == 1 for call in graph.calls):
+        return graph
+    flat = unique_names([(None, "_".join(call.path), "_".join(call.path)) for call in graph.calls])
+    names = dict(zip((call.name for call in graph.calls), flat))
+    layers = [
+        (replace(call.layer, name=names[call.name]), tuple(names[read] for read in call.reads)) for call in graph.calls
+    ]
+    return from_calls(
+        graph.name, layers, [names[name] for name in graph.inputs], [names[name] for name in graph.outputs]
+    )
 
 
 def _ordinary(window: Any, filters: int, end: Any, initializer: Any) -> Conv2D:
@@ -188,9 +214,9 @@ def _why_ordinary(node: Call) -> str | None:
 
 def _reads_image(graph: Graph, node: Call) -> bool:
     """Whether nothing but preparation of the image stands between an input and the node."""
-    current = graph.by_name[node.inputs[0]]
+    current = graph.by_name[node.reads[0]]
     while isinstance(current.layer, (Rescaling, ZeroPadding2D, BatchNormalization)):
-        current = graph.by_name[current.inputs[0]]
+        current = graph.by_name[current.reads[0]]
     return isinstance(current.layer, InputLayer)
 
 
@@ -210,8 +236,8 @@ def _rebuild(graph: Graph, replaced: Mapping[str, Description], removed: Mapping
         layer = replaced.get(node.name, node.layer)
         if node.name in renamed:
             layer = replace(layer, name=renamed[node.name])
-        layers.append((layer, tuple(target(read) for read in node.inputs)))
-    twin_graph = from_nodes(name, layers, graph.inputs, [target(output) for output in graph.outputs])
+        layers.append((layer, tuple(target(read) for read in node.reads)))
+    twin_graph = from_calls(name, layers, graph.inputs, [target(output) for output in graph.outputs])
     return replace(twin_graph, is_sequential=graph.is_sequential)
 
 

@@ -12,7 +12,7 @@ from depthwise.explain.facts import find_node, formula_facts, network_facts, ord
 from depthwise.explain.questions import questions
 from depthwise.explain.variations import DILATIONS, KERNEL_SIZES, PADDINGS, STRIDES, axis_table, templates, variations
 from depthwise.graph import sequential
-from depthwise.layers import Conv2D, DepthwiseConv2D, MaxPooling2D, SeparableConv2D
+from depthwise.layers.descriptions import Conv2D, DepthwiseConv2D, MaxPooling2D, SeparableConv2D
 from support.explained import NAMES, network_and_weights
 
 

@@ -75,7 +75,7 @@ CONFIGS: dict[str, tuple[Change, type[DepthwiseError], str]] = {
     "unknown class": (
         lambda c: layer(c).update(class_name="LSTM"),
         UnsupportedError,
-        "'conv2d' is a 'LSTM', which is not supported; supported are Conv2D, DepthwiseConv2D",
+        "'conv2d' is a 'LSTM', which is not supported; supported are Activation, ReLU, Conv2D",
     ),
     "class is a list": (
         lambda c: layer(c).update(class_name=[1]),
@@ -84,8 +84,13 @@ CONFIGS: dict[str, tuple[Change, type[DepthwiseError], str]] = {
     ),
     "nested model": (
         lambda c: layer(c).update(class_name="Functional"),
+        InvalidFileError,
+        "'Functional' of 'keras.layers' is no model",
+    ),
+    "operation": (
+        lambda c: layer(c).update(module="keras.src.ops.numpy", class_name="Add"),
         UnsupportedError,
-        "is a model inside the model",
+        "'conv2d' is 'Add' of the module 'keras.src.ops.numpy', which is none of keras.layers",
     ),
     "custom model": (lambda c: c.update(class_name="MyModel"), UnsupportedError, "describes 'MyModel'; Sequential and"),
     "regulariser": (
@@ -253,7 +258,7 @@ CONFIGS: dict[str, tuple[Change, type[DepthwiseError], str]] = {
         InvalidFileError,
         "has 10,001 layers, at most 10,000 are read",
     ),
-    "frozen": (lambda c: c["config"].update(trainable=False), UnsupportedError, "trainable=False is not supported"),
+    "frozen": (lambda c: c["config"].update(trainable=2), InvalidFileError, "must be true or false, got 2"),
     "config is a list": (
         lambda c: c.update(config=[]),
         InvalidFileError,
@@ -301,8 +306,8 @@ TRAINING = {**END, "inbound_nodes": [{**END["inbound_nodes"][0], "kwargs": {"tra
     [
         (
             functional([START, SHARED], ["i", 0, 0], ["d", 0, 0]),
-            UnsupportedError,
-            "'d' is called 2 times; layers that share",
+            InvalidFileError,
+            "the layer 'd' is not connected to an output",
         ),
         (
             functional([START, TRAINING], ["i", 0, 0], ["d", 0, 0]),
@@ -314,13 +319,17 @@ TRAINING = {**END, "inbound_nodes": [{**END["inbound_nodes"][0], "kwargs": {"tra
             InvalidFileError,
             "output_layers names 'x', which does not",
         ),
-        (functional([START, END], ["i", 0, 0], ["d", 1, 0]), UnsupportedError, r"reads the call \[1, 0\] of 'd'"),
+        (
+            functional([START, END], ["i", 0, 0], ["d", 1, 0]),
+            InvalidFileError,
+            r"output_layers names the call \[1, 0\] of 'd', which does not exist",
+        ),
         (
             functional([START, END], [["i", 0, 0]], [["d"]]),
             InvalidFileError,
-            r"is not given as \[layer, 0, 0\]: \['d'\]",
+            r"is not given as \[layer, call, output\]: \['d'\]",
         ),
-        (functional([START, END], ["d", 0, 0], ["d", 0, 0]), InvalidFileError, "must come from depthwise.Input"),
+        (functional([START, END], ["d", 0, 0], ["d", 0, 0]), InvalidFileError, "input_layers must name InputLayers"),
         (functional([START, END], ["i", 0, 0], None), InvalidFileError, "output_layers should be a list, got None"),
         (
             functional([START, node("Dense", "d", [["x", 0, 0]], units=2)], ["i", 0, 0], ["d", 0, 0]),
@@ -339,7 +348,7 @@ TRAINING = {**END, "inbound_nodes": [{**END["inbound_nodes"][0], "kwargs": {"tra
                 ["b", 0, 0],
             ),
             InvalidFileError,
-            "the layers form a circle through 'a'",
+            "the layers form a circle through '[ab]'",
         ),
         (functional([START, END, END], ["i", 0, 0], ["d", 0, 0]), InvalidFileError, "gives the name 'd' twice"),
         (
@@ -695,3 +704,22 @@ def test_whatever_is_saved_is_small(saved: Path) -> None:
     theirs.save(saved.with_name("theirs.keras"))
     assert saved.stat().st_size <= saved.with_name("theirs.keras").stat().st_size * 1.2
     assert saved.stat().st_size >= 4 * model.count_params()
+
+
+def test_models_inside_models_cannot_grow_without_bound() -> None:
+    """Each model calls the one inside it twice: a small file that would become 2^14 layers."""
+    inner = functional([START, node("ReLU", "r", [["i", 0, 0]])], ["i", 0, 0], ["r", 0, 0])
+    for _ in range(14):
+        calls = [
+            {"args": [{"class_name": "__keras_tensor__", "config": {"keras_history": read}}], "kwargs": {}}
+            for read in (["i", 0, 0], ["m", 0, 0])
+        ]
+        entry = inner | {"name": "m", "inbound_nodes": calls}
+        # As Keras writes it: `output_layers` counts a call that each functional model has of its own.
+        inner = functional([START, entry], ["i", 0, 0], ["m", 2, 0])
+    with pytest.raises(InvalidFileError, match="has more than 10,000 layers"):
+        parse_model(inner)
+    for _ in range(4):
+        inner = functional([START, inner | {"name": "m", "inbound_nodes": calls[:1]}], ["i", 0, 0], ["m", 1, 0])
+    with pytest.raises(InvalidFileError, match="models inside models, more than 16 deep"):
+        parse_model(inner)

@@ -13,9 +13,9 @@ import pytest
 import depthwise
 from depthwise import layers, models
 from depthwise.errors import InvalidArgumentError, InvalidFileError, UnsupportedError
-from depthwise.formats.keras_order import in_keras_order
 from depthwise.graph import snake_case
 from depthwise.reference.network import forward
+from depthwise.tree import in_keras_order
 from support.networks import note_cnn_with_head, note_separable
 
 from .conftest import every_layer, parts_of, small
@@ -140,7 +140,7 @@ def test_graphs_of_every_form_keep_keras_order(tmp_path: Path) -> None:
         assert all(np.array_equal(p, q) for p, q in zip(theirs.get_weights(), model.get_weights()))
         theirs.save(path)
         assert_same(models.load_model(path), model)
-        assert in_keras_order(model.graph) == model.graph
+        assert in_keras_order(model.description) == model.description
 
 
 @pytest.mark.parametrize("name", layers.LAYERS)

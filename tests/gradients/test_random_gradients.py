@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from depthwise import layers
 from depthwise.compiler.lower import lower
 from depthwise.graph import Graph
+from depthwise.layers import descriptions as layers
 from depthwise.reference import bounds, network
 from depthwise.reference.losses import loss_gradient
 from depthwise.training.losses import MeanSquaredError

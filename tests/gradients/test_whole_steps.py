@@ -9,15 +9,15 @@ import pytest
 
 from depthwise.compiler.lower import lower
 from depthwise.graph import Graph, sequential
-from depthwise.layers import (
+from depthwise.layers.descriptions import (
     Activation,
     BatchNormalization,
     Conv2D,
     Dense,
     DepthwiseConv2D,
+    Description,
     Flatten,
     GlobalAveragePooling2D,
-    Layer,
     ReLU,
 )
 from depthwise.reference import bounds, network
@@ -34,12 +34,12 @@ U = bounds.UNIT_ROUNDOFF
 BATCH = 6
 
 
-def _network(*last: Layer) -> Graph:
+def _network(*last: Description) -> Graph:
     first = [Conv2D(5, 3, activation="selu", input_shape=(7, 6, 2)), DepthwiseConv2D(3), GlobalAveragePooling2D()]
     return sequential([*first, *last])
 
 
-def _map_network(*last: Layer) -> Graph:
+def _map_network(*last: Description) -> Graph:
     return sequential([Conv2D(5, 3, activation="selu", input_shape=(7, 6, 2)), DepthwiseConv2D(3), *last])
 
 

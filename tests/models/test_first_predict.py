@@ -228,18 +228,18 @@ print("fine", end="")
 def test_weights_set_while_the_first_prediction_draws_them_are_kept() -> None:
     output = run(
         """
-from depthwise import weights as module
+from depthwise import initialize as module
 model, given = small(), [np.full_like(array, 0.25) for array in small().get_weights()]
-draw, drawing, drawn = module.draw_weights, threading.Event(), threading.Event()
+draw, drawing, drawn = module.draw_layer, threading.Event(), threading.Event()
 def slowly(*arguments):
     drawing.set()
     drawn.wait(0.2)
     return draw(*arguments)
-module.draw_weights = slowly
+module.draw_layer = slowly
 other = threading.Thread(target=model.predict_on_batch, args=(x,))
 other.start()
 drawing.wait()
-module.draw_weights = draw
+module.draw_layer = draw
 model.set_weights_by_name(dict(zip(twin_names := list(small().weights_by_name), given)))
 drawn.set()
 other.join()

@@ -8,9 +8,11 @@ import pytest
 from keras.src.initializers.random_initializers import compute_fans as keras_fans
 
 import depthwise
-from depthwise import initialize, initializers, layers
+from depthwise import initialize, initializers
 from depthwise.errors import InvalidArgumentError
 from depthwise.graph import sequential
+from depthwise.layers import Dense
+from depthwise.layers import descriptions as layers
 
 SHAPES = [(), (7,), (12, 5), (3, 3, 4, 8), (5, 3, 16, 2), (1, 1, 32, 64)]
 NAMES = sorted(set(initializers.CLASSES) - {"Identity", "Orthogonal"})
@@ -124,7 +126,7 @@ def test_an_initialiser_s_own_seed_decides() -> None:
 
 def test_set_random_seed_makes_models_repeatable() -> None:
     def weights() -> list[np.ndarray]:
-        model = depthwise.Sequential([layers.Dense(4, input_shape=(3,)), layers.Dense(5)])
+        model = depthwise.Sequential([Dense(4, input_shape=(3,)), Dense(5)])
         weights: list[np.ndarray] = model.get_weights()
         return weights
 

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from depthwise import layers
 from depthwise.compiler.lower import lower
 from depthwise.graph import Graph, sequential
 from depthwise.inference import Prediction
+from depthwise.layers import descriptions as layers
 from depthwise.reference import bounds, network
 from depthwise.reference import layer as one_layer
 from depthwise.training import losses, optimizers
@@ -23,7 +23,7 @@ LAYER_CLASSES = [kind for kind in layers.LAYERS.values() if kind is not layers.I
 
 
 @pytest.mark.parametrize("kind", LAYER_CLASSES, ids=lambda kind: kind.__name__)
-def test_every_layer(kind: type[layers.Layer]) -> None:
+def test_every_layer(kind: type[layers.Description]) -> None:
     """Six random configurations of each; both may be off by the layer's own bound."""
     rng = np.random.default_rng(len(kind.__name__))
     configurations: list[Configuration] = []
@@ -78,7 +78,7 @@ def test_every_layer_of_the_notes_networks_on_the_references_inputs(make: Any) -
         if isinstance(node.layer, layers.InputLayer):
             continue
         own = network.weights_of(node, weights)
-        xs = [values[name].astype(np.float32) for name in node.inputs]
+        xs = [values[name].astype(np.float32) for name in node.reads]
         alone = sequential([layers.InputLayer(shape=node.facts.input_shapes[0]), node.layer])
         prediction = Prediction(lower(alone))
         prediction.load({f"{node.name}/{name}": np.asarray(value, np.float32) for name, value in own.items()})

@@ -8,12 +8,13 @@ import pytest
 
 from depthwise import execution, inference
 from depthwise.compiler.lower import lower
-from depthwise.graph import Graph, Input, functional
+from depthwise.graph import Graph
 from depthwise.inference import Prediction
 from depthwise.native.threads import get_threads, set_threads
 from depthwise.plan import prediction as planning
 from depthwise.plan.machine import Machine
 from depthwise.reference import network
+from depthwise.symbolic import Input, functional
 from depthwise.training import step as training
 from depthwise.training.losses import SparseCategoricalCrossentropy
 from depthwise.training.optimizers import SGD

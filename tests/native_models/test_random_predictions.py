@@ -6,12 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from depthwise import layers
 from depthwise.compiler.lower import lower
-from depthwise.graph import Graph, Input, functional
+from depthwise.graph import Graph
 from depthwise.inference import Prediction
+from depthwise.layers import descriptions as layers
 from depthwise.reference import bounds, network
 from depthwise.reference import layer as one_layer
+from depthwise.symbolic import Input, functional
 from support.branches import graph_weights, random_chain, side_by_side
 from support.gates import error_gate, exact_gate
 from support.native_runs import predict

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from depthwise.graph import Graph, sequential
-from depthwise.layers import Conv2D, Layer, MaxPooling2D, SeparableConv2D
+from depthwise.layers.descriptions import Conv2D, Description, MaxPooling2D, SeparableConv2D
 from depthwise.plan.machine import Machine
 from depthwise.plan.prediction import plan_batches, plan_single
 from depthwise.plan.schedule import Schedule
@@ -108,7 +108,7 @@ def random_chain(seed: int) -> Graph:
     """Blocks of the kind that the threads share by rows: convolutions and pooling on maps of many sizes."""
     rng = np.random.default_rng(seed)
     height, width = (int(size) for size in rng.integers(5, 70, 2))
-    chain: list[Layer] = []
+    chain: list[Description] = []
     for i in range(int(rng.integers(1, 5))):
         kind = (Conv2D, SeparableConv2D)[int(rng.integers(2))]
         shape: dict[str, Any] = {} if i else {"input_shape": (height, width, int(rng.integers(1, 5)))}

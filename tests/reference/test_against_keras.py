@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from depthwise import layers
+from depthwise.arguments import ACTIVATIONS
 from depthwise.graph import sequential
+from depthwise.layers import descriptions as layers
 from depthwise.reference import activations, bounds, network
 from depthwise.reference import layer as one_layer
 from depthwise.reference.losses import Loss, loss_gradient, sample_losses, total_loss
@@ -58,7 +59,7 @@ def test_layer(kind: Any, seed: Any) -> None:
     check_layer(oracle, layer, weights, inputs)
 
 
-@pytest.mark.parametrize("name", layers.ACTIVATIONS)
+@pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activation(name: Any) -> None:
     x = np.linspace(-20.0, 20.0, 4001, dtype=np.float32).reshape(1, -1)
     if name == "softmax":
@@ -68,7 +69,7 @@ def test_activation(name: Any) -> None:
     error_gate(actual, expected, xla_slack(name, x, expected), name)
 
 
-@pytest.mark.parametrize("name", layers.ACTIVATIONS)
+@pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activation_slope_at_and_between_the_kinks(name: Any) -> None:
     x = np.array([[-7.0, -6.0, -3.0, -1.0, 0.0, 0.5, 3.0, 6.0, 7.0]], dtype=np.float32)
     weighting = np.linspace(0.5, 1.5, x.size, dtype=np.float32).reshape(x.shape)
@@ -218,7 +219,7 @@ def test_network_layer_by_layer_then_end_to_end(make: Any) -> None:
     model = keras_model(graph, weights)
     exact = network.forward(graph, weights, [x])
     for node in graph.calls[1:]:
-        given = exact[node.inputs[0]].astype(np.float32)
+        given = exact[node.reads[0]].astype(np.float32)
         check_layer(model.get_layer(node.name), node.layer, network.weights_of(node, weights), [given])
     deviations = bounds.network_deviations(graph, weights, [x])
     output = graph.outputs[0]

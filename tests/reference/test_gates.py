@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from depthwise import layers
+from depthwise.layers import descriptions as layers
 from depthwise.reference import bounds, forward, network
 from depthwise.reference import layer as one_layer
 from support.gates import UNIT_ROUNDOFF, error_gate, exact_gate, hard_gate
@@ -123,7 +123,7 @@ def test_a_float32_run_of_the_whole_note_network_stays_within_eight_deviations()
     for node in graph.calls[1:]:
         # Each layer computed exactly, its result rounded to float32: less error than any real run has.
         own = network.weights_of(node, weights)
-        rounded[node.name] = one_layer.forward(node.layer, own, [rounded[node.inputs[0]]]).astype(np.float32)
+        rounded[node.name] = one_layer.forward(node.layer, own, [rounded[node.reads[0]]]).astype(np.float32)
         error_gate(rounded[node.name], exact[node.name], worst[node.name], node.name)
         used = error_gate(rounded[node.name], exact[node.name], 8.0 * deviations[node.name], node.name)
         assert used < 0.5, node.name

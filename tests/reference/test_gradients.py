@@ -7,17 +7,17 @@ import numpy.typing as npt
 import pytest
 
 from depthwise import layers
-from depthwise.graph import Input, functional
 from depthwise.reference import activations, network
 from depthwise.reference import layer as one_layer
 from depthwise.reference.losses import Loss, loss_gradient, total_loss
+from depthwise.symbolic import Input, functional
 from support.sizes import draw_inputs, draw_weights, random_configuration
 
 RELATIVE = 1e-6
 STEP = 1e-5
 PROBES = 24
 
-KINDS = sorted(set(layers.LAYERS.values()) - {layers.InputLayer}, key=lambda kind: kind.__name__)
+KINDS = sorted(set(layers.LAYERS.values()) - {layers.LAYERS["InputLayer"]}, key=lambda kind: kind.__name__)
 
 
 def central_differences(function: Any, array: Any, places: Any) -> Any:

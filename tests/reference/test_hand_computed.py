@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from depthwise import layers
+from depthwise.arguments import ACTIVATIONS
 from depthwise.errors import ShapeError
+from depthwise.layers import descriptions as layers
 from depthwise.reference import activations, backward, forward, layer
 from depthwise.reference.losses import Loss, loss_gradient, sample_losses, total_loss
 from depthwise.reference.optimizers import step
@@ -142,7 +143,7 @@ def test_relu_layer_clips_leaks_and_has_a_threshold() -> None:
 
 
 def test_activations_let_nan_through() -> None:
-    for name in layers.ACTIVATIONS:
+    for name in ACTIVATIONS:
         assert np.isnan(activations.activation(name, [np.nan])).all(), name
 
 

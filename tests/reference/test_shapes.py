@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from depthwise import layers
+from depthwise.arguments import ACTIVATIONS
 from depthwise.arithmetic import describe
 from depthwise.errors import ShapeError
+from depthwise.layers import descriptions as layers
 from depthwise.reference import bounds
 from depthwise.reference import layer as one_layer
 from depthwise.reference.forward import conv2d
@@ -83,7 +84,7 @@ def test_random_configurations_cover_the_corners() -> None:
     assert any(getattr(layer, "groups", 1) > 1 for layer in described)
     assert any(getattr(layer, "depth_multiplier", 1) > 1 for layer in described)
     assert not all(layer.use_bias for layer in described)
-    assert {layer.activation for layer in described} == set(layers.ACTIVATIONS)
+    assert {layer.activation for layer in described} == set(ACTIVATIONS)
 
 
 def test_sizes_surround_the_tile() -> None:

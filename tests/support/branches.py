@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from depthwise import layers
-from depthwise.graph import Graph, Input, SymbolicTensor, functional
+from depthwise.graph import Graph
+from depthwise.layers.layer import Layer
+from depthwise.symbolic import Input, SymbolicTensor, functional
 from support.sizes import Configuration, Shape, draw_weights
 
 __all__ = [
@@ -25,8 +27,12 @@ def branches(configurations: Sequence[Configuration]) -> tuple[list[SymbolicTens
     for layer, shapes in configurations:
         own = [Input(shape) for shape in shapes]
         starts += own
-        ends.append(SymbolicTensor.connect(own[0], layer, own))
+        ends.append(own[0].connect(_as_object(layer), own))
     return starts, ends
+
+
+def _as_object(layer: Any) -> Layer:
+    return layer if isinstance(layer, Layer) else Layer.of(layer)
 
 
 def side_by_side(configurations: Sequence[Configuration]) -> Graph:
@@ -44,7 +50,7 @@ def trainable_side_by_side(configurations: Sequence[Configuration], rng: np.rand
             start = Input(shape)
             starts.append(start)
             reads.append(start.connect(_reader(rng, shape), start))
-        end = reads[0].connect(layer, reads)
+        end = reads[0].connect(_as_object(layer), reads)
         ends.append(end.connect(layers.Flatten(), end))
     return functional(starts, ends[0].connect(layers.Concatenate(), ends) if len(ends) > 1 else ends[0])
 

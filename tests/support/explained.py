@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from depthwise.graph import Graph, Input, functional, sequential
+from depthwise.graph import Graph, sequential
 from depthwise.initialize import draw_weights
 from depthwise.layers import (
     Activation,
@@ -27,6 +27,7 @@ from depthwise.layers import (
     ZeroPadding2D,
 )
 from depthwise.networks import NETWORKS, network
+from depthwise.symbolic import Input, functional
 
 __all__ = ["NAMES", "Weights", "every_layer", "mobile_network", "network_and_weights", "random_positions", "tiny"]
 

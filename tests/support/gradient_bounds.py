@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depthwise import layers
 from depthwise.graph import Graph
-from depthwise.layers import InputLayer
+from depthwise.layers import descriptions as layers
+from depthwise.layers.descriptions import InputLayer
 from depthwise.reference import activations, bounds, network
 from depthwise.reference import layer as one_layer
 
@@ -179,17 +179,17 @@ def gradient_errors(
         if isinstance(node.layer, InputLayer):
             continue
         own = network.weights_of(node, weights)
-        xs = [values[name] for name in node.inputs]
+        xs = [values[name] for name in node.reads]
         to_inputs, to_weights = _node(
             node.layer,
             own,
             xs,
-            [forward[name] for name in node.inputs],
+            [forward[name] for name in node.reads],
             nodes[node.name],
             errors[node.name],
             masks.get(node.name),
         )
-        for name, error in zip(node.inputs, to_inputs):
+        for name, error in zip(node.reads, to_inputs):
             errors[name] = errors[name] + error + 2.0 * U * np.abs(nodes[name])
         for name in one_layer.trainable_weights(node.layer, node.facts.input_shapes):
             found[f"{node.name}/{name}"] = to_weights[name] + bounds.SMALLEST_NORMAL

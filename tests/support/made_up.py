@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from depthwise.compare.report import Epoch, Machine, NetworkResult, Report, Settings, Timing, TrainingRun
 from depthwise.graph import Graph, sequential
-from depthwise.layers import Conv2D, Dense, Flatten, SeparableConv2D
+from depthwise.layers.descriptions import Conv2D, Dense, Flatten, SeparableConv2D
 from depthwise.twins import ordinary_twin
 
 

@@ -13,7 +13,7 @@ from depthwise.emit.maps import MapView
 from depthwise.execution import Executable
 from depthwise.graph import Graph
 from depthwise.inference import Prediction
-from depthwise.layers import Dropout as DropoutLayer
+from depthwise.layers.descriptions import Dropout as DropoutLayer
 from depthwise.native.threads import get_threads
 from depthwise.training.step import StepResult, TrainingStep
 from support.compiled import compile_kernels, empty, fenced

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depthwise.graph import Graph, sequential
-from depthwise.layers import Conv2D, Dense, Flatten, Layer, MaxPooling2D, SeparableConv2D
+from depthwise.layers.descriptions import Conv2D, Dense, Description, Flatten, MaxPooling2D, SeparableConv2D
 from support.sizes import draw_weights
 
 __all__ = [
@@ -29,7 +29,7 @@ def note_small_separable() -> Graph:
     return sequential([SeparableConv2D(3, (3, 3), input_shape=(5, 5, 2))], "note_small_separable")
 
 
-def _cnn(separable: bool) -> list[Layer]:
+def _cnn(separable: bool) -> list[Description]:
     convolution = SeparableConv2D if separable else Conv2D
     return [
         Conv2D(32, (3, 3), activation="relu", input_shape=(28, 28, 1)),
@@ -58,7 +58,7 @@ def note_cnn_separable_twin() -> Graph:
 
 def _six_convolutions(separable: bool, name: str) -> Graph:
     convolution = SeparableConv2D if separable else Conv2D
-    chain: list[Layer] = [Conv2D(32, 3, padding="same", activation="selu", input_shape=(28, 28, 1))]
+    chain: list[Description] = [Conv2D(32, 3, padding="same", activation="selu", input_shape=(28, 28, 1))]
     for filters in ((32,), (64, 64), (128, 128)):
         chain += [convolution(count, 3, padding="same", activation="selu") for count in filters]
         chain.append(MaxPooling2D(pool_size=2))

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from depthwise import layers
 from depthwise.graph import Graph
-from depthwise.layers import InputLayer
+from depthwise.layers import descriptions as layers
+from depthwise.layers.descriptions import InputLayer
 from depthwise.reference import layer as one_layer
 
 __all__ = ["keras_layer", "keras_model", "set_keras_weights"]
@@ -15,7 +15,7 @@ __all__ = ["keras_layer", "keras_model", "set_keras_weights"]
 _OURS_ALONE = ("input_shape", "dtype", "name", "shape", "data_format")
 
 
-def keras_layer(layer: layers.Layer, name: str | None = None) -> Any:
+def keras_layer(layer: layers.Description, name: str | None = None) -> Any:
     """Keras' own layer with the same arguments; weights as its initialisers draw them."""
     import keras
 
@@ -27,7 +27,7 @@ def keras_layer(layer: layers.Layer, name: str | None = None) -> Any:
     return getattr(keras.layers, type(layer).__name__)(**arguments, name=name or layer.name)
 
 
-def set_keras_weights(keras_layer: Any, layer: layers.Layer, input_shapes: Any, weights: Any) -> None:
+def set_keras_weights(keras_layer: Any, layer: layers.Description, input_shapes: Any, weights: Any) -> None:
     """Gives a built Keras layer our weights, in Keras' order."""
     keras_layer.set_weights([np.asarray(weights[name]) for name in one_layer.weight_shapes(layer, input_shapes)])
 
@@ -41,7 +41,7 @@ def keras_model(graph: Graph, weights: Any) -> Any:
         if isinstance(node.layer, InputLayer):
             values[node.name] = keras.Input(node.output_shape, name=node.name)
             continue
-        reads = [values[name] for name in node.inputs]
+        reads = [values[name] for name in node.reads]
         values[node.name] = keras_layer(node.layer)(reads if len(reads) > 1 else reads[0])
     starts, ends = ([values[name] for name in names] for names in (graph.inputs, graph.outputs))
     model = keras.Model(starts[0] if len(starts) == 1 else starts, ends[0] if len(ends) == 1 else ends)

@@ -4,7 +4,7 @@ from depthwise.compiler.differentiate import LossRule, differentiate
 from depthwise.compiler.ir.program import Program
 from depthwise.compiler.lower import lower
 from depthwise.compiler.passes import GRADIENTS, PREDICTION, TRAINING, run_passes
-from depthwise.graph import Graph, Input, functional
+from depthwise.graph import Graph
 from depthwise.layers import (
     Add,
     BatchNormalization,
@@ -17,6 +17,7 @@ from depthwise.layers import (
 )
 from depthwise.plan.machine import Machine, machine_for
 from depthwise.plan.training import Update
+from depthwise.symbolic import Input, functional
 from support.networks import note_cnn_with_head, note_separable, note_separable_ordinary_twin
 
 __all__ = [

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from depthwise import layers
+from depthwise.arguments import ACTIVATIONS
+from depthwise.layers import descriptions as layers
 from depthwise.reference import bounds
 from depthwise.reference import layer as one_layer
 
@@ -37,7 +38,7 @@ def sizes_around(tile: int) -> tuple[int, ...]:
 class Configuration(NamedTuple):
     """A layer, and the shapes of its inputs: each that of one sample."""
 
-    layer: layers.Layer
+    layer: layers.Description
     input_shapes: tuple[Shape, ...]
 
 
@@ -67,7 +68,7 @@ def _window(rng: np.random.Generator) -> tuple[dict[str, Any], tuple[int, int, i
 
 
 def _ending(rng: np.random.Generator) -> dict[str, Any]:
-    activation = _one_of(rng, *layers.ACTIVATIONS) if rng.random() < 0.6 else None
+    activation = _one_of(rng, *ACTIVATIONS) if rng.random() < 0.6 else None
     return {"activation": activation, "use_bias": bool(rng.random() < 0.8)}
 
 
@@ -98,7 +99,7 @@ def _dense(rng: np.random.Generator) -> Configuration:
     return Configuration(layers.Dense(int(rng.integers(1, 40)), **_ending(rng)), (shape,))
 
 
-def _pooling(kind: type[layers.Layer]) -> Callable[[np.random.Generator], Configuration]:
+def _pooling(kind: type[layers.Description]) -> Callable[[np.random.Generator], Configuration]:
     def draw(rng: np.random.Generator) -> Configuration:
         pool = _one_of(rng, (2, 2), (3, 3), (int(rng.integers(1, 5)), int(rng.integers(1, 5))))
         strides = _one_of(rng, None, None, (1, 1), (2, 2), (int(rng.integers(1, 5)), int(rng.integers(1, 5))))
@@ -110,7 +111,7 @@ def _pooling(kind: type[layers.Layer]) -> Callable[[np.random.Generator], Config
     return draw
 
 
-def _global_pooling(kind: type[layers.Layer]) -> Callable[[np.random.Generator], Configuration]:
+def _global_pooling(kind: type[layers.Description]) -> Callable[[np.random.Generator], Configuration]:
     make: Any = kind
     return lambda rng: Configuration(make(keepdims=bool(rng.random() < 0.3)), (_image(rng),))
 
@@ -158,7 +159,7 @@ def _concatenate(rng: np.random.Generator) -> Configuration:
     return Configuration(layers.Concatenate(), shapes)
 
 
-_KINDS: dict[type[layers.Layer], Callable[[np.random.Generator], Configuration]] = {
+_KINDS: dict[type[layers.Description], Callable[[np.random.Generator], Configuration]] = {
     layers.Conv2D: _conv2d,
     layers.DepthwiseConv2D: _depthwise_conv2d,
     layers.SeparableConv2D: _separable_conv2d,
@@ -172,9 +173,7 @@ _KINDS: dict[type[layers.Layer], Callable[[np.random.Generator], Configuration]]
     layers.Dropout: lambda rng: Configuration(
         layers.Dropout(float(_one_of(rng, 0.0, 0.2, 0.5, 1.0))), (_any_shape(rng),)
     ),
-    layers.Activation: lambda rng: Configuration(
-        layers.Activation(_one_of(rng, *layers.ACTIVATIONS)), (_any_shape(rng),)
-    ),
+    layers.Activation: lambda rng: Configuration(layers.Activation(_one_of(rng, *ACTIVATIONS)), (_any_shape(rng),)),
     layers.ReLU: _relu,
     layers.Add: _add,
     layers.Concatenate: _concatenate,
@@ -183,7 +182,9 @@ _KINDS: dict[type[layers.Layer], Callable[[np.random.Generator], Configuration]]
 }
 
 
-def random_configuration(rng: np.random.Generator, kinds: Sequence[type[layers.Layer]] | None = None) -> Configuration:
+def random_configuration(
+    rng: np.random.Generator, kinds: Sequence[type[layers.Description]] | None = None
+) -> Configuration:
     """A random legal layer with inputs that fit it, small enough for the reference.
 
     Args:
@@ -194,7 +195,7 @@ def random_configuration(rng: np.random.Generator, kinds: Sequence[type[layers.L
     return _KINDS[_one_of(rng, *among)](rng)
 
 
-def _shares(kind: type[layers.Layer]) -> int:
+def _shares(kind: type[layers.Description]) -> int:
     return 3 if kind in (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D) else 1
 
 
@@ -203,7 +204,7 @@ def draw_inputs(rng: np.random.Generator, input_shapes: Sequence[Shape], batch: 
     return [rng.standard_normal((batch, *shape)).astype(np.float32) for shape in input_shapes]
 
 
-def draw_weights(rng: np.random.Generator, layer: layers.Layer, input_shapes: Sequence[Shape]) -> Arrays:
+def draw_weights(rng: np.random.Generator, layer: layers.Description, input_shapes: Sequence[Shape]) -> Arrays:
     """Random float32 weights by their short names: kernels scaled by √(1 / fan in), variances above 0."""
     weights: Arrays = {}
     for name, shape in one_layer.weight_shapes(layer, input_shapes).items():

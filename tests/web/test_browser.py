@@ -15,7 +15,7 @@ from depthwise.arithmetic import describe
 from depthwise.explain.explanation import Explanation
 from depthwise.explain.page import make_page
 from depthwise.initialize import draw_weights
-from depthwise.layers import Conv2D, DepthwiseConv2D, SeparableConv2D
+from depthwise.layers.descriptions import Conv2D, DepthwiseConv2D, SeparableConv2D
 from depthwise.messages import LANGUAGES, catalogue
 from depthwise.models import Model
 from support.explained import mobile_network, network_and_weights, tiny

@@ -128,7 +128,8 @@ class NetworkResult:
     @property
     def head_parameters(self) -> int:
         """Parameters of the dense head: all `Dense` layers."""
-        return sum(node.facts.parameters.value for node in self.graph.calls if isinstance(node.layer, Dense))
+        layers = self.graph.layers.values()
+        return sum(call.facts.parameters.value for call in layers if isinstance(call.layer, Dense))
 
     @property
     def convolutional_parameters(self) -> int:

@@ -57,7 +57,7 @@ class Builder:
 
     def inputs(self, call: Call) -> tuple[str, ...]:
         """The values that the call reads."""
-        return tuple(self.tensor_of[name] for name in call.inputs)
+        return tuple(self.tensor_of[name] for name in call.reads)
 
     def shape(self, name: str) -> Shape:
         """The shape of a value."""
@@ -65,7 +65,7 @@ class Builder:
 
     def weight(self, call: Call, name: str) -> str:
         """The parameter that holds the layer's weight `name`."""
-        return f"{call.name}/{name}"
+        return call.key(name)
 
     def bias(self, call: Call) -> tuple[str, ...]:
         """The parameter that holds the layer's bias; nothing where it has none."""

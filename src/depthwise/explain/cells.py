@@ -103,8 +103,8 @@ def cell_facts(
     cell = _Cell(
         node.layer,
         place,
-        [np.asarray(values.by_layer[read], dtype=np.float64) for read in node.inputs],
-        {w.name: np.asarray(weights[f"{name}/{w.name}"], dtype=np.float64) for w in node.weights},
+        [np.asarray(values.by_layer[read], dtype=np.float64) for read in node.reads],
+        {w.name: np.asarray(weights[node.key(w.name)], dtype=np.float64) for w in node.weights},
         node.facts.rows,
         node.facts.columns,
     )

@@ -155,7 +155,7 @@ def layer_facts(graph: Graph, node: Call) -> dict[str, Any]:
     return {
         "name": node.name,
         **_basic_facts(facts),
-        "inputs": list(node.inputs),
+        "inputs": list(node.reads),
         "is_output": node.name in graph.outputs,
         "weight_bytes": formula_facts(facts.weight_bytes),
         "output_bytes": formula_facts(facts.output_bytes),
@@ -253,8 +253,9 @@ def _separable_remarks(facts: LayerFacts, layer: SeparableConv2D) -> list[dict[s
 
 def network_facts(graph: Graph) -> dict[str, Any]:
     """Everything about a network and each of its layers, ready for `json.dumps`."""
-    dense = sum(node.facts.parameters.value for node in graph.calls if isinstance(node.layer, Dense))
-    weight_bytes = sum(node.facts.weight_bytes.value for node in graph.calls)
+    layers = graph.layers.values()
+    dense = sum(call.facts.parameters.value for call in layers if isinstance(call.layer, Dense))
+    weight_bytes = sum(call.facts.weight_bytes.value for call in layers)
     return {
         "format": FORMAT,
         "name": graph.name,

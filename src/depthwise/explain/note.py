@@ -48,7 +48,7 @@ def small_weights(graph: Graph) -> dict[str, np.ndarray[Any, np.dtype[np.float32
             values = generator.integers(-2, 3, weight.shape)
             if weight.name == "bias":
                 values = np.arange(1, len(values) + 1)
-            weights[f"{node.name}/{weight.name}"] = values.astype(np.float32)
+            weights[node.key(weight.name)] = values.astype(np.float32)
     return weights
 
 

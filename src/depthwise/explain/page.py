@@ -150,7 +150,7 @@ def _embedded(graph: Graph, weights: Weights, kept: int) -> tuple[dict[str, Any]
     for node in graph.calls[:kept]:
         for weight in node.weights:
             key = f"{node.name}/{weight.name}"
-            values = np.ascontiguousarray(weights[key], dtype="<f4")
+            values = np.ascontiguousarray(weights[node.key(weight.name)], dtype="<f4")
             arrays[key] = {"offset": offset, "shape": list(weight.shape)}
             offset += values.size
             parts.append(values.tobytes())

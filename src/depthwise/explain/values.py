@@ -93,8 +93,8 @@ def _reference_values(
     for node in graph.calls:
         if node.name in values:
             continue
-        own = {weight.name: weights[f"{node.name}/{weight.name}"] for weight in node.weights}
-        result = forward(node.layer, own, [values[name][np.newaxis] for name in node.inputs])
+        own = {weight.name: weights[node.key(weight.name)] for weight in node.weights}
+        result = forward(node.layer, own, [values[name][np.newaxis] for name in node.reads])
         values[node.name] = result[0].astype(np.float32)
     return values
 

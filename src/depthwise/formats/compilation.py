@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.errors import DepthwiseError, UnsupportedError, describe_value
-from depthwise.formats.config import check_module, serialized
 from depthwise.formats.hdf5 import File
 from depthwise.formats.hdf5_write import Group
+from depthwise.formats.layer_config import check_module, serialized
+from depthwise.formats.saved import SavedNetwork
 from depthwise.graph import Graph
 
 if TYPE_CHECKING:
-    from depthwise.models import Model
-    from depthwise.training.compiled import OptimizerInUse
+    from depthwise.training.compiled import Compiled, OptimizerInUse
 
-__all__ = ["config_of", "restore", "state_of"]
+__all__ = ["config_of", "read", "state_of"]
 
 STATE = "optimizer/vars"
 
@@ -31,9 +31,9 @@ _INTERLEAVED = ("momentum", "velocity")
 _METRIC_OPTIONS = ("k", "threshold", "from_logits", "label_smoothing", "axis")
 
 
-def config_of(model: "Model") -> dict[str, Any]:
-    """The compilation as Keras serialises it; empty where the model is not compiled."""
-    compiled = model.compiled
+def config_of(network: SavedNetwork) -> dict[str, Any]:
+    """The compilation as Keras serialises it; empty where the network is not compiled."""
+    compiled = network.training
     if compiled is None:
         return {}
     optimizer = compiled.optimizer
@@ -58,16 +58,16 @@ def _metric(metric: Any) -> Any:
     return serialized("keras.metrics", type(metric).__name__, {"name": metric.name} | options)
 
 
-def state_of(model: "Model") -> dict[str, Group]:
-    """The group of the optimizer's state; nothing where the model is not compiled."""
-    compiled = model.compiled
+def state_of(network: SavedNetwork) -> dict[str, Group]:
+    """The group of the optimizer's state; nothing where the network is not compiled."""
+    compiled = network.training
     if compiled is None:
         return {}
     optimizer: OptimizerInUse = compiled.optimizer
     arrays: list[NDArray[Any]] = [np.array(optimizer.iterations, dtype=np.int32)]
     if not optimizer.has_schedule:
         arrays.append(np.array(optimizer.learning_rate, dtype=np.float32))
-    for name, shape in _slots(optimizer, model.graph):
+    for name, shape in _slots(optimizer, network.graph):
         arrays.append(np.asarray(optimizer.state.get(name, np.zeros(shape)), dtype=np.float32).reshape(shape))
     members: dict[str, Any] = {str(index): array for index, array in enumerate(arrays)}
     return {"optimizer": Group({"vars": Group(members, name=optimizer.name)})}
@@ -76,9 +76,9 @@ def state_of(model: "Model") -> dict[str, Group]:
 def _slots(optimizer: "OptimizerInUse", graph: Graph) -> Iterator[tuple[str, tuple[int, ...]]]:
     """(name, shape) of every array of the state, in Keras' order."""
     weights = [
-        (f"{node.name}/{weight.name}", weight.shape)
-        for node in graph.calls
-        for weight in node.weights
+        (call.key(weight.name), weight.shape)
+        for call in graph.layers.values()
+        for weight in call.weights
         if weight.trainable
     ]
     slots = optimizer.description.slots
@@ -89,33 +89,35 @@ def _slots(optimizer: "OptimizerInUse", graph: Graph) -> Iterator[tuple[str, tup
                 yield f"{name}/{slot}", shape
 
 
-def restore(model: "Model", config: Any, file: File) -> None:
-    """Compiles the model as the file says, and gives the optimizer what it had learnt.
+def read(config: Any, file: File, graph: Graph) -> "Compiled | None":
+    """What the file says of training, with what the optimizer had learnt.
 
-    What Depthwise does not have leaves the model uncompiled, with a warning that names it.
+    What Depthwise does not have gives None, with a warning that names it.
     """
-    if not config:
-        return
+    from depthwise.training.compiled import Compiled  # not before a file is compiled
+
     try:
         if not isinstance(config, dict):
             raise UnsupportedError(f"the compilation is {describe_value(config)}")
         unsupported = [name for name in ("loss_weights",) if config.get(name) is not None]
         if unsupported:
             raise UnsupportedError(f"{unsupported[0]} = {describe_value(config[unsupported[0]])} is not supported")
-        model.compile(
+        compiled = Compiled(
             optimizer=_described(config.get("optimizer"), "the optimizer"),
             loss=_described(config.get("loss"), "the loss"),
             metrics=_metrics(config.get("metrics")),
             weighted_metrics=_metrics(config.get("weighted_metrics")),
         )
-        _restore_state(model, file)
+        compiled.metric_set(graph)
+        _restore_state(compiled.optimizer, file, graph)
+        return compiled
     except (DepthwiseError, TypeError, ValueError, OverflowError) as error:
-        model.compiled = None
         reason = str(error) if isinstance(error, DepthwiseError) else "an option has a wrong type"
         warnings.warn(
             f"{file.what}: the model is loaded but not compiled: {reason}; call compile before fit or evaluate",
             stacklevel=4,
         )
+        return None
 
 
 def _metrics(value: Any) -> list[Any] | None:
@@ -146,12 +148,11 @@ def _described(value: Any, what: str) -> Any:
     return {"class_name": value.get("class_name"), "config": options}
 
 
-def _restore_state(model: "Model", file: File) -> None:
+def _restore_state(optimizer: "OptimizerInUse", file: File, graph: Graph) -> None:
     members = file.group(STATE) if file.group("optimizer") else None
     if not members:
         return
-    optimizer: OptimizerInUse = model.compiled.optimizer
-    slots = list(_slots(optimizer, model.graph))
+    slots = list(_slots(optimizer, graph))
     first = 1 if optimizer.has_schedule else 2
     if sorted(members) != sorted(str(index) for index in range(first + len(slots))):
         return  # saved before the first step, or by a Keras whose optimizer keeps other state: it starts afresh

@@ -14,8 +14,8 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,18 +24,16 @@ from depthwise.arithmetic import BYTES_PER_NUMBER
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.files import atomic_write_bytes
 from depthwise.formats import compilation
-from depthwise.formats.config import Parsed, model_config, parse_model
+from depthwise.formats.config import model_config, parse_model
 from depthwise.formats.hdf5 import File
 from depthwise.formats.hdf5_write import Group, write
 from depthwise.formats.json_text import parse_json
-from depthwise.graph import Graph, snake_case
-from depthwise.layers.description import Description
+from depthwise.formats.saved import SavedNetwork
+from depthwise.graph import Graph, LayerPath, snake_case
 from depthwise.layers.input import InputLayer
+from depthwise.tree import Member, ModelTree, tree_of
 
-if TYPE_CHECKING:
-    from depthwise.models import Model
-
-__all__ = ["load_model", "load_weights", "save_model", "save_weights"]
+__all__ = ["read_model", "read_weights", "write_model", "write_weights"]
 
 Float32 = NDArray[np.float32]
 PathLike = str | os.PathLike[str]
@@ -60,26 +58,17 @@ _DAMAGE = (
 )
 
 
-def load_model(
-    filepath: PathLike, custom_objects: None = None, compile: bool = True, safe_mode: bool = True
-) -> "Model":
-    """The model in a `.keras` file of Keras 3 or of Depthwise.
+def read_model(filepath: PathLike, compile: bool = True) -> SavedNetwork:
+    """What a `.keras` file of Keras 3 or of Depthwise holds.
 
     Args:
         filepath: the file.
-        custom_objects: must be None: custom layers are not supported.
-        compile: also restore optimizer, loss and metrics where the file has them. What is not supported among them is left
-            out with a warning; the model predicts all the same.
-        safe_mode: taken for Keras' sake; code in a file is never run, whatever it says.
+        compile: also read optimizer, loss and metrics where the file has them.
 
     Raises:
         InvalidFileError: no such file, not a `.keras` file, truncated, damaged, or it contradicts itself.
         UnsupportedError: it holds something that Depthwise does not have; the message names it.
     """
-    from depthwise.models import Model
-
-    if custom_objects:
-        raise UnsupportedError("custom_objects is not supported; only Keras' own layers are read")
     what = describe_value(os.fspath(filepath), 200)
     try:
         with _open(filepath, what) as file, _archive(file, what) as archive:
@@ -93,14 +82,14 @@ def load_model(
     except _DAMAGE as error:
         raise InvalidFileError(f"{what} is damaged or truncated: {describe_value(str(error))[1:-1]}") from error
     file_of_weights = File(data, f"{WEIGHTS} in {what}", _largest_structures(parsed.graph))
-    weights = _read_weights(file_of_weights, parsed.graph, _order_of(parsed))
-    model = Model.from_graph(parsed.graph, weights, parsed.output_keys)
-    if compile:
-        compilation.restore(model, config.get("compile_config"), file_of_weights)
-    return model
+    weights = _read_weights(file_of_weights, parsed.graph, parsed.written)
+    training = None
+    if compile and config.get("compile_config"):
+        training = compilation.read(config["compile_config"], file_of_weights, parsed.graph)
+    return SavedNetwork(parsed.tree, weights, training)
 
 
-def save_model(model: "Model", filepath: PathLike, overwrite: bool = True) -> None:
+def write_model(network: SavedNetwork, filepath: PathLike, overwrite: bool = True) -> None:
     """Writes a `.keras` file that `keras.models.load_model` of Keras 3 reads, wholly or not at all.
 
     Raises:
@@ -110,29 +99,29 @@ def save_model(model: "Model", filepath: PathLike, overwrite: bool = True) -> No
     _check_target(filepath, ".keras", overwrite)
     now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
     metadata = {"keras_version": KERAS_VERSION, "date_saved": now}
-    config = model_config(model) | {"compile_config": compilation.config_of(model)}
+    config = model_config(network.tree) | {"compile_config": compilation.config_of(network)}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(zipfile.ZipInfo(METADATA), json.dumps(metadata))
         archive.writestr(zipfile.ZipInfo(CONFIG), json.dumps(config))
-        archive.writestr(zipfile.ZipInfo(WEIGHTS), _weights_file(model))
+        archive.writestr(zipfile.ZipInfo(WEIGHTS), _weights_file(network))
     atomic_write_bytes(filepath, buffer.getvalue())
 
 
-def save_weights(model: "Model", filepath: PathLike, overwrite: bool = True) -> None:
-    """Writes a `.weights.h5` file that `load_weights` of Keras 3 reads; raises what `save_model` does."""
+def write_weights(network: SavedNetwork, filepath: PathLike, overwrite: bool = True) -> None:
+    """Writes a `.weights.h5` file that `load_weights` of Keras 3 reads; raises what `write_model` does."""
     _check_target(filepath, ".weights.h5", overwrite)
-    atomic_write_bytes(filepath, _weights_file(model))
+    atomic_write_bytes(filepath, _weights_file(network))
 
 
-def load_weights(model: "Model", filepath: PathLike) -> None:
-    """Reads the weights of a `.weights.h5` or `.keras` file into a model with the same layers.
+def read_weights(graph: Graph, filepath: PathLike) -> dict[str, Float32]:
+    """The weights in a `.weights.h5` or `.keras` file of a network with the same layers.
 
     Raises:
-        InvalidFileError: the file is damaged, or holds the weights of another network; the model is as before.
+        InvalidFileError: the file is damaged, or holds the weights of another network.
     """
     what = describe_value(os.fspath(filepath), 200)
-    largest = _largest_weights(model.graph)
+    largest = _largest_weights(graph)
     try:
         with _open(filepath, what) as file:
             if os.fspath(filepath).endswith(".keras"):
@@ -148,8 +137,7 @@ def load_weights(model: "Model", filepath: PathLike) -> None:
         raise
     except _DAMAGE as error:
         raise InvalidFileError(f"{what} is damaged or truncated: {describe_value(str(error))[1:-1]}") from error
-    file_of_weights = File(data, what, _largest_structures(model.graph))
-    model.set_weights_by_name(_read_weights(file_of_weights, model.graph, _layers_of(model.graph)))
+    return _read_weights(File(data, what, _largest_structures(graph)), graph, tree_of(graph))
 
 
 # The zip.
@@ -234,27 +222,26 @@ def _check_version(text: bytes, what: str) -> None:
 # The weights.
 
 
-def _layers_of(graph: Graph) -> list[Description]:
-    """The layers as Keras numbers them: without the input where the model is sequential."""
-    return [node.layer for node in graph.calls if not (graph.is_sequential and isinstance(node.layer, InputLayer))]
-
-
-def _order_of(parsed: Parsed) -> list[Description]:
-    graph = parsed.graph
-    if graph.is_sequential:
-        return _layers_of(graph)
-    return [graph.by_name[name].layer for name in parsed.layer_names]
-
-
-def _places(layers: Sequence[Description]) -> list[tuple[str, Description]]:
-    """(name of the group, layer): the classes numbered in order."""
+def _places(tree: ModelTree, group: str = "layers", path: LayerPath = ()) -> Iterator[tuple[str, LayerPath]]:
+    """(group, path of the layer): at each level the classes numbered in order, without the input of a `Sequential`."""
     counts: Counter[str] = Counter()
-    places = []
-    for layer in layers:
-        base = snake_case(type(layer).__name__)
-        places.append((f"{base}_{counts[base]}" if counts[base] else base, layer))
+    for member in tree.members:
+        if tree.is_sequential and isinstance(member, InputLayer):
+            continue
+        base = snake_case(_class_name(member))
+        place = f"{group}/{base}_{counts[base]}" if counts[base] else f"{group}/{base}"
         counts[base] += 1
-    return places
+        own = (*path, str(member.name))
+        if isinstance(member, ModelTree):
+            yield from _places(member, f"{place}/layers", own)
+        else:
+            yield place, own
+
+
+def _class_name(member: Member) -> str:
+    if isinstance(member, ModelTree):
+        return "Sequential" if member.is_sequential else "Functional"
+    return type(member).__name__
 
 
 def _largest_weights(graph: Graph) -> int:
@@ -267,21 +254,23 @@ def _largest_structures(graph: Graph) -> int:
     return 2**14 * len(graph.calls) + 2**20
 
 
-def _read_weights(file: File, graph: Graph, layers: Sequence[Description]) -> dict[str, Float32]:
+def _read_weights(file: File, graph: Graph, tree: ModelTree) -> dict[str, Float32]:
     found: dict[str, Float32] = {}
-    for place, layer in _places(layers):
-        assert layer.name is not None
-        expected = graph.by_name[layer.name].weights
-        members = file.group(f"layers/{place}/vars") if expected else {}
+    for place, path in _places(tree):
+        call = graph.layers.get(path)
+        if call is None:
+            continue  # the input of a model inside
+        expected = call.weights
+        members = file.group(f"{place}/vars") if expected else {}
         if members is None or sorted(members) != sorted(str(index) for index in range(len(expected))):
             raise InvalidFileError(
-                f"{file.what}: the layer {describe_value(layer.name)} needs {len(expected)} weights at layers/{place}/vars, the "
-                f"file has {len(members) if members is not None else 'none'}"
+                f"{file.what}: the layer {describe_value('/'.join(path))} needs {len(expected)} weights at {place}/vars, "
+                f"the file has {len(members) if members is not None else 'none'}"
             )
         for index, weight in enumerate(expected):
-            dataset = file.dataset(f"layers/{place}/vars/{index}")
+            dataset = file.dataset(f"{place}/vars/{index}")
             assert dataset is not None
-            key = f"{layer.name}/{weight.name}"
+            key = call.key(weight.name)
             if dataset.shape != weight.shape:
                 raise InvalidFileError(
                     f"{file.what}: {describe_value(key)} must have the shape {weight.shape} by the config, the file has "
@@ -293,23 +282,29 @@ def _read_weights(file: File, graph: Graph, layers: Sequence[Description]) -> di
                 )
             # No copy: the model makes its own, and the weights may be most of the memory.
             found[key] = dataset.view().astype(np.float32, copy=False)
-    return {
-        f"{node.name}/{weight.name}": found[f"{node.name}/{weight.name}"]
-        for node in graph.calls
-        for weight in node.weights
-    }
+    return {key: found[key] for key in graph.weight_shapes}
 
 
-def _weights_file(model: "Model") -> bytes:
-    graph, weights = model.graph, model.weights_by_name
+def _weights_file(network: SavedNetwork) -> bytes:
+    graph, weights = network.graph, network.weights
     layers: dict[str, Any] = {}
-    for place, layer in _places(_layers_of(graph)):
-        assert layer.name is not None
-        arrays = [weights[f"{layer.name}/{weight.name}"] for weight in graph.by_name[layer.name].weights]
+    for place, path in _places(network.tree):
+        call = graph.layers.get(path)
+        arrays = [] if call is None else [weights[call.key(weight.name)] for weight in call.weights]
         members: dict[str, Any] = {str(index): array for index, array in enumerate(arrays)}
-        layers[place] = Group({"vars": Group(members, name=layer.name)})
-    root: dict[str, Any] = {"layers": Group(layers), "vars": Group(name=model.name)}
-    return write(root | compilation.state_of(model))
+        _put(layers, place.split("/")[1:], Group({"vars": Group(members, name=path[-1])}))
+    root: dict[str, Any] = {"layers": Group(layers), "vars": Group(name=network.tree.name)}
+    return write(root | compilation.state_of(network))
+
+
+def _put(members: dict[str, Any], place: Sequence[str], group: Group) -> None:
+    """Puts a group where `place` says, through the groups of the models around it."""
+    first, *rest = place
+    if not rest:
+        members[first] = group
+        return
+    within = members.setdefault(first, Group({"layers": Group({}), "vars": Group({})}))
+    _put(within.members["layers"].members, rest[1:], group)
 
 
 def _check_target(filepath: PathLike, suffix: str, overwrite: bool) -> None:

@@ -5,9 +5,8 @@ The graph, the compiler, the files and the explanations read descriptions only. 
 channels.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from depthwise import initializers
 from depthwise.arguments import integer
@@ -67,21 +66,6 @@ class Description:
     def lower(self, builder: "Builder", call: "Call") -> None:
         """Gives `builder` the operations that compute `call`."""
         raise NotImplementedError
-
-    def __call__(self, inputs: Any) -> Any:
-        """Connects the layer in the functional style: `y = Conv2D(32, 3)(x)`.
-
-        Args:
-            inputs: one symbolic tensor of `depthwise.Input` or of another layer, or a list of them.
-        """
-        first = inputs[0] if isinstance(inputs, (list, tuple)) and inputs else inputs
-        connect: Callable[[Description, Any], Any] | None = getattr(first, "connect", None)
-        if connect is None:
-            raise InvalidArgumentError(
-                f"{self._owner} was called on {describe_value(type(inputs).__name__)}; a layer connects to the "
-                "result of depthwise.Input(...) or of another layer, or to a list of them"
-            )
-        return connect(self, inputs)
 
     @property
     def label(self) -> str:

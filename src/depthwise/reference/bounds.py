@@ -314,8 +314,8 @@ def network_errors(
         errors[node.name] = layer_error(
             node.layer,
             network.weights_of(node, weights),
-            [values[name] for name in node.inputs],
-            [errors[name] for name in node.inputs],
+            [values[name] for name in node.reads],
+            [errors[name] for name in node.reads],
             training,
             (dropout_masks or {}).get(node.name),
         )
@@ -342,7 +342,7 @@ def network_deviations(
             variances[node.name] = np.zeros_like(values[node.name])
             continue
         own = network.weights_of(node, weights)
-        xs = [values[name] for name in node.inputs]
+        xs = [values[name] for name in node.reads]
         kept = (dropout_masks or {}).get(node.name)
         if isinstance(node.layer, BatchNormalization) and training and node.layer.trainable:
             mean, variance = operations.batch_statistics(xs[0])
@@ -350,7 +350,7 @@ def network_deviations(
         depth = _sum_roundings(node.layer, [x.shape for x in xs], training)
         name = one_layer.activation_name(node.layer)
         local = np.sqrt(depth) * UNIT_ROUNDOFF * magnitude(node.layer, own, xs)
-        brought = _incoming_variance(node.layer, own, xs, [variances[item] for item in node.inputs], kept, training)
+        brought = _incoming_variance(node.layer, own, xs, [variances[item] for item in node.reads], kept, training)
         before = brought + local**2
         y = values[node.name]
         if name == "softmax":

@@ -1,7 +1,7 @@
 """One layer description at a time: its weights' shapes, its result, its gradients.
 
 >>> import numpy as np
->>> from depthwise.layers import Conv2D
+>>> from depthwise.layers.descriptions import Conv2D
 >>> layer = Conv2D(3, (3, 3), input_shape=(5, 5, 2))
 >>> weight_shapes(layer, [(5, 5, 2)])
 {'kernel': (3, 3, 2, 3), 'bias': (3,)}

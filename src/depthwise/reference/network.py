@@ -59,7 +59,7 @@ class TrainingResult(NamedTuple):
 
 def weights_of(node: Call, weights: Weights) -> dict[str, npt.ArrayLike]:
     """The node's weights by their short names, out of those of the whole graph (`node/weight`)."""
-    return {name: weights[f"{node.name}/{name}"] for name in _shapes(node)}
+    return {name: weights[node.key(name)] for name in _shapes(node)}
 
 
 def _shapes(node: Call) -> dict[str, tuple[int, ...]]:
@@ -84,7 +84,7 @@ def forward(
     values: dict[str, Array] = {}
     given = dict(zip(graph.inputs, inputs, strict=True))
     for node in graph.calls:
-        reads = [given[node.name]] if isinstance(node.layer, InputLayer) else [values[name] for name in node.inputs]
+        reads = [given[node.name]] if isinstance(node.layer, InputLayer) else [values[name] for name in node.reads]
         kept = (dropout_masks or {}).get(node.name)
         values[node.name] = one_layer.forward(node.layer, weights_of(node, weights), reads, training, kept)
     return values
@@ -94,9 +94,9 @@ def moving_statistics(graph: Graph, weights: Weights, values: Mapping[str, Array
     """Every moving mean and variance after a training step whose values `forward(…, training=True)` gave."""
     updated = {}
     for node in graph.calls:
-        if node.inputs:
-            changes = one_layer.moving_statistics(node.layer, weights_of(node, weights), values[node.inputs[0]])
-            updated.update({f"{node.name}/{name}": value for name, value in changes.items()})
+        if node.reads:
+            changes = one_layer.moving_statistics(node.layer, weights_of(node, weights), values[node.reads[0]])
+            updated.update({node.key(name): value for name, value in changes.items()})
     return updated
 
 
@@ -121,15 +121,16 @@ def gradients_from(
     for node in reversed(graph.calls):
         if isinstance(node.layer, InputLayer):
             continue
-        reads = [values[name] for name in node.inputs]
+        reads = [values[name] for name in node.reads]
         kept = (dropout_masks or {}).get(node.name)
         to_inputs, to_weights = one_layer.gradients(
             node.layer, weights_of(node, weights), reads, nodes[node.name], training, kept
         )
-        for name, gradient in zip(node.inputs, to_inputs):
+        for name, gradient in zip(node.reads, to_inputs):
             nodes[name] = nodes[name] + gradient
         for name in one_layer.trainable_weights(node.layer, node.facts.input_shapes):
-            found[f"{node.name}/{name}"] = to_weights[name]
+            key = node.key(name)
+            found[key] = found[key] + to_weights[name] if key in found else to_weights[name]
     return found, nodes
 
 

@@ -89,7 +89,7 @@ def load_state(path: str | os.PathLike[str], graph: Graph, optimizer: Optimizer)
     Raises:
         InvalidFileError: damaged, foreign, or of another network or optimiser.
     """
-    shapes = {f"{node.name}/{weight.name}": weight.shape for node in graph.calls for weight in node.weights}
+    shapes = dict(graph.weight_shapes)
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

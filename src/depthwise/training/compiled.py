@@ -73,6 +73,14 @@ class OptimizerInUse:
         self._state: dict[str, Array] = {}
         self._rate: Any = description.learning_rate  # type: ignore[attr-defined]
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_") and name not in ("catch_up", "description", "iterations", "learning_rate"):
+            raise InvalidArgumentError(
+                f"optimizer.{name} cannot be assigned: training would not see it; call compile with another optimizer, "
+                f"for example optimizers.{type(self.description).__name__}({name}=…)"
+            )
+        super().__setattr__(name, value)
+
     @property
     def learning_rate(self) -> float:
         """The learning rate of the next step.
@@ -143,6 +151,7 @@ class Compiled:
         loss: the loss's description.
         metrics, weighted_metrics: as they were given.
         session: the running training, None outside of `fit`.
+        trainable: what each layer's `trainable` was when the model was compiled.
     """
 
     def __init__(
@@ -169,6 +178,8 @@ class Compiled:
         self.metrics = _as_list("metrics", metrics)
         self.weighted_metrics = _as_list("weighted_metrics", weighted_metrics)
         self.session: Any = None
+        self.trainable: Mapping[Any, bool] = {}
+        self._graph_of: tuple[Graph, Graph] | None = None
         self._step: TrainStep | None = None
         self._step_graph: Graph | None = None
         self._metric_set: MetricSet | None = None
@@ -176,6 +187,13 @@ class Compiled:
         for identifier in (*self.metrics, *self.weighted_metrics):
             if not (isinstance(identifier, str) and identifier.lower() in ("accuracy", "acc")):
                 metric_names.get(identifier)  # an unknown one is refused now, not when `fit` is called
+
+    def graph(self, model: Any) -> Graph:
+        """The model's graph with `trainable` as it was at `compile`; the same object as long as nothing changes."""
+        now = model.graph
+        if self._graph_of is None or self._graph_of[0] is not now:
+            self._graph_of = (now, model.training_graph(self.trainable))
+        return self._graph_of[1]
 
     def metric_set(self, graph: Graph) -> MetricSet:
         """Loss and metrics for the network: "accuracy" is what it means there.

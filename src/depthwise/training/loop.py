@@ -51,6 +51,7 @@ def compile_model(
         InvalidArgumentError, UnsupportedError, ShapeError: an argument that is unknown or does not fit the network.
     """
     compiled = Compiled(optimizer, loss, loss_weights, metrics, weighted_metrics)
+    compiled.trainable = model.flags()
     if model.built:
         compiled.metric_set(model.graph)
     return compiled
@@ -169,7 +170,7 @@ def fit(
         finished = True
     finally:
         try:
-            session.sync()
+            session.finish()
         finally:
             compiled.session = None
             for callback in listeners:

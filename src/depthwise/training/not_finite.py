@@ -44,7 +44,7 @@ def first_bad_weight(graph: Graph, weights: Mapping[str, Array]) -> tuple[str, s
     """(layer, what is wrong) of the first layer, in the order of the graph, with a weight that is not finite."""
     for node in graph.calls:
         for weight in node.weights:
-            array = weights[f"{node.name}/{weight.name}"]
+            array = weights[node.key(weight.name)]
             if not _finite(array):
                 bad = int(array.size - np.count_nonzero(np.isfinite(array)))
                 return node.name, f"{bad} of the {array.size} numbers of its {weight.name} are NaN or infinite"
@@ -60,7 +60,7 @@ def first_bad_output(graph: Graph, weights: Mapping[str, Array], x: tuple[Array,
     values: dict[str, Any] = {}
     with np.errstate(all="ignore"):
         for node in graph.calls:
-            reads = [given[node.name]] if isinstance(node.layer, InputLayer) else [values[name] for name in node.inputs]
+            reads = [given[node.name]] if isinstance(node.layer, InputLayer) else [values[name] for name in node.reads]
             training = isinstance(node.layer, BatchNormalization)
             value = reference.forward(node.layer, weights_of(node, weights), reads, training, None)
             values[node.name] = value

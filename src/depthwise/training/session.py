@@ -4,11 +4,13 @@ The step holds the weights while it trains. They go to the model when somebody l
 epoch and at the end of `fit`, however it ends; weights that a callback sets go back before the next step.
 """
 
+import threading
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from depthwise.layers.store import CHANGES
 from depthwise.training.batches import Batch, Place, Schedule
 from depthwise.training.compiled import Compiled, StepResult
 from depthwise.training.metrics import MetricSet
@@ -51,18 +53,21 @@ class Session:
         self.schedule = schedule
         self.epoch = 0
         self.step = 0
-        self.native = compiled.step(model.graph)
+        self.native = compiled.step(compiled.graph(model))
         self._seen: Mapping[str, Array] = {}
         self._dirty = False
         self._exposed = False
+        self._thread = threading.get_ident()
         self.changes = 0
         self.load()
+        if schedule is not None:
+            model.hold(self)
 
     def load(self) -> None:
         """Puts the model's weights, and what the optimiser knows, into the step."""
-        weights = self.model.weights_by_name
+        weights = dict(self.model.weights_by_name)
         self.native.load(weights, self.optimizer.state)
-        self._seen = dict(weights)
+        self._seen = weights
         self._dirty = False
         self.changes += 1
 
@@ -73,6 +78,7 @@ class Session:
         self._dirty = True
         result = self.native(batch.x, batch.y, batch.sample_weight, learning_rate=optimizer.learning_rate, seed=seed)
         optimizer.iterations += 1
+        CHANGES.grow()  # other models with the same layers must look
         return result
 
     def take_changes(self) -> None:
@@ -80,7 +86,7 @@ class Session:
         if not self._exposed:
             return
         self._exposed = False
-        now = self.model.weights_by_name
+        now = self.model.held_weights()
         if any(now[name] is not array for name, array in self._seen.items()):
             self.load()
 
@@ -95,10 +101,27 @@ class Session:
         if not self._dirty:
             return
         weights, state = self.native.weights(), self.native.optimizer_state()
-        self.model.set_weights_by_name(weights)
+        self.model.put_weights(weights)
         self.optimizer.keep(state)
-        self._seen = dict(self.model.weights_by_name)
+        self._seen = self.model.held_weights()
         self._dirty = False
+
+    def look(self) -> None:
+        """Brings the layers up to date for somebody who reads or sets their weights, in whatever model."""
+        if threading.get_ident() != self._thread and self.schedule is not None:
+            return  # `fit` is in the middle of a step; another thread sees what it last brought up to date
+        if self.schedule is None:
+            self.sync()  # on Ctrl-C the session stays open: what was learnt is still there
+            self.model.close_session(self)
+        elif not self._exposed:
+            self.expose()
+
+    def finish(self) -> None:
+        """Ends the training: the layers have the newest weights, and nobody need look here any more."""
+        try:
+            self.sync()
+        finally:
+            self.model.hold(None)
 
     def put(self, weights: Mapping[str, Array], state: dict[str, Array]) -> None:
         """Replaces weights and optimiser state, of the model and of the step."""

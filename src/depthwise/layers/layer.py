@@ -1,0 +1,344 @@
+"""Layers as users make them: objects with identity that own their weights, as in Keras.
+
+>>> from depthwise import layers
+>>> layer = layers.Dense(3)
+>>> layer.build((None, 4))
+>>> layer.units, layer.count_params(), [array.shape for array in layer.get_weights()]
+(3, 15, [(4, 3), (3,)])
+"""
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from depthwise.arithmetic import LayerFacts, Shape, Weight, describe
+from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
+from depthwise.layers.description import Description
+from depthwise.layers.store import LOCK, TRAINABLE, WeightStore, look
+from depthwise.utils import next_seed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Layer", "public", "refuse_assignment"]
+
+
+class Layer:
+    """Base of all layers.
+
+    Attributes:
+        name: given by the user, or settled when the layer is first built into a model: `conv2d`, `conv2d_1`, … . None before.
+        trainable: whether training changes the weights. Set it, then `compile`.
+
+    The arguments that the layer was made with can be read (`layer.filters`); to change one, make a new layer.
+    """
+
+    description_class: ClassVar[type[Description]] = Description
+
+    _given: Description
+    _name: str | None
+    _chosen: str | None
+    _trainable: bool
+    _store: WeightStore
+    _facts: LayerFacts | None
+    _first_output: Any
+    _hint: ClassVar[str] = "make a new layer with {name}=… and put it in this one's place"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if type(self) not in _PUBLIC:
+            raise UnsupportedError(
+                f"{type(self).__name__}: layers written as a class of one's own are not supported; put layers of "
+                "depthwise.layers together with depthwise.Model instead"
+            )
+        self._start(self.description_class(*args, **kwargs))
+
+    def _start(self, description: Description) -> None:
+        self._given = description
+        self._name = self._chosen = description.name
+        self._trainable = description.trainable
+        self._store = WeightStore()
+        self._facts = None
+        self._first_output = None
+
+    @classmethod
+    def of(cls, description: Description) -> "Layer":
+        """A new layer that is described so."""
+        layer: Layer = object.__new__(_BY_DESCRIPTION[type(description)])
+        layer._start(description)
+        if re.fullmatch(rf"{re.escape(description.default_name)}(_\d+)?", description.name or ""):
+            layer._chosen = None  # nobody chose it: among other layers it may get another number
+        return layer
+
+    # What it is.
+
+    @property
+    def name(self) -> str | None:
+        return self._name
+
+    @property
+    def chosen_name(self) -> str | None:
+        """The name that the user gave."""
+        return self._chosen
+
+    def settle(self, name: str) -> None:
+        """Gives the layer its name where it has none yet."""
+        if self._name is None:
+            self._name = name
+
+    @property
+    def description(self) -> Description:
+        """The layer of now as a value: its arguments, name and `trainable`."""
+        given = self._given
+        if given.name == self._name and given.trainable == self._trainable:
+            return given
+        return dataclasses.replace(given, name=self._name, trainable=self._trainable)
+
+    @property
+    def trainable(self) -> bool:
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = checked_flag(value)
+        TRAINABLE.grow()
+
+    def flat_layers(self) -> "list[Layer]":
+        """The layers that own weights within: itself."""
+        return [self]
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and (name in _ATTRIBUTES or hasattr(self._given, name)):
+            return getattr(self._given, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_") or name == "trainable":
+            object.__setattr__(self, name, value)
+        else:
+            refuse_assignment(type(self).__name__, name, self._hint)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments as Keras writes them."""
+        from depthwise.formats.layer_config import layer_config
+
+        config: dict[str, Any] = layer_config(self.description)["config"]
+        return config
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Layer":
+        """A new layer from what `get_config` gave, here or in Keras."""
+        from depthwise.formats.layer_config import layer_from_config
+
+        return cls.of(layer_from_config(cls.__name__, config))
+
+    # Building.
+
+    @property
+    def built(self) -> bool:
+        """Whether the input's shape, and with it the weights, are known."""
+        return self._facts is not None
+
+    def build(self, input_shape: Any) -> None:
+        """Fixes the shapes of the weights.
+
+        Args:
+            input_shape: with the batch, as in Keras: (None, 28, 28, 1); a list of such for several inputs.
+        """
+        several = bool(input_shape) and isinstance(input_shape[0], (list, tuple))
+        shapes = [tuple(shape)[1:] for shape in (input_shape if several else [input_shape])]
+        self.facts_for(shapes)
+        self.settle(self._given.default_name)
+
+    def facts_for(self, shapes: Sequence[Shape]) -> LayerFacts:
+        """What follows from inputs of these shapes; the first call fixes the weights.
+
+        Raises:
+            ShapeError: the layer cannot take them, or its weights have other shapes already.
+        """
+        facts = describe(self.description, shapes)
+        if self._facts is None:
+            self._facts = facts
+        elif [(w.name, w.shape) for w in facts.weights] != [(w.name, w.shape) for w in self._facts.weights]:
+            raise ShapeError(
+                f"{self.description.label} has its weights for inputs of the shape "
+                f"{', '.join(map(str, self._facts.input_shapes))}, got {', '.join(map(str, shapes))}; make another layer"
+            )
+        return facts
+
+    def __call__(self, inputs: Any) -> Any:
+        """Connects the layer in the functional style: `y = Conv2D(32, 3)(x)`.
+
+        Args:
+            inputs: one symbolic tensor of `depthwise.Input` or of another layer, or a list of them.
+        """
+        return connect(self, inputs)
+
+    def symbolic_outputs(self, shapes: Sequence[Shape]) -> tuple[Shape, ...]:
+        """The shapes of the outputs for inputs of `shapes`."""
+        return (self.facts_for(shapes).output_shape,)
+
+    def packed(self, results: Sequence[Any]) -> Any:
+        """What a call gives, made of its outputs."""
+        return results[0]
+
+    def called(self, result: Any) -> None:
+        """Notes the layer's first symbolic output, for `input` and `output`."""
+        if self._first_output is None:
+            self._first_output = result
+
+    @property
+    def output(self) -> Any:
+        """The symbolic tensor that the first call gave.
+
+        Raises:
+            InvalidArgumentError: the layer was never called.
+        """
+        if self._first_output is None:
+            raise InvalidArgumentError(f"{self!r} was never called, so it has no output; connect it or build its model")
+        return self._first_output
+
+    @property
+    def input(self) -> Any:
+        """The symbolic tensor that the first call read; a list of such for several inputs."""
+        tensor = self.output[0] if isinstance(self.output, list) else self.output
+        inputs = list(tensor.inputs) or [tensor]
+        return inputs[0] if len(inputs) == 1 else inputs
+
+    # Weights.
+
+    def _needs(self) -> tuple[Weight, ...]:
+        if self._facts is None:
+            raise InvalidArgumentError(
+                f"{self!r} does not know its input's shape yet, so it has no weights; call build((None, …)) or put it "
+                "into a model"
+            )
+        return self._facts.weights
+
+    def arrays(self) -> "dict[str, NDArray[np.float32]]":
+        """The weights of now by name, drawn when first asked for; read only."""
+        look((self._store,))
+        return self.held_arrays()
+
+    def held_arrays(self) -> "dict[str, NDArray[np.float32]]":
+        """The layer's own arrays, whatever a training holds."""
+        if self._store.arrays is None:
+            from depthwise.initialize import draw_layer  # NumPy: not before it is needed
+
+            weights = self._needs()
+            with LOCK:
+                if self._store.origin is None:
+                    self._store.origin = (next_seed(), self._name or self._given.default_name)
+                if self._store.arrays is None:
+                    self._store.put(draw_layer(self._given, weights, *self._store.origin))
+        assert self._store.arrays is not None
+        return self._store.arrays
+
+    @property
+    def weights(self) -> "list[NDArray[np.float32]]":
+        """The live weights in Keras' order, read only; change them with `set_weights`."""
+        return list(self.arrays().values()) if self.built else []
+
+    @property
+    def trainable_weights(self) -> "list[NDArray[np.float32]]":
+        """Those that training changes: none where `trainable` is False."""
+        if not self.built or not self._trainable:
+            return []
+        learnt = {
+            weight.name for weight in describe(self.description, self._input_shapes()).weights if weight.trainable
+        }
+        return [array for name, array in self.arrays().items() if name in learnt]
+
+    @property
+    def non_trainable_weights(self) -> "list[NDArray[np.float32]]":
+        """Those that training does not change."""
+        learnt = {id(array) for array in self.trainable_weights}
+        return [array for array in self.weights if id(array) not in learnt]
+
+    variables = weights
+    trainable_variables = trainable_weights
+    non_trainable_variables = non_trainable_weights
+
+    def _input_shapes(self) -> tuple[Shape, ...]:
+        assert self._facts is not None
+        return self._facts.input_shapes
+
+    def get_weights(self) -> "list[NDArray[np.float32]]":
+        """Copies of the weights, in Keras' order."""
+        return [array.copy() for array in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replaces the weights by copies of a list in the order of `get_weights`.
+
+        Raises:
+            InvalidArgumentError: not as many arrays as the layer has weights.
+            ShapeError: an array of another shape.
+        """
+        from depthwise.arrays import checked_weight
+
+        needs = self._needs()
+        if len(weights) != len(needs):
+            raise InvalidArgumentError(
+                f"set_weights: {describe_value(self.name)} has {len(needs)} weights, got a list of {len(weights)}"
+            )
+        arrays = {
+            need.name: checked_weight(f"{self.name}/{need.name}", need.shape, array)
+            for need, array in zip(needs, weights)
+        }
+        look((self._store,))
+        self._store.put(arrays)
+
+    def count_params(self) -> int:
+        """Numbers in all weights."""
+        return sum(weight.formula.value for weight in self._needs())
+
+
+def connect(layer: Any, inputs: Any) -> Any:
+    """The symbolic result of calling `layer` on symbolic tensors."""
+    first = inputs[0] if isinstance(inputs, (list, tuple)) and inputs else inputs
+    join = getattr(first, "connect", None)
+    if join is None:
+        raise InvalidArgumentError(
+            f"{type(layer).__name__} was called on {describe_value(type(inputs).__name__)}; a layer connects to the "
+            "result of depthwise.Input(...) or of another layer, or to a list of them"
+        )
+    return join(layer, inputs)
+
+
+def checked_flag(value: Any) -> bool:
+    """A value for `trainable`, or InvalidArgumentError."""
+    if not isinstance(value, bool):
+        raise InvalidArgumentError(f"trainable must be True or False, got {describe_value(value)}")
+    return value
+
+
+def refuse_assignment(owner: str, name: str, hint: str) -> None:
+    """Raises what an assignment that nothing would obey deserves."""
+    raise InvalidArgumentError(f"{owner}.{name} cannot be assigned: {hint.format(name=name)}")
+
+
+_ATTRIBUTES = {"default_name", "input_shape"}
+_PUBLIC: set[type[Layer]] = set()
+_BY_DESCRIPTION: dict[type[Description], type[Layer]] = {}
+
+
+def public(description: type[Description]) -> type[Layer]:
+    """The class of layers that are described by `description`."""
+    made = type(
+        description.__name__,
+        (Layer,),
+        {
+            "__module__": "depthwise.layers",
+            "__doc__": description.__doc__,
+            "__signature__": inspect.signature(description),
+            "description_class": description,
+        },
+    )
+    _PUBLIC.add(made)
+    _BY_DESCRIPTION[description] = made
+    return made
