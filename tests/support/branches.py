@@ -21,13 +21,18 @@ __all__ = [
 ]
 
 
+def _connect(tensor: SymbolicTensor, layer: Any, inputs: Any) -> SymbolicTensor:
+    result: SymbolicTensor = tensor.connect(layer, inputs)
+    return result
+
+
 def branches(configurations: Sequence[Configuration]) -> tuple[list[SymbolicTensor], list[SymbolicTensor]]:
     """(inputs, outputs): every configuration's layer on inputs of its own."""
     starts, ends = [], []
     for layer, shapes in configurations:
         own = [Input(shape) for shape in shapes]
         starts += own
-        ends.append(own[0].connect(_as_object(layer), own))
+        ends.append(_connect(own[0], _as_object(layer), own))
     return starts, ends
 
 
@@ -49,10 +54,10 @@ def trainable_side_by_side(configurations: Sequence[Configuration], rng: np.rand
         for shape in shapes:
             start = Input(shape)
             starts.append(start)
-            reads.append(start.connect(_reader(rng, shape), start))
-        end = reads[0].connect(_as_object(layer), reads)
-        ends.append(end.connect(layers.Flatten(), end))
-    return functional(starts, ends[0].connect(layers.Concatenate(), ends) if len(ends) > 1 else ends[0])
+            reads.append(_connect(start, _reader(rng, shape), start))
+        end = _connect(reads[0], _as_object(layer), reads)
+        ends.append(_connect(end, layers.Flatten(), end))
+    return functional(starts, _connect(ends[0], layers.Concatenate(), ends) if len(ends) > 1 else ends[0])
 
 
 def _reader(rng: np.random.Generator, shape: Shape) -> layers.Layer:
@@ -88,9 +93,9 @@ def _step(rng: np.random.Generator, tensor: SymbolicTensor, exact: bool) -> Symb
     if len(shape) == 1:
         kind = int(rng.integers(3))
         if kind == 0:
-            return tensor.connect(layers.Dropout(0.5), tensor)
+            return _connect(tensor, layers.Dropout(0.5), tensor)
         units = int(rng.integers(1, 20))
-        return tensor.connect(layers.Dense(units, activation=_activation(rng, exact)), tensor)
+        return _connect(tensor, layers.Dense(units, activation=_activation(rng, exact)), tensor)
     rows, columns, channels = shape
     window: dict[str, Any] = {
         "kernel_size": (int(rng.integers(1, min(rows, 3) + 1)), int(rng.integers(1, min(columns, 3) + 1))),
@@ -103,35 +108,35 @@ def _step(rng: np.random.Generator, tensor: SymbolicTensor, exact: bool) -> Symb
     filters = int(rng.integers(1, 12))
     match int(rng.integers(12 if exact else 13)):
         case 0:
-            return tensor.connect(layers.Conv2D(filters, **window), tensor)
+            return _connect(tensor, layers.Conv2D(filters, **window), tensor)
         case 1:
-            return tensor.connect(layers.DepthwiseConv2D(depth_multiplier=int(rng.integers(1, 3)), **window), tensor)
+            return _connect(tensor, layers.DepthwiseConv2D(depth_multiplier=int(rng.integers(1, 3)), **window), tensor)
         case 2:
-            return tensor.connect(layers.SeparableConv2D(filters, **window), tensor)
+            return _connect(tensor, layers.SeparableConv2D(filters, **window), tensor)
         case 3:
-            return tensor.connect(layers.MaxPooling2D(pool, padding=window["padding"]), tensor)
+            return _connect(tensor, layers.MaxPooling2D(pool, padding=window["padding"]), tensor)
         case 4:
-            return tensor.connect(layers.AveragePooling2D(pool), tensor)
+            return _connect(tensor, layers.AveragePooling2D(pool), tensor)
         case 5:
-            return tensor.connect(layers.ZeroPadding2D(((1, 0), (0, 2))), tensor)
+            return _connect(tensor, layers.ZeroPadding2D(((1, 0), (0, 2))), tensor)
         case 6:
-            flat = tensor.connect(layers.Flatten(), tensor)
-            return flat.connect(layers.Dense(filters, activation=window["activation"]), flat)
+            flat = _connect(tensor, layers.Flatten(), tensor)
+            return _connect(flat, layers.Dense(filters, activation=window["activation"]), flat)
         case 7:  # a residual block
             same = {**window, "padding": "same", "strides": (1, 1)}
-            inner = tensor.connect(layers.SeparableConv2D(channels, **same), tensor)
-            return tensor.connect(layers.Add(), [tensor, inner])
+            inner = _connect(tensor, layers.SeparableConv2D(channels, **same), tensor)
+            return _connect(tensor, layers.Add(), [tensor, inner])
         case 8:  # two branches of the same map
             same = {**window, "padding": "same", "strides": (1, 1)}
-            parts = [tensor.connect(layers.Conv2D(int(rng.integers(1, 9)), **same), tensor) for _ in range(2)]
-            return tensor.connect(layers.Concatenate(), [*parts, tensor])
+            parts = [_connect(tensor, layers.Conv2D(int(rng.integers(1, 9)), **same), tensor) for _ in range(2)]
+            return _connect(tensor, layers.Concatenate(), [*parts, tensor])
         case 9:
-            return tensor.connect(layers.GlobalMaxPooling2D(keepdims=bool(rng.random() < 0.5)), tensor)
+            return _connect(tensor, layers.GlobalMaxPooling2D(keepdims=bool(rng.random() < 0.5)), tensor)
         case 10:
-            return tensor.connect(layers.Dropout(0.5), tensor)
+            return _connect(tensor, layers.Dropout(0.5), tensor)
         case 11:
-            return tensor.connect(layers.Activation(_activation(rng, exact)), tensor)
-    return tensor.connect(layers.BatchNormalization(), tensor)
+            return _connect(tensor, layers.Activation(_activation(rng, exact)), tensor)
+    return _connect(tensor, layers.BatchNormalization(), tensor)
 
 
 def chains_to_one_vector(rng: np.random.Generator, chains: int, *, exact: bool) -> Graph:
@@ -141,10 +146,10 @@ def chains_to_one_vector(rng: np.random.Generator, chains: int, *, exact: bool) 
         start = Input(tuple(int(size) for size in rng.integers(1, (9, 9, 7))))
         starts.append(start)
         end = random_chain(rng, start, 4, exact=exact)
-        ends.append(end.connect(layers.Flatten(), end) if len(end.sample_shape) > 1 else end)
+        ends.append(_connect(end, layers.Flatten(), end) if len(end.sample_shape) > 1 else end)
     length = sum(end.sample_shape[0] for end in ends)
     filler = Input(((1 << length.bit_length()) - length,))
-    return functional([*starts, filler], ends[0].connect(layers.Concatenate(), [*ends, filler]))
+    return functional([*starts, filler], _connect(ends[0], layers.Concatenate(), [*ends, filler]))
 
 
 def graph_weights(rng: np.random.Generator, graph: Graph, *, integers: int = 0) -> dict[str, np.ndarray]:

@@ -78,7 +78,7 @@ def _native_values(graph: Graph, weights: Mapping[str, npt.ArrayLike], inputs: t
     last = {operation.origin: operation.output for operation in program.operations}
     tensors: dict[str, str] = {}
     for node in graph.calls:  # the last value that each layer computes; its input where it computes none
-        tensors[node.name] = last.get(node.name) or (tensors[node.inputs[0]] if node.inputs else node.name)
+        tensors[node.name] = last.get(node.name) or (tensors[node.reads[0]] if node.inputs else node.name)
     shapes = {tensors[node.name]: node.output_shape for node in graph.calls}
     prediction = Prediction(dataclasses.replace(program, outputs=tuple(shapes.items())))
     prediction.load({key: np.ascontiguousarray(value, dtype=np.float32) for key, value in weights.items()})
