@@ -53,6 +53,7 @@ class SymbolicTensor:
         return self.call.inputs
 
     def __repr__(self) -> str:
+        """What it depends on is not shown: there may be exponentially many ways to one tensor."""
         return f"<SymbolicTensor shape={self.shape}, from {self.layer!r}>"
 
     def connect(self, layer: Any, inputs: Any) -> Any:

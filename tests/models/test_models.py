@@ -1,6 +1,7 @@
 """Models with Keras' names: building, weights, predict, and what they say to bad input."""
 
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,12 +61,12 @@ def test_graphs_and_tensors_are_shown_in_a_line() -> None:
     for _ in range(60):
         tensor = layers.Add()([tensor, layers.Dropout(0.1)(tensor)])
     graph = models.Model(start, tensor, name="diamonds").graph
-    assert repr(start) == "<SymbolicTensor of InputLayer 'start': shape (None, 3), layers 1>"
-    assert repr(tensor) == "<SymbolicTensor of Add: shape (None, 3), layers 121>"
+    assert repr(start) == "<SymbolicTensor shape=(None, 3), from <InputLayer name=start, built=True>>"
+    assert re.fullmatch(r"<SymbolicTensor shape=\(None, 3\), from <Add name=add\w*, built=True>>", repr(tensor))
     assert repr(graph) == "<Graph 'diamonds': output (3,), layers 121>"
     with pytest.raises(InvalidArgumentError, match="every one of inputs must come from"):
         models.Model(tensor, tensor)
-    with pytest.raises(InvalidArgumentError, match=r"got .*SymbolicTensor of Add"):
+    with pytest.raises(InvalidArgumentError, match=r"got .*SymbolicTensor shape"):
         models.Model(start, [tensor, 3])
 
 
