@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
@@ -14,11 +15,9 @@ from benchmarks.tables import show
 
 QUICK = Settings(rounds=3, turn_seconds=0.4, try_seconds=0.15)
 THOROUGH = Settings()
+KINDS: dict[Literal["predict", "training"], tuple[int, ...]] = {"predict": (1, 256), "training": (32, 128)}
 DEFAULT_WORKS = tuple(
-    Work(network, kind, batch)
-    for network in NETWORKS
-    for kind, batches in (("predict", (1, 256)), ("training", (32, 128)))
-    for batch in batches
+    Work(network, kind, batch) for network in NETWORKS for kind, batches in KINDS.items() for batch in batches
 )
 
 

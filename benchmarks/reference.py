@@ -66,7 +66,8 @@ def _convolve(x: Array, kernel: Array, padding: str) -> Array:
 def _pool(x: Array, size: int) -> Array:
     n, h, w, c = x.shape
     whole = x[:, : h // size * size, : w // size * size]
-    return whole.reshape(n, h // size, size, w // size, size, c).max(axis=(2, 4))
+    largest: Array = whole.reshape(n, h // size, size, w // size, size, c).max(axis=(2, 4))
+    return largest
 
 
 def _activate(x: Array, name: str) -> Array:
@@ -77,7 +78,8 @@ def _activate(x: Array, name: str) -> Array:
         return (scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))).astype(x.dtype)
     if name == "softmax":
         exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
-        return exponentials / exponentials.sum(axis=-1, keepdims=True)
+        shares: Array = exponentials / exponentials.sum(axis=-1, keepdims=True)
+        return shares
     if name == "linear":
         return x
     raise ValueError(f"The reference knows no activation {name!r}.")

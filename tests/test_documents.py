@@ -25,7 +25,7 @@ DOCUMENTS = sorted(
 FENCE = re.compile(r"^```([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 FILE_ENDINGS = (".py", ".md", ".toml", ".yaml", ".css", ".zip", ".npz", ".txt", ".sh")
-WRITTEN = re.compile(r"^(compare/.*|photos/.*|[\w-]+\.(keras|html|json|npz|npy|png|csv))$")
+WRITTEN = re.compile(r"^(compare(-\d)?/.*|photos/.*|[\w-]+\.(keras|html|json|npz|npy|png|csv))$")
 """What commands in the documents write, and names that stand for the reader's own files."""
 
 
@@ -158,6 +158,26 @@ def test_the_output_of_compare_is_the_real_one(name: str) -> None:
         for node in network.graph.calls:
             if node.weights:
                 assert node.facts.parameters.expression in shown
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
+def test_two_commands_set_everything_up(name: str) -> None:
+    start = re.split(r"^## ", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE)[1]
+    commands = [block.splitlines() for language, block in FENCE.findall(start) if language == "sh"]
+    assert [len(lines) for lines in commands] == [1, 1]
+    first, second = (lines[0] for lines in commands)
+    assert first.endswith("uv run depthwise compare")
+    assert second == "uv run --group test pytest"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=identify)
+def test_packages_are_installed_in_an_environment(document: Path) -> None:
+    """Systems that manage their Python themselves (Debian, Ubuntu, Homebrew) refuse `pip install` elsewhere: PEP 668."""
+    text = document.read_text(encoding="utf-8")
+    blocks = [block for language, block in FENCE.findall(text) if language in ("sh", "bash", "shell", "console")]
+    for line in "\n".join(blocks).splitlines():
+        before, found, _ = line.partition("pip install")
+        assert not found or "python3 -m venv .venv && . .venv/bin/activate && " in before
 
 
 def test_both_readmes_have_the_same_parts() -> None:

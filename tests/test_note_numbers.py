@@ -1,5 +1,7 @@
 """Every number of the note, and those it gets wrong: `arithmetic` and `graph` against figures written out by hand."""
 
+from typing import Any
+
 import pytest
 
 from depthwise.arithmetic import describe, largest_smaller_depth_multiplier
@@ -7,21 +9,21 @@ from depthwise.layers.descriptions import Conv2D, DepthwiseConv2D, MaxPooling2D,
 from support import networks
 
 
-def facts_of(graph):
+def facts_of(graph: Any) -> Any:
     """The facts of every layer but the input."""
     return [node.facts for node in graph.calls if node.reads]
 
 
-def counts(graph):
+def counts(graph: Any) -> Any:
     """Parameter counts of the layers that have weights."""
     return [facts.parameters.value for facts in facts_of(graph) if facts.weights]
 
 
-def shapes(graph):
+def shapes(graph: Any) -> Any:
     return [facts.output_shape for facts in facts_of(graph)]
 
 
-def test_small_example_is_57_not_54():
+def test_small_example_is_57_not_54() -> None:
     (facts,) = facts_of(networks.note_small())
     assert facts.output_shape == (3, 3, 3)
     assert facts.output_formulas[0].text == "1+(5−3) = 3"
@@ -29,7 +31,7 @@ def test_small_example_is_57_not_54():
     assert [weight.formula.value for weight in facts.weights] == [54, 3]  # the note stops at the first
 
 
-def test_small_example_separable_is_27_and_has_one_bias_after_the_pointwise_stage():
+def test_small_example_separable_is_27_and_has_one_bias_after_the_pointwise_stage() -> None:
     (facts,) = facts_of(networks.note_small_separable())
     depthwise, pointwise, bias = facts.weights
     assert depthwise.formula.text == "2×(3×3×1) = 18"
@@ -40,8 +42,8 @@ def test_small_example_separable_is_27_and_has_one_bias_after_the_pointwise_stag
     assert facts.parameters.text == "2×(3×3×1)+3×(1×1×2)+3 = 27"
 
 
-def test_small_example_keeps_its_size_only_under_same_padding():
-    def middle(**arguments):
+def test_small_example_keeps_its_size_only_under_same_padding() -> None:
+    def middle(**arguments: Any) -> Any:
         return describe(DepthwiseConv2D(3, **arguments), [(5, 5, 2)]).output_shape
 
     assert middle() == (3, 3, 2)
@@ -49,8 +51,8 @@ def test_small_example_keeps_its_size_only_under_same_padding():
     assert middle(padding="same", strides=2) == (3, 3, 2)
 
 
-def test_one_plus_difference_holds_for_stride_1_and_dilation_1_only():
-    def rows(**arguments):
+def test_one_plus_difference_holds_for_stride_1_and_dilation_1_only() -> None:
+    def rows(**arguments: Any) -> Any:
         return describe(Conv2D(1, 3, **arguments), [(11, 11, 1)]).output_formulas[0].text
 
     assert rows() == "1+(11−3) = 9"
@@ -58,7 +60,7 @@ def test_one_plus_difference_holds_for_stride_1_and_dilation_1_only():
     assert rows(dilation_rate=2) == "1+(11−(2×2+1)) = 7"
 
 
-def test_note_cnn():
+def test_note_cnn() -> None:
     graph = networks.note_cnn()
     assert counts(graph) == [320, 18_496, 36_928]
     assert graph.parameters == graph.trainable_parameters == 55_744
@@ -76,18 +78,18 @@ def test_note_cnn():
     ("index", "text"),
     [(0, "32×(3×3×1)+32 = 320"), (2, "64×(3×3×32)+64 = 18,496"), (4, "64×(3×3×64)+64 = 36,928")],
 )
-def test_note_cnn_formulas(index, text):
+def test_note_cnn_formulas(index: int, text: str) -> None:
     assert facts_of(networks.note_cnn())[index].parameters.text == text
 
 
-def test_note_cnn_pooling_drops_a_row_and_a_column():
+def test_note_cnn_pooling_drops_a_row_and_a_column() -> None:
     pooling = facts_of(networks.note_cnn())[3]
     assert (pooling.input_shapes[0][0], pooling.output_shape[0]) == (11, 5)
     assert (pooling.rows.dropped, pooling.columns.dropped) == (1, 1)
     assert facts_of(networks.note_cnn())[1].rows.dropped == 0
 
 
-def test_note_cnn_separable_twin():
+def test_note_cnn_separable_twin() -> None:
     graph = networks.note_cnn_separable_twin()
     assert counts(graph) == [320, 2_400, 4_736]
     assert graph.parameters == 7_456
@@ -95,7 +97,7 @@ def test_note_cnn_separable_twin():
     assert shapes(graph) == shapes(networks.note_cnn())
 
 
-def test_note_separable():
+def test_note_separable() -> None:
     graph = networks.note_separable()
     assert counts(graph) == [320, 1_344, 2_400, 4_736, 8_896, 17_664, 147_584, 1_290]
     assert graph.parameters == graph.trainable_parameters == 184_234
@@ -106,7 +108,7 @@ def test_note_separable():
     ]  # fmt: skip
 
 
-def test_note_separable_stages():
+def test_note_separable_stages() -> None:
     first, second = (facts for facts in facts_of(networks.note_separable())[1:4] if facts.weights)
     assert first.parameters.text == "32×(3×3×1)+32×(1×1×32)+32 = 1,344"
     assert [weight.formula.value for weight in first.weights] == [288, 1_024, 32]
@@ -114,13 +116,13 @@ def test_note_separable_stages():
     assert [weight.formula.value for weight in second.weights] == [288, 2_048, 64]
 
 
-def test_most_of_the_separable_network_is_its_dense_head():
+def test_most_of_the_separable_network_is_its_dense_head() -> None:
     head = sum(facts.parameters.value for facts in facts_of(networks.note_separable())[-2:])
     assert head == 148_874
     assert 184_234 - head == 35_360
 
 
-def test_note_separable_ordinary_twin():
+def test_note_separable_ordinary_twin() -> None:
     graph = networks.note_separable_ordinary_twin()
     assert graph.parameters == 435_306
     assert graph.macs == 29_275_904
@@ -130,7 +132,7 @@ def test_note_separable_ordinary_twin():
     assert graph.macs / networks.note_separable().macs == pytest.approx(7.2, abs=0.005)
 
 
-def test_a_macs_is_neither_bias_nor_activation():
+def test_a_macs_is_neither_bias_nor_activation() -> None:
     plain = describe(Conv2D(4, 3, use_bias=False), [(8, 8, 2)]).macs
     assert plain.text == "6×6×4×(3×3×2) = 2,592"
     assert describe(Conv2D(4, 3, activation="selu"), [(8, 8, 2)]).macs.value == plain.value
@@ -142,10 +144,10 @@ def test_a_macs_is_neither_bias_nor_activation():
 @pytest.mark.parametrize("filters", [1, 2, 3, 9, 32, 64, 128])
 @pytest.mark.parametrize("kernel", [1, 2, 3, 5])
 @pytest.mark.parametrize("channels", [1, 2, 32])
-def test_when_a_separable_layer_is_not_smaller(filters, kernel, channels):
+def test_when_a_separable_layer_is_not_smaller(filters: int, kernel: int, channels: int) -> None:
     """d ≥ k²·Cout / (k² + Cout), checked by counting."""
 
-    def weights(layer):
+    def weights(layer: Any) -> Any:
         return describe(layer, [(9, 9, channels)]).parameters.value
 
     ordinary = weights(Conv2D(filters, kernel))

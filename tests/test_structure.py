@@ -12,22 +12,22 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "depthwise"
 LEVELS = [
     # What everything stands on.
     {"errors"},
-    {"arguments", "files", "formula", "initializers", "messages", "utils"},
+    {"arguments", "files", "formula", "initializers", "messages", "streams", "targets", "utils"},
     # The network as data, and what follows from it.
     {"random", "window"},
     {"arithmetic"},
-    {"program"},
-    {"operations"},
     {"arrays"},
     {"initialize"},
+    {"compiler.ir"},
     {"layers"},
     {"activations", "graph"},
     {"tree"},
     {"symbolic"},
     {"summary", "twins", "inputs", "reference", "data", "native"},
     # From the graph to machine code.
-    {"gradient_operations", "emit", "plan"},
-    {"differentiate", "passes", "execution"},
+    {"emit", "plan", "compiler"},
+    {"packed"},
+    {"execution"},
     {"inference"},
     # Files, models, training.
     {"formats", "predicting", "training"},
@@ -59,8 +59,7 @@ STANDARD_LIBRARY_ONLY = {
     "layers",
     "window",
     "arithmetic",
-    "program",
-    "operations",
+    "compiler.ir",
     "graph",
     "tree",
     "symbolic",
@@ -111,7 +110,11 @@ def own_module(name: str) -> str | None:
 
 
 def unit(module: str) -> str:
-    return module.partition(".")[0]
+    """The entry of `LEVELS` that a module belongs to: the longest one that it starts with."""
+    parts = module.split(".")
+    listed = {name for level in LEVELS for name in level}
+    heads = [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
+    return next((head for head in heads if head in listed), parts[0])
 
 
 def level_of(name: str) -> int:

@@ -9,9 +9,13 @@ from depthwise.data.dataset import Dataset
 from depthwise.errors import InvalidDataError, ShapeError, UnsupportedError, describe_value
 from depthwise.graph import Graph
 from depthwise.inputs import arrays_for
+from depthwise.layers.activation import Activation
 from depthwise.layers.input import InputLayer
+from depthwise.layers.merging import Add, Concatenate
+from depthwise.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from depthwise.layers.preprocessing import Rescaling
-from depthwise.layers.shaping import ZeroPadding2D
+from depthwise.layers.regularization import Dropout
+from depthwise.layers.shaping import Flatten, ZeroPadding2D
 from depthwise.training.losses import SparseCategoricalCrossentropy
 
 __all__ = ["check_classifier", "class_loss", "scaled_for"]
@@ -42,9 +46,49 @@ def _rescales(graph: Graph) -> bool:
 
 
 def class_loss(graph: Graph) -> SparseCategoricalCrossentropy:
-    """Cross-entropy with class numbers; from logits where the network does not end in a softmax."""
-    layer = graph.by_name[graph.outputs[0]].layer
-    return SparseCategoricalCrossentropy(from_logits=getattr(layer, "activation", None) != "softmax")
+    """Cross-entropy with class numbers; from logits unless the network's outputs are probabilities.
+
+    >>> from depthwise.graph import sequential
+    >>> from depthwise.layers import Conv2D
+    >>> graph = sequential([Conv2D(10, 6, activation="softmax", input_shape=(6, 6, 1)), Flatten()])
+    >>> class_loss(graph).from_logits
+    False
+    """
+    return SparseCategoricalCrossentropy(from_logits=not _gives_probabilities(graph))
+
+
+_KEEPS_PROBABILITIES = (
+    Add,
+    AveragePooling2D,
+    Concatenate,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    MaxPooling2D,
+    ZeroPadding2D,
+)
+"""Layers that make no number negative: the loss divides by the sum, so it reads shares out of sums and means too."""
+
+
+def _gives_probabilities(graph: Graph) -> bool:
+    """Whether every way to the output comes through a softmax or sigmoid, with nothing behind it that undoes it."""
+    pending, seen = [graph.outputs[0]], set()
+    while pending:
+        node = graph.by_name[pending.pop()]
+        if node.name in seen:
+            continue
+        seen.add(node.name)
+        activation = getattr(node.layer, "activation", None)
+        if activation in ("softmax", "sigmoid"):
+            continue
+        passes = isinstance(node.layer, _KEEPS_PROBABILITIES) or (
+            isinstance(node.layer, Activation) and activation == "linear"
+        )
+        if not passes:
+            return False
+        pending += node.reads
+    return True
 
 
 def check_classifier(graph: Graph, data: Dataset) -> None:

@@ -2,11 +2,10 @@
 
 Nothing heavy is imported here, so that `depthwise --help` is quick; each command imports what it needs when it runs.
 
-Exit codes: 0 done; 1 a failure at work (a full disk); 2 a wrong argument, file or data; 130 stopped by Ctrl-C.
+Exit codes: 0 done; 1 a failure at work (a full disk); 2 a wrong argument, file or data; 130 stopped by Ctrl-C; 141 the
+reader of the output left before its end.
 """
 
-import contextlib
-import os
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -24,6 +23,7 @@ from depthwise.errors import (
     describe_value,
 )
 from depthwise.explain import command as explain
+from depthwise.streams import guard_streams
 
 __all__ = ["app", "main"]
 
@@ -36,26 +36,20 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-            return result
+            return super().invoke(ctx)
         except DepthwiseError as error:
             _fail(str(error), WRONG_INPUT if isinstance(error, _WRONG_INPUT) else FAILURE)
         except KeyboardInterrupt:
             _fail("stopped", INTERRUPTED)
-        except BrokenPipeError:
-            # The reader (head, less) has seen enough. What is still buffered has nowhere to go.
-            with contextlib.suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(PIPE_CLOSED) from None
         except MemoryError:
             _fail("there is not enough memory for this; try a smaller --batch-size or less data", FAILURE)
         except OSError as error:
-            _fail(f"{error.strerror or 'the system failed'}: {describe_value(str(error.filename), 200)}", FAILURE)
+            place = "" if error.filename is None else f": {describe_value(str(error.filename), 200)}"
+            _fail(f"{error.strerror or 'the system failed'}{place}", FAILURE)
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"depthwise: {message}", err=True)
+    print(f"depthwise: {message}", file=sys.stderr)
     raise typer.Exit(code) from None
 
 
@@ -71,7 +65,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"depthwise {__version__}")
+        print(f"depthwise {__version__}")
         raise typer.Exit
 
 
@@ -93,4 +87,16 @@ for _module in (compare, explain, train, evaluate, predict, summary, bench):
 
 def main() -> None:
     """The entry point of the `depthwise` command."""
-    app()
+    output = guard_streams()
+    code: Any = 0
+    try:
+        app()
+    except SystemExit as leaving:
+        code = leaving.code
+    sys.stdout.flush()
+    if output is not None and output.failure is not None:
+        if not output.is_pipe_closed:
+            reason = output.failure.strerror or "the system failed"
+            print(f"depthwise: the output could not be printed: {reason}; send it to another place", file=sys.stderr)
+        code = code or (PIPE_CLOSED if output.is_pipe_closed else FAILURE)
+    sys.exit(code)

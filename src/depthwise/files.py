@@ -14,9 +14,10 @@ from typing import BinaryIO
 
 from depthwise.errors import DepthwiseError, InvalidArgumentError, describe_value
 
-__all__ = ["atomic_write", "atomic_write_bytes", "atomic_write_text"]
+__all__ = ["atomic_write", "atomic_write_bytes", "atomic_write_text", "check_writable", "explain_failure"]
 
 _PATH_LIMIT = 200  # characters of a path in a message: longer than other values, a path cut short helps nobody
+_PROBE_BYTES = 4096  # a block: a full disk may still have room for a name, but not for this
 _NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -45,7 +46,7 @@ def atomic_write(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]
     except DepthwiseError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        raise _explain(error, path) from error
+        raise explain_failure(error, path) from error
     try:
         with os.fdopen(descriptor, "w+b") as file:
             write(file)
@@ -58,7 +59,7 @@ def atomic_write(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         if isinstance(error, OSError):
-            raise _explain(error, path) from error
+            raise explain_failure(error, path) from error
         raise
     _sync_folder(target.parent)
 
@@ -89,6 +90,35 @@ def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
     '深度可分离\\n'
     """
     atomic_write_bytes(path, text.encode("utf-8"))
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Whether `atomic_write` could write `path` now, found out by making its temporary file and removing it again.
+
+    Raises:
+        InvalidArgumentError, DepthwiseError: what `atomic_write` would raise.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> check_writable(folder / "model.keras"), list(folder.iterdir())
+    (None, [])
+    """
+    try:
+        target = Path(os.path.realpath(os.fspath(path)))
+        _permissions_to_keep(target, path)
+        descriptor, temporary = _create_temporary(target)
+    except DepthwiseError:
+        raise
+    except (OSError, ValueError) as error:
+        raise explain_failure(error, path) from error
+    try:
+        os.write(descriptor, bytes(_PROBE_BYTES))
+    except OSError as error:
+        raise explain_failure(error, path) from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+            os.unlink(temporary)
 
 
 def _permissions_to_keep(target: Path, path: str | os.PathLike[str]) -> int | None:
@@ -131,7 +161,8 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _explain(error: OSError | ValueError, path: str | os.PathLike[str]) -> DepthwiseError:
+def explain_failure(error: OSError | ValueError, path: str | os.PathLike[str]) -> DepthwiseError:
+    """What went wrong when `path` was written, as a sentence; ValueError is what Python says of a null character."""
     shown = describe_value(os.fspath(path), _PATH_LIMIT)
     if isinstance(error, ValueError):
         return InvalidArgumentError(f"Cannot write to {shown}: this is not a path; name a file.")
@@ -139,6 +170,10 @@ def _explain(error: OSError | ValueError, path: str | os.PathLike[str]) -> Depth
         return DepthwiseError(
             f"Cannot write {shown}: the disk is full or a size limit is reached ({error.strerror}); what was there "
             f"before is unchanged; free some space or choose another folder."
+        )
+    if error.errno in {errno.ENOENT, errno.ENOTDIR} and os.path.isdir(os.path.dirname(os.path.realpath(path))):
+        return InvalidArgumentError(
+            f"Cannot write {shown}: its folder takes no new files, as folders of the system do; choose another."
         )
     if error.errno in {errno.ENOENT, errno.ENOTDIR}:
         return InvalidArgumentError(

@@ -1,53 +1,70 @@
-"""Prediction: a graph compiled for this machine, one native call for a batch."""
+"""Prediction: a program compiled for this machine, one native call for a batch."""
 
+import copy
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
+from depthwise.compiler.compile import Plan, compile
+from depthwise.compiler.ir.program import Program
+from depthwise.compiler.passes import PREDICTION, run_passes
 from depthwise.execution import Executable, host_machine
-from depthwise.graph import Graph
+from depthwise.native.cache import CompileCache
+from depthwise.native.once import making
+from depthwise.native.targets import host_target
 from depthwise.native.threads import get_threads
-from depthwise.passes.lower import lower
-from depthwise.passes.simplify import PREDICTION, derive, run_passes
+from depthwise.packed import PackedParameters
 from depthwise.plan.prediction import GROUP, plan_batches, plan_single
 
 __all__ = ["Prediction"]
 
 
 class Prediction:
-    """A graph in native code; compiles what a call needs, when it needs it, through the compile cache.
+    """A program in native code; compiles what a call needs, when it needs it, through the compile cache.
 
     Batches are divided among the threads by samples, a single sample by rows and channels. Every output is the same, bit
-    for bit, whatever the threads and whatever else is in the batch.
+    for bit, whatever the threads and whatever else is in the batch. Several Python threads may call it at once; so may a signal
+    handler while a call is under way.
+
+    Args:
+        program: as a front end lowers it; it is optimised here.
+
+    Attributes:
+        weights: what `load` was given, None before.
 
     Example:
         >>> from depthwise.graph import sequential
         >>> from depthwise.layers import ReLU
-        >>> prediction = Prediction(sequential([ReLU(input_shape=(2,))]))
+        >>> from depthwise.compiler.lower import lower
+        >>> prediction = Prediction(lower(sequential([ReLU(input_shape=(2,))])))
         >>> prediction.load({})
         >>> prediction((np.array([[-1.0, 2.0]], np.float32),))[0]
         array([[0., 2.]], dtype=float32)
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.program = run_passes(lower(graph), PREDICTION)
-        self._description = self.program.description()
-        self._batches: Executable | None = None
-        self._single: dict[int, Executable] = {}
-        self._parameters: dict[str, np.ndarray] = {}
-        self._output_shapes = graph.output_shapes
+    def __init__(self, program: Program) -> None:
+        self.program = run_passes(program, PREDICTION)
+        self._executables: dict[int, Executable] = {}
+        """By the threads that share a single sample; 0 is for batches. Copies of this object share them."""
+        self.weights: Mapping[str, np.ndarray] | None = None
+        self._packed = PackedParameters(self.program.parameters, {})
+        """Another one for other weights; an executable keeps the one that it has taken."""
+        self._output_shapes = tuple(shape for _, shape in program.outputs)
 
     def load(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Takes the model's weights; what is derived from them is computed here, once."""
-        values: dict[str, np.ndarray] = dict(weights)
-        self._parameters = {
-            name: np.asarray(derive(parameter, values), np.float32)
-            for name, parameter in self.program.parameters.items()
-        }
-        for executable in (self._batches, *self._single.values()):
-            if executable is not None:
-                self._prepare(executable)
+        """Takes the model's weights: arrays that stay as they are as long as this object has them.
+
+        What is derived from them is computed and packed by the calls that need it, once for all of them.
+        """
+        self._packed = PackedParameters(self.program.parameters, weights)
+        self.weights = weights
+
+    def with_weights(self, weights: Mapping[str, np.ndarray]) -> "Prediction":
+        """The same machine code with other weights; calls that are under way keep theirs."""
+        other = copy.copy(self)
+        other.load(weights)
+        return other
 
     def __call__(
         self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray] | None = None
@@ -63,27 +80,39 @@ class Prediction:
         if batch == 0:
             return tuple(outputs)
         threads = get_threads()
+        packed = self._packed
         executable = self._for_single(threads) if batch == 1 and threads > 1 else self._for_batches()
         with executable.lock:
-            if not executable.fits(batch, threads):
-                executable.reserve(batch, min(GROUP, -(-batch // threads)))
-            executable.run(inputs, outputs)
+            if executable.in_use:
+                executable = executable.free()
+            try:
+                executable.in_use = True
+                if executable.loaded is not packed:
+                    executable.loaded = None  # also after an interrupt half-way
+                    executable.take(packed)
+                    executable.loaded = packed
+                if not executable.fits(batch, threads):
+                    executable.reserve(batch, min(GROUP, -(-batch // threads)))
+                executable.run(inputs, outputs)
+            finally:
+                executable.in_use = False
         return tuple(outputs)
 
-    def _prepare(self, executable: Executable) -> None:
-        with executable.lock:
-            executable.load(self._parameters)
-            executable.prepare()
-
     def _for_batches(self) -> Executable:
-        if self._batches is None:
-            self._batches = Executable(plan_batches(self.program, host_machine()), "batches " + self._description)
-            self._prepare(self._batches)
-        return self._batches
+        try:
+            return self._executables[0]
+        except KeyError:
+            return self._make(0, plan_batches)
 
     def _for_single(self, parts: int) -> Executable:
-        if parts not in self._single:
-            schedule = plan_single(self.program, host_machine(), parts)
-            self._single[parts] = Executable(schedule, f"single {parts} {self._description}")
-            self._prepare(self._single[parts])
-        return self._single[parts]
+        try:
+            return self._executables[parts]
+        except KeyError:
+            return self._make(parts, partial(plan_single, parts=parts))
+
+    def _make(self, parts: int, plan: Plan) -> Executable:
+        with making:
+            if parts not in self._executables:
+                compiled = compile(self.program, plan, host_machine(), host_target(), CompileCache())
+                self._executables.setdefault(parts, Executable(compiled))
+        return self._executables[parts]

@@ -23,7 +23,8 @@ from depthwise.graph import Graph, with_input
 from depthwise.inputs import arrays_for, is_batches
 from depthwise.layers.input import InputLayer
 from depthwise.layers.layer import Layer
-from depthwise.layers.store import CHANGES, LOCK
+from depthwise.layers.store import CHANGES
+from depthwise.native.once import making
 from depthwise.predicting import predict_batches
 from depthwise.symbolic import (
     Input,
@@ -42,7 +43,6 @@ from depthwise.tree import ModelTree, TreePort, tree_of
 if TYPE_CHECKING:
     from depthwise.explain.explanation import Explanation
     from depthwise.formats.saved import SavedNetwork
-    from depthwise.inference import Prediction
 
 __all__ = ["Input", "Model", "Sequential", "clone_model", "from_keras", "load_model", "model_from_json", "save_model"]
 
@@ -134,41 +134,22 @@ class Model(Trainable):
 
     # Prediction.
 
-    def _ready(self) -> "Prediction":
-        """The native program with the weights of now."""
-        prediction = self._prediction
-        if prediction is not None and self._seen == CHANGES.count:
-            return prediction
-        graph = self.graph
-        if prediction is None:
-            from depthwise.inference import Prediction
-
-            prediction = Prediction(graph)
-        self._catch_up()
-        with LOCK:  # version and weights are of one moment
-            weights = self.held_weights(graph)
-            seen = CHANGES.count
-        if any(store.version > self._loaded for store in self._stores) or self._prediction is None:
-            prediction.load(weights)
-            self._prediction, self._loaded = prediction, seen
-        self._seen = seen
-        return prediction
-
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, in one native call and with the least overhead.
 
         Args:
             x: see `predict`.
         """
+        made = self._prediction
         if (
-            type(x) is np.ndarray
+            made is not None
+            and made[0] == CHANGES.count
+            and type(x) is np.ndarray
             and x.dtype == np.float32
             and x.shape[1:] == self._single_shape
             and x.flags.c_contiguous
-            and self._seen == CHANGES.count
-            and self._prediction is not None
         ):
-            return self._prediction((x,))[0]
+            return made[1]((x,))[0]
         self._build_for(x)
         arrays = arrays_for(self.graph, x)
         if not len(arrays[0]):
@@ -383,6 +364,9 @@ class Sequential(Model):
         return tensors
 
     def _make_structure(self) -> Structure:
+        if self._chain and first_shape(self._chain[0]) is not None:  # an interrupt stopped `_change` half-way
+            tensors = self._connected(self._chain)
+            return structure(tensors[0], tensors[-1], is_sequential=True)
         with_input([item.description for item in self._chain if not isinstance(item, Model)])
         raise InvalidArgumentError(
             "the model does not know its input's shape yet; put depthwise.Input(shape=…) first, or call build"
@@ -408,6 +392,8 @@ class Sequential(Model):
         Args:
             input_shape: with the batch, as in Keras: (None, 28, 28, 1).
         """
+        if not self.built and self._chain and first_shape(self._chain[0]) is not None:
+            self._change(self._chain)  # an interrupt stopped `_change` half-way
         if self.built or input_shape is None:
             super().build(input_shape)
             return
@@ -421,7 +407,14 @@ class Sequential(Model):
                     f"the model does not know its input's shape yet, and x has the shape {array.shape}; give x as "
                     "(samples, …), or the first layer an input_shape"
                 )
-            self.build(array.shape)
+            with making:
+                if not self.built:  # no other thread has come first
+                    self.build(array.shape)
+
+
+def _gives_shape(chain: list[Layer]) -> bool:
+    """Whether the first layer says what the input's shape is."""
+    return bool(chain) and (isinstance(chain[0], InputLayer) or chain[0].input_shape is not None)
 
 
 def clone_model(model: Model) -> Model:

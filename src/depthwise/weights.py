@@ -13,6 +13,7 @@ from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 from depthwise.graph import Graph, LayerPath
 from depthwise.layers.layer import Layer, checked_flag, connect, refuse_assignment
 from depthwise.layers.store import CHANGES, LOCK, TRAINABLE, WeightStore, look
+from depthwise.native.once import making
 from depthwise.symbolic import Structure, SymbolicTensor
 from depthwise.tree import ModelTree, inlined
 from depthwise.utils import next_seed
@@ -59,10 +60,8 @@ class GraphWithWeights:
         self._stores: tuple[WeightStore, ...] = ()
         self._session: Any = None
         """What `train_on_batch` left open: its step holds newer weights than the layers."""
-        self._prediction: Prediction | None = None
-        self._loaded = -1
-        """What `CHANGES` was when the native program got its weights, `_seen` when they were last known to be right."""
-        self._seen = -1
+        self._prediction: tuple[int, Prediction] | None = None
+        """The native program, and what `CHANGES` was when its weights were last known to be those of the layers."""
         self._single_shape: Shape | None = None
         self._output_keys: tuple[str, ...] | None = None
         self._first_output: Any = None
@@ -78,48 +77,39 @@ class GraphWithWeights:
             refuse_assignment(type(self).__name__, name, hint)
 
     def _set_structure(self, structure: Structure | None) -> None:
-        self._structure = structure
+        """Takes what the model is made of; `_structure` comes last, for whoever looks meanwhile."""
+        self._prediction = self._single_shape = self._structure = None
         self._graph = self._tree = None
-        self._prediction = None
-        self._loaded = self._seen = -1
-        self._single_shape = None
-        self._owners, self._shared = {}, {}
+        self._owners, self._shared, self._stores = {}, {}, ()
         if structure is None:
-            self._stores = ()
             return
         first: dict[int, LayerPath] = {}
-        for path, layer in self._paths(()):
+        owners: dict[LayerPath, Layer] = {}
+        for path, layer in _paths(structure, ()):
             known = first.setdefault(id(layer), path)
             if known == path:
-                self._owners[path] = layer
+                owners[path] = layer
             else:
                 self._shared[path] = known
-        self._stores = tuple(layer._store for layer in self._owners.values())
-        for path, layer in self._owners.items():
+        for path, layer in owners.items():
             if layer._store.origin is None:
                 layer._store.origin = (self._seed, "/".join(path))
-        graph = self._refresh()
+        self._owners, self._stores = owners, tuple(layer._store for layer in owners.values())
+        graph = self._refresh(structure)
         if len(graph.inputs) == len(graph.outputs) == 1 and self._output_keys is None:
             self._single_shape = graph.input_shapes[0]
+        self._structure = structure
 
-    def _paths(self, path: LayerPath) -> Iterator[tuple[LayerPath, Layer]]:
-        """Every layer with where it is, those of models inside too."""
-        assert self._structure is not None
-        for own, member in self._structure.members.items():
-            if isinstance(member, GraphWithWeights):
-                yield from member._paths((*path, own))
-            else:
-                yield (*path, own), member
-
-    def _refresh(self) -> Graph:
+    def _refresh(self, structure: Structure) -> Graph:
         """The graph with the layers' `trainable` of now; the same object where nothing changed."""
-        assert self._structure is not None
         seen = TRAINABLE.count
-        tree = self._structure.tree(self.name, self._trainable)
-        if self._graph is None or tree != self._tree:
-            self._graph, self._tree = inlined(tree, self._shared), tree
+        tree = structure.tree(self.name, self._trainable)
+        graph = self._graph
+        if graph is None or tree != self._tree:
+            graph = inlined(tree, self._shared)
+            self._graph, self._tree = graph, tree
         self._flags_seen = seen
-        return self._graph
+        return graph
 
     # What it is.
 
@@ -145,10 +135,14 @@ class GraphWithWeights:
             InvalidArgumentError: the input's shape is not known yet.
         """
         if self._structure is None:
-            self._set_structure(self._make_structure())
-        if self._graph is None or self._flags_seen != TRAINABLE.count:
-            return self._refresh()
-        return self._graph
+            with making:
+                if self._structure is None:
+                    self._set_structure(self._make_structure())
+        graph, structure = self._graph, self._structure
+        assert structure is not None
+        if graph is None or self._flags_seen != TRAINABLE.count:
+            return self._refresh(structure)
+        return graph
 
     def _make_structure(self) -> Structure:
         raise AssertionError("a functional model has its structure from the start")
@@ -409,6 +403,28 @@ class GraphWithWeights:
                     weights.update((call.key(name), array) for name, array in arrays.items())
         return weights
 
+    def _ready(self) -> "Prediction":
+        """The native program with the weights of now."""
+        made = self._prediction
+        if made is not None and made[0] == CHANGES.count:
+            return made[1]
+        from depthwise.compiler.lower import lower
+        from depthwise.inference import Prediction
+
+        graph = self.graph
+        self._catch_up()
+        with LOCK:  # the number and the weights are of one moment
+            weights = self.held_weights(graph)
+            seen = CHANGES.count
+        with making:
+            made = self._prediction
+            prediction = made[1] if made is not None else Prediction(lower(graph))
+            before = prediction.weights
+            if before is None or any(before[name] is not array for name, array in weights.items()):
+                prediction = prediction.with_weights(weights)
+            self._prediction = seen, prediction
+        return prediction
+
     def put_weights(self, weights: Mapping[str, Float32]) -> None:
         """Replaces every weight by arrays that nobody else writes to; names and shapes are right."""
         with LOCK:
@@ -452,3 +468,14 @@ class GraphWithWeights:
         if len(weights) != len(names):
             raise InvalidArgumentError(f"set_weights: the model has {len(names)} weights, got a list of {len(weights)}")
         self.set_weights_by_name(dict(zip(names, weights)))
+
+
+def _paths(structure: Structure, path: LayerPath) -> Iterator[tuple[LayerPath, Layer]]:
+    """Every layer with where it is, those of models inside too."""
+    for own, member in structure.members.items():
+        if isinstance(member, GraphWithWeights):
+            member.graph  # noqa: B018 - makes the structure
+            assert member._structure is not None
+            yield from _paths(member._structure, (*path, own))
+        else:
+            yield (*path, own), member

@@ -13,6 +13,7 @@ from depthwise.bench.measured import MeasuredRow
 from depthwise.bench.probes import MachineRates
 from depthwise.bench.report import Cost
 from depthwise.bench.rows import group_calls, kind_of, weight_names
+from depthwise.compiler.ir.expression import Apply, Operand
 from depthwise.emit.contraction import Contraction, Reduction
 from depthwise.emit.depthwise import DepthwiseConvolution
 from depthwise.emit.elementwise import Copy, Elementwise
@@ -77,9 +78,9 @@ def test_a_depthwise_convolution_counts_nine_products_a_vector(stride: int, colu
 
 def test_activations_and_maxima_are_other_arithmetic() -> None:
     view = MapView(2, 2, 8, 16, 8)
-    relu = count_instructions(Elementwise("activation", (view, view), "relu"), AVX2)
+    relu = count_instructions(Elementwise(Apply("relu", (Operand(0),)), (view,), view), AVX2)
     assert (relu.other, relu.loads, relu.stores) == (4, 4, 4), "a maximum is one instruction"
-    selu = count_instructions(Elementwise("activation", (view, view), "selu"), AVX2)
+    selu = count_instructions(Elementwise(Apply("selu", (Operand(0),)), (view,), view), AVX2)
     assert selu.arithmetic > 6 * relu.arithmetic
     pool = count_instructions(Pooling("max", view, MapView(1, 1, 8, 8, 8), (2, 2), (2, 2)), AVX2)
     assert (pool.loads, pool.stores) == (4, 1)
@@ -115,7 +116,7 @@ def test_groups_are_the_whole_list_of_calls(name: str) -> None:
     for family, training in (("avx512", False), ("avx2", True)):
         machine = MACHINES[family]
         schedule = (
-            plan_training(training_program(GRAPHS[name]()), ADAM, machine)
+            plan_training(training_program(GRAPHS[name]()), machine, ADAM)
             if training
             else plan_batches(prediction_program(GRAPHS[name]()), machine)
         )

@@ -19,6 +19,7 @@ from depthwise.bench.rivals import benchmark_script
 from depthwise.bench.run import measure
 from depthwise.bench.table import print_report
 from depthwise.cli import app
+from depthwise.compiler.lower import lower
 from depthwise.errors import InvalidArgumentError, UnsupportedError
 from depthwise.graph import Graph
 from depthwise.native.compile import assembly, target_for
@@ -42,7 +43,7 @@ def test_clocks_change_no_prediction(make: Callable[[], Graph], batch: int) -> N
     graph = make()
     weights = seeded_weights(graph, 3)
     x = np.random.default_rng(0).standard_normal((batch, *graph.input_shapes[0])).astype(np.float32)
-    plain, clocked = depthwise.inference.Prediction(graph), bench_run._MeasuredPrediction(graph)
+    plain, clocked = depthwise.inference.Prediction(lower(graph)), bench_run._MeasuredPrediction(lower(graph))
     for prediction in (plain, clocked):
         prediction.load(weights)
     np.testing.assert_array_equal(clocked((x,))[0], plain((x,))[0])
@@ -61,8 +62,8 @@ def test_clocks_change_no_training_step() -> None:
     x, y = rng.random((6, *graph.input_shapes[0]), np.float32), rng.integers(0, 5, 6).astype(np.int32)
     loss, optimizer = depthwise.losses.SparseCategoricalCrossentropy(), depthwise.optimizers.Adam()
     steps = (
-        depthwise.training.step.TrainingStep(graph, loss, optimizer),
-        bench_run._MeasuredStep(graph, loss, optimizer),
+        depthwise.training.step.TrainingStep(lower(graph, training=True), loss, optimizer),
+        bench_run._MeasuredStep(lower(graph, training=True), loss, optimizer),
     )
     results = []
     for step in steps:

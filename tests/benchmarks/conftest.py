@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,9 +26,9 @@ def fake(log: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rival]:
     """Return a maker of rivals whose module is the fake one; `fault` is what it gets wrong."""
     monkeypatch.setenv("PYTHONPATH", str(FAKES), prepend=os.pathsep)
 
-    def make(name: str, fault: str = "", **more: object) -> Rival:
+    def make(name: str, fault: str = "", **more: Any) -> Rival:
         environment = {"FAKE_NAME": name, "FAKE_FAULT": fault, "FAKE_LOG": str(log)}
-        arguments = {"distributions": ("numpy",), "trains": True, "cache_folders": ("FAKE_CACHE",)}
+        arguments: dict[str, Any] = {"distributions": ("numpy",), "trains": True, "cache_folders": ("FAKE_CACHE",)}
         arguments |= more
         title = name.capitalize()
         return Rival(name, title, environment=environment, module="fake_rival", **arguments)

@@ -3,6 +3,7 @@
 import itertools
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,13 +35,13 @@ from benchmarks import machine, reference
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_networks_are_the_notes(network, parameters, macs):
+def test_networks_are_the_notes(network: Any, parameters: Any, macs: Any) -> None:
     assert sum(weight.size for weight in make_weights(network)) == parameters
     assert machine.count_macs(network) == macs
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-def test_the_reference_agrees_with_keras(network):
+def test_the_reference_agrees_with_keras(network: Any) -> None:
     keras = pytest.importorskip("keras")
     weights, images = make_weights(network), make_images(network, 3)
     model = build(network, keras)
@@ -54,14 +55,14 @@ def test_the_reference_agrees_with_keras(network):
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-def test_the_tolerance_refuses_bfloat16(network):
+def test_the_tolerance_refuses_bfloat16(network: Any) -> None:
     weights, images = make_weights(network), make_images(network, 4)
     coarse = [(w.view(np.uint32) & 0xFFFF0000).view(np.float32) for w in weights]
     error = np.abs(reference.predict(network, coarse, images) - reference.predict(network, weights, images)).max()
     assert error > reference.tolerance(network, weights, images)
 
 
-def test_weights_and_images_repeat_from_their_seed():
+def test_weights_and_images_repeat_from_their_seed() -> None:
     for first, second in zip(make_weights(NOTE_CNN), make_weights(NOTE_CNN), strict=True):
         np.testing.assert_array_equal(first, second)
         assert first.dtype == np.float32
@@ -72,17 +73,17 @@ def test_weights_and_images_repeat_from_their_seed():
 class Clock:
     """A clock that `Clock.spend` moves; nothing else does."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.now = 0
 
-    def __call__(self):
+    def __call__(self) -> Any:
         return self.now
 
 
-def test_measure_drops_the_first_run_and_takes_inputs_in_turn():
+def test_measure_drops_the_first_run_and_takes_inputs_in_turn() -> None:
     clock, costs, given = Clock(), itertools.chain([1_000_000], itertools.repeat(7)), []
 
-    def work(value):
+    def work(value: Any) -> None:
         given.append(value)
         clock.now += next(costs)
 
@@ -91,20 +92,20 @@ def test_measure_drops_the_first_run_and_takes_inputs_in_turn():
     assert given == ["a", "b", "c", "a", "b", "c"]
 
 
-def test_measure_goes_on_for_its_time():
+def test_measure_goes_on_for_its_time() -> None:
     clock = Clock()
 
-    def work(_):
+    def work(_: Any) -> None:
         clock.now += 100_000_000
 
     assert len(measure(work, [0], seconds=2, clock=clock)) == 20
 
 
-def test_chunks_keep_the_order():
+def test_chunks_keep_the_order() -> None:
     images = np.arange(80 * 4, dtype=np.float32).reshape(80, 2, 2, 1)
     sizes = []
 
-    def double(chunk):
+    def double(chunk: Any) -> Any:
         sizes.append(len(chunk))
         return 2 * chunk.reshape(len(chunk), -1)
 
@@ -115,7 +116,7 @@ def test_chunks_keep_the_order():
     assert set(sizes) == {16}
 
 
-def test_files_are_written_for_the_batch_and_for_chunks_of_it():
+def test_files_are_written_for_the_batch_and_for_chunks_of_it() -> None:
     assert [batch_sizes(batch) for batch in (1, 16, 32, 250, 256)] == [
         [1],
         [16],
@@ -125,20 +126,22 @@ def test_files_are_written_for_the_batch_and_for_chunks_of_it():
     ]
 
 
-def test_every_rival_has_a_module_and_every_module_a_rival():
+def test_every_rival_has_a_module_and_every_module_a_rival() -> None:
     folder = Path(__file__).resolve().parents[2] / "benchmarks" / "rivals"
     modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
     assert modules == {rival.name for rival in RIVALS}
 
 
-def test_installed_size_counts_what_is_required_too():
+def test_installed_size_counts_what_is_required_too() -> None:
     alone, with_keras = (machine.installed_size(names) for names in (("numpy",), ("h5py",)))
+    assert with_keras is not None
+    assert alone is not None
     assert with_keras > alone > 1_000_000  # h5py requires numpy
     assert machine.installed_size(("no-such-distribution",)) is None
 
 
 @pytest.mark.parametrize("rival", RIVALS, ids=lambda rival: rival.name)
-def test_an_installed_rival_computes_the_right_thing(rival):
+def test_an_installed_rival_computes_the_right_thing(rival: Any) -> None:
     if why := missing(rival):
         pytest.skip(why)
     threads = min(2, os.cpu_count() or 1)
@@ -153,7 +156,7 @@ def test_an_installed_rival_computes_the_right_thing(rival):
         assert not result.deviates, f"{work.work.name}: {result.error} > {work.tolerance}"
 
 
-def test_depthwise_trains_as_keras_does():
+def test_depthwise_trains_as_keras_does() -> None:
     """Alone, a rival's later losses have no judge; beside Keras they have."""
     pair = [rival for rival in RIVALS if rival.name in ("depthwise", "keras_jax")]
     if any(missing(rival) for rival in pair):

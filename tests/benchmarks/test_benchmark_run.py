@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from benchmarks.process import WorkerError, WorkerProcess
@@ -22,23 +23,23 @@ TRAINING = Work("note_cnn", "training", 2)
 BRIEF = Settings(threads=1, rounds=3, turn_seconds=0, try_seconds=0, starts=False)
 
 
-def result_of(report, rival, work=0):
+def result_of(report: Any, rival: Any, work: int = 0) -> Any:
     """Return the result of one rival at one work of a report."""
     return next(result for result in report.works[work].results if result.rival == rival)
 
 
-def runs(log):
+def runs(log: Any) -> Any:
     """Return (name, what) of the log's lines."""
     return [line.split(" ", 1) for line in log.read_text().splitlines()]
 
 
-def test_rounds_are_interleaved(fake, log):
+def test_rounds_are_interleaved(fake: Any, log: Path) -> None:
     run([fake("first"), fake("second"), fake("third")], [PREDICT], BRIEF)
     turns = [name for name, _ in itertools.groupby(name for name, what in runs(log) if what == "run")]
     assert turns == ["first", "second", "third"] * (1 + BRIEF.rounds)  # preparing, then the rounds
 
 
-def test_every_round_is_reported_and_the_best_counts(fake):
+def test_every_round_is_reported_and_the_best_counts(fake: Any) -> None:
     result = result_of(run([fake("only")], [PREDICT], BRIEF), "only")
     assert len(result.rounds) == BRIEF.rounds
     assert result.microseconds == min(result.rounds)
@@ -46,7 +47,7 @@ def test_every_round_is_reported_and_the_best_counts(fake):
     assert result.runs == 5 * BRIEF.rounds
 
 
-def test_the_fastest_candidate_is_kept_and_the_impossible_one_told(fake):
+def test_the_fastest_candidate_is_kept_and_the_impossible_one_told(fake: Any) -> None:
     result = result_of(run([fake("only")], [PREDICT], BRIEF), "only")
     assert result.variant == "quick"
     assert result.candidates["slow"] > result.candidates["quick"]
@@ -54,28 +55,30 @@ def test_the_fastest_candidate_is_kept_and_the_impossible_one_told(fake):
 
 
 @pytest.mark.parametrize("fault", ["deviate", "nan"])
-def test_wrong_output_is_flagged_and_never_the_fastest(fake, fault):
+def test_wrong_output_is_flagged_and_never_the_fastest(fake: Any, fault: str) -> None:
     report = run([fake("wrong", fault), fake("right")], [PREDICT], BRIEF)
     assert result_of(report, "wrong").deviates
     assert not result_of(report, "right").deviates
     assert result_of(report, "right").error <= 1e-6
-    assert report.works[0].fastest.rival == "right"
+    fastest = report.works[0].fastest
+    assert fastest is not None
+    assert fastest.rival == "right"
 
 
-def test_losses_that_fall_differently_are_flagged(fake):
+def test_losses_that_fall_differently_are_flagged(fake: Any) -> None:
     rivals = [fake("wrong", "deviate"), fake("right"), fake("also")]
     report = run(rivals, [TRAINING], BRIEF)
     verdicts = {result.rival: result.deviates for result in report.works[0].results}
     assert verdicts == {"wrong": True, "right": False, "also": False}
 
 
-def test_a_rival_that_only_predicts_is_not_asked_to_train(fake):
+def test_a_rival_that_only_predicts_is_not_asked_to_train(fake: Any) -> None:
     report = run([fake("both"), fake("files", trains=False)], [TRAINING, PREDICT], BRIEF)
     assert [result.rival for result in report.works[0].results] == ["both"]
     assert [result.rival for result in report.works[1].results] == ["both", "files"]
 
 
-def test_a_missing_rival_is_reported_with_the_reason(fake):
+def test_a_missing_rival_is_reported_with_the_reason(fake: Any) -> None:
     absent = fake("absent", distributions=("numpy", "no-such-distribution"))
     report = run([absent, fake("here")], [PREDICT], BRIEF)
     assert report.rivals[0].missing == "not installed: no-such-distribution"
@@ -83,7 +86,7 @@ def test_a_missing_rival_is_reported_with_the_reason(fake):
     assert [result.rival for result in report.works[0].results] == ["here"]
 
 
-def test_a_rival_that_cannot_be_imported_is_reported(fake):
+def test_a_rival_that_cannot_be_imported_is_reported(fake: Any) -> None:
     report = run([fake("broken", "import"), fake("here")], [PREDICT], BRIEF)
     reason = "does not start: ImportError: libfake.so.3: cannot open shared object file"
     assert report.rivals[0].missing == reason
@@ -93,7 +96,7 @@ def test_a_rival_that_cannot_be_imported_is_reported(fake):
     ("fault", "reason"),
     [("crash", "the process ended during 'prepare': exit code 3"), ("impossible", "needs another machine")],
 )
-def test_a_failing_rival_leaves_the_others_alone(fake, fault, reason):
+def test_a_failing_rival_leaves_the_others_alone(fake: Any, fault: str, reason: str) -> None:
     report = run([fake("failing", fault), fake("here")], [PREDICT, TRAINING], BRIEF)
     assert reason in result_of(report, "failing").failure
     assert result_of(report, "failing").microseconds is None
@@ -101,20 +104,22 @@ def test_a_failing_rival_leaves_the_others_alone(fake, fault, reason):
     assert result_of(report, "here", work=1).microseconds is not None
 
 
-def test_first_predictions_start_with_an_empty_cache_then_a_filled_one(fake, log):
+def test_first_predictions_start_with_an_empty_cache_then_a_filled_one(fake: Any, log: Path) -> None:
     starts = dataclasses.replace(BRIEF, starts=True)
     report = run([fake("only")], [PREDICT], starts)
     caches = [what for _, what in runs(log) if what.startswith("threads")]
     assert caches == ["threads 1 cache 0", "threads 1 cache 0", "threads 1 cache 1"]
     rival = report.rivals[0]
-    assert rival.first_prediction_cold_seconds > 0
-    assert rival.first_prediction_warm_seconds > 0
-    assert rival.peak_memory > 1_000_000
-    assert rival.installed_size > 1_000_000
+    for seconds in (rival.first_prediction_cold_seconds, rival.first_prediction_warm_seconds):
+        assert seconds is not None
+        assert seconds > 0
+    for nbytes in (rival.peak_memory, rival.installed_size):
+        assert nbytes is not None
+        assert nbytes > 1_000_000
 
 
-def test_an_interrupted_run_reports_the_works_it_finished(fake):
-    def interrupt(message):
+def test_an_interrupted_run_reports_the_works_it_finished(fake: Any) -> None:
+    def interrupt(message: Any) -> None:
         if message.startswith(f"{TRAINING.name}: round 2"):
             raise KeyboardInterrupt
 
@@ -125,7 +130,7 @@ def test_an_interrupted_run_reports_the_works_it_finished(fake):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads Linux's process state")
-def test_a_worker_is_stopped_between_its_turns(fake, tmp_path):
+def test_a_worker_is_stopped_between_its_turns(fake: Any, tmp_path: Path) -> None:
     rival = fake("only")
     environment = {**rival.environment, "FAKE_CACHE": str(tmp_path)}
     with WorkerProcess(rival.module_name, 1, environment, tmp_path / "log") as worker:
@@ -150,7 +155,7 @@ time.sleep(600)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux to end a process with its parent")
-def test_a_stopped_worker_ends_with_a_killed_runner(fake, tmp_path):
+def test_a_stopped_worker_ends_with_a_killed_runner(fake: Any, tmp_path: Path) -> None:
     environment = {**os.environ, **fake("only").environment, "FAKE_CACHE": str(tmp_path)}
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, str(tmp_path / "log")],
@@ -158,6 +163,7 @@ def test_a_stopped_worker_ends_with_a_killed_runner(fake, tmp_path):
         env=environment,
         cwd=ROOT,
     ) as parent:
+        assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         parent.kill()
     handle = os.pidfd_open(pid) if Path(f"/proc/{pid}").exists() else None
@@ -166,7 +172,7 @@ def test_a_stopped_worker_ends_with_a_killed_runner(fake, tmp_path):
         os.close(handle)
 
 
-def test_a_worker_that_does_not_answer_is_given_up(fake, tmp_path):
+def test_a_worker_that_does_not_answer_is_given_up(fake: Any, tmp_path: Path) -> None:
     rival = fake("only")
     with (
         WorkerProcess(rival.module_name, 1, rival.environment, tmp_path / "log") as worker,
@@ -175,7 +181,7 @@ def test_a_worker_that_does_not_answer_is_given_up(fake, tmp_path):
         worker.ask("load", timeout=0)
 
 
-def test_json_has_the_documented_shape(fake, tmp_path):
+def test_json_has_the_documented_shape(fake: Any, tmp_path: Path) -> None:
     path = tmp_path / "new" / "report.json"
     code = command.main(
         ["--quick", "--rounds", "1", "--threads", "1", "--json", str(path), "--works", PREDICT.name],
@@ -196,7 +202,7 @@ def test_json_has_the_documented_shape(fake, tmp_path):
     assert work["results"][0].keys() == {field.name for field in dataclasses.fields(Result)}
 
 
-def test_the_tables_name_what_was_found(fake, capsys):
+def test_the_tables_name_what_was_found(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
     rivals = [fake("depthwise"), fake("wrong", "deviate"), fake("broken", "import")]
     arguments = ["--quick", "--rounds", "1", "--no-starts", "--works", PREDICT.name]
     assert command.main(arguments, rivals) == 0
@@ -207,7 +213,7 @@ def test_the_tables_name_what_was_found(fake, capsys):
 
 
 @pytest.mark.parametrize("fault", ["deviate", "impossible"])
-def test_the_command_fails_when_depthwise_does(fake, fault):
+def test_the_command_fails_when_depthwise_does(fake: Any, fault: str) -> None:
     arguments = ["--quick", "--rounds", "1", "--no-starts", "--works", PREDICT.name]
     assert command.main(arguments, [fake("depthwise", fault)]) == 1
 
@@ -221,7 +227,7 @@ def test_the_command_fails_when_depthwise_does(fake, fault):
         (["--rivals", "caffe"], "invalid choice: 'caffe'"),
     ],
 )
-def test_wrong_options_are_explained(capsys, arguments, message):
+def test_wrong_options_are_explained(capsys: pytest.CaptureFixture[str], arguments: Any, message: str) -> None:
     with pytest.raises(SystemExit, match="2"):
         command.main(arguments)
     assert message in " ".join(capsys.readouterr().err.split())

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(tmp_path: Path) -> Run:
     """Runs `depthwise …` in an empty folder, in a process of its own; the process's text output is captured."""
 
-    def call(*arguments: object, **options: object) -> "subprocess.CompletedProcess[str]":
+    def call(*arguments: object, **options: Any) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-m", "depthwise", *map(str, arguments)],
             cwd=tmp_path,
@@ -55,7 +56,7 @@ def run(tmp_path: Path) -> Run:
             encoding="utf-8",
             timeout=300,
             env={**os.environ, "COLUMNS": "100", "PYTHONWARNINGS": "error"},
-            **options,  # type: ignore[arg-type]
+            **options,
         )
 
     return call

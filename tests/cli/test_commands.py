@@ -97,12 +97,15 @@ def test_compare_writes_and_prints_everything(run: Run, model_file: Path, data_f
     report = json.loads((tmp_path / "compare" / "report.json").read_text())
     assert report["files"] == names
     assert report["networks"][0]["files"] == ["tiny.keras", "tiny-seed-2.keras"]
-    # Again, into the same folder: what is ours is replaced; both files are now compared as they are.
+    # Again: beside the first one, which stays as it is; both files are now compared as they are.
+    before = {path.name: path.read_bytes() for path in (tmp_path / "compare").iterdir()}
     paths = [tmp_path / "compare" / name for name in ("tiny.keras", "tiny-ordinary.keras")]
     again = run("compare", *paths, "--data", data_file, "--prediction-batch-size", 8)
     assert again.returncode == 0, again.stderr
     assert "weights as loaded, nothing trained" in again.stdout
-    second = json.loads((tmp_path / "compare" / "report.json").read_text())
+    assert "compare/ is taken; this comparison goes to compare-2/" in again.stderr
+    assert {path.name: path.read_bytes() for path in (tmp_path / "compare").iterdir()} == before
+    second = json.loads((tmp_path / "compare-2" / "report.json").read_text())
     accuracies = [[network["runs"][0]["accuracy"] for network in facts["networks"]] for facts in (report, second)]
     assert accuracies[0] == accuracies[1]
 

@@ -1,13 +1,13 @@
 """The main job's promise, on the whole of MNIST: slow, so only `.ci/run` keeps it."""
 
 import pytest
-from test_measuring import Watch
 
 from depthwise.commands.compare import DEFAULT_BATCH_SIZE, DEFAULT_EPOCHS, DEFAULT_SEEDS
 from depthwise.compare.run import Contestant
 from depthwise.compare.training import train
 from depthwise.data.dataset import load_data
 from depthwise.networks import network
+from support.made_up import Watch
 
 
 @pytest.mark.sweep

@@ -7,7 +7,6 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-from made_up import made_up, stopped_early
 from rich.console import Console
 
 import depthwise.compare
@@ -18,6 +17,7 @@ from depthwise.compare.page import report_page
 from depthwise.compare.report import Report
 from depthwise.errors import InvalidArgumentError
 from depthwise.messages import LANGUAGES, catalogue
+from support.made_up import made_up, stopped_early
 
 HOSTILE = "</style><script>alert(1)</script>\x1b[31m[red]\u202e\"'&"
 
@@ -125,8 +125,8 @@ def test_ratio_marks_stand_where_a_bar_of_that_ratio_ends() -> None:
     drawing = ElementTree.fromstring(
         str(ratio_bars([Bar("a", "5×", (5.0,), "first")], [(1.0, "no"), (5.0, "all")], "t"))
     )
-    marks = [item.get("x1") for item in drawing.iter("line")]
-    width = next(drawing.iter("rect")).get("width")
+    marks = [item.get("x1", "") for item in drawing.iter("line")]
+    width = next(drawing.iter("rect")).get("width", "")
     assert marks[1] == width
     assert float(marks[0].rstrip("%")) == pytest.approx(float(width.rstrip("%")) / 5, abs=1e-2)
 
@@ -138,7 +138,7 @@ def test_curves_leave_out_what_is_not_finite() -> None:
     assert sum(item.get("class") == "curve first" for item in drawing.iter("line")) == 1
     heights = [float(item.get("cy", "")) for item in drawing.iter("circle")]
     assert heights == sorted(heights)  # falling values go down the page
-    assert str(curves([Series((float("nan"),), ("a",), "first")], "t", str, "epoch")) == ""
+    assert str(curves([Series((float("nan"),), ("a",), "first")], "t", lambda value, digits: "", "epoch")) == ""
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 0.0), (0.98, 0.98), (0.962, 0.991), (0.001, 2.3), (1e-9, 1e-8)])

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_up import light_graph
 
 import depthwise
 from depthwise.compare.folder import model_file_names, prepare_folder, write_folder
-from depthwise.compare.report import Epoch, Report
+from depthwise.compare.report import Report
 from depthwise.compare.run import Contestant, compare
 from depthwise.compare.timing import time_in_turns
 from depthwise.data.dataset import Dataset
@@ -19,6 +18,7 @@ from depthwise.graph import Graph, sequential
 from depthwise.layers import Conv2D, Dense, Flatten, GlobalAveragePooling2D, Rescaling
 from depthwise.models import Model
 from depthwise.twins import ordinary_twin
+from support.made_up import Watch, light_graph
 
 
 def dataset(classes: int = 10) -> Dataset:
@@ -32,30 +32,6 @@ def dataset(classes: int = 10) -> Dataset:
         return images, labels.astype(np.int64)
 
     return Dataset("rows", *part(200), *part(40), class_names=tuple(map(str, range(classes))))
-
-
-class Watch:
-    """An observer that counts, and raises Ctrl-C where it is told to."""
-
-    def __init__(self, stop_at: tuple[int, int, int] | str | None = None) -> None:
-        self.stop_at = stop_at
-        self.epochs: list[tuple[int, int, int]] = []
-        self.steps = 0
-        self.timed = False
-
-    def training(self, network: int, seed: int, epoch: int, step: int, steps: int) -> None:
-        self.steps += 1
-        assert 1 <= step <= steps
-        if self.stop_at == (network, epoch, step):
-            raise KeyboardInterrupt
-
-    def epoch_done(self, network: int, seed: int, epoch: int, result: Epoch) -> None:
-        self.epochs.append((network, seed, epoch))
-
-    def timing(self) -> None:
-        self.timed = True
-        if self.stop_at == "timing":
-            raise KeyboardInterrupt
 
 
 def contestants() -> tuple[Contestant, Contestant]:
@@ -219,48 +195,11 @@ def test_files_are_written_and_read_back(tmp_path: Path) -> None:
     assert "结果对照" in (tmp_path / "report.html").read_text(encoding="utf-8")
     loaded = depthwise.load_model(tmp_path / "light.keras")
     assert all(np.array_equal(a, b) for a, b in zip(loaded.get_weights(), models[0][0].get_weights()))
-    prepare_folder(tmp_path, ["light.keras", "heavy.keras"])  # ours: may be replaced
-
-
-def test_a_foreign_file_is_never_replaced(tmp_path: Path) -> None:
-    (tmp_path / "light.keras").write_bytes(b"precious")
-    with pytest.raises(InvalidArgumentError, match=r"holds 'light.keras', which no comparison wrote"):
-        prepare_folder(tmp_path, ["light.keras"])
-    prepare_folder(tmp_path, ["other.keras"])  # beside it there is room
-    assert (tmp_path / "light.keras").read_bytes() == b"precious"
-
-
-@pytest.mark.parametrize(
-    "content",
-    ["", "{", "[]", "3", '{"format": "else", "files": ["light.keras"]}', '{"format": "depthwise.compare", "files": 3}'],
-)
-def test_a_foreign_report_is_not_ours(tmp_path: Path, content: str) -> None:
-    (tmp_path / "report.json").write_text(content)
-    with pytest.raises(InvalidArgumentError, match=r"holds 'report.json', which no comparison wrote"):
-        prepare_folder(tmp_path, ["light.keras"])
-    assert (tmp_path / "report.json").read_text() == content
-
-
-def test_what_an_earlier_comparison_wrote_stays_ours(tmp_path: Path) -> None:
-    report, models = run(Watch(), epochs=1)
-    write_folder(tmp_path, report, ([], []), "en")
-    facts = json.loads((tmp_path / "report.json").read_text())
-    facts["files"].append("older.keras")
-    (tmp_path / "report.json").write_text(json.dumps(facts))
-    models[0][0].save(tmp_path / "older.keras")
-    write_folder(tmp_path, report, ([], []), "en")
-    prepare_folder(tmp_path, ["older.keras"])
-    assert (tmp_path / "older.keras").exists()
-
-
-def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(InvalidArgumentError, match="is a file, not a folder"):
-        prepare_folder(tmp_path / "file", [])
-    with pytest.raises(InvalidArgumentError, match="cannot be made"):
-        prepare_folder(tmp_path / "file" / "below", [])
-    with pytest.raises(InvalidArgumentError, match="cannot be made"):
-        prepare_folder(tmp_path / "nul\0l", [])
+    with pytest.raises(
+        InvalidArgumentError, match="holds an earlier comparison; name another folder, or give --overwrite"
+    ):
+        prepare_folder(tmp_path, ["light.keras", "heavy.keras"])
+    prepare_folder(tmp_path, ["light.keras", "heavy.keras"], overwrite=True)
 
 
 def test_file_names_are_harmless_and_differ() -> None:

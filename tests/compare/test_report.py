@@ -5,12 +5,12 @@ import math
 from dataclasses import replace
 
 import pytest
-from made_up import made_up, stopped_early
 
 from depthwise.compare.report import Epoch, Ratio, Timing, TrainingRun
 from depthwise.compare.wording import delivered_sentences, layer_pairs, percent, result_rows, short_number, times
 from depthwise.graph import sequential
 from depthwise.layers.descriptions import Dense
+from support.made_up import made_up, stopped_early
 
 
 def test_lighter_and_heavier_follow_the_macs_not_the_order() -> None:
@@ -27,11 +27,9 @@ def test_ratios_by_hand() -> None:
     assert report.lighter.graph.macs == 4_608 + 12_800 + 10_240
     assert report.heavier.graph.macs == 4_608 + 73_728 + 10_240
     assert report.macs_times == pytest.approx(88_576 / 27_648)
-    assert [(ratio.kind, ratio.times) for ratio in report.ratios] == [
-        ("batch", pytest.approx(2.0)),
-        ("single", pytest.approx(0.5)),
-        ("training", pytest.approx(3.0)),
-    ]
+    assert {ratio.kind: ratio.times for ratio in report.ratios} == pytest.approx(
+        {"batch": 2.0, "single": 0.5, "training": 3.0}
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,8 +66,8 @@ def test_medians_and_means() -> None:
     assert light.batch is not None
     assert light.batch.median == 0.02
     assert light.batch.microseconds_per_image == pytest.approx(0.02 / 256 * 1e6)
-    assert light.accuracy == (pytest.approx(0.982), pytest.approx(0.001))
-    assert heavy.training_seconds == (pytest.approx(9.0), pytest.approx(0.0))
+    assert light.accuracy == pytest.approx((0.982, 0.001))
+    assert heavy.training_seconds == pytest.approx((9.0, 0.0))
     assert heavy.epoch_seconds == 3.0
 
 

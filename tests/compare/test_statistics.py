@@ -35,7 +35,7 @@ def test_counts_that_cannot_be_are_refused(correct: int, total: int) -> None:
 
 
 def test_mean_and_spread_by_hand() -> None:
-    assert mean_and_spread([2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]) == (5.0, pytest.approx(math.sqrt(32 / 7)))
+    assert mean_and_spread([2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]) == pytest.approx((5.0, math.sqrt(32 / 7)))
     assert mean_and_spread([3.0]) == (3.0, None)
     with pytest.raises(InvalidArgumentError, match="at least one value"):
         mean_and_spread([])

@@ -1,5 +1,7 @@
 """Sequences of batches: which objects are ones, and what a batch must be."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,44 +10,44 @@ from depthwise.errors import InvalidDataError
 
 
 class Ramp(Batches):
-    def __len__(self):
+    def __len__(self) -> int:
         return 3
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         return np.full((4, 2, 2, 1), index, np.float32), np.arange(4)
 
 
 class Duck:
     """No relation of ours, but with the two methods."""
 
-    def __init__(self, items):
+    def __init__(self, items: Any) -> None:
         self.items = items
 
-    def __len__(self):
+    def __len__(self) -> Any:
         return len(self.items)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         return self.items[index]
 
 
 PAIR = (np.zeros((2, 3)), np.zeros(2))
 
 
-def test_ours_and_ducks_are_batches():
+def test_ours_and_ducks_are_batches() -> None:
     assert is_batches(Ramp())
     assert is_batches(Duck([PAIR, PAIR]))
     Ramp().on_epoch_end()
 
 
-def test_keras_py_dataset_is_one(monkeypatch):
+def test_keras_py_dataset_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     keras = pytest.importorskip("keras")
 
-    class Data(keras.utils.PyDataset):
-        def __len__(self):
+    class Data(keras.utils.PyDataset):  # type: ignore[misc, name-defined]
+        def __len__(self) -> int:
             return 1
 
-        def __getitem__(self, index):
+        def __getitem__(self, index: Any) -> Any:
             return PAIR
 
     assert is_batches(Data())
@@ -70,19 +72,23 @@ def test_keras_py_dataset_is_one(monkeypatch):
         (item for item in [PAIR]),
     ],
 )
-def test_others_are_not(value):
+def test_others_are_not(value: Any) -> None:
     assert not is_batches(value)
 
 
-def test_read_batch_forms():
+def test_read_batch_forms() -> None:
     batch = read_batch(Ramp(), 2)
     assert batch.x[0, 0, 0, 0] == 2
+    assert batch.y is not None
     assert batch.y.tolist() == [0, 1, 2, 3]
     assert batch.sample_weight is None
     assert read_batch(Duck([([[1.0]],)]), 0).y is None
     weighted = read_batch(Duck([([[1.0], [2.0]], [0, 1], [0.5, 2.0])]), 0)
+    assert weighted.sample_weight is not None
     assert weighted.sample_weight.tolist() == [0.5, 2.0]
-    assert read_batch(Duck([([[1.0]], None, [3.0])]), 0).sample_weight.tolist() == [3.0]
+    duck = read_batch(Duck([([[1.0]], None, [3.0])]), 0)
+    assert duck.sample_weight is not None
+    assert duck.sample_weight.tolist() == [3.0]
 
 
 @pytest.mark.parametrize(
@@ -99,12 +105,12 @@ def test_read_batch_forms():
         ((None, np.zeros(2)), "The x of batch 0"),
     ],
 )
-def test_bad_batches(item, message):
+def test_bad_batches(item: Any, message: str) -> None:
     with pytest.raises(InvalidDataError, match=message):
         read_batch(Duck([item]), 0)
 
 
-def test_unfinished_subclass_says_what_it_needs():
+def test_unfinished_subclass_says_what_it_needs() -> None:
     with pytest.raises(NotImplementedError, match="Batches needs a method __len__"):
         len(Batches())
     with pytest.raises(NotImplementedError, match="Batches needs a method __getitem__"):

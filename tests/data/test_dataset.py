@@ -3,6 +3,8 @@
 import gzip
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from .conftest import idx_bytes, make_arrays, save_image
 
 
 @pytest.mark.parametrize("name", ["mnist", "MNIST"])
-def test_mnist(name):
+def test_mnist(name: str) -> None:
     data = load_data(name)
     assert data.name == "mnist"
     assert data.image_shape == (28, 28, 1)
@@ -34,8 +36,8 @@ def test_mnist(name):
     assert np.array_equal(data.y_train, y_train)
 
 
-def test_scaled(tmp_path):
-    np.savez(tmp_path / "a.npz", **make_arrays())
+def test_scaled(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", allow_pickle=False, **make_arrays())
     data = load_data(tmp_path / "a.npz")
     scaled = data.scaled()
     assert scaled.x_train.dtype == scaled.x_test.dtype == np.float32
@@ -44,9 +46,9 @@ def test_scaled(tmp_path):
     assert data.x_train.dtype == np.uint8
 
 
-def test_npz_gets_a_channel_axis_and_class_names(tmp_path):
+def test_npz_gets_a_channel_axis_and_class_names(tmp_path: Path) -> None:
     arrays = make_arrays() | {"y_test": np.array([[0], [4], [1], [1]])}
-    np.savez(tmp_path / "a.npz", **arrays)
+    np.savez(tmp_path / "a.npz", allow_pickle=False, **arrays)
     data = load_data(str(tmp_path / "a.npz"))
     assert data.name == "a"
     assert data.x_train.shape == (6, 5, 4, 1)
@@ -54,9 +56,9 @@ def test_npz_gets_a_channel_axis_and_class_names(tmp_path):
     assert data.class_names == ("0", "1", "2", "3", "4")
 
 
-def test_npz_with_whole_numbers_of_another_dtype(tmp_path):
+def test_npz_with_whole_numbers_of_another_dtype(tmp_path: Path) -> None:
     arrays = make_arrays()
-    np.savez(tmp_path / "a.npz", **(arrays | {"x_train": arrays["x_train"].astype(np.int32)}))
+    np.savez(tmp_path / "a.npz", allow_pickle=False, **(arrays | {"x_train": arrays["x_train"].astype(np.int32)}))
     data = load_data(tmp_path / "a.npz")
     assert data.x_train.dtype == np.uint8
     assert np.array_equal(data.x_train[..., 0], arrays["x_train"])
@@ -73,13 +75,13 @@ def test_npz_with_whole_numbers_of_another_dtype(tmp_path):
         ("y_test", np.full(4, 2**64 - 1, np.uint64), "which is too large"),
     ],
 )
-def test_npz_with_other_values(tmp_path, name, value, message):
-    np.savez(tmp_path / "a.npz", **(make_arrays() | {name: value}))
+def test_npz_with_other_values(tmp_path: Path, name: str, value: Any, message: str) -> None:
+    np.savez(tmp_path / "a.npz", allow_pickle=False, **(make_arrays() | {name: value}))
     with pytest.raises(InvalidDataError, match=message):
         load_data(tmp_path / "a.npz")
 
 
-def test_idx_folder(tmp_path):
+def test_idx_folder(tmp_path: Path) -> None:
     folder = tmp_path / "digits"
     folder.mkdir()
     arrays = make_arrays()
@@ -90,7 +92,7 @@ def test_idx_folder(tmp_path):
     assert np.array_equal(data.x_test[..., 0], arrays["x_test"])
 
 
-def test_image_folder_is_split_by_class(image_folder):
+def test_image_folder_is_split_by_class(image_folder: Path) -> None:
     data = load_data(image_folder)
     assert (data.name, data.class_names, data.image_shape) == ("animals", ("cat", "dog"), (6, 8, 3))
     assert np.bincount(data.y_train).tolist() == [4, 8]
@@ -101,26 +103,26 @@ def test_image_folder_is_split_by_class(image_folder):
     assert (data.x_test[data.y_test == 1, 0, 0, 0] >= 100).all()
 
 
-def test_split_depends_on_the_seed_alone(image_folder):
+def test_split_depends_on_the_seed_alone(image_folder: Path) -> None:
     first, again, other = (load_data(image_folder, seed=seed) for seed in (0, 0, 1))
     assert np.array_equal(first.x_test, again.x_test)
     assert not np.array_equal(first.x_test, other.x_test)
 
 
 @pytest.mark.parametrize(("fraction", "expected"), [(0.01, [1, 1]), (0.5, [2, 5]), (0.99, [4, 9])])
-def test_every_class_is_on_both_sides(image_folder, fraction, expected):
+def test_every_class_is_on_both_sides(image_folder: Path, fraction: float, expected: Any) -> None:
     data = load_data(image_folder, test_fraction=fraction)
     assert np.bincount(data.y_test).tolist() == expected
     assert np.bincount(data.y_train).min() >= 1
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.5, 1.5])
-def test_test_fraction_is_checked(image_folder, fraction):
+def test_test_fraction_is_checked(image_folder: Path, fraction: float) -> None:
     with pytest.raises(InvalidArgumentError, match=r"test_fraction=.*share between 0 and 1"):
         load_data(image_folder, test_fraction=fraction)
 
 
-def test_train_and_test_folders(tmp_path):
+def test_train_and_test_folders(tmp_path: Path) -> None:
     for part, count in (("train", 3), ("test", 1)):
         for value, name in ((10, "cat"), (20, "dog")):
             for index in range(count):
@@ -135,14 +137,14 @@ def test_train_and_test_folders(tmp_path):
         load_data(tmp_path)
 
 
-def test_train_and_test_beside_classes(image_folder):
+def test_train_and_test_beside_classes(image_folder: Path) -> None:
     save_image(image_folder / "train" / "a.png", 1)
     save_image(image_folder / "test" / "a.png", 1)
     with pytest.raises(InvalidArgumentError, match=r"has train and test and also \['cat', 'dog'\]"):
         load_data(image_folder)
 
 
-def test_unreadable_image(image_folder):
+def test_unreadable_image(image_folder: Path) -> None:
     (image_folder / "cat" / "0.png").write_text("no image")
     with pytest.raises(InvalidFileError, match=r"cat/0\.png"):
         load_data(image_folder)
@@ -151,13 +153,13 @@ def test_unreadable_image(image_folder):
     assert [path.name for path, _ in data.skipped] == ["0.png"]
 
 
-def test_class_with_one_image(tmp_path):
+def test_class_with_one_image(tmp_path: Path) -> None:
     save_image(tmp_path / "cat" / "0.png", 1)
     with pytest.raises(InvalidDataError, match="The class 'cat' has 1 readable images, but needs 2"):
         load_data(tmp_path)
 
 
-def test_empty_folder_and_unknown_names(tmp_path):
+def test_empty_folder_and_unknown_names(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="has no readable images by class; put the images"):
         load_data(tmp_path)
     with pytest.raises(InvalidArgumentError, match="has no subfolders"):
@@ -169,10 +171,10 @@ def test_empty_folder_and_unknown_names(tmp_path):
         with pytest.raises(InvalidArgumentError, match="is neither a known name nor an existing path"):
             load_data(name)
     with pytest.raises(InvalidArgumentError, match="named in bytes; use text"):
-        load_data(b"mnist")
+        load_data(b"mnist")  # type: ignore[arg-type]
 
 
-def test_validate_images():
+def test_validate_images() -> None:
     assert validate_images([[[1, 2]]]).shape == (1, 1, 2)
     with pytest.raises(InvalidDataError, match="x has dtype '<U1'; images are numbers: use uint8"):
         validate_images([[["a"]]])
@@ -182,7 +184,7 @@ def test_validate_images():
         validate_images(np.zeros(3), "pictures")
 
 
-def test_validate_labels():
+def test_validate_labels() -> None:
     assert validate_labels(np.array([2, 0], np.uint8), 3).dtype == np.int64
     with pytest.raises(InvalidDataError, match="y holds the label 3, but there are 3 classes, so labels are 0 to 2"):
         validate_labels([0, 3], 3)
@@ -192,7 +194,7 @@ def test_validate_labels():
         validate_labels([0.0, 1.0])
 
 
-def test_validate_pairs():
+def test_validate_pairs() -> None:
     images = np.zeros((3, 4, 4), np.uint8)
     with pytest.raises(InvalidDataError, match="x holds 3 images but y 2 labels; give exactly one label an image"):
         validate_pair(images, [0, 1])
@@ -201,7 +203,7 @@ def test_validate_pairs():
         validate_dataset_arrays(images, [0, 1, 2], images[:1], [0, 1])
 
 
-def test_nothing_heavy_is_imported():
+def test_nothing_heavy_is_imported() -> None:
     """In a fresh process: the codecs, Pillow, pooch and what they bring wait until they are needed."""
     script = (
         "import sys, depthwise.data; "

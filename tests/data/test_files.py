@@ -8,6 +8,8 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,8 +17,8 @@ from depthwise.errors import DepthwiseError, InvalidArgumentError
 from depthwise.files import atomic_write, atomic_write_bytes, atomic_write_text
 
 
-def failing_writer(error: BaseException):
-    def write(file):
+def failing_writer(error: BaseException) -> Any:
+    def write(file: Any) -> None:
         file.write(b"half of the new")
         file.flush()
         raise error
@@ -24,21 +26,21 @@ def failing_writer(error: BaseException):
     return write
 
 
-def test_new_file_and_replaced_file(tmp_path):
+def test_new_file_and_replaced_file(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     atomic_write_bytes(path, b"one")
-    atomic_write(path, lambda file: file.write(b"two!"))
+    atomic_write(path, lambda file: file.writelines([b"two!"]))
     assert path.read_bytes() == b"two!"
     assert os.listdir(tmp_path) == ["a.bin"]
 
 
-def test_text_is_utf8_with_its_line_ends(tmp_path):
+def test_text_is_utf8_with_its_line_ends(tmp_path: Path) -> None:
     atomic_write_text(tmp_path / "t", "深度\n\r\n")
     assert (tmp_path / "t").read_bytes() == "深度\n\r\n".encode()
 
 
-def test_writer_can_seek_and_read(tmp_path):
-    def write(file):
+def test_writer_can_seek_and_read(tmp_path: Path) -> None:
+    def write(file: Any) -> None:
         with zipfile.ZipFile(file, "w") as archive:
             archive.writestr("x", b"content")
 
@@ -48,7 +50,7 @@ def test_writer_can_seek_and_read(tmp_path):
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EFBIG, errno.EDQUOT])
-def test_full_disk_keeps_the_old_file(tmp_path, code):
+def test_full_disk_keeps_the_old_file(tmp_path: Path, code: Any) -> None:
     path = tmp_path / "model.keras"
     path.write_bytes(b"old")
     with pytest.raises(DepthwiseError, match=r"model\.keras.*disk is full.*unchanged; free some space") as caught:
@@ -58,14 +60,14 @@ def test_full_disk_keeps_the_old_file(tmp_path, code):
     assert os.listdir(tmp_path) == ["model.keras"]
 
 
-def test_other_disk_errors_are_told_too(tmp_path):
+def test_other_disk_errors_are_told_too(tmp_path: Path) -> None:
     with pytest.raises(DepthwiseError, match=r"Input/output error.*check the disk"):
         atomic_write(tmp_path / "a", failing_writer(OSError(errno.EIO, os.strerror(errno.EIO))))
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("mine"), InvalidArgumentError("mine")])
-def test_other_exceptions_pass_unchanged(tmp_path, error):
+def test_other_exceptions_pass_unchanged(tmp_path: Path, error: Any) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"old")
     with pytest.raises(type(error)) as caught:
@@ -75,11 +77,11 @@ def test_other_exceptions_pass_unchanged(tmp_path, error):
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_failing_fsync_keeps_the_old_file(tmp_path, monkeypatch):
+def test_failing_fsync_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"old")
 
-    def fsync(descriptor):
+    def fsync(descriptor: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", fsync)
@@ -89,15 +91,17 @@ def test_failing_fsync_keeps_the_old_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_content_is_on_disk_before_the_name_and_the_folder_after(tmp_path, monkeypatch):
+def test_content_is_on_disk_before_the_name_and_the_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     events = []
     real_fsync, real_replace = os.fsync, os.replace
 
-    def fsync(descriptor):
+    def fsync(descriptor: Any) -> None:
         events.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
         real_fsync(descriptor)
 
-    def replace(source, target):
+    def replace(source: Any, target: Any) -> None:
         events.append("replace")
         real_replace(source, target)
 
@@ -108,7 +112,7 @@ def test_content_is_on_disk_before_the_name_and_the_folder_after(tmp_path, monke
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no resource limits")
-def test_real_size_limit_keeps_the_old_file(tmp_path):
+def test_real_size_limit_keeps_the_old_file(tmp_path: Path) -> None:
     """The kernel itself refuses the write, in the middle of the buffered data."""
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
@@ -131,45 +135,45 @@ def test_real_size_limit_keeps_the_old_file(tmp_path):
     assert os.listdir(tmp_path) == ["a.bin"]
 
 
-def test_missing_folder(tmp_path):
+def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match=r"missing.*folder does not exist; create the folder"):
         atomic_write_bytes(tmp_path / "missing" / "a", b"")
 
 
-def test_folder_that_is_a_file(tmp_path):
+def test_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InvalidArgumentError, match="folder does not exist"):
         atomic_write_bytes(tmp_path / "file" / "a", b"")
 
 
-def test_target_that_is_a_folder(tmp_path):
+def test_target_that_is_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="it is a folder; name a file inside it"):
         atomic_write_bytes(tmp_path, b"")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
-def test_target_that_is_a_pipe(tmp_path):
+def test_target_that_is_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InvalidArgumentError, match="device, pipe or socket"):
         atomic_write_bytes(tmp_path / "pipe", b"")
 
 
 @pytest.mark.parametrize("name", ["a" * 400, "nul\0l"])
-def test_impossible_names(tmp_path, name):
+def test_impossible_names(tmp_path: Path, name: Any) -> None:
     with pytest.raises(InvalidArgumentError, match=r"choose a shorter one|not a path"):
         atomic_write_bytes(tmp_path / name, b"")
 
 
-def test_longest_possible_name_works(tmp_path):
+def test_longest_possible_name_works(tmp_path: Path) -> None:
     atomic_write_bytes(tmp_path / ("a" * 255), b"x")
     assert (tmp_path / ("a" * 255)).read_bytes() == b"x"
 
 
-def test_no_permission(tmp_path, monkeypatch):
+def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Simulated, as the tests may run as root, who may write anywhere."""
     real_open = os.open
 
-    def refuse(path, flags, *mode, **options):
+    def refuse(path: Any, flags: Any, *mode: Any, **options: Any) -> Any:
         if flags & os.O_CREAT:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return real_open(path, flags, *mode, **options)
@@ -179,7 +183,7 @@ def test_no_permission(tmp_path, monkeypatch):
         atomic_write_bytes(tmp_path / "a", b"")
 
 
-def test_read_only_file_is_not_replaced(tmp_path, monkeypatch):
+def test_read_only_file_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"old")
     monkeypatch.setattr(os, "access", lambda target, mode: False)
@@ -189,7 +193,7 @@ def test_read_only_file_is_not_replaced(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
-def test_permissions_are_kept_and_new_ones_follow_the_umask(tmp_path):
+def test_permissions_are_kept_and_new_ones_follow_the_umask(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     old.write_bytes(b"")
     old.chmod(0o640)
@@ -204,7 +208,7 @@ def test_permissions_are_kept_and_new_ones_follow_the_umask(tmp_path):
     assert old.read_bytes() == b"x"
 
 
-def test_symbolic_link_is_followed(tmp_path):
+def test_symbolic_link_is_followed(tmp_path: Path) -> None:
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_bytes(b"old")
     link.symlink_to(target)
@@ -213,7 +217,7 @@ def test_symbolic_link_is_followed(tmp_path):
     assert target.read_bytes() == b"new"
 
 
-def test_hostile_name_is_printable_in_the_message(tmp_path):
+def test_hostile_name_is_printable_in_the_message(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         atomic_write_bytes(tmp_path / "a\x1b[31m\nb" / "c", b"")
     assert "\x1b" not in str(caught.value)

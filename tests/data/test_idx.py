@@ -3,6 +3,8 @@
 import gzip
 import struct
 import zlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ from .conftest import IDX_TYPES, idx_bytes, make_arrays
     ),
     compress=st.booleans(),
 )
-def test_round_trip(tmp_path_factory, array, compress):
+def test_round_trip(tmp_path_factory: pytest.TempPathFactory, array: Any, compress: Any) -> None:
     path = tmp_path_factory.mktemp("idx") / "file"
     data = idx_bytes(array)
     path.write_bytes(gzip.compress(data) if compress else data)
@@ -37,7 +39,7 @@ def test_round_trip(tmp_path_factory, array, compress):
     assert loaded.tobytes() == array.tobytes()
 
 
-def write(path, data):
+def write(path: Any, data: Any) -> Any:
     path.write_bytes(data)
     return path
 
@@ -46,7 +48,7 @@ GOOD = idx_bytes(np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
 
 
 @pytest.mark.parametrize("keep", [5, 10, 15, 16, 20, len(GOOD) - 1])
-def test_truncated(tmp_path, keep):
+def test_truncated(tmp_path: Path, keep: Any) -> None:
     with pytest.raises(InvalidFileError, match="truncated"):
         load_idx(write(tmp_path / "a", GOOD[:keep]))
     with pytest.raises(InvalidFileError, match="truncated"):
@@ -54,12 +56,12 @@ def test_truncated(tmp_path, keep):
 
 
 @pytest.mark.parametrize("drop", [1, 8, 9, 20])
-def test_truncated_gzip(tmp_path, drop):
+def test_truncated_gzip(tmp_path: Path, drop: int) -> None:
     with pytest.raises(InvalidFileError, match="truncated or damaged"):
         load_idx(write(tmp_path / "a.gz", gzip.compress(GOOD)[:-drop]))
 
 
-def test_gzip_with_a_wrong_checksum(tmp_path):
+def test_gzip_with_a_wrong_checksum(tmp_path: Path) -> None:
     data = bytearray(gzip.compress(GOOD))
     data[-8] ^= 1
     with pytest.raises(InvalidFileError, match="CRC check failed"):
@@ -67,7 +69,7 @@ def test_gzip_with_a_wrong_checksum(tmp_path):
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_bytes_after_the_end(tmp_path, compress):
+def test_bytes_after_the_end(tmp_path: Path, compress: bool) -> None:
     data = GOOD + b"\0"
     with pytest.raises(InvalidFileError, match="goes on after the end"):
         load_idx(write(tmp_path / "a", gzip.compress(data) if compress else data))
@@ -76,39 +78,39 @@ def test_bytes_after_the_end(tmp_path, compress):
 @pytest.mark.parametrize(
     "start", [b"", b"\0\0\x08", b"\1\0\x08\1", b"\0\0\x07\1", b"\0\0\x0a\1", b"\0\0\x08\0", b"\0\0\x08\x09", b"PNG!"]
 )
-def test_wrong_magic(tmp_path, start):
+def test_wrong_magic(tmp_path: Path, start: bytes) -> None:
     with pytest.raises(InvalidFileError, match="is not an IDX file: it begins with the bytes"):
         load_idx(write(tmp_path / "a", start + (bytes(64) if len(start) == 4 else b"")))
 
 
-def header(*extents, type_code=0x0E):
+def header(*extents: Any, type_code: int = 0x0E) -> Any:
     return bytes([0, 0, type_code, len(extents)]) + struct.pack(f">{len(extents)}I", *extents)
 
 
 @pytest.mark.parametrize("extents", [(2**32 - 1,) * 8, (2**32 - 1, 2**32 - 1), (65536, 65536, 1)])
 @pytest.mark.parametrize("compress", [False, True])
-def test_header_that_overflows(tmp_path, extents, compress):
+def test_header_that_overflows(tmp_path: Path, extents: Any, compress: bool) -> None:
     data = header(*extents) + bytes(100)
     with pytest.raises(InvalidFileError, match=r"claims the shape .*more than the .* allowed"):
         load_idx(write(tmp_path / "a", gzip.compress(data) if compress else data))
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_large_claim_is_refused_before_anything_is_read(tmp_path, compress):
+def test_large_claim_is_refused_before_anything_is_read(tmp_path: Path, compress: bool) -> None:
     """3 GB would be allowed, but a file of a hundred bytes cannot hold them, not even compressed."""
     data = header(3_000_000_000, type_code=0x08) + bytes(100)
     with pytest.raises(InvalidFileError, match="more than a file of this size can hold"):
         load_idx(write(tmp_path / "a", gzip.compress(data) if compress else data))
 
 
-def test_gzip_bomb_is_not_unpacked(tmp_path, monkeypatch):
+def test_gzip_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """16 MB of zeros after a header of 24 values: only as much is unpacked as shows that the file goes on."""
     bomb = zlib.compressobj(9, zlib.DEFLATED, 31)
     path = write(tmp_path / "a.gz", bomb.compress(GOOD + bytes(16 << 20)) + bomb.flush())
     unpacked = []
     real_read = gzip.GzipFile.read
 
-    def read(self, size=-1):
+    def read(self: Any, size: int = -1) -> Any:
         data = real_read(self, size)
         unpacked.append(len(data))
         return data
@@ -119,19 +121,19 @@ def test_gzip_bomb_is_not_unpacked(tmp_path, monkeypatch):
     assert sum(unpacked) == len(GOOD) + 1
 
 
-def test_max_bytes(tmp_path):
+def test_max_bytes(tmp_path: Path) -> None:
     assert load_idx(write(tmp_path / "a", GOOD), max_bytes=24).shape == (2, 3, 4)
     with pytest.raises(InvalidFileError, match="more than the 23 allowed"):
         load_idx(tmp_path / "a", max_bytes=23)
 
 
-def test_missing_file(tmp_path):
+def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="There is no file"):
         load_idx(tmp_path / "none")
 
 
 @pytest.mark.parametrize(("dotted", "compress"), [(False, True), (False, False), (True, True), (True, False)])
-def test_folder(tmp_path, dotted, compress):
+def test_folder(tmp_path: Path, dotted: bool, compress: bool) -> None:
     arrays = make_arrays()
     for name, array in zip(IDX_NAMES, arrays.values(), strict=True):
         name = name.replace("-idx", ".idx") if dotted else name
@@ -142,7 +144,7 @@ def test_folder(tmp_path, dotted, compress):
         assert np.array_equal(loaded, array)
 
 
-def test_folder_without_files_or_with_some(tmp_path):
+def test_folder_without_files_or_with_some(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match=r"has no IDX files; it needs train-images-idx3-ubyte"):
         load_idx_dataset(tmp_path)
     write(tmp_path / "train-images-idx3-ubyte", GOOD)
@@ -150,7 +152,7 @@ def test_folder_without_files_or_with_some(tmp_path):
         load_idx_dataset(tmp_path)
 
 
-def test_folder_with_swapped_files(tmp_path):
+def test_folder_with_swapped_files(tmp_path: Path) -> None:
     arrays = list(make_arrays().values())
     arrays[0], arrays[1] = arrays[1], arrays[0]
     for name, array in zip(IDX_NAMES, arrays, strict=True):

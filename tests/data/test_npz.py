@@ -5,6 +5,8 @@ import os
 import pickle
 import struct
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,14 +20,14 @@ from .conftest import make_arrays
 class Bomb:
     """Unpickling this would make a folder: the proof that something was unpickled."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Any) -> None:
         self.folder = folder
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return os.mkdir, (str(self.folder),)
 
 
-def npy(array, **options) -> bytes:
+def npy(array: Any, **options: Any) -> bytes:
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, array, **options)
     return buffer.getvalue()
@@ -37,7 +39,7 @@ def npy_with_header(header: str, payload: bytes, version: bytes = b"\x01\x00") -
     return b"\x93NUMPY" + version + size + text + payload
 
 
-def write_members(path, replaced=None, compression=zipfile.ZIP_DEFLATED):
+def write_members(path: Any, replaced: Any = None, compression: Any = zipfile.ZIP_DEFLATED) -> Any:
     members = {name: npy(array) for name, array in make_arrays().items()} | (replaced or {})
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in members.items():
@@ -47,7 +49,7 @@ def write_members(path, replaced=None, compression=zipfile.ZIP_DEFLATED):
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_round_trip(tmp_path, save):
+def test_round_trip(tmp_path: Path, save: Any) -> None:
     arrays = make_arrays()
     save(tmp_path / "a.npz", **arrays, unrelated=np.zeros(3))
     (x_train, y_train), (x_test, y_test) = load_npz(tmp_path / "a.npz")
@@ -57,7 +59,7 @@ def test_round_trip(tmp_path, save):
         assert loaded.flags.writeable
 
 
-def test_fortran_order_big_endian_and_header_version_2(tmp_path):
+def test_fortran_order_big_endian_and_header_version_2(tmp_path: Path) -> None:
     arrays = make_arrays()
     fortran = np.asfortranarray(arrays["x_train"])
     path = write_members(
@@ -71,21 +73,21 @@ def test_fortran_order_big_endian_and_header_version_2(tmp_path):
     assert np.array_equal(y_train, arrays["y_train"])
 
 
-def test_missing_file_and_folder(tmp_path):
+def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match=r"There is no file .*no\.npz.*give the path of an \.npz file"):
         load_npz(tmp_path / "no.npz")
     with pytest.raises(InvalidArgumentError, match="is not a file"):
         load_npz(tmp_path)
 
 
-def test_missing_array_names_what_is_there(tmp_path):
+def test_missing_array_names_what_is_there(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.zeros(3), y=np.zeros(3))
     with pytest.raises(InvalidFileError, match=r"holds the array x_train 0 times.*it has \['x', 'y'\]"):
         load_npz(tmp_path / "a.npz")
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_array_twice(tmp_path):
+def test_array_twice(tmp_path: Path) -> None:
     path = write_members(tmp_path / "a.npz")
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("y_test.npy", npy(np.zeros(4, np.uint8)))
@@ -93,7 +95,7 @@ def test_array_twice(tmp_path):
         load_npz(path)
 
 
-def test_object_array_is_never_unpickled(tmp_path):
+def test_object_array_is_never_unpickled(tmp_path: Path) -> None:
     proof = tmp_path / "unpickled"
     objects = np.array([Bomb(proof)] * 6, object)
     path = write_members(tmp_path / "a.npz", {"y_train": npy(objects, allow_pickle=True)})
@@ -102,7 +104,7 @@ def test_object_array_is_never_unpickled(tmp_path):
     assert not proof.exists()
 
 
-def test_member_that_is_a_bare_pickle(tmp_path):
+def test_member_that_is_a_bare_pickle(tmp_path: Path) -> None:
     proof = tmp_path / "unpickled"
     path = write_members(tmp_path / "a.npz", {"y_train": pickle.dumps(Bomb(proof))})
     with pytest.raises(InvalidFileError, match=r"no valid \.npy header"):
@@ -111,13 +113,13 @@ def test_member_that_is_a_bare_pickle(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["U3", "S3", "c8", "M8[s]", "V4", "i4,i4"])
-def test_other_dtypes_are_refused(tmp_path, dtype):
+def test_other_dtypes_are_refused(tmp_path: Path, dtype: str) -> None:
     path = write_members(tmp_path / "a.npz", {"y_train": npy(np.zeros(6, dtype))})
     with pytest.raises(InvalidFileError, match=r"has dtype .*only numbers are read"):
         load_npz(path)
 
 
-def test_zip_bomb_is_refused_by_its_ratio(tmp_path):
+def test_zip_bomb_is_refused_by_its_ratio(tmp_path: Path) -> None:
     content = npy(np.zeros((100_000, 28, 28), np.uint8))
     path = write_members(tmp_path / "bomb.npz", {"x_train": content})
     assert path.stat().st_size < 200_000
@@ -125,13 +127,13 @@ def test_zip_bomb_is_refused_by_its_ratio(tmp_path):
         load_npz(path)
 
 
-def test_total_limit(tmp_path):
+def test_total_limit(tmp_path: Path) -> None:
     path = write_members(tmp_path / "a.npz")
     with pytest.raises(InvalidFileError, match=r"more than the 100 allowed; raise max_bytes"):
         load_npz(path, max_bytes=100)
 
 
-def test_stored_member_that_lies_about_its_size(tmp_path):
+def test_stored_member_that_lies_about_its_size(tmp_path: Path) -> None:
     path = write_members(tmp_path / "a.npz", compression=zipfile.ZIP_STORED)
     data = bytearray(path.read_bytes())
     entry = data.index(b"PK\x01\x02")
@@ -149,7 +151,7 @@ def test_stored_member_that_lies_about_its_size(tmp_path):
         "{'descr': '|u1', 'fortran_order': False, 'shape': (5,)}\n",
     ],
 )
-def test_header_that_claims_another_size(tmp_path, header):
+def test_header_that_claims_another_size(tmp_path: Path, header: str) -> None:
     path = write_members(tmp_path / "a.npz", {"y_train": npy_with_header(header, bytes(6))})
     with pytest.raises(InvalidFileError, match=r"claims the shape .* but holds 6; the file is damaged"):
         load_npz(path)
@@ -168,14 +170,14 @@ def test_header_that_claims_another_size(tmp_path, header):
         b"\x93NUMPY\x02\x00\xff\xff\xff\xff" + bytes(100),
     ],
 )
-def test_bad_headers(tmp_path, content):
+def test_bad_headers(tmp_path: Path, content: Any) -> None:
     path = write_members(tmp_path / "a.npz", {"y_train": content})
     with pytest.raises(InvalidFileError, match=r"the array y_train in .*(no valid \.npy header|impossible shape)"):
         load_npz(path)
 
 
 @pytest.mark.parametrize("keep", [0, 10, 200, 0.5, 0.9])
-def test_truncated_file(tmp_path, keep):
+def test_truncated_file(tmp_path: Path, keep: float) -> None:
     path = write_members(tmp_path / "a.npz")
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * keep) if isinstance(keep, float) else keep])
@@ -183,7 +185,7 @@ def test_truncated_file(tmp_path, keep):
         load_npz(path)
 
 
-def test_every_flipped_byte_is_an_error_of_ours_or_harmless(tmp_path):
+def test_every_flipped_byte_is_an_error_of_ours_or_harmless(tmp_path: Path) -> None:
     """A sweep over the whole small file: nothing but our own exceptions may come out."""
     path = write_members(tmp_path / "a.npz")
     good = path.read_bytes()
@@ -210,7 +212,7 @@ def test_every_flipped_byte_is_an_error_of_ours_or_harmless(tmp_path):
         ("y_test", np.array([-1, 0, 0, 0]), "y_test holds the label -1"),
     ],
 )
-def test_contradicting_arrays(tmp_path, name, value, message):
+def test_contradicting_arrays(tmp_path: Path, name: str, value: Any, message: str) -> None:
     path = write_members(tmp_path / "a.npz", {name: npy(value)})
     with pytest.raises(InvalidDataError, match=message):
         load_npz(path)

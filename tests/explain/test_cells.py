@@ -137,6 +137,8 @@ def test_input_of_another_shape_or_with_nan_is_refused() -> None:
 def test_a_network_that_rescales_gets_pixels() -> None:
     layers = [Rescaling(1 / 255, input_shape=(8, 8, 1)), Conv2D(1, 3)]
     assert pixel_range(sequential(layers)) == 255
-    assert pixel_range(sequential([dataclasses.replace(layers[0], scale=2.0), layers[1]])) == 1
+    rescaling = layers[0]
+    assert isinstance(rescaling, Rescaling)
+    assert pixel_range(sequential([dataclasses.replace(rescaling, scale=2.0), layers[1]])) == 1
     assert drawn_picture((4, 4, 3)).shape == (4, 4, 3)
     assert drawn_picture((7,)).shape == (7,)

@@ -36,7 +36,7 @@ def _small(layer: str, position: tuple[int, ...], language: str) -> str:
     weights = small_weights(graph)
     values = layer_values(graph, weights, (small_picture(),))
     facts = cell_facts(graph, weights, values, layer, position)
-    return _text(cell_lines(facts, graph.by_name[layer].inputs, language))
+    return _text(cell_lines(facts, graph.by_name[layer].reads, language))
 
 
 def _golden(name: str) -> str:
@@ -133,7 +133,7 @@ def test_a_hostile_name_cannot_touch_the_terminal() -> None:
     }
     values = layer_values(graph, weights, (np.ones((6, 6, 1), np.float32),))
     facts = cell_facts(graph, weights, values, HOSTILE, (0, 0, 0))
-    for lines in (network_lines(network_facts(graph), "en"), cell_lines(facts, graph.by_name[HOSTILE].inputs, "zh")):
+    for lines in (network_lines(network_facts(graph), "en"), cell_lines(facts, graph.by_name[HOSTILE].reads, "zh")):
         text = _text(lines)
         assert all(char.isprintable() or char == "\n" for char in text)
         assert "[bold]x[blink]" in text  # shown as it is, not as markup

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from support.networks import note_cnn_with_head, note_separable
 
 from .conftest import every_layer, parts_of, small
 
-MODELS = {
+MODELS: dict[str, Callable[[], models.Model]] = {
     "every": every_layer,
     "small": small,
     "note-cnn": lambda: models.Model.from_graph(note_cnn_with_head()),
@@ -105,8 +106,11 @@ def test_keras_own_defaults_survive(tmp_path: Path) -> None:
     theirs = keras.Model(inputs, keras.layers.Flatten()(x))
     theirs.save(tmp_path / "theirs.keras")
     ours = models.load_model(tmp_path / "theirs.keras")
-    assert ours.layers[1].kernel_initializer == depthwise.initializers.VarianceScaling(2.0, "fan_out", "uniform", 3)
-    assert ours.layers[5].depthwise_initializer == depthwise.initializers.Orthogonal(0.5)
+    convolution, separable = ours.layers[1], ours.layers[5]
+    assert isinstance(convolution, depthwise.layers.Conv2D)
+    assert isinstance(separable, depthwise.layers.SeparableConv2D)
+    assert convolution.kernel_initializer == depthwise.initializers.VarianceScaling(2.0, "fan_out", "uniform", 3)
+    assert separable.depthwise_initializer == depthwise.initializers.Orthogonal(0.5)
     assert_predicts_the_same(ours, theirs)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from depthwise.compiler.lower import lower
 from depthwise.graph import Graph
 from depthwise.layers import descriptions as layers
 from depthwise.reference import bounds, network
@@ -41,8 +42,8 @@ def _judge(
     """Every weight's gradient of a mean squared error within its gate; so is every sample's loss."""
     batch, units = inputs[0].shape[0], graph.output_shapes[0][0]
     target = rng.standard_normal((batch, units)).astype(np.float32)
-    share = (0.5 + rng.random(batch)).astype(np.float32) * np.float32(units)  # else gradients fade with the units
-    step = TrainingStep(graph, MeanSquaredError(), SGD())
+    share = (0.5 + rng.random((batch,))).astype(np.float32) * np.float32(units)  # else gradients fade with the units
+    step = TrainingStep(lower(graph, training=True), MeanSquaredError(), SGD())
     step.load(weights, {})
     result = train(step, inputs, target, share, seed)
     masks = dropout_masks(graph, batch, seed)
@@ -114,7 +115,7 @@ def test_random_networks_on_small_whole_numbers_are_exact(seed: int) -> None:
     gradient = loss_gradient(MeanSquaredError(), target, y, share)
     assert set(np.unique(np.abs(gradient))) <= {0.0, 1.0}
     expected, _ = network.gradients_from(graph, weights, values, {graph.outputs[0]: gradient}, True, masks)
-    step = TrainingStep(graph, MeanSquaredError(), SGD())
+    step = TrainingStep(lower(graph, training=True), MeanSquaredError(), SGD())
     step.load(weights, {})
     result = train(step, inputs, target, share, seed=3)
     exact_gate(result.predictions, y, "predictions")

@@ -5,18 +5,21 @@ import re
 import numpy as np
 import pytest
 
+from depthwise.compiler.compile import compile
+from depthwise.compiler.ir.program import Program
+from depthwise.compiler.lower import lower
+from depthwise.compiler.passes import PREDICTION, run_passes
 from depthwise.emit.contraction import Contraction, Reduction
 from depthwise.emit.depthwise import DepthwiseConvolution, DepthwiseWeightGradient
 from depthwise.emit.maps import MapView
-from depthwise.emit.schedule import emit_schedule
+from depthwise.emit.schedule import emit_kernel, emit_stages, kernels_of
 from depthwise.execution import Executable
+from depthwise.native.cache import CompileCache
 from depthwise.native.compile import assembly, can_run, target_for
 from depthwise.native.listing import called_symbols, functions_of
-from depthwise.passes.lower import lower
-from depthwise.passes.simplify import PREDICTION, run_passes
+from depthwise.packed import PackedParameters
 from depthwise.plan.machine import choose_depthwise_tile, choose_tile, machine_for
 from depthwise.plan.prediction import plan_batches
-from depthwise.program import Program
 from depthwise.reference import bounds, network
 from support.compiled import module_text
 from support.gates import error_gate
@@ -133,9 +136,12 @@ def _program() -> Program:
 def test_the_notes_network_is_generated_for_every_family(family: str) -> None:
     machine = machine_for(family)
     target = target_for(family)
-    text = assembly(emit_schedule(plan_batches(_program(), machine), machine.vectors), target, optimisation=1)
-    assert len(MULTIPLY_ADD[family].findall(text)) > 500
-    assert called_symbols(text, target) <= {"memset", "memcpy"}
+    schedule = plan_batches(_program(), machine)
+    texts = [assembly(emit_kernel(kernel, machine.vectors), target, 1) for kernel in kernels_of(schedule).values()]
+    assert sum(len(MULTIPLY_ADD[family].findall(text)) for text in texts) > 500
+    assert all(called_symbols(text, target) <= {"memset", "memcpy"} for text in texts)
+    stages = assembly(emit_stages(schedule, machine.vectors), target)
+    assert called_symbols(stages, target) == set(kernels_of(schedule))
 
 
 @pytest.mark.parametrize("family", ["sse", "avx2", "avx512"])
@@ -147,9 +153,8 @@ def test_code_of_every_family_computes_the_same(family: str) -> None:
     graph = note_cnn_with_head()
     program = run_passes(lower(graph), PREDICTION)
     weights = seeded_weights(graph)
-    executable = Executable(plan_batches(program, machine), f"family test {program.description()}", machine, target)
-    executable.load(weights)
-    executable.prepare()
+    executable = Executable(compile(program, plan_batches, machine, target, CompileCache()))
+    executable.take(PackedParameters(program.parameters, weights))
     x = np.random.default_rng(0).standard_normal((3, 28, 28, 1)).astype(np.float32)
     y = np.empty((3, 10), np.float32)
     executable.reserve(3, 2)

@@ -7,11 +7,12 @@ import numpy.typing as npt
 import pytest
 
 from depthwise.emit.loss import LossKernel
+from depthwise.emit.maps import MapView
 from depthwise.reference.bounds import UNIT_ROUNDOFF as U
 from depthwise.reference.losses import Loss, loss_gradient, sample_losses
 from support.compiled import compile_kernels, empty, fenced
 from support.gates import error_gate
-from support.maps import LANES, VECTORS, vector
+from support.maps import LANES, VECTORS, MapMemory, random_view, vector
 from support.sizes import sizes_around
 
 UNITS = (*sizes_around(LANES), 10, 100)
@@ -24,6 +25,13 @@ KINDS: dict[str, tuple[str, bool]] = {
     "absolute": ("MeanAbsoluteError", False),
 }
 FUSED = {"categorical_logits": "categorical_fused", "binary_logits": "binary_fused"}
+
+
+def _kernel(what: str, kind: str, units: int, smoothing: float, sparse: bool) -> LossKernel:
+    """The loss of a vector."""
+    pitch = VECTORS.round_up(units)
+    view = MapView(1, 1, units, pitch, pitch)
+    return LossKernel(what, kind, (view, view) if what == "gradient" else (view,), smoothing, sparse)
 
 
 def _softmax(z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -61,8 +69,8 @@ def test_values_and_gradients(kind: str, smoothing: float) -> None:
     cases = [(units, sparse) for units in UNITS for sparse in sparse_too]
     gradient_kind = FUSED.get(kind, kind) if kind == "categorical_logits" else kind
     kernels = compile_kernels(
-        [LossKernel("value", kind, units, smoothing, sparse) for units, sparse in cases]
-        + [LossKernel("gradient", gradient_kind, units, smoothing, sparse) for units, sparse in cases]
+        [_kernel("value", kind, units, smoothing, sparse) for units, sparse in cases]
+        + [_kernel("gradient", gradient_kind, units, smoothing, sparse) for units, sparse in cases]
     )
     for i, (units, sparse) in enumerate(cases):
         p = _predictions(rng, kind, units)
@@ -90,7 +98,7 @@ def test_values_and_gradients(kind: str, smoothing: float) -> None:
 def test_gradients_before_softmax_and_sigmoid(units: int) -> None:
     """p · Σt − t and (p − t) / n: what softmax and sigmoid leave of their losses' gradients."""
     rng = np.random.default_rng(units)
-    kernels = compile_kernels([LossKernel("gradient", kind, units, 0.0, False) for kind in FUSED.values()])
+    kernels = compile_kernels([_kernel("gradient", kind, units, 0.0, False) for kind in FUSED.values()])
     for i, kind in enumerate(FUSED.values()):
         p = _predictions(rng, kind.removesuffix("_fused"), units)
         t = _target(rng, kind, units, False)
@@ -104,10 +112,8 @@ def test_gradients_before_softmax_and_sigmoid(units: int) -> None:
 
 def test_clipped_probabilities_have_no_slope() -> None:
     """Keras clips at 1e-7: past it the loss is flat."""
-    kernels = compile_kernels(
-        [LossKernel("value", "binary", 4, 0.0, False), LossKernel("gradient", "binary", 4, 0.0, False)]
-    )
-    p, t = np.float32([0.0, 1.0, 1e-8, 0.5]), np.float32([1.0, 0.0, 1.0, 1.0])
+    kernels = compile_kernels([_kernel("value", "binary", 4, 0.0, False), _kernel("gradient", "binary", 4, 0.0, False)])
+    p, t = np.array([0.0, 1.0, 1e-8, 0.5], np.float32), np.array([1.0, 0.0, 1.0, 1.0], np.float32)
     value, out = empty(1), empty(VECTORS.round_up(4))
     kernels[0](vector(p), fenced(t), value)
     kernels[1](vector(p), fenced(t), np.ones(1, np.float32), out)
@@ -123,9 +129,51 @@ def test_a_missing_prediction_makes_the_loss_missing(kind: str) -> None:
     """Clipping must not turn NaN into a number: training would go on with it."""
     for place in (0, LANES):
         units = LANES + 1
-        kernels = compile_kernels([LossKernel("value", kind, units, 0.0, False)])
+        kernels = compile_kernels([_kernel("value", kind, units, 0.0, False)])
         p = np.full(units, 0.1, np.float32)
         p[place] = np.nan
         value = empty(1)
         kernels[0](vector(p), fenced(np.full(units, 0.5, np.float32)), value)
         assert np.isnan(value[0])
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *FUSED.values()])
+def test_a_map_is_its_pixels(kind: str) -> None:
+    """Bit for bit, whatever gaps are between pixels and rows, and nothing is read or written past the map."""
+    rng = np.random.default_rng(len(kind))
+    has_value = kind in KINDS
+    has_gradient = kind != "categorical_logits"
+    for units in (1, 2, LANES - 1, LANES, LANES + 3):
+        for rows, columns, exact in ((1, 7, False), (3, 1, False), (3, 4, False), (2, 3, True)):
+            exact_view = MapView(rows, columns, units, columns * units, units)
+            views = (
+                exact_view if exact else random_view(rng, rows, columns, units),
+                random_view(rng, rows, columns, units),
+            )
+            p = np.stack([_predictions(rng, kind.removesuffix("_fused"), units) for _ in range(rows * columns)])
+            weights = (0.5 + rng.random(rows * columns)).astype(np.float32)
+            source = MapMemory(views[0], p.reshape(rows, columns, units), exact=exact)
+            for sparse in (False, True) if kind.startswith("categorical") else (False,):
+                targets = [_target(rng, kind, units, sparse) for _ in range(rows * columns)]
+                if has_value:
+                    whole, one = compile_kernels(
+                        [LossKernel("value", kind, views[:1], 0.0, sparse), _kernel("value", kind, units, 0.0, sparse)]
+                    )
+                    values, value = empty(rows * columns), empty(1)
+                    whole(source.memory, fenced(np.concatenate(targets)), values)
+                    for i, target in enumerate(targets):
+                        one(vector(p[i]), fenced(target), value)
+                        assert values[i] == value[0], (units, rows, columns, i)
+                if has_gradient:
+                    whole, one = compile_kernels(
+                        [
+                            LossKernel("gradient", kind, views, 0.0, sparse),
+                            _kernel("gradient", kind, units, 0.0, sparse),
+                        ]
+                    )
+                    out, slope = MapMemory(views[1]), empty(VECTORS.round_up(units))
+                    whole(source.memory, fenced(np.concatenate(targets)), fenced(weights), out.memory)
+                    out.assert_untouched_outside()
+                    for i, target in enumerate(targets):
+                        one(vector(p[i]), fenced(target), weights[i : i + 1], slope)
+                        np.testing.assert_array_equal(out.map[divmod(i, columns)], slope[:units])

@@ -7,11 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from depthwise.compiler.functions import slope_of, vector_jacobian
+from depthwise.compiler.ir.expression import Apply, Expression, Operand, apply
+from depthwise.compiler.ir.operations import AFFINE
 from depthwise.emit.elementwise import Copy, Dropout, Elementwise, Fill, StridedCopy
 from depthwise.emit.gradients import GlobalPoolingGradient, RepeatedSum, SoftmaxGradient
 from depthwise.emit.maps import MapView
 from depthwise.emit.pooling import Pooling, PoolingGradient
-from depthwise.emit.reductions import ChannelReduction, DivideByCounts, SoftmaxRows
+from depthwise.emit.reductions import BroadcastReduction, ChannelReduction, DivideByCounts, SoftmaxRows
 from depthwise.reference.activations import activation, activation_gradient
 from depthwise.reference.bounds import UNIT_ROUNDOFF as U
 from support.compiled import compile_kernels, empty, fenced
@@ -51,64 +54,124 @@ def _views(rng: np.random.Generator, count: int, size: tuple[int, int, int]) -> 
     return tuple(random_view(rng, *size) for _ in range(count))
 
 
-Reference = Callable[[list[npt.NDArray[np.float64]], list[npt.NDArray[np.float64]]], npt.NDArray[np.float64]]
+X, Y, Z = Operand(0), Operand(1), Operand(2)
+Reference = Callable[..., npt.NDArray[np.float64]]
 
-OPERATIONS: dict[str, tuple[int, int, tuple[float, ...], Reference, float]] = {
-    # operation: maps, vectors, parameters, reference, roundings times the sum of the sizes
-    "copy": (1, 0, (), lambda x, v: x[0], 0.0),
-    "sum": (3, 0, (), lambda x, v: x[0] + x[1] + x[2], 2.0),
-    "scale": (1, 0, (-0.5, 0.25), lambda x, v: x[0] * -0.5 + 0.25, 2.0),
-    "affine": (1, 2, (), lambda x, v: x[0] * v[0] + v[1], 2.0),
-    "multiply": (1, 1, (), lambda x, v: x[0] * v[0], 1.0),
-    "normalise": (1, 3, (), lambda x, v: (x[0] - v[0]) * v[1] + v[2], 4.0),
-    "normalise_gradient": (
-        2,
-        5,
-        (),
-        lambda x, v: (x[1] - v[2] - (x[0] - v[0]) * v[1] * v[3]) * v[4],
+EXPRESSIONS: dict[str, tuple[str, Expression, Reference, float]] = {
+    # what its operands are (see `_operand`), the expression, the same in NumPy, roundings times the sum of the sizes
+    "copy": ("m", X, lambda x: x, 0.0),
+    "sum": ("mmm", X + Y + Z, lambda x, y, z: x + y + z, 2.0),
+    "scale": ("m", X * -0.5 + 0.25, lambda x: x * -0.5 + 0.25, 2.0),
+    "affine": ("mvv", AFFINE, lambda x, y, z: x * y + z, 2.0),
+    "product with a number a pixel": ("mp", X * Y, lambda x, y: x * y, 1.0),
+    "product with a number a channel, first": ("vm", X * Y, lambda x, y: x * y, 1.0),
+    "row, column, number": ("rcs", X + Y - Z, lambda x, y, z: x + y - z, 2.0),
+    "parametric relu": (
+        "mv",
+        apply("max", 0.0, X) + Y * apply("min", 0.0, X),
+        lambda x, y: np.where(x > 0, x, x * y),
+        2.0,
+    ),
+    "normalise": ("mvvv", apply("fma", X - Y, Z, Operand(3)), lambda x, y, z, w: (x - y) * z + w, 4.0),
+    "normalise gradient": (
+        "mmvvvvv",
+        (Y - Operand(4) - (X - Z) * Operand(3) * Operand(5)) * Operand(6),
+        lambda x, y, mean, inverse, first, second, scale: (y - first - (x - mean) * inverse * second) * scale,
         8.0,
     ),
 }
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_value_by_value(operation: str) -> None:
-    maps, vectors, parameters, reference, roundings = OPERATIONS[operation]
-    rng = np.random.default_rng(len(operation))
-    kernels = Maps([Elementwise(operation, _views(rng, maps + 1, size), "", parameters, vectors) for size in SIZES])
-    for kernel, run in kernels:
-        *reads, written = kernel.operands
-        shape = (written.rows, written.columns, written.channels)
+def _operand(rng: np.random.Generator, kind: str, view: MapView) -> MapView:
+    """An operand that is broadcast to the size of `view`: a map, a number a channel (v), a pixel (p), a column and channel (r),
+    a row and channel (c), or one number (s)."""
+    rows, columns, channels = _shape(view)
+    size = {
+        "m": (rows, columns, channels), "v": (1, 1, channels), "p": (rows, columns, 1), "r": (1, columns, channels),
+        "c": (rows, 1, channels), "s": (1, 1, 1),
+    }[kind]  # fmt: skip
+    stored = random_view(rng, *size)
+    pitches = (stored.row_pitch, stored.pixel_pitch, 1)
+    return MapView(
+        *_shape(view), *(pitch if part == whole else 0 for pitch, part, whole in zip(pitches, size, _shape(view)))
+    )
+
+
+def _stored(view: MapView) -> MapView:
+    """What of a broadcast operand is in memory."""
+    pitches = (view.row_pitch, view.pixel_pitch, view.channel_pitch)
+    rows, columns, channels = (size if pitch else 1 for size, pitch in zip(_shape(view), pitches))
+    return MapView(rows, columns, channels, view.row_pitch, view.pixel_pitch)
+
+
+@pytest.mark.parametrize("case", EXPRESSIONS)
+def test_expressions(case: str) -> None:
+    kinds, expression, reference, roundings = EXPRESSIONS[case]
+    rng = np.random.default_rng(len(case))
+    kernels = []
+    for size in SIZES:
+        *operands, target = _views(rng, len(kinds) + 1, size)
+        operands = [view if kind == "m" else _operand(rng, kind, view) for kind, view in zip(kinds, operands)]
+        kernels.append(Elementwise(expression, tuple(operands), target))
+    for kernel, run in Maps(kernels):
         for exact in (True, False):
-            inputs = [MapMemory(view, _draw(rng, *shape, exact=exact)) for view in reads]
-            channels = [vector(_draw(rng, written.channels, exact=exact)) for _ in range(vectors)]
-            target = MapMemory(written)
-            run(*(item.memory for item in inputs), *channels, target.memory)
+            inputs = []
+            for view in map(_stored, kernel.operands):
+                inputs.append(MapMemory(view, _draw(rng, *_shape(view), exact=exact)))
+            out = MapMemory(kernel.target)
+            run(*(item.memory for item in inputs), out.memory)
             wide = [item.map.astype(np.float64) for item in inputs]
-            ends = [item[: written.channels].astype(np.float64) for item in channels]
-            expected = reference(wide, ends)
-            if exact and operation != "scale":
-                exact_gate(target.map, expected, kernel.name)
+            expected = np.broadcast_to(reference(*wide), _shape(kernel.target))
+            if exact and case != "scale":
+                exact_gate(out.map, expected, kernel.name)
             else:
-                largest = max(float(np.abs(item).max()) for item in (*wide, *ends, np.ones(1)))
-                error_gate(target.map, expected, roundings * U * 8.0 * largest**4, kernel.name)
-            target.assert_untouched_outside()
+                largest = max(float(np.abs(item).max()) for item in (*wide, np.ones(1)))
+                error_gate(out.map, expected, roundings * U * 8.0 * largest**4, kernel.name)
+            out.assert_untouched_outside()
+
+
+def test_sums_over_what_was_broadcast() -> None:
+    rng = np.random.default_rng(3)
+    kernels = []
+    for size in SIZES:
+        (source,) = _views(rng, 1, size)
+        kernels += [BroadcastReduction(source, _operand(rng, kind, source)) for kind in "mvprcs"]
+    for kernel, run in Maps(kernels):
+        stored = _stored(kernel.target)
+        for exact in (True, False):
+            read = MapMemory(kernel.source, _draw(rng, *_shape(kernel.source), exact=exact))
+            before = _draw(rng, *_shape(stored), exact=exact)
+            out = MapMemory(stored, before)
+            run(read.memory, out.memory)
+            axes = tuple(
+                i for i, (part, whole) in enumerate(zip(_shape(stored), _shape(kernel.source))) if part < whole
+            )
+            wide = read.map.astype(np.float64)
+            expected = before + wide.sum(axes, keepdims=True)
+            if exact:
+                exact_gate(out.map, expected, kernel.name)
+            else:
+                count = wide.size // before.size
+                sizes = np.abs(before) + np.abs(wide).sum(axes, keepdims=True)
+                error_gate(out.map, expected, (count + 1) * U * sizes, kernel.name)
 
 
 @pytest.mark.parametrize("name", ["relu", "selu", "sigmoid"])
 def test_activations_and_their_slopes_on_maps(name: str) -> None:
     rng = np.random.default_rng(len(name))
-    forward = Maps([Elementwise("activation", _views(rng, 2, size), name) for size in SIZES])
-    backward = Maps([Elementwise("activation_slope", _views(rng, 3, size), name) for size in SIZES])
+    function = Apply(name, (X,))
+    views = [_views(rng, 5, size) for size in SIZES]
+    forward = Maps([Elementwise(function, (x,), y) for x, y, *_ in views])
+    backward = Maps([Elementwise(slope_of(name), (kept, slope), out) for *_, kept, slope, out in views])
     for (kernel, run), (back, run_back) in zip(forward, backward):
         x = MapMemory(kernel.operands[0], _draw(rng, *_shape(kernel.operands[0])))
-        y = MapMemory(kernel.operands[1])
+        y = MapMemory(kernel.target)
         run(x.memory, y.memory)
         expected = activation(name, x.map)
         error_gate(y.map, expected, 4.0 * U * np.abs(expected), kernel.name)
         kept = MapMemory(back.operands[0], y.map)
         slope = MapMemory(back.operands[1], _draw(rng, *_shape(back.operands[1])))
-        out = MapMemory(back.operands[2])
+        out = MapMemory(back.target)
         run_back(kept.memory, slope.memory, out.memory)
         error_gate(out.map, activation_gradient(name, x.map, slope.map), 20.0 * U * np.abs(slope.map), back.name)
         for written in (y, out):
@@ -131,8 +194,9 @@ def _keras_relu(x: npt.NDArray[np.float64], limit: float, slope: float, threshol
 def test_the_relu_layer(limits: tuple[float, float, float]) -> None:
     rng = np.random.default_rng(5)
     view = MapView(2, 3, LANES + 1, 3 * 2 * LANES, 2 * LANES)
-    forward = Elementwise("relu_layer", (view, view), parameters=limits)
-    backward = Elementwise("relu_layer_slope", (view, view, view), parameters=limits)
+    expression = apply("relu_layer", X, *limits)
+    forward = Elementwise(expression, (view,), view)
+    backward = Elementwise(vector_jacobian(expression, Z, Y)[0], (view, view), view)
     kernels = compile_kernels([forward, backward])
     x = _draw(rng, *_shape(view)) * 3
     x[np.abs(x - limits[0]) < 1e-3] += 0.1
@@ -146,8 +210,8 @@ def test_the_relu_layer(limits: tuple[float, float, float]) -> None:
     out = MapMemory(view)
     kernels[1](source.memory, slopes.memory, out.memory)
     inside = (x > limits[2]) & (x < limits[0])
-    expected = slopes.map * np.where(inside, 1.0, np.where(x > limits[2], 0.0, limits[1]))
-    exact_gate(out.map[1:], expected[1:], "slope of the relu layer")
+    slope = slopes.map * np.where(inside, 1.0, np.where(x > limits[2], 0.0, limits[1]))
+    exact_gate(out.map[1:], slope[1:], "slope of the relu layer")
 
 
 @pytest.mark.parametrize("kind", ["max", "mean"])
@@ -157,12 +221,12 @@ def test_pooling_and_its_gradient(kind: str) -> None:
     for pool, strides in (((2, 2), (2, 2)), ((3, 3), (1, 2)), ((1, 4), (2, 1)), ((2, 3), (3, 3)), ((1, 1), (1, 1))):
         for rows, columns, channels in ((1, 1, 1), (2, 3, LANES), (1, 4, LANES + 1), (3, 2, 2 * LANES - 1)):
             spans = [(size - 1) * step + cell for size, step, cell in zip((rows, columns), strides, pool)]
-            source = random_view(rng, spans[0], spans[1], channels)
-            target = random_view(rng, rows, columns, channels)
-            kernels.append(Pooling(kind, source, target, pool, strides, str(rng.choice(["linear", "relu"]))))
+            read = random_view(rng, spans[0], spans[1], channels)
+            written = random_view(rng, rows, columns, channels)
+            kernels.append(Pooling(kind, read, written, pool, strides, str(rng.choice(["linear", "relu"]))))
             overlaps = any(step < cell for step, cell in zip(strides, pool))
-            out = random_view(rng, spans[0], spans[1], channels)
-            gradients.append(PoolingGradient(kind, source, target, out, pool, strides, adds=overlaps))
+            made = random_view(rng, spans[0], spans[1], channels)
+            gradients.append(PoolingGradient(kind, read, written, made, pool, strides, adds=overlaps))
     for (kernel, run), (gradient, run_gradient) in zip(Maps(kernels), Maps(gradients)):
         for exact in (True, False):
             x = _draw(rng, *_shape(kernel.source), exact=exact)
@@ -305,7 +369,7 @@ def test_softmax_of_what_is_not_finite() -> None:
     for values, expected in rows:
         x, y = MapMemory(view, values), MapMemory(view)
         kernels[0](x.memory, y.memory)
-        np.testing.assert_array_equal(y.map[0, 0], np.float32(expected))
+        np.testing.assert_array_equal(y.map[0, 0], np.array(expected, np.float32))
 
 
 def test_gradients_of_global_pooling_and_of_repeated_channels() -> None:
@@ -403,7 +467,8 @@ def test_dropout_keeps_the_right_share_and_the_same_values_again(rate: float) ->
         out = empty(ones.size)
         kernels[kernel](fenced(ones), np.array([seed], np.uint32), sample, out)
         assert set(np.unique(out)) == {np.float32(0.0), np.float32(1.0 / (1.0 - rate))}
-        return out != 0.0
+        kept: npt.NDArray[np.bool_] = out != 0.0
+        return kept
 
     first = mask(0, 17, 0)
     np.testing.assert_array_equal(first, mask(0, 17, 0))

@@ -1,6 +1,7 @@
 """The optimisers' updates, reduction of chunks and clipping by themselves, against the reference."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from depthwise.emit.optimizer import ClipFactor, OptimizerUpdate, ReduceChunks, SumOfSquares
@@ -53,7 +54,8 @@ def test_five_steps_of_every_optimiser(optimizer: Optimizer) -> None:
     for i, count in enumerate(COUNTS):
         weights = fenced(rng.standard_normal(count).astype(np.float32))
         slots = [fenced(np.zeros(count, np.float32)) for _ in optimizer.slots]
-        expected, state = {"w": weights.astype(np.float64)}, {}
+        expected = {"w": weights.astype(np.float64)}
+        state: dict[str, npt.NDArray[np.float64]] = {}
         for step in range(1, 6):
             gradient = rng.standard_normal(count).astype(np.float32)
             scalars = fenced(np.zeros(4, np.float32))
@@ -70,7 +72,7 @@ def test_a_missing_gradient_stays_missing() -> None:
     """Clipping must not turn NaN into a number."""
     kernels = compile_kernels([OptimizerUpdate("SGD", (("momentum", 0.0), ("nesterov", 0.0)), 2, 0, 0.5)])
     weights = fenced(np.ones(2, np.float32))
-    kernels[0](weights, fenced(np.float32([np.nan, 9.0])), np.float32([0.0, 1.0, 0.0, 0.0]))
+    kernels[0](weights, fenced(np.array([np.nan, 9.0], np.float32)), np.array([0.0, 1.0, 0.0, 0.0], np.float32))
     assert np.isnan(weights[0])
     assert weights[1] == 0.5
 

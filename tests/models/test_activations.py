@@ -42,7 +42,7 @@ def test_names_and_functions() -> None:
     assert activations.get("swish") is activations.silu
     assert activations.get(activations.selu) is activations.selu
     assert activations.serialize(activations.hard_swish) == "hard_silu"
-    assert layers.Conv2D(3, 3, activation=activations.selu).activation == "selu"
+    assert layers.Conv2D(3, 3, activation=activations.selu).activation == "selu"  # type: ignore[arg-type]
     with pytest.raises(InvalidArgumentError, match="unknown activation 'mish'; allowed are linear, relu"):
         activations.get("mish")
     with pytest.raises(InvalidArgumentError, match="only Depthwise's own activations have a name"):

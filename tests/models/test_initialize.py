@@ -127,7 +127,8 @@ def test_an_initialiser_s_own_seed_decides() -> None:
 def test_set_random_seed_makes_models_repeatable() -> None:
     def weights() -> list[np.ndarray]:
         model = depthwise.Sequential([Dense(4, input_shape=(3,)), Dense(5)])
-        return model.get_weights()
+        weights: list[np.ndarray] = model.get_weights()
+        return weights
 
     depthwise.utils.set_random_seed(11)
     first, second = weights(), weights()

@@ -119,7 +119,7 @@ def test_hostile_names_do_nothing() -> None:
 
 def test_it_goes_to_the_terminal_by_default(capsys: pytest.CaptureFixture[str]) -> None:
     model = models.Model.from_graph(note_cnn())
-    assert model.summary() is None
+    assert model.summary() is None  # type: ignore[func-returns-value]
     assert capsys.readouterr().out == text(model)
 
 

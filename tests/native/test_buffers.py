@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ LARGE = 5 * 2**20 + 3
 
 @pytest.mark.parametrize("nbytes", [0, 1, 63, 64, 65, 1000, LARGE])
 @pytest.mark.parametrize("alignment", [1, 64, 128, 4096])
-def test_aligned_buffers(nbytes, alignment):
+def test_aligned_buffers(nbytes: Any, alignment: int) -> None:
     buffer = aligned_empty(nbytes, alignment)
     assert buffer.nbytes == nbytes
     assert nbytes == 0 or buffer.ctypes.data % alignment == 0
@@ -24,7 +25,7 @@ def test_aligned_buffers(nbytes, alignment):
     assert buffer.sum(dtype=np.int64) == 7 * nbytes
 
 
-def test_wrong_sizes_are_refused():
+def test_wrong_sizes_are_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="-1 bytes"):
         aligned_empty(-1)
     with pytest.raises(InvalidArgumentError, match="-1 bytes"):
@@ -37,7 +38,7 @@ def test_wrong_sizes_are_refused():
 @pytest.mark.skipif(os.name != "posix", reason="needs mprotect")
 @pytest.mark.parametrize("fence", ["start", "end"])
 @pytest.mark.parametrize("nbytes", [0, 4, 4096, 4100, 100_000])
-def test_guarded_buffers_hold_nan_and_can_be_written(nbytes, fence):
+def test_guarded_buffers_hold_nan_and_can_be_written(nbytes: int, fence: Literal["start", "end"]) -> None:
     buffer = guarded(nbytes, fence)
     assert buffer.nbytes == nbytes
     values = buffer.view(np.float32)
@@ -53,7 +54,7 @@ def test_guarded_buffers_hold_nan_and_can_be_written(nbytes, fence):
     ("fence", "nbytes", "offset"),
     [("end", 100, 100), ("end", 4096, 4096), ("end", 8, -4097), ("start", 100, -1), ("start", 100, 4096)],
 )
-def test_a_step_over_the_fence_kills(fence, nbytes, offset, access):
+def test_a_step_over_the_fence_kills(fence: str, nbytes: int, offset: int, access: str) -> None:
     script = f"""
 import ctypes, resource
 from depthwise.native.buffers import guarded

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+from typing import Any
 
 import pytest
 
@@ -37,13 +38,13 @@ define void @kernel(ptr %x, ptr %y) {
 """
 
 
-def _call(code, name, *arguments, result=ctypes.c_int64):
+def _call(code: Any, name: Any, *arguments: Any, result: Any = ctypes.c_int64) -> Any:
     prototype = ctypes.CFUNCTYPE(result, *[ctypes.c_void_p] * len(arguments))
     return prototype(code.function_address(name))(*arguments)
 
 
 @pytest.mark.parametrize("optimisation", [0, 1, 2, 3])
-def test_code_runs_at_every_level(optimisation):
+def test_code_runs_at_every_level(optimisation: int) -> None:
     text = """
 define internal i64 @helper(i64 %x) alwaysinline {
   %y = mul i64 %x, 6
@@ -63,7 +64,7 @@ define i64 @answer() {
         assert "helper" not in functions_of(listing)
 
 
-def test_vectors_and_memory_functions_run():
+def test_vectors_and_memory_functions_run() -> None:
     text = (
         FMA
         + """
@@ -93,7 +94,7 @@ define void @copy(ptr %to, ptr %from, ptr %count) {
 
 
 @pytest.mark.parametrize("name", TARGET_NAMES)
-def test_restricted_targets_use_their_own_vectors(name):
+def test_restricted_targets_use_their_own_vectors(name: Any) -> None:
     target = target_for(name)
     assert target.vector_family == name
     sixteen = FMA.replace("8 x float", "16 x float").replace("fma.v8f32", "fmuladd.v16f32")
@@ -104,7 +105,7 @@ def test_restricted_targets_use_their_own_vectors(name):
 
 
 @pytest.mark.parametrize("name", TARGET_NAMES)
-def test_code_for_a_restricted_target_runs_where_it_can(name):
+def test_code_for_a_restricted_target_runs_where_it_can(name: Any) -> None:
     target = target_for(name)
     if not can_run(target):
         assert target.vector_family != "sse" or host_target().architecture != "x86_64"
@@ -117,7 +118,7 @@ def test_code_for_a_restricted_target_runs_where_it_can(name):
     assert list(y) == [i * i + 1 for i in range(8)]
 
 
-def test_what_can_run_here():
+def test_what_can_run_here() -> None:
     host = host_target()
     assert can_run(host)
     assert not can_run(Target("sparc-unknown-none", "generic", ()))
@@ -131,12 +132,12 @@ def test_what_can_run_here():
         target_for("mmx")
 
 
-def test_a_line_that_does_not_parse_is_named():
+def test_a_line_that_does_not_parse_is_named() -> None:
     with pytest.raises(NativeCodeError, match=r"does not parse at line 2, '%y = add i32 %x, 1'"):
         compile_module("define i64 @f(i64 %x) {\n  %y = add i32 %x, 1\n  ret i64 %y\n}", host_target())
 
 
-def test_a_line_that_breaks_a_rule_is_named():
+def test_a_line_that_breaks_a_rule_is_named() -> None:
     text = """define i64 @f(i64 %x, i1 %c) {
   br i1 %c, label %a, label %b
 a:
@@ -151,19 +152,19 @@ b:
         assembly(text, host_target())
 
 
-def test_code_that_calls_something_foreign_is_refused():
+def test_code_that_calls_something_foreign_is_refused() -> None:
     text = "declare i32 @system(ptr)\ndefine i32 @f(ptr %x) {\n %y = call i32 @system(ptr %x)\n ret i32 %y\n}"
     with pytest.raises(NativeCodeError, match="calls system; it may call only memcpy"):
         compile_module(text, host_target())
 
 
-def test_an_operation_that_the_target_lacks_is_refused():
+def test_an_operation_that_the_target_lacks_is_refused() -> None:
     """SSE has no fused multiply-add: LLVM would call libm for every element."""
     with pytest.raises(NativeCodeError, match=r"calls fmaf; .* sse lacks an instruction"):
         compile_module(FMA, target_for("sse"))
 
 
-def test_a_missing_function_is_named():
+def test_a_missing_function_is_named() -> None:
     code = load_object(compile_module("define i64 @f() { ret i64 1 }", host_target()))
     with pytest.raises(NativeCodeError, match="'g'"):
         code.function_address("g")
@@ -171,12 +172,12 @@ def test_a_missing_function_is_named():
 
 
 @pytest.mark.parametrize("code", [b"", b"junk", b"\x7fELF" + bytes(100)])
-def test_bytes_that_are_no_object_code_do_not_load(code):
+def test_bytes_that_are_no_object_code_do_not_load(code: Any) -> None:
     with pytest.raises(NativeCodeError, match="does not load"):
         load_object(code)
 
 
-def test_loading_and_dropping_many_times():
+def test_loading_and_dropping_many_times() -> None:
     code = compile_module("define i64 @f() { ret i64 5 }", host_target())
     kept = load_object(code)
     for _ in range(200):
@@ -186,7 +187,7 @@ def test_loading_and_dropping_many_times():
 
 
 @pytest.mark.parametrize("name", [*TARGET_NAMES, "host"])
-def test_scheduler_and_team_for_every_target(name):
+def test_scheduler_and_team_for_every_target(name: Any) -> None:
     target = host_target() if name == "host" else target_for(name)
     for text in (scheduler_ir(["stage", "stage"], target) + STAGE, team_ir(target)):
         listing = assembly(text, target)
@@ -199,17 +200,17 @@ def test_scheduler_and_team_for_every_target(name):
     assert ("fpcr" if target.architecture == "aarch64" else "ldmxcsr") in flush.lower()
 
 
-def test_a_program_without_stages_is_refused():
+def test_a_program_without_stages_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="no stages"):
         scheduler_ir([], host_target())
 
 
 @pytest.mark.parametrize("name", ["avx512", "avx2", "sse", "neon"])
-def test_spilled_vectors_are_found(name):
+def test_spilled_vectors_are_found(name: str) -> None:
     """Forty live vectors do not fit into any register file; four do."""
     target = target_for(name)
 
-    def listing(count):
+    def listing(count: Any) -> Any:
         vector = "<4 x float>"
         loads = "".join(
             f"%p{i} = getelementptr {vector}, ptr %x, i64 {i}\n%v{i} = load volatile {vector}, ptr %p{i}\n"
@@ -222,7 +223,7 @@ def test_spilled_vectors_are_found(name):
     assert vector_stack_accesses(listing(40), target)["f"] > 0
 
 
-def _pointwise_tile(pixels, vectors, lanes, unrolled, depth=64):
+def _pointwise_tile(pixels: Any, vectors: Any, lanes: Any, unrolled: Any, depth: int = 64) -> Any:
     """One output tile held in registers: the shape of loop that the generators emit."""
     vector = f"<{lanes} x float>"
     fma = f"@llvm.fma.v{lanes}f32"
@@ -282,7 +283,7 @@ def _pointwise_tile(pixels, vectors, lanes, unrolled, depth=64):
         ("neon", 6, 4, 4),
     ],
 )
-def test_a_tile_that_fits_stays_in_registers(name, pixels, vectors, unrolled):
+def test_a_tile_that_fits_stays_in_registers(name: Any, pixels: Any, vectors: Any, unrolled: Any) -> None:
     """Passes and processor model must leave the generators' register plan alone."""
     lanes = {"avx512": 16, "avx2": 8, "neon": 4}[name]
     target = target_for(name)

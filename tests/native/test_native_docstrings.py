@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,12 @@ MODULES = [module.name for module in pkgutil.iter_modules(depthwise.native.__pat
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples(name):
+def test_examples(name: Any) -> None:
     module = importlib.import_module(f"depthwise.native.{name}")
     assert doctest.testmod(module).failed == 0
 
 
-def test_some_examples_exist():
+def test_some_examples_exist() -> None:
     finder = doctest.DocTestFinder()
     modules = [importlib.import_module(f"depthwise.native.{name}") for name in MODULES]
     assert sum(bool(test.examples) for module in modules for test in finder.find(module)) >= 10

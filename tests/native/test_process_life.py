@@ -1,6 +1,7 @@
 """The team against the operating system: fork, exit, signals. Each in a process of its own."""
 
 import os
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="fork and signals are
 PRELUDE = """
 import os, signal, sys, threading, time
 import numpy as np
-from programs import Gate, Rendezvous, Tally
+from support.programs import Gate, Rendezvous, Tally
 from depthwise.native.threads import ThreadTeam, set_threads, team
 set_threads(3)
 tally = Tally([5, 4])
@@ -17,7 +18,7 @@ arguments = tally.arguments()
 """
 
 
-def test_a_forked_child_gets_a_team_of_its_own(run_script):
+def test_a_forked_child_gets_a_team_of_its_own(run_script: Any) -> None:
     output = run_script(
         PRELUDE
         + """
@@ -41,7 +42,7 @@ print("fine", end="")
     assert output == "fine"
 
 
-def test_a_fork_while_another_thread_runs(run_script):
+def test_a_fork_while_another_thread_runs(run_script: Any) -> None:
     output = run_script(
         PRELUDE
         + """
@@ -73,7 +74,7 @@ print("fine", end="")
     assert output == "fine"
 
 
-def test_a_forked_child_exits_cleanly_through_the_interpreter(run_script):
+def test_a_forked_child_exits_cleanly_through_the_interpreter(run_script: Any) -> None:
     output = run_script(
         PRELUDE
         + """
@@ -114,12 +115,12 @@ time.sleep(0.05)
     ],
     ids=["at once", "asleep", "exit", "stopped", "resized", "thread", "endless runs", "stuck run"],
 )
-def test_the_interpreter_exits(run_script, ending):
+def test_the_interpreter_exits(run_script: Any, ending: str) -> None:
     assert run_script(PRELUDE + "team().run(*arguments)\nprint('ran', end='')\n" + ending) == "ran"
 
 
 @pytest.mark.parametrize("size", [1, 3])
-def test_control_c_takes_effect_after_the_run(run_script, size):
+def test_control_c_takes_effect_after_the_run(run_script: Any, size: int) -> None:
     output = run_script(
         PRELUDE
         + f"""
@@ -147,7 +148,7 @@ assert meeting.memory[0] == {size}
     assert output == "interrupted"
 
 
-def test_a_storm_of_interrupts_leaves_the_team_whole(run_script):
+def test_a_storm_of_interrupts_leaves_the_team_whole(run_script: Any) -> None:
     """Exceptions arrive between any two bytecodes of `run`; each program must still have run wholly or not at all."""
     output = run_script(
         PRELUDE
@@ -182,7 +183,7 @@ print("whole", end="")
     assert output == "whole"
 
 
-def test_a_signal_handler_may_run_too(run_script):
+def test_a_signal_handler_may_run_too(run_script: Any) -> None:
     output = run_script(
         PRELUDE
         + """
@@ -207,7 +208,7 @@ print("fine", end="")
     assert output == "fine"
 
 
-def test_importing_native_code_does_not_import_llvmlite(run_script):
+def test_importing_native_code_does_not_import_llvmlite(run_script: Any) -> None:
     output = run_script(
         """
 import sys

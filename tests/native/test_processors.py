@@ -1,6 +1,8 @@
 """How many processors a process may use, from written-out control group folders."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,7 +10,7 @@ from depthwise.native import processors
 from depthwise.native.processors import control_group_quota, usable_processors
 
 
-def _write(root, files):
+def _write(root: Any, files: Any) -> Any:
     for path, text in files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
@@ -51,18 +53,18 @@ def _write(root, files):
         ({"proc/self/cgroup": "0::/../../etc\n", "sys/fs/cgroup/cpu.max": "200000 100000"}, 2.0),
     ],
 )
-def test_control_group_quota(tmp_path, files, expected):
+def test_control_group_quota(tmp_path: Path, files: Any, expected: Any) -> None:
     assert control_group_quota(_write(tmp_path, files)) == expected
 
 
 @pytest.mark.parametrize(("quota", "expected"), [(None, 8), (2.5, 3), (0.1, 1), (8.0, 8), (100.0, 8)])
-def test_usable_processors(monkeypatch, quota, expected):
+def test_usable_processors(monkeypatch: pytest.MonkeyPatch, quota: Any, expected: int) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     monkeypatch.setattr(processors, "control_group_quota", lambda: quota)
     assert usable_processors() == expected
 
 
-def test_a_system_without_affinity(monkeypatch):
+def test_a_system_without_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(processors, "control_group_quota", lambda: None)
     monkeypatch.setattr(os, "cpu_count", lambda: None)

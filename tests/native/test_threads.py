@@ -4,23 +4,25 @@ import _thread
 import ctypes
 import threading
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
-from programs import Chain, Rendezvous, Subnormal, Tally
 
 from depthwise.errors import InvalidArgumentError
 from depthwise.native import threads
 from depthwise.native.compile import compile_module, load_object
 from depthwise.native.targets import host_target
 from depthwise.native.threads import ThreadTeam
+from support.programs import Chain, Rendezvous, Subnormal, Tally
 
 
 @pytest.fixture
-def make_team():
+def make_team() -> Iterator[Any]:
     teams = []
 
-    def make(size):
+    def make(size: Any) -> Any:
         teams.append(ThreadTeam(size))
         return teams[-1]
 
@@ -30,7 +32,7 @@ def make_team():
 
 
 @pytest.mark.parametrize("size", range(1, 9))
-def test_every_task_runs_once_under_stress(make_team, size):
+def test_every_task_runs_once_under_stress(make_team: Any, size: Any) -> None:
     team = make_team(size)
     tally = Tally([5, 1, 0, 17, -3, 2])
     arguments = tally.arguments()
@@ -42,7 +44,7 @@ def test_every_task_runs_once_under_stress(make_team, size):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 8])
 @pytest.mark.parametrize("width", [1, 2, 7, 40])
-def test_a_stage_sees_all_of_the_stage_before(make_team, size, width):
+def test_a_stage_sees_all_of_the_stage_before(make_team: Any, size: int, width: int) -> None:
     team = make_team(size)
     chain = Chain(width)
     for seed in range(300):
@@ -51,7 +53,7 @@ def test_a_stage_sees_all_of_the_stage_before(make_team, size, width):
         np.testing.assert_array_equal(chain.memory[-1], expected)
 
 
-def test_one_team_serves_several_programs_in_turn(make_team):
+def test_one_team_serves_several_programs_in_turn(make_team: Any) -> None:
     team = make_team(3)
     tally, chain = Tally([3, 4]), Chain(5)
     for seed in range(300):
@@ -62,7 +64,7 @@ def test_one_team_serves_several_programs_in_turn(make_team):
     tally.check(300)
 
 
-def test_a_run_of_nothing_ends(make_team):
+def test_a_run_of_nothing_ends(make_team: Any) -> None:
     team = make_team(2)
     tally = Tally([0, 0])
     for _ in range(100):
@@ -71,7 +73,7 @@ def test_a_run_of_nothing_ends(make_team):
 
 
 @pytest.mark.parametrize("participants", [0, 1, 2, 3, 9])
-def test_a_run_can_be_limited_to_fewer_participants(make_team, participants):
+def test_a_run_can_be_limited_to_fewer_participants(make_team: Any, participants: int) -> None:
     team = make_team(4)
     tally = Tally([9, 9])
     for _ in range(500):
@@ -81,7 +83,7 @@ def test_a_run_can_be_limited_to_fewer_participants(make_team, participants):
 
 
 @pytest.mark.parametrize("size", [2, 4])
-def test_sleeping_workers_are_woken_and_get_tasks(make_team, size):
+def test_sleeping_workers_are_woken_and_get_tasks(make_team: Any, size: int) -> None:
     """Each task of a rendezvous ends only when all have begun, so it needs as many threads as it has tasks."""
     team = make_team(size)
     rendezvous = Rendezvous(size)
@@ -95,11 +97,11 @@ def test_sleeping_workers_are_woken_and_get_tasks(make_team, size):
             time.sleep(0.001)
 
 
-def test_two_callers_take_turns(make_team):
+def test_two_callers_take_turns(make_team: Any) -> None:
     team = make_team(3)
     tallies = [Tally([4, 3]) for _ in range(3)]
 
-    def call(tally):
+    def call(tally: Any) -> None:
         for _ in range(1000):
             team.run(*tally.arguments())
 
@@ -112,7 +114,7 @@ def test_two_callers_take_turns(make_team):
         tally.check(1000)
 
 
-def test_workers_end_with_stop_and_start_again(make_team):
+def test_workers_end_with_stop_and_start_again(make_team: Any) -> None:
     team = make_team(3)
     tally = Tally([4])
     for _ in range(20):
@@ -125,11 +127,13 @@ def test_workers_end_with_stop_and_start_again(make_team):
     tally.check(20)
 
 
-def test_a_team_short_of_threads_works_with_those_it_got(make_team, monkeypatch, caplog):
+def test_a_team_short_of_threads_works_with_those_it_got(
+    make_team: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     start = _thread.start_new_thread
-    started = []
+    started: list[Any] = []
 
-    def refuse_the_second(function, arguments):
+    def refuse_the_second(function: Any, arguments: Any) -> None:
         if started:
             raise RuntimeError("can't start new thread")
         started.append(start(function, arguments))
@@ -143,7 +147,7 @@ def test_a_team_short_of_threads_works_with_those_it_got(make_team, monkeypatch,
     assert "Only 2 of 4 threads could be started" in caplog.text
 
 
-def test_subnormals_are_zero_during_a_run_and_not_after(make_team):
+def test_subnormals_are_zero_during_a_run_and_not_after(make_team: Any) -> None:
     tiny = np.float32(1e-40)
     for size in (1, 4):
         team = make_team(size)
@@ -157,7 +161,7 @@ def test_subnormals_are_zero_during_a_run_and_not_after(make_team):
 
 
 @pytest.mark.skipif(host_target().architecture != "x86_64", reason="MXCSR is a register of x86")
-def test_the_callers_floating_point_state_comes_back(make_team):
+def test_the_callers_floating_point_state_comes_back(make_team: Any) -> None:
     code = load_object(
         compile_module(
             """
@@ -197,13 +201,13 @@ define void @set(ptr %at) {
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 65, 2.0, "2", None, True])
-def test_a_wrong_number_of_threads_is_refused(wrong):
+def test_a_wrong_number_of_threads_is_refused(wrong: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="use an integer from 1 to 64"):
         ThreadTeam(wrong)
 
 
 @pytest.mark.usefixtures("_default_threads")
-def test_set_threads_changes_the_team_of_the_process():
+def test_set_threads_changes_the_team_of_the_process() -> None:
     tally = Tally([6])
     for runs, size in enumerate([1, 2, 3, 4, 2], start=1):
         threads.set_threads(size)
@@ -216,7 +220,7 @@ def test_set_threads_changes_the_team_of_the_process():
 
 
 @pytest.mark.usefixtures("_default_threads")
-def test_the_environment_sets_the_default(monkeypatch):
+def test_the_environment_sets_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEPTHWISE_THREADS", "3")
     threads.set_threads(None)
     assert threads.get_threads() == 3

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from depthwise.compiler.lower import lower
 from depthwise.graph import Graph, sequential
 from depthwise.inference import Prediction
 from depthwise.layers import descriptions as layers
@@ -16,7 +17,7 @@ from support.branches import graph_weights, side_by_side
 from support.gates import error_gate
 from support.networks import note_cnn_with_head, note_separable, seeded_weights
 from support.oracle import keras_layer, keras_model, set_keras_weights
-from support.sizes import draw_inputs, random_configuration
+from support.sizes import Configuration, draw_inputs, random_configuration
 
 LAYER_CLASSES = [kind for kind in layers.LAYERS.values() if kind is not layers.InputLayer]
 
@@ -25,7 +26,7 @@ LAYER_CLASSES = [kind for kind in layers.LAYERS.values() if kind is not layers.I
 def test_every_layer(kind: type[layers.Description]) -> None:
     """Six random configurations of each; both may be off by the layer's own bound."""
     rng = np.random.default_rng(len(kind.__name__))
-    configurations = []
+    configurations: list[Configuration] = []
     while len(configurations) < 6:
         item = random_configuration(rng, [kind])
         strides, dilation = getattr(item.layer, "strides", None), getattr(item.layer, "dilation_rate", (1, 1))
@@ -35,7 +36,7 @@ def test_every_layer(kind: type[layers.Description]) -> None:
     graph = side_by_side(configurations)
     weights = graph_weights(rng, graph)
     inputs = draw_inputs(rng, [shape for item in configurations for shape in item.input_shapes], 2)
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     outputs = prediction(inputs)
     remaining = list(inputs)
@@ -58,7 +59,7 @@ def test_the_notes_networks(make: Any, batch: int) -> None:
     graph = make()
     weights = seeded_weights(graph)
     (x,) = draw_inputs(np.random.default_rng(0), [graph.by_name[graph.inputs[0]].output_shape], batch)
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     (y,) = prediction((x,))
     expected = np.asarray(keras_model(graph, weights)(x))
@@ -79,8 +80,8 @@ def test_every_layer_of_the_notes_networks_on_the_references_inputs(make: Any) -
         own = network.weights_of(node, weights)
         xs = [values[name].astype(np.float32) for name in node.reads]
         alone = sequential([layers.InputLayer(shape=node.facts.input_shapes[0]), node.layer])
-        prediction = Prediction(alone)
-        prediction.load({f"{node.name}/{name}": np.float32(value) for name, value in own.items()})
+        prediction = Prediction(lower(alone))
+        prediction.load({f"{node.name}/{name}": np.asarray(value, np.float32) for name, value in own.items()})
         (y,) = prediction(xs)
         error_gate(y, one_layer.forward(node.layer, own, xs), bounds.layer_error(node.layer, own, xs), node.name)
 
@@ -123,41 +124,53 @@ def small_network() -> Graph:
 def _keras_optimizer(optimizer: optimizers.Optimizer) -> Any:
     import keras
 
-    names = ("learning_rate", "momentum", "nesterov", "rho", "epsilon", "centered", "beta_1", "beta_2", "amsgrad")
+    names = ["learning_rate", "momentum", "nesterov", "rho", "epsilon", "centered", "beta_1", "beta_2", "amsgrad"]
     names += ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
     settings = {name: getattr(optimizer, name) for name in names if hasattr(optimizer, name)}
     return getattr(keras.optimizers, type(optimizer).__name__)(**settings)
 
 
-def _compare_steps(graph: Graph, optimizer: optimizers.Optimizer, batch: int) -> None:
+def _compare_steps(
+    graph: Graph,
+    optimizer: optimizers.Optimizer,
+    batch: int,
+    loss: losses.Loss = losses.SparseCategoricalCrossentropy(),  # noqa: B008 - frozen
+    by_position: bool = False,
+) -> None:
     """Ten steps of ours, of Keras and of the float64 reference: ours must be as near to the reference as Keras is.
 
     Rounding is magnified from step to step (RMSprop and Adam divide by gradients that may be near 0), for both alike. Four
     times Keras' distance is allowed, beside one rounding of the weight a step and 2·10⁻⁵ of the way that it has gone.
     """
+    import keras
+
     rng = np.random.default_rng(2)
     start = seeded_weights(graph)
     shape = graph.by_name[graph.inputs[0]].output_shape
-    classes = graph.output_shapes[0][0]
+    *positions, classes = graph.output_shapes[0]
     rate = float(vars(optimizer)["learning_rate"])
     model = keras_model(graph, start)
     # Step by step, not traced: JAX then compiles each operation once for all optimisers.
-    model.compile(optimizer=_keras_optimizer(optimizer), loss="sparse_categorical_crossentropy", run_eagerly=True)
-    loss = losses.SparseCategoricalCrossentropy()
-    step = TrainingStep(graph, loss, optimizer)
+    oracle = getattr(keras.losses, type(loss).__name__)(**loss.get_config())
+    model.compile(optimizer=_keras_optimizer(optimizer), loss=oracle, run_eagerly=True)
+    step = TrainingStep(lower(graph, training=True), loss, optimizer)
     step.load(start, {})
     weights: dict[str, Any] = dict(start)
     state: dict[str, Any] = {}
     for i in range(STEPS):
         x = rng.standard_normal((batch, *shape)).astype(np.float32)
-        y = rng.integers(0, classes, batch).astype(np.int32)
-        share = (0.5 + rng.random(batch)).astype(np.float32)
-        keras_loss = float(model.train_on_batch(x, y, sample_weight=share))
+        y = rng.integers(0, classes, (batch, *positions)).astype(np.int32)
+        if not loss.sparse:
+            y = rng.random((batch, *positions, classes)).astype(np.float32)
+        share = (0.5 + rng.random((batch, *positions) if by_position else batch)).astype(np.float32)
+        # Keras broadcasts along the last axes: one weight a sample needs axes of length 1 there.
+        theirs_share = share if by_position else share.reshape(batch, *(1 for _ in positions))
+        keras_loss = float(model.train_on_batch(x, y, sample_weight=theirs_share))
         model.reset_metrics()
         result = step((x,), y, share, learning_rate=rate, seed=i)
         expected = network.training_step(graph, weights, state, (x,), loss, y, optimizer, rate, share)
         weights, state = expected.weights, expected.state
-        for value in (float((result.losses * share).sum() / batch), keras_loss):
+        for value in (float((result.losses * theirs_share).mean()), keras_loss):
             assert abs(value - expected.loss) <= 1e-4 * max(1.0, expected.loss), (i, value, expected.loss)
     ours = step.weights()
     for node in graph.calls:
@@ -183,3 +196,49 @@ def test_ten_steps_of_every_optimiser(optimizer: optimizers.Optimizer) -> None:
 
 def test_ten_steps_on_the_notes_separable_network() -> None:
     _compare_steps(note_separable(), optimizers.SGD(0.01, momentum=0.9), 8)
+
+
+def map_network(activation: str, classes: int = 3) -> Graph:
+    return sequential(
+        [
+            layers.Conv2D(6, 3, activation="selu", padding="same", input_shape=(5, 6, 2)),
+            layers.DepthwiseConv2D(2),
+            layers.Conv2D(classes, 1, activation=activation),
+        ]
+    )
+
+
+MAP_LOSSES: list[tuple[losses.Loss, str]] = [
+    (losses.MeanSquaredError(), "linear"),
+    (losses.MeanAbsoluteError(), "tanh"),
+    (losses.BinaryCrossentropy(), "sigmoid"),
+    (losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.1), "linear"),
+    (losses.CategoricalCrossentropy(label_smoothing=0.1), "softmax"),
+    (losses.CategoricalCrossentropy(from_logits=True), "linear"),
+    (losses.SparseCategoricalCrossentropy(), "softmax"),
+    (losses.SparseCategoricalCrossentropy(from_logits=True), "linear"),
+]
+
+
+@pytest.mark.parametrize("by_position", [False, True], ids=["weights by sample", "weights by position"])
+@pytest.mark.parametrize(("loss", "activation"), MAP_LOSSES, ids=lambda item: getattr(item, "name", item))
+def test_ten_steps_of_every_loss_on_maps(loss: losses.Loss, activation: str, by_position: bool) -> None:
+    _compare_steps(map_network(activation), optimizers.SGD(0.05), 4, loss, by_position)
+
+
+def test_ten_steps_on_a_row_of_vectors() -> None:
+    """A dense layer on (7, 5) gives an output of rank 2."""
+    graph = sequential([layers.Dense(6, activation="tanh", input_shape=(7, 5)), layers.Dense(4, activation="softmax")])
+    _compare_steps(graph, optimizers.SGD(0.05), 4, by_position=True)
+
+
+def test_ten_steps_of_super_resolution() -> None:
+    """SRCNN (Dong et al. 2014) with fewer filters: 9 × 9, 1 × 1 and 5 × 5 from image to image."""
+    graph = sequential(
+        [
+            layers.Conv2D(16, 9, padding="same", activation="tanh", input_shape=(17, 17, 1)),
+            layers.Conv2D(8, 1, activation="tanh"),
+            layers.Conv2D(1, 5, padding="same"),
+        ]
+    )
+    _compare_steps(graph, optimizers.Adam(0.001), 8, losses.MeanSquaredError())

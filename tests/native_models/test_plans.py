@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from depthwise import execution, inference
+from depthwise.compiler.lower import lower
 from depthwise.graph import Graph
 from depthwise.inference import Prediction
 from depthwise.native.threads import get_threads, set_threads
@@ -66,7 +67,7 @@ def _sweep(quick: int, slow: int) -> list[object]:
 @pytest.mark.parametrize("seed", _sweep(6, 40))
 def test_random_networks_in_strips_are_exact(seed: int) -> None:
     graph, weights, inputs = _exact_case(FIRST_SEED + seed, 3)
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     expected = network.forward(graph, weights, inputs)
     for name, y in zip(graph.outputs, predict(prediction, inputs)):
@@ -78,7 +79,7 @@ def test_random_networks_divided_among_threads_are_exact(seed: int, monkeypatch:
     monkeypatch.setattr(planning, "SMALL_WORK", 0)
     graph, weights, inputs = _exact_case(FIRST_SEED + 1_000 + seed, 1)
     expected = network.forward(graph, weights, inputs)
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     threads = (2, 3, 4)[seed % 3]
     set_threads(threads)
@@ -95,10 +96,10 @@ def test_strips_and_tasks_do_not_change_a_bit(make: object, request: pytest.Fixt
     y = np.arange(5, dtype=np.int32)
 
     def run() -> list[np.ndarray]:
-        prediction = Prediction(graph)
+        prediction = Prediction(lower(graph))
         prediction.load(weights)
         set_threads(3)
-        step = training.TrainingStep(graph, SparseCategoricalCrossentropy(), SGD())
+        step = training.TrainingStep(lower(graph, training=True), SparseCategoricalCrossentropy(), SGD())
         step.load(weights, {})
         step((x,), y, None, learning_rate=0.1)
         return [*prediction((x,)), *prediction((x[:1].copy(),)), *step.weights().values()]

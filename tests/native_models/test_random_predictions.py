@@ -1,11 +1,15 @@
 """Seeded random layers and networks through the whole native path, against the reference."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from depthwise import layers
+from depthwise.compiler.lower import lower
 from depthwise.graph import Graph
 from depthwise.inference import Prediction
+from depthwise.layers import descriptions as layers
 from depthwise.reference import bounds, network
 from depthwise.reference import layer as one_layer
 from depthwise.symbolic import Input, functional
@@ -29,12 +33,12 @@ def _compare_layers(configurations: list[Configuration], rng: np.random.Generato
     graph = side_by_side(configurations)
     weights = graph_weights(rng, graph)
     inputs = draw_inputs(rng, [shape for item in configurations for shape in item.input_shapes], batch)
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     _judge(graph, configurations, weights, inputs, predict(prediction, inputs))
 
 
-def _judge(graph: Graph, configurations, weights, inputs, outputs) -> None:  # type: ignore[no-untyped-def]
+def _judge(graph: Graph, configurations: Any, weights: Any, inputs: Any, outputs: Any) -> None:
     remaining = list(inputs)
     for (layer, shapes), name, y in zip(configurations, graph.outputs, outputs):
         own = network.weights_of(graph.by_name[name], weights)
@@ -52,7 +56,9 @@ def test_random_layers(seed: int) -> None:
 @pytest.mark.parametrize("seed", _sweep(5, 30))
 def test_random_layers_on_small_whole_numbers_are_exact(seed: int) -> None:
     rng = np.random.default_rng(10_000 + seed)
-    configurations, weights, inputs = [], {}, []
+    configurations: list[Configuration] = []
+    weights: dict[int, dict[str, npt.NDArray[Any]]] = {}
+    inputs: list[npt.NDArray[Any]] = []
     while len(configurations) < LAYERS_A_MODULE:
         item = random_configuration(rng)
         try:
@@ -64,7 +70,7 @@ def test_random_layers_on_small_whole_numbers_are_exact(seed: int) -> None:
         weights[len(configurations) - 1] = own
     graph = side_by_side(configurations)
     named = {f"{graph.outputs[i]}/{name}": value for i, own in weights.items() for name, value in own.items()}
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(named)
     outputs = predict(prediction, inputs)
     expected = network.forward(graph, named, inputs)
@@ -108,7 +114,7 @@ def test_random_networks_on_small_whole_numbers_are_exact(seed: int) -> None:
     graph = random_network(rng, exact=True)
     weights = graph_weights(rng, graph, integers=1)
     inputs = [rng.integers(-1, 2, (3, *graph.by_name[name].output_shape)).astype(np.float32) for name in graph.inputs]
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     expected = network.forward(graph, weights, inputs)
     for name, y in zip(graph.outputs, predict(prediction, inputs)):
@@ -122,7 +128,7 @@ def test_random_networks(seed: int) -> None:
     graph = random_network(rng, exact=False)
     weights = graph_weights(rng, graph)
     inputs = draw_inputs(rng, [graph.by_name[name].output_shape for name in graph.inputs], 2)
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     expected = network.forward(graph, weights, inputs)
     errors = bounds.network_errors(graph, weights, inputs)

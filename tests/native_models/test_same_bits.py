@@ -5,13 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from depthwise.compiler.lower import lower
 from depthwise.graph import Graph
 from depthwise.inference import Prediction
 from depthwise.native.threads import get_threads, set_threads
-from depthwise.training.losses import MeanSquaredError, SparseCategoricalCrossentropy
+from depthwise.training.losses import Loss, MeanSquaredError, SparseCategoricalCrossentropy
 from depthwise.training.optimizers import Adam
 from depthwise.training.step import TrainingStep
 from support.branches import chains_to_one_vector, graph_weights
+from support.native_runs import fence
 from support.networks import note_cnn_with_head, note_separable, seeded_weights
 
 THREADS = (1, 2, 3, 4)
@@ -53,7 +55,7 @@ def test_predictions_are_the_same_for_any_threads_and_batch(name: object) -> Non
     """A single sample is divided among the threads by rows and channels, a batch by samples."""
     graph, weights = _network(name)
     inputs = _inputs(graph, max(BATCHES))
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     expected: tuple[np.ndarray, ...] = ()
     for threads in THREADS:
@@ -68,6 +70,19 @@ def test_predictions_are_the_same_for_any_threads_and_batch(name: object) -> Non
             np.testing.assert_array_equal(y, whole[-1:], f"{threads} threads, the last sample alone")
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_one_sample_is_the_same_with_more_threads_than_a_map_has_rows(name: str) -> None:
+    graph, weights = _network(name)
+    prediction = Prediction(lower(graph))
+    prediction.load(weights)
+    inputs = _inputs(graph, 1)
+    set_threads(1)
+    (expected,) = prediction(inputs)
+    for threads in (8, 14, 16):
+        set_threads(threads)
+        np.testing.assert_array_equal(prediction(inputs)[0], expected, f"{threads} threads")
+
+
 @pytest.mark.parametrize("name", _networks())
 def test_weights_after_three_steps_are_the_same_for_any_threads(name: object) -> None:
     graph, weights = _network(name)
@@ -75,6 +90,8 @@ def test_weights_after_three_steps_are_the_same_for_any_threads(name: object) ->
     inputs = _inputs(graph, batch)
     rng = np.random.default_rng(0)
     outputs = graph.output_shapes[0][0]
+    loss: Loss
+    target: np.ndarray
     if isinstance(name, int):
         loss, target = MeanSquaredError(), rng.standard_normal((batch, outputs)).astype(np.float32)
     else:
@@ -82,7 +99,7 @@ def test_weights_after_three_steps_are_the_same_for_any_threads(name: object) ->
     found = []
     for threads in THREADS:
         set_threads(threads)
-        step = TrainingStep(graph, loss, Adam())
+        step = TrainingStep(lower(graph, training=True), loss, Adam())
         step.load(weights, {})
         results = [step(inputs, target, None, learning_rate=0.01, seed=i) for i in range(3)]
         found.append(({**step.weights(), **step.optimizer_state()}, results))
@@ -101,7 +118,7 @@ def test_a_missing_number_stays_in_its_own_sample(name: str) -> None:
     """NaN in one image makes that image's outputs NaN, and nothing else: not even in memory that is used again."""
     graph, weights = _network(name)
     (x,) = _inputs(graph, 9)
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     for threads in (1, 2):
         set_threads(threads)
@@ -115,3 +132,20 @@ def test_a_missing_number_stays_in_its_own_sample(name: str) -> None:
         np.testing.assert_array_equal(again, expected)
         (alone,) = prediction((broken[3:4].copy(),))
         assert np.isnan(alone).all()
+
+
+def test_more_threads_after_memory_was_reserved_use_no_more_than_there_is() -> None:
+    """As when another Python thread calls `set_threads` in the middle of a prediction: the arenas end at forbidden pages."""
+    graph, weights = _network("note_cnn")
+    prediction = Prediction(lower(graph))
+    prediction.load(weights)
+    (x,) = _inputs(graph, 48)
+    set_threads(1)
+    (expected,) = prediction((x,))
+    executable = prediction._executables[0]
+    fence(executable)
+    set_threads(4)
+    for _ in range(20):
+        y = np.empty_like(expected)
+        executable.run((x,), (y,))
+        np.testing.assert_array_equal(y, expected)

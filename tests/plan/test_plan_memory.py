@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from depthwise.plan.forward import EXACT_READERS, border
 from depthwise.plan.layout import lay_out, layout_of, pack_lifetimes, shared_places
 from depthwise.plan.prediction import with_copies
 from support.planned import GRAPHS, MACHINES, prediction_program
@@ -67,20 +66,21 @@ def test_every_pixel_of_map_and_border_has_a_place_of_its_own(
 @pytest.mark.parametrize("family", MACHINES)
 def test_a_border_is_as_wide_as_its_greediest_reader_wants(name: str, family: str) -> None:
     program = with_copies(prediction_program(GRAPHS[name]()))
-    layouts = lay_out(program, MACHINES[family].vectors, border, EXACT_READERS)
+    layouts = lay_out(program, MACHINES[family].vectors)
     inputs = {tensor for tensor, _ in program.inputs}
     assert set(layouts) == set(program.tensors)
     for tensor, layout in layouts.items():
-        wanted = [border(reader, tensor) for reader in program.readers[tensor]] if tensor not in inputs else []
+        readers = program.readers[tensor] if tensor not in inputs else ()
+        wanted = [reader.window(reader.operands.index(tensor)).border for reader in readers]
         assert layout.border == tuple(max((side[i] for side in wanted), default=0) for i in range(4))
-        assert (layout.view.rows, layout.view.columns, layout.view.channels) == program.tensors[tensor]
+        assert (layout.view.rows, layout.view.columns, layout.view.channels) == program.tensors[tensor].map
         assert layout.view.pixel_pitch >= layout.view.channels
 
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_what_shares_a_place_has_the_same_numbers_in_the_same_order(name: str) -> None:
     program = with_copies(prediction_program(GRAPHS[name]()))
-    layouts = lay_out(program, MACHINES["avx512"].vectors, border, EXACT_READERS)
+    layouts = lay_out(program, MACHINES["avx512"].vectors)
     for tensor, base in shared_places(program, layouts, MACHINES["avx512"].vectors).items():
         assert layouts[tensor].numbers == layouts[base].numbers
         if tensor != base:

@@ -1,14 +1,18 @@
 """Whole schedules, run on paper: nothing is read before it was written, and tasks side by side never meet."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pytest
 
+from depthwise.graph import Graph, sequential
+from depthwise.layers.descriptions import Conv2D, Description, MaxPooling2D, SeparableConv2D
 from depthwise.plan.machine import Machine
 from depthwise.plan.prediction import plan_batches, plan_single
 from depthwise.plan.schedule import Schedule
 from depthwise.plan.training import plan_training, samples_per_chunk
+from support.networks import note_small_separable
 from support.planned import ADAM, GRAPHS, MACHINES, prediction_program, small_caches, training_program
 from support.simulation import PRIVATE, Mask, Task, simulate
 
@@ -16,18 +20,22 @@ FROM_OUTSIDE = ("input", "parameters", "scalars", "slots")
 """What the caller fills before a run."""
 
 STARTS_AS_ZEROS = ("packed",)
-"""Rows of packed weights that end within a vector are filled up with zeros: the arena's own, written by nobody."""
+"""Rows of packed weights that end within a vector are filled up with zeros: the arena's own, written by nobody. In prediction
+the caller has packed all of them."""
 
-WORKS = {"batches": (3, 2), "single": (1, 1), "training": (3, 2)}
+WORKS = {"batches": (3, 2), "single": (1, 1), "crowded": (1, 1), "training": (3, 2)}
 """(samples, samples of a task): two tasks, one of them with a sample only."""
+
+PARTS = {"single": 2, "crowded": 15}
+"""Threads that share a single sample; 15 are more than some maps have rows."""
 
 
 def plan(name: str, work: str, machine: Machine) -> Schedule:
     graph = GRAPHS[name]()
     if work == "training":
-        return plan_training(training_program(graph), ADAM, machine)
+        return plan_training(training_program(graph), machine, ADAM)
     program = prediction_program(graph)
-    return plan_batches(program, machine) if work == "batches" else plan_single(program, machine, 2)
+    return plan_batches(program, machine) if work == "batches" else plan_single(program, machine, PARTS[work])
 
 
 def stages(schedule: Schedule, machine: Machine, work: str) -> Iterator[list[Task]]:
@@ -93,6 +101,33 @@ def test_parts_of_one_sample_are_as_many_as_the_threads_at_most(name: str, famil
         schedule = plan_single(program, MACHINES[family], parts)
         assert all(len(stage.pieces) <= parts for stage in schedule.stages)
         assert max(len(stage.pieces) for stage in schedule.stages) == parts
+
+
+def random_chain(seed: int) -> Graph:
+    """Blocks of the kind that the threads share by rows: convolutions and pooling on maps of many sizes."""
+    rng = np.random.default_rng(seed)
+    height, width = (int(size) for size in rng.integers(5, 70, 2))
+    chain: list[Description] = []
+    for i in range(int(rng.integers(1, 5))):
+        kind = (Conv2D, SeparableConv2D)[int(rng.integers(2))]
+        shape = {} if i else {"input_shape": (height, width, int(rng.integers(1, 5)))}
+        chain.append(kind(int(rng.integers(1, 20)), 3, padding="same", activation="selu", **shape))
+        if rng.random() < 0.6:
+            chain.append(MaxPooling2D(2, padding="same"))
+    return sequential(chain)
+
+
+@pytest.mark.parametrize(
+    "make", [*GRAPHS.values(), note_small_separable, *(partial(random_chain, i) for i in range(12))]
+)
+@pytest.mark.parametrize("first_cache", [2 * 1024, 32 * 1024])
+def test_a_single_sample_is_planned_for_any_number_of_threads(make: Callable[[], Graph], first_cache: int) -> None:
+    program = prediction_program(make())
+    machine = small_caches(MACHINES["avx2"], first_cache, 16 * first_cache)
+    for parts in range(1, 65):
+        schedule = plan_single(program, machine, parts)
+        assert all(1 <= len(stage.pieces) <= parts for stage in schedule.stages), parts
+        assert all(piece for stage in schedule.stages for piece in stage.pieces), parts
 
 
 @pytest.mark.parametrize("batch", [1, 2, 15, 16, 17, 100, 128, 1000])

@@ -1,18 +1,22 @@
 """Blocks run by strips: every row once, what lies between stays in half the first cache, and the results do not change."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
+from depthwise.compiler.compile import compile
+from depthwise.compiler.ir.operations import Convolve, ConvolveDepthwise
+from depthwise.compiler.ir.program import Operation, Program
 from depthwise.execution import Executable, host_machine
 from depthwise.graph import Graph
-from depthwise.operations import Convolve, ConvolveDepthwise
-from depthwise.passes.simplify import derive
-from depthwise.plan.forward import EXACT_READERS, border
+from depthwise.native.cache import CompileCache
+from depthwise.native.targets import host_target
+from depthwise.packed import PackedParameters
 from depthwise.plan.layout import lay_out
 from depthwise.plan.machine import Machine
 from depthwise.plan.prediction import plan_batches, plan_single, with_copies
 from depthwise.plan.strips import Block, find_blocks
-from depthwise.program import Operation, Program
 from support.networks import seeded_weights
 from support.planned import GRAPHS, MACHINES, mobile, prediction_program, small_caches
 
@@ -25,7 +29,7 @@ def blocks_of(
     """The program, the bytes of a row of each tensor, and the blocks."""
     machine = small_caches(MACHINES[family], cache, 4 * cache)
     program = with_copies(prediction_program(GRAPHS[name]()), machine.vectors)
-    layouts = lay_out(program, machine.vectors, border, EXACT_READERS)
+    layouts = lay_out(program, machine.vectors)
     rows = {tensor: 4 * layout.view.row_pitch for tensor, layout in layouts.items()}
 
     def follows(first: Operation, second: Operation) -> bool:
@@ -42,7 +46,7 @@ def test_strips_cover_every_row_once(name: str, family: str, cache: int) -> None
     assert [operation for block in blocks for operation in block.operations] == list(program.operations)
     for block in blocks:
         for i, operation in enumerate(block.operations):
-            total = program.tensors[operation.output][0]
+            total = program.type(operation.output).map[0]
             parts = [strip[i].of(total) for strip in block.strips()]
             rows = [first + row for first, count in parts for row in range(count)]
             # Rows that the last operation never asks for (11 → 5 by pooling) are not computed.
@@ -65,9 +69,9 @@ def test_a_strip_of_several_rows_stays_within_half_the_cache(name: str, family: 
                 operation
                 for operation in block.operations
                 if isinstance(operation, Convolve)
-                and 4 * np.prod(program.parameters[operation.kernel].shape) > machine.second_cache // 2
+                and 4 * program.type(operation.kernel).size > machine.second_cache // 2
             ]
-            columns = min(program.tensors[operation.output][1] for operation in heavy)
+            columns = min(program.type(operation.output).map[1] for operation in heavy)
             assert (block.height - 1) * columns < machine.least_positions
 
 
@@ -91,8 +95,9 @@ def test_a_stage_with_windows_follows_where_the_second_cache_is_too_small() -> N
             ready += strip[at - 1].of(0)[1]
             first, count = strip[at].of(0)
             window = block.operations[at]
+            assert isinstance(window, ConvolveDepthwise)
             needed = (first + count - 1) * window.strides[0] + window.kernel_size[0] - window.padding[0]
-            assert ready >= min(needed, program.tensors[block.operations[at - 1].output][0])
+            assert ready >= min(needed, program.type(block.operations[at - 1].output).map[0])
     unfused = blocks_of("mobile", "avx2", 1024, windows=False)[2]
     assert not any(isinstance(item, ConvolveDepthwise) for block in unfused for item in block.operations[1:])
 
@@ -107,11 +112,10 @@ def test_operations_of_a_block_hand_each_other_their_rows() -> None:
 def run(graph: Graph, machine: Machine, work: str, inputs: np.ndarray) -> np.ndarray:
     """The outputs of a plan made for `machine`, run on this one."""
     program = prediction_program(graph)
-    schedule = plan_batches(program, machine) if work == "batches" else plan_single(program, machine, 2)
-    executable = Executable(schedule, f"strips {machine} {work} {program.description()}", machine)
+    plan = plan_batches if work == "batches" else partial(plan_single, parts=2)
+    executable = Executable(compile(program, plan, machine, host_target(), CompileCache()))
     weights = seeded_weights(graph, 5)
-    executable.load({name: np.asarray(derive(item, weights), np.float32) for name, item in program.parameters.items()})
-    executable.prepare()
+    executable.take(PackedParameters(program.parameters, weights))
     for name in ("local", "group", "sample", "extra"):  # what is read before it is written shows
         executable._reserve(name, 1 << 21)
         executable.arenas[name][:] = np.nan
@@ -138,5 +142,5 @@ def test_results_do_not_depend_on_the_caches(name: str, work: str) -> None:
 def test_the_small_mobile_network_has_what_it_stands_for() -> None:
     """A strided depthwise stage, a residual and folded BatchNormalization: else the tests above would test less."""
     kinds = [type(operation).__name__ for operation in prediction_program(mobile()).operations]
-    assert {"ConvolveDepthwise", "Add", "PoolGlobally"} <= set(kinds)
+    assert {"ConvolveDepthwise", "Elementwise", "ReduceMap"} <= set(kinds)
     assert "Normalise" in kinds or "NormaliseBatch" not in kinds

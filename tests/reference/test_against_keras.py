@@ -3,10 +3,14 @@
 Keras computes in float32, so its distance from the reference is gated by the error that float32 itself may make.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from depthwise.arguments import ACTIVATIONS
@@ -25,19 +29,19 @@ from support.sizes import draw_inputs, draw_weights, random_configuration
 KINDS = sorted(set(layers.LAYERS.values()) - {layers.InputLayer}, key=lambda kind: kind.__name__)
 
 
-def run_keras(oracle, inputs, **arguments):
+def run_keras(oracle: Any, inputs: Any, **arguments: Any) -> Any:
     tensors = [jnp.asarray(x) for x in inputs]
     return np.asarray(oracle(tensors if len(tensors) > 1 else tensors[0], **arguments))
 
 
-def xla_slack(name, before, after):
+def xla_slack(name: Any, before: Any, after: Any) -> Any:
     """What XLA's own functions add: they are good to 8 ulp, and cancel near 0 where ours do not."""
     if name in ("linear", "relu", "relu6"):
         return np.zeros_like(after)
     return 8 * 2 * UNIT_ROUNDOFF * (np.abs(after) + np.minimum(np.abs(before), 1.0))
 
 
-def check_layer(oracle, layer, weights, inputs):
+def check_layer(oracle: Any, layer: Any, weights: Any, inputs: Any) -> None:
     before, expected = (run(layer, weights, inputs) for run in (one_layer.pre_activation, one_layer.forward))
     slack = xla_slack(one_layer.activation_name(layer), before, expected)
     error_gate(run_keras(oracle, inputs), expected, bounds.layer_error(layer, weights, inputs) + slack, str(layer))
@@ -45,7 +49,7 @@ def check_layer(oracle, layer, weights, inputs):
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_layer(kind, seed):
+def test_layer(kind: Any, seed: Any) -> None:
     rng = np.random.default_rng([seed, KINDS.index(kind), 7])
     layer, input_shapes = random_configuration(rng, [kind])
     weights, inputs = draw_weights(rng, layer, input_shapes), draw_inputs(rng, input_shapes, 2)
@@ -56,7 +60,7 @@ def test_layer(kind, seed):
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activation(name):
+def test_activation(name: Any) -> None:
     x = np.linspace(-20.0, 20.0, 4001, dtype=np.float32).reshape(1, -1)
     if name == "softmax":
         x = x.reshape(-1, 1)[:4000].reshape(400, 10)
@@ -66,7 +70,7 @@ def test_activation(name):
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activation_slope_at_and_between_the_kinks(name):
+def test_activation_slope_at_and_between_the_kinks(name: Any) -> None:
     x = np.array([[-7.0, -6.0, -3.0, -1.0, 0.0, 0.5, 3.0, 6.0, 7.0]], dtype=np.float32)
     weighting = np.linspace(0.5, 1.5, x.size, dtype=np.float32).reshape(x.shape)
     function = keras.activations.get(name)
@@ -78,14 +82,14 @@ def test_activation_slope_at_and_between_the_kinks(name):
 @pytest.mark.parametrize("threshold", [0.0, 0.5])
 @pytest.mark.parametrize("max_value", [None, 6.0, 1.5])
 @pytest.mark.parametrize("negative_slope", [0.0, 0.25])
-def test_relu_layer_at_its_kinks(negative_slope, max_value, threshold):
+def test_relu_layer_at_its_kinks(negative_slope: float, max_value: Any, threshold: float) -> None:
     x = np.array([-1.0, -0.0, 0.0, 0.25, 0.5, 0.75, 1.5, 3.0, 6.0, 7.0], dtype=np.float32)
     layer = layers.ReLU(max_value, negative_slope, threshold)
     np.testing.assert_array_equal(run_keras(keras_layer(layer), [x]), one_layer.forward(layer, {}, [x]))
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
-def test_max_pooling_gradient_chooses_the_same_of_equals(padding):
+def test_max_pooling_gradient_chooses_the_same_of_equals(padding: str) -> None:
     rng = np.random.default_rng(8)
     x = rng.integers(0, 3, (2, 7, 8, 3)).astype(np.float32)
     layer = layers.MaxPooling2D(3, 2, padding)
@@ -98,7 +102,7 @@ def test_max_pooling_gradient_chooses_the_same_of_equals(padding):
 
 @pytest.mark.parametrize("shape", [(4, 3, 5, 6), (16, 5)])
 @pytest.mark.parametrize("trainable", [True, False])
-def test_batch_normalization_in_training(shape, trainable):
+def test_batch_normalization_in_training(shape: tuple[int, ...], trainable: bool) -> None:
     rng = np.random.default_rng(9)
     layer = layers.BatchNormalization(momentum=0.75, trainable=trainable)
     weights = draw_weights(rng, layer, [shape[1:]])
@@ -109,7 +113,7 @@ def test_batch_normalization_in_training(shape, trainable):
     actual = run_keras(oracle, [x], training=True)
     allowed = bounds.layer_error(layer, weights, [x], training=True)
     error_gate(actual, one_layer.forward(layer, weights, [x], training=True), allowed)
-    expected = {**weights, **one_layer.moving_statistics(layer, weights, x)}
+    expected: dict[str, Any] = {**weights, **one_layer.moving_statistics(layer, weights, x)}
     count = x.size // x.shape[-1]
     for name, value in zip(one_layer.weight_shapes(layer, [shape[1:]]), oracle.get_weights()):
         scale = np.abs(expected[name]) + (x.astype(float) ** 2).mean(axis=tuple(range(x.ndim - 1)))
@@ -131,14 +135,14 @@ LOSSES = [
 ]
 
 
-def says(value):
+def says(value: Any) -> Any:
     """Test names: the class, then the arguments that are set."""
     return value if isinstance(value, str) else "-".join(value) or "default"
 
 
 @pytest.mark.parametrize(("kind", "arguments"), LOSSES, ids=says)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_loss(kind, arguments, weighted):
+def test_loss(kind: Any, arguments: Any, weighted: bool) -> None:
     rng = np.random.default_rng(10)
     oracle, loss = (getattr(module, kind)(**arguments) for module in (keras.losses, losses))
     from_logits = arguments.get("from_logits", False)
@@ -156,7 +160,7 @@ def test_loss(kind, arguments, weighted):
 
 
 @pytest.mark.parametrize("kind", ["SparseCategoricalCrossentropy", "CategoricalCrossentropy", "BinaryCrossentropy"])
-def test_certain_predictions_are_clipped_as_keras_clips(kind):
+def test_certain_predictions_are_clipped_as_keras_clips(kind: str) -> None:
     prediction = np.array([[0.0, 1.0], [1.0, 0.0]], dtype=np.float32)
     target = np.array([0, 0]) if kind.startswith("Sparse") else np.array([[1.0, 0.0], [1.0, 0.0]], dtype=np.float32)
     actual = getattr(keras.losses, kind)(reduction=None)(target, prediction)
@@ -181,14 +185,15 @@ OPTIMIZERS = [
 
 
 @pytest.mark.parametrize(("kind", "arguments"), OPTIMIZERS, ids=says)
-def test_ten_steps_of_each_optimizer(kind, arguments):
+def test_ten_steps_of_each_optimizer(kind: Any, arguments: Any) -> None:
     oracle = getattr(keras.optimizers, kind)(learning_rate=0.05, **arguments)
     ours = getattr(optimizers, kind)(learning_rate=0.05, **arguments)
     rng = np.random.default_rng(11)
     shapes = {"a/kernel": (3, 4), "a/bias": (4,), "b/kernel": (2, 2, 1, 3)}
     weights = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
     variables = {name: keras.Variable(value, name=name.replace("/", "_")) for name, value in weights.items()}
-    exact, state = weights, {}
+    exact: dict[str, npt.NDArray[Any]] = dict(weights)
+    state: dict[str, npt.NDArray[np.float64]] = {}
     for count in range(10):
         # The scale falls, so that the running averages lag behind it.
         gradients = {
@@ -207,7 +212,7 @@ def test_ten_steps_of_each_optimizer(kind, arguments):
 
 
 @pytest.mark.parametrize("make", [note_cnn_with_head, note_separable], ids=["note_cnn", "note_separable"])
-def test_network_layer_by_layer_then_end_to_end(make):
+def test_network_layer_by_layer_then_end_to_end(make: Any) -> None:
     graph = make()
     weights = seeded_weights(graph)
     (x,) = draw_inputs(np.random.default_rng(12), graph.input_shapes, 3)
@@ -221,7 +226,7 @@ def test_network_layer_by_layer_then_end_to_end(make):
     error_gate(run_keras(model, [x]), exact[output], 8.0 * deviations[output], "end to end")
 
 
-def test_gradients_of_a_training_step():
+def test_gradients_of_a_training_step() -> None:
     graph = sequential(
         [
             layers.Conv2D(4, 3, activation="selu", input_shape=(9, 9, 2)),
@@ -239,7 +244,7 @@ def test_gradients_of_a_training_step():
     model = keras_model(graph, weights)
     loss = keras.losses.SparseCategoricalCrossentropy()
 
-    def total(trainable):
+    def total(trainable: Any) -> Any:
         prediction, others = model.stateless_call(trainable, fixed, jnp.asarray(x), training=True)
         return loss(labels, prediction, sample_weight=importance), others
 
@@ -269,7 +274,7 @@ def test_gradients_of_a_training_step():
     ],
     ids=["sgd", "adamw"],
 )
-def test_ten_training_steps(make):
+def test_ten_training_steps(make: Callable[..., Any]) -> None:
     graph = sequential(
         [
             layers.Conv2D(4, 3, activation="tanh", use_bias=False, input_shape=(6, 6, 1)),
@@ -284,7 +289,8 @@ def test_ten_training_steps(make):
     model = keras_model(graph, begin)
     model.compile(make(keras.optimizers), keras.losses.SparseCategoricalCrossentropy())
     ours = make(optimizers)
-    weights, state = begin, {}
+    weights: dict[str, npt.NDArray[Any]] = dict(begin)
+    state: dict[str, npt.NDArray[np.float64]] = {}
     for _ in range(10):
         (x,) = draw_inputs(rng, graph.input_shapes, 8)
         labels, importance = rng.integers(0, 3, 8), rng.uniform(0.5, 1.5, 8).astype(np.float32)

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,10 @@ MODULES = [f"{reference.__name__}.{module.name}" for module in pkgutil.iter_modu
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples(name):
+def test_examples(name: Any) -> None:
     result = doctest.testmod(importlib.import_module(name))
     assert result.failed == 0
 
 
-def test_there_are_examples():
+def test_there_are_examples() -> None:
     assert sum(doctest.testmod(importlib.import_module(name)).attempted for name in MODULES) >= 10

@@ -1,5 +1,7 @@
 """The gates pass what float32 may do, and fail what it may not."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from support.networks import note_separable, seeded_weights
 from support.sizes import draw_inputs, draw_weights, random_configuration
 
 
-def in_float32(layer, weights, inputs):
+def in_float32(layer: Any, weights: Any, inputs: Any) -> Any:
     """A convolution or Dense added up in float32, one product after the other: the worst order there is."""
     patches = []
     x = inputs[0]
@@ -36,7 +38,9 @@ def in_float32(layer, weights, inputs):
 @pytest.mark.parametrize(
     ("layer", "shape"), [(layers.Dense(7), (300,)), (layers.Conv2D(5, (3, 2)), (6, 5, 20))], ids=["dense", "conv2d"]
 )
-def test_the_worst_order_of_float32_passes_and_twice_a_wrong_term_fails(layer, shape, seed):
+def test_the_worst_order_of_float32_passes_and_twice_a_wrong_term_fails(
+    layer: Any, shape: tuple[int, ...], seed: Any
+) -> None:
     rng = np.random.default_rng(seed)
     weights, inputs = draw_weights(rng, layer, [shape]), draw_inputs(rng, [shape], 4)
     actual = in_float32(layer, weights, inputs)
@@ -53,14 +57,14 @@ def test_the_worst_order_of_float32_passes_and_twice_a_wrong_term_fails(layer, s
         hard_gate(broken, expected, sizes, depth)
 
 
-def test_the_hard_gate_is_the_design_formula():
+def test_the_hard_gate_is_the_design_formula() -> None:
     y, sizes, depth = np.array([2.0, -3.0]), np.array([10.0, 20.0]), 5
     exact = (depth + 2) * UNIT_ROUNDOFF * sizes + UNIT_ROUNDOFF * np.abs(y)
     np.testing.assert_allclose(bounds.allowed_error(y, sizes, depth), exact, rtol=1e-12)
     assert np.finfo(np.float32).eps / 2 == UNIT_ROUNDOFF
 
 
-def test_gates_refuse_nan_and_other_shapes():
+def test_gates_refuse_nan_and_other_shapes() -> None:
     for gate in (lambda a, b: exact_gate(a, b), lambda a, b: error_gate(a, b, 1e9)):
         with pytest.raises(AssertionError, match="1 of 2"):
             gate([1.0, np.nan], [1.0, 2.0])
@@ -71,12 +75,12 @@ def test_gates_refuse_nan_and_other_shapes():
     error_gate([np.inf], [np.inf], 0.0)
 
 
-def test_the_exact_gate_names_the_worst_value():
+def test_the_exact_gate_names_the_worst_value() -> None:
     with pytest.raises(AssertionError, match=r"pool: 2 of 4 values differ.*at \(1, 0\) it is 9.0, the reference 3.0"):
         exact_gate([[1.0, 2.5], [9.0, 4.0]], [[1.0, 2.0], [3.0, 4.0]], "pool")
 
 
-def test_layers_that_only_move_values_have_no_error():
+def test_layers_that_only_move_values_have_no_error() -> None:
     rng = np.random.default_rng(1)
     moves = [layers.MaxPooling2D, layers.GlobalMaxPooling2D, layers.Flatten, layers.ZeroPadding2D, layers.Concatenate]
     for kind in moves:
@@ -85,7 +89,7 @@ def test_layers_that_only_move_values_have_no_error():
 
 
 @pytest.mark.parametrize("kind", [layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense])
-def test_gradient_magnitudes_bound_the_gradients(kind):
+def test_gradient_magnitudes_bound_the_gradients(kind: Any) -> None:
     rng = np.random.default_rng(2)
     for _ in range(20):
         layer, shapes = random_configuration(rng, [kind])
@@ -101,14 +105,14 @@ def test_gradient_magnitudes_bound_the_gradients(kind):
         assert set(lengths) == {"input", *weights} | ({"bias"} - set(weights))
 
 
-def test_magnitude_of_positive_numbers_is_the_result():
+def test_magnitude_of_positive_numbers_is_the_result() -> None:
     x, kernel, bias = np.full((1, 4, 4, 2), 0.5), np.full((3, 3, 2, 3), 2.0), np.ones(3)
     result, size = forward.with_magnitude(forward.conv2d, x, kernel, bias, padding="same")
     np.testing.assert_array_equal(result, size)
     assert forward.with_magnitude(forward.conv2d, -x, kernel, bias)[1].max() == size.max()
 
 
-def test_a_float32_run_of_the_whole_note_network_stays_within_eight_deviations():
+def test_a_float32_run_of_the_whole_note_network_stays_within_eight_deviations() -> None:
     graph = note_separable()
     weights = seeded_weights(graph)
     (x,) = draw_inputs(np.random.default_rng(0), graph.input_shapes, 2)

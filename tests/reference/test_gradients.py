@@ -1,6 +1,9 @@
 """Every gradient of the reference against central differences in float64: relative error at most 1e-6."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from depthwise import layers
@@ -17,7 +20,7 @@ PROBES = 24
 KINDS = sorted(set(layers.LAYERS.values()) - {layers.LAYERS["InputLayer"]}, key=lambda kind: kind.__name__)
 
 
-def central_differences(function, array, places):
+def central_differences(function: Any, array: Any, places: Any) -> Any:
     """Slope of `function()` to each of `places` of `array`, which is changed and restored."""
     slopes = []
     for place in places:
@@ -31,7 +34,7 @@ def central_differences(function, array, places):
     return np.array(slopes)
 
 
-def check(function, array, gradient, rng, what):
+def check(function: Any, array: Any, gradient: Any, rng: Any, what: Any) -> None:
     """`gradient` against differences of `function()` at some places of `array`; it must be right where it is 0, too."""
     assert gradient.shape == array.shape, what
     flat = rng.permutation(array.size)[:PROBES]
@@ -45,7 +48,7 @@ def check(function, array, gradient, rng, what):
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_layer(kind, seed):
+def test_layer(kind: Any, seed: Any) -> None:
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     layer, input_shapes = random_configuration(rng, [kind])
     weights = {name: values.astype(float) for name, values in draw_weights(rng, layer, input_shapes).items()}
@@ -54,7 +57,7 @@ def test_layer(kind, seed):
     training = bool(seed % 4)
     weighting = rng.standard_normal(one_layer.forward(layer, weights, inputs, training, kept).shape)
 
-    def total():
+    def total() -> Any:
         return float((one_layer.forward(layer, weights, inputs, training, kept) * weighting).sum())
 
     to_inputs, to_weights = one_layer.gradients(layer, weights, inputs, weighting, training, kept)
@@ -67,7 +70,7 @@ def test_layer(kind, seed):
 
 
 @pytest.mark.parametrize("name", layers.ACTIVATIONS)
-def test_activation(name):
+def test_activation(name: Any) -> None:
     rng = np.random.default_rng(3)
     x = rng.standard_normal((5, 9)) * 3.0
     weighting = rng.standard_normal(x.shape)
@@ -85,7 +88,7 @@ CROSSENTROPIES = [
 
 @pytest.mark.parametrize("loss", CROSSENTROPIES, ids=str)
 @pytest.mark.parametrize("normalised", [False, True])
-def test_crossentropy(loss, normalised):
+def test_crossentropy(loss: Any, normalised: bool) -> None:
     rng = np.random.default_rng(4)
     prediction = rng.standard_normal((6, 5)) * 2.0 if loss.from_logits else rng.uniform(0.05, 0.95, (6, 5))
     if normalised and not loss.from_logits:
@@ -95,25 +98,25 @@ def test_crossentropy(loss, normalised):
 
 
 @pytest.mark.parametrize("kind", ["MeanSquaredError", "MeanAbsoluteError"])
-def test_error(kind):
+def test_error(kind: str) -> None:
     rng = np.random.default_rng(5)
     check_loss(Loss(kind), rng.standard_normal((6, 5)), rng.standard_normal((6, 5)), rng)
 
 
-def check_loss(loss, target, prediction, rng):
+def check_loss(loss: Any, target: Any, prediction: Any, rng: Any) -> None:
     weight = rng.uniform(0.0, 2.0, len(prediction))
     gradient = loss_gradient(loss, target, prediction, weight)
     check(lambda: total_loss(loss, target, prediction, weight), prediction, gradient, rng, str(loss))
 
 
-def test_clipped_probabilities_have_no_gradient():
+def test_clipped_probabilities_have_no_gradient() -> None:
     prediction = np.array([[0.0, 1.0]])
     for kind, target in (("SparseCategoricalCrossentropy", [0]), ("CategoricalCrossentropy", [[1.0, 0.0]])):
         assert not loss_gradient(Loss(kind), target, prediction).any()
     assert not loss_gradient(Loss("BinaryCrossentropy"), [[1.0, 0.0]], prediction).any()
 
 
-def branching_graph():
+def branching_graph() -> Any:
     """Two ways that part and join again, of different lengths: gradients must add up where they part."""
     start = Input((7, 6, 2))
     stem = layers.Conv2D(4, 3, padding="same", activation="selu", name="stem")(start)
@@ -126,10 +129,10 @@ def branching_graph():
     return functional(start, layers.Dense(5, activation="softmax", name="head")(ends))
 
 
-def test_network():
+def test_network() -> None:
     rng = np.random.default_rng(6)
     graph = branching_graph()
-    weights = {}
+    weights: dict[str, npt.NDArray[np.float64]] = {}
     for node in graph.calls:
         drawn = draw_weights(rng, node.layer, node.facts.input_shapes)
         weights |= {f"{node.name}/{name}": values.astype(float) for name, values in drawn.items()}
@@ -137,7 +140,7 @@ def test_network():
     masks = {"drop": rng.random((4, 7, 6, 8)) < 0.7}
     loss, target, importance = Loss("SparseCategoricalCrossentropy"), [0, 3, 4, 1], [1.0, 0.5, 2.0, 0.0]
 
-    def total():
+    def total() -> Any:
         values = network.forward(graph, weights, [x], True, masks)
         return total_loss(loss, target, values["head"], importance)
 
@@ -149,14 +152,14 @@ def test_network():
         check(total, weights[name], gradient, rng, name)
 
 
-def test_frozen_layers_have_no_gradient_and_frozen_normalization_predicts():
+def test_frozen_layers_have_no_gradient_and_frozen_normalization_predicts() -> None:
     rng = np.random.default_rng(7)
     start = Input((3, 3, 2))
     middle = layers.BatchNormalization(name="norm", trainable=False)(
         layers.Conv2D(2, 2, name="conv", trainable=False)(start)
     )
     graph = functional(start, layers.Dense(2, name="head")(layers.Flatten(name="flat")(middle)))
-    weights = {}
+    weights: dict[str, npt.NDArray[np.floating]] = {}
     for node in graph.calls:
         drawn = draw_weights(rng, node.layer, node.facts.input_shapes)
         weights |= {f"{node.name}/{name}": values for name, values in drawn.items()}

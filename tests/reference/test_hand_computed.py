@@ -1,6 +1,7 @@
 """Cases small enough to check with pencil and paper."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,12 @@ from depthwise.reference.windows import windows
 from depthwise.training import optimizers
 
 
-def image(rows):
+def image(rows: Any) -> Any:
     """One sample with one channel."""
     return np.array(rows, dtype=float)[np.newaxis, :, :, np.newaxis]
 
 
-def plain(x):
+def plain(x: Any) -> Any:
     """Back to rows of numbers."""
     return x[0, :, :, 0].tolist()
 
@@ -28,7 +29,7 @@ def plain(x):
 COUNT = image([[1, 2, 3], [4, 5, 6], [7, 8, 9]])
 
 
-def test_conv2d_of_the_note_gives_three_by_three_by_three():
+def test_conv2d_of_the_note_gives_three_by_three_by_three() -> None:
     x = np.arange(50.0).reshape(1, 5, 5, 2)
     kernel = np.zeros((3, 3, 2, 3))
     kernel[0, 0, 0, 0] = 1.0  # the first filter copies channel 0 of the window's first cell
@@ -40,48 +41,48 @@ def test_conv2d_of_the_note_gives_three_by_three_by_three():
     assert y[0, 2, 2].tolist() == [24.5, x[0, 2:, 2:].sum(), 2 * 37 - 1]
 
 
-def test_conv2d_does_not_mirror_the_kernel():
+def test_conv2d_does_not_mirror_the_kernel() -> None:
     kernel = np.array([[1.0, 10.0]]).reshape(1, 2, 1, 1)
     assert plain(forward.conv2d(COUNT, kernel)) == [[21, 32], [54, 65], [87, 98]]
 
 
-def test_same_padding_puts_the_odd_cell_at_the_end():
+def test_same_padding_puts_the_odd_cell_at_the_end() -> None:
     kernel = np.ones((2, 2, 1, 1))
     assert plain(forward.conv2d(COUNT, kernel, padding="same")) == [[12, 16, 9], [24, 28, 15], [15, 17, 9]]
     place = windows((5, 4), (3, 3), (2, 2), "same")
     assert (place.output, place.before, place.after) == ((3, 2), (1, 0), (1, 1))
 
 
-def test_stride_and_dilation():
+def test_stride_and_dilation() -> None:
     ones = np.ones((2, 2, 1, 1))
     assert plain(forward.conv2d(COUNT, ones, dilation_rate=(2, 2))) == [[1 + 3 + 7 + 9]]
     assert plain(forward.conv2d(COUNT, np.ones((1, 1, 1, 1)), strides=(2, 2))) == [[1, 3], [7, 9]]
 
 
-def test_groups_read_their_own_channels_only():
+def test_groups_read_their_own_channels_only() -> None:
     x = np.array([1.0, 10.0, 100.0, 1000.0]).reshape(1, 1, 1, 4)
     y = forward.conv2d(x, np.ones((1, 1, 2, 2)), groups=2)
     assert y.ravel().tolist() == [11.0, 1100.0]
 
 
-def test_depthwise_keeps_channels_apart_and_multiplies_depth():
+def test_depthwise_keeps_channels_apart_and_multiplies_depth() -> None:
     x = np.array([1.0, 10.0]).reshape(1, 1, 1, 2)
     kernel = np.array([[2.0, 3.0], [5.0, 7.0]]).reshape(1, 1, 2, 2)
     assert forward.depthwise_conv2d(x, kernel).ravel().tolist() == [2.0, 3.0, 50.0, 70.0]
 
 
-def test_separable_is_depthwise_then_pointwise_with_one_bias():
+def test_separable_is_depthwise_then_pointwise_with_one_bias() -> None:
     x = np.array([1.0, 10.0]).reshape(1, 1, 1, 2)
     y = forward.separable_conv2d(x, np.full((1, 1, 2, 1), 2.0), np.ones((1, 1, 2, 1)), [0.25])
     assert y.item() == 22.25
 
 
-def test_a_window_that_fits_nowhere_is_refused():
+def test_a_window_that_fits_nowhere_is_refused() -> None:
     with pytest.raises(ShapeError, match="spans 5 cells fits nowhere on 3 cells"):
         forward.conv2d(COUNT, np.ones((3, 3, 1, 1)), dilation_rate=(2, 2))
 
 
-def test_pooling():
+def test_pooling() -> None:
     assert plain(forward.max_pooling2d(COUNT, (2, 2), (2, 2))) == [[5]]
     assert plain(forward.max_pooling2d(-COUNT, (2, 2), (2, 2), "same")) == [[-1, -3], [-7, -9]]
     assert plain(forward.average_pooling2d(COUNT, (2, 2), (2, 2), "same")) == [[3, 4.5], [7.5, 9]]
@@ -89,14 +90,14 @@ def test_pooling():
     assert forward.global_max_pooling2d(COUNT, keepdims=True).shape == (1, 1, 1, 1)
 
 
-def test_max_pooling_gradient_goes_to_the_first_of_equals():
+def test_max_pooling_gradient_goes_to_the_first_of_equals() -> None:
     x = image([[2, 2, 0], [2, 1, 0], [0, 0, 0]])
     dy = image([[1, 10], [100, 1000]])
     assert plain(backward.max_pooling2d_gradient(x, dy, (2, 2), (1, 1))) == [[1, 10, 0], [100, 1000, 0], [0, 0, 0]]
     assert plain(backward.global_max_pooling2d_gradient(x, [[7.0]])) == [[7, 0, 0], [0, 0, 0], [0, 0, 0]]
 
 
-def test_batch_normalization():
+def test_batch_normalization() -> None:
     x = np.array([[1.0], [3.0]])
     mean, variance = forward.batch_statistics(x)
     assert (mean.item(), variance.item()) == (2.0, 1.0)
@@ -126,34 +127,34 @@ def test_batch_normalization():
         ("softplus", 800.0, 800.0),
     ],
 )
-def test_activation(name, x, expected):
+def test_activation(name: str, x: float, expected: Any) -> None:
     assert activations.activation(name, [x]).item() == pytest.approx(expected, rel=1e-15, abs=0.0)
 
 
-def test_softmax_sums_to_one_and_does_not_overflow():
+def test_softmax_sums_to_one_and_does_not_overflow() -> None:
     y = activations.activation("softmax", [[0.0, math.log(3.0)], [1000.0, 1000.0]])
     np.testing.assert_allclose(y, [[0.25, 0.75], [0.5, 0.5]], rtol=1e-15)
 
 
-def test_relu_layer_clips_leaks_and_has_a_threshold():
+def test_relu_layer_clips_leaks_and_has_a_threshold() -> None:
     x = np.array([-2.0, 0.0, 0.5, 1.0, 3.0])
     assert activations.relu(x, 0.5, 2.0, 1.0).tolist() == [-1.5, -0.5, -0.25, 0.0, 2.0]
     assert activations.relu_slope(x, 0.5, 2.0, 1.0).tolist() == [0.5, 0.5, 0.5, 0.0, 0.0]
 
 
-def test_activations_let_nan_through():
+def test_activations_let_nan_through() -> None:
     for name in ACTIVATIONS:
         assert np.isnan(activations.activation(name, [np.nan])).all(), name
 
 
-def test_dropout_scales_what_it_keeps():
+def test_dropout_scales_what_it_keeps() -> None:
     assert forward.dropout([1.0, 2.0], [True, False], 0.75).tolist() == [4.0, 0.0]
     assert forward.dropout([1.0, 2.0], [True, True], 1.0).tolist() == [0.0, 0.0]
     with pytest.raises(ValueError, match="needs its mask"):
         layer.forward(layers.Dropout(0.5, name="drop"), {}, [np.ones((1, 2))], training=True)
 
 
-def test_losses():
+def test_losses() -> None:
     half = [[0.5, 0.5]]
     assert sample_losses(Loss("SparseCategoricalCrossentropy"), [1], half).item() == pytest.approx(math.log(2))
     logits = Loss("SparseCategoricalCrossentropy", from_logits=True)
@@ -166,13 +167,13 @@ def test_losses():
     assert sample_losses(Loss("MeanAbsoluteError"), [[1.0, 2.0]], [[0.0, 4.0]]).item() == 1.5
 
 
-def test_weighted_loss_is_divided_by_the_batch_not_by_the_weights():
+def test_weighted_loss_is_divided_by_the_batch_not_by_the_weights() -> None:
     squared = Loss("MeanSquaredError")
     assert total_loss(squared, [[0.0], [0.0]], [[1.0], [2.0]], [3.0, 0.0]) == 1.5
     assert loss_gradient(squared, [[0.0], [0.0]], [[1.0], [2.0]], [3.0, 0.0]).tolist() == [[3.0], [0.0]]
 
 
-def test_first_adam_step_moves_by_the_learning_rate():
+def test_first_adam_step_moves_by_the_learning_rate() -> None:
     # m / (1 − β₁) = g and v / (1 − β₂) = g², so the first step is lr · sign(g), but for epsilon.
     weights, state = step(optimizers.Adam(epsilon=0.0), {"w": [1.0, 1.0]}, {"w": [0.3, -7.0]}, {}, 0.25)
     np.testing.assert_allclose(weights["w"], [0.75, 1.25], rtol=1e-14)
@@ -180,7 +181,7 @@ def test_first_adam_step_moves_by_the_learning_rate():
     np.testing.assert_allclose(state["w/momentum"], [0.03, -0.7], rtol=1e-14)
 
 
-def test_weight_decay_is_decoupled_and_clipping_comes_first():
+def test_weight_decay_is_decoupled_and_clipping_comes_first() -> None:
     sgd = optimizers.SGD(weight_decay=0.5, clipnorm=5.0)
     weights, _ = step(sgd, {"w": [10.0, 10.0], "still": [2.0]}, {"w": [30.0, 40.0]}, {}, 0.1)
     np.testing.assert_allclose(weights["w"], [10.0 - 0.5 - 0.3, 10.0 - 0.5 - 0.4], rtol=1e-14)

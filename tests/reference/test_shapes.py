@@ -1,5 +1,7 @@
 """The reference derives shapes on its own, and so judges `arithmetic`: outputs, weights and MACs of random layers."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,12 +12,12 @@ from depthwise.layers import descriptions as layers
 from depthwise.reference import bounds
 from depthwise.reference import layer as one_layer
 from depthwise.reference.forward import conv2d
-from support.sizes import draw_inputs, draw_weights, integer_case, random_configuration, sizes_around
+from support.sizes import Configuration, draw_inputs, draw_weights, integer_case, random_configuration, sizes_around
 
 CONFIGURATIONS = 2000
 
 
-def test_arithmetic_agrees_on_random_configurations():
+def test_arithmetic_agrees_on_random_configurations() -> None:
     rng = np.random.default_rng(20)
     seen = set()
     for number in range(CONFIGURATIONS):
@@ -36,7 +38,7 @@ def test_arithmetic_agrees_on_random_configurations():
 
 
 @pytest.mark.parametrize("kind", [layers.Conv2D, layers.DepthwiseConv2D, layers.Dense])
-def test_macs_are_products_per_value_times_values(kind):
+def test_macs_are_products_per_value_times_values(kind: Any) -> None:
     rng = np.random.default_rng(21)
     for _ in range(100):
         layer, input_shapes = random_configuration(rng, [kind])
@@ -47,7 +49,7 @@ def test_macs_are_products_per_value_times_values(kind):
 
 @pytest.mark.parametrize("size", range(1, 9))
 @pytest.mark.parametrize("span", [(2, 1), (2, 2), (3, 1), (3, 2), (5, 1)])
-def test_empty_outputs_are_refused_by_both(size, span):
+def test_empty_outputs_are_refused_by_both(size: Any, span: tuple[int, int]) -> None:
     kernel, dilation = span
     layer = layers.Conv2D(1, (kernel, 1), dilation_rate=(dilation, 1))
     fits = (kernel - 1) * dilation < size
@@ -62,19 +64,19 @@ def test_empty_outputs_are_refused_by_both(size, span):
             describe(layer, [(size, 1, 1)])
 
 
-def test_random_configurations_are_seeded():
+def test_random_configurations_are_seeded() -> None:
     one, other = ([random_configuration(np.random.default_rng(seed)) for seed in range(30)] for _ in range(2))
     assert one == other
     assert len(set(map(str, one))) > 25
 
 
-def test_random_configurations_cover_the_corners():
+def test_random_configurations_cover_the_corners() -> None:
     rng = np.random.default_rng(22)
     drawn = [random_configuration(rng, [layers.Conv2D, layers.DepthwiseConv2D]) for _ in range(600)]
     shapes = [shapes[0] for _, shapes in drawn]
     for axis in range(3):
         assert any(shape[axis] == 1 for shape in shapes)
-    described = [layer for layer, _ in drawn]
+    described: list[Any] = [layer for layer, _ in drawn]
     assert {layer.padding for layer in described} == {"valid", "same"}
     assert any(max(layer.strides) > 1 for layer in described)
     assert any(max(layer.dilation_rate) > 1 for layer in described)
@@ -85,21 +87,21 @@ def test_random_configurations_cover_the_corners():
     assert {layer.activation for layer in described} == set(ACTIVATIONS)
 
 
-def test_sizes_surround_the_tile():
+def test_sizes_surround_the_tile() -> None:
     assert sizes_around(16) == (1, 15, 16, 17, 35)
     assert sizes_around(2) == (1, 2, 3, 7)
 
 
-def test_integer_cases_are_whole_and_refuse_what_is_not():
+def test_integer_cases_are_whole_and_refuse_what_is_not() -> None:
     rng = np.random.default_rng(23)
     layer = layers.Conv2D(4, 3)
-    weights, inputs = integer_case(rng, (layer, ((6, 6, 3),)), 2)
+    weights, inputs = integer_case(rng, Configuration(layer, ((6, 6, 3),)), 2)
     result = one_layer.forward(layer, weights, inputs)
     assert (result == np.round(result)).all()
     assert np.abs(result).max() > 0
     with pytest.raises(ValueError, match="divides"):
-        integer_case(rng, (layers.AveragePooling2D(), ((4, 4, 1),)), 1)
+        integer_case(rng, Configuration(layers.AveragePooling2D(), ((4, 4, 1),)), 1)
     with pytest.raises(ValueError, match="2²⁴"):
-        integer_case(rng, (layers.Dense(1), ((9000,),)), 1, largest=100)
+        integer_case(rng, Configuration(layers.Dense(1), ((9000,),)), 1, largest=100)
     with pytest.raises(ValueError, match="gelu"):
-        integer_case(rng, (layers.Dense(1, activation="gelu"), ((4,),)), 1)
+        integer_case(rng, Configuration(layers.Dense(1, activation="gelu"), ((4,),)), 1)

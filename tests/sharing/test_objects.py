@@ -12,6 +12,7 @@ import pytest
 
 import depthwise
 from depthwise import layers, models
+from depthwise.callbacks import Callback
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError
 
 X = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
@@ -96,7 +97,7 @@ def test_a_callback_sees_and_changes_shared_weights_while_another_model_trains()
     second = extractor(model)
     seen = []
 
-    class Watch(depthwise.callbacks.Callback):
+    class Watch(Callback):
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             seen.append(second.predict_on_batch(X))
             if batch == 1:
@@ -166,7 +167,7 @@ def test_a_layer_has_identity_and_its_description_is_a_value() -> None:
     assert hash(first.description) == hash(second.description)
     assert first.name is None
     model = models.Sequential([depthwise.Input((5, 5, 1)), first, second])
-    assert (first.name, second.name) == ("conv2d", "conv2d_1")
+    assert [layer.name for layer in (first, second)] == ["conv2d", "conv2d_1"]
     other = models.Sequential([depthwise.Input((4, 4, 3)), layers.Conv2D(3, 1), second])
     assert [layer.name for layer in other.layers] == ["conv2d", "conv2d_1"]
     assert model.get_layer("conv2d_1") is other.get_layer("conv2d_1") is second

@@ -27,8 +27,17 @@ def branches(configurations: Sequence[Configuration]) -> tuple[list[SymbolicTens
     for layer, shapes in configurations:
         own = [Input(shape) for shape in shapes]
         starts += own
-        ends.append(SymbolicTensor.connect(own[0], Layer.of(layer), own))
+        ends.append(own[0].connect(_as_object(layer), own))
     return starts, ends
+
+
+def _as_object(layer: Any) -> Layer:
+    return layer if isinstance(layer, Layer) else Layer.of(layer)
+
+
+def _join(first: SymbolicTensor, layer: Any, inputs: Any) -> SymbolicTensor:
+    result: SymbolicTensor = first.connect(layer, inputs)
+    return result
 
 
 def side_by_side(configurations: Sequence[Configuration]) -> Graph:
@@ -46,12 +55,12 @@ def trainable_side_by_side(configurations: Sequence[Configuration], rng: np.rand
             start = Input(shape)
             starts.append(start)
             reads.append(start.connect(_reader(rng, shape), start))
-        end = reads[0].connect(Layer.of(layer), reads)
+        end = reads[0].connect(_as_object(layer), reads)
         ends.append(end.connect(layers.Flatten(), end))
     return functional(starts, ends[0].connect(layers.Concatenate(), ends) if len(ends) > 1 else ends[0])
 
 
-def _reader(rng: np.random.Generator, shape: Shape) -> layers.Layer:
+def _reader(rng: np.random.Generator, shape: Shape) -> Any:
     activation = ("linear", "relu", "selu", "tanh", "silu")[int(rng.integers(5))]
     if len(shape) == 1:
         return layers.Dense(shape[0], activation=activation)
@@ -81,9 +90,9 @@ def _step(rng: np.random.Generator, tensor: SymbolicTensor, exact: bool) -> Symb
     if len(shape) == 1:
         kind = int(rng.integers(3))
         if kind == 0:
-            return tensor.connect(layers.Dropout(0.5), tensor)
+            return _join(tensor, layers.Dropout(0.5), tensor)
         units = int(rng.integers(1, 20))
-        return tensor.connect(layers.Dense(units, activation=_activation(rng, exact)), tensor)
+        return _join(tensor, layers.Dense(units, activation=_activation(rng, exact)), tensor)
     rows, columns, channels = shape
     window: dict[str, Any] = {
         "kernel_size": (int(rng.integers(1, min(rows, 3) + 1)), int(rng.integers(1, min(columns, 3) + 1))),
@@ -96,35 +105,35 @@ def _step(rng: np.random.Generator, tensor: SymbolicTensor, exact: bool) -> Symb
     filters = int(rng.integers(1, 12))
     match int(rng.integers(12 if exact else 13)):
         case 0:
-            return tensor.connect(layers.Conv2D(filters, **window), tensor)
+            return _join(tensor, layers.Conv2D(filters, **window), tensor)
         case 1:
-            return tensor.connect(layers.DepthwiseConv2D(depth_multiplier=int(rng.integers(1, 3)), **window), tensor)
+            return _join(tensor, layers.DepthwiseConv2D(depth_multiplier=int(rng.integers(1, 3)), **window), tensor)
         case 2:
-            return tensor.connect(layers.SeparableConv2D(filters, **window), tensor)
+            return _join(tensor, layers.SeparableConv2D(filters, **window), tensor)
         case 3:
-            return tensor.connect(layers.MaxPooling2D(pool, padding=window["padding"]), tensor)
+            return _join(tensor, layers.MaxPooling2D(pool, padding=window["padding"]), tensor)
         case 4:
-            return tensor.connect(layers.AveragePooling2D(pool), tensor)
+            return _join(tensor, layers.AveragePooling2D(pool), tensor)
         case 5:
-            return tensor.connect(layers.ZeroPadding2D(((1, 0), (0, 2))), tensor)
+            return _join(tensor, layers.ZeroPadding2D(((1, 0), (0, 2))), tensor)
         case 6:
             flat = tensor.connect(layers.Flatten(), tensor)
-            return flat.connect(layers.Dense(filters, activation=window["activation"]), flat)
+            return _join(flat, layers.Dense(filters, activation=window["activation"]), flat)
         case 7:  # a residual block
             same = {**window, "padding": "same", "strides": (1, 1)}
             inner = tensor.connect(layers.SeparableConv2D(channels, **same), tensor)
-            return tensor.connect(layers.Add(), [tensor, inner])
+            return _join(tensor, layers.Add(), [tensor, inner])
         case 8:  # two branches of the same map
             same = {**window, "padding": "same", "strides": (1, 1)}
             parts = [tensor.connect(layers.Conv2D(int(rng.integers(1, 9)), **same), tensor) for _ in range(2)]
-            return tensor.connect(layers.Concatenate(), [*parts, tensor])
+            return _join(tensor, layers.Concatenate(), [*parts, tensor])
         case 9:
-            return tensor.connect(layers.GlobalMaxPooling2D(keepdims=bool(rng.random() < 0.5)), tensor)
+            return _join(tensor, layers.GlobalMaxPooling2D(keepdims=bool(rng.random() < 0.5)), tensor)
         case 10:
-            return tensor.connect(layers.Dropout(0.5), tensor)
+            return _join(tensor, layers.Dropout(0.5), tensor)
         case 11:
-            return tensor.connect(layers.Activation(_activation(rng, exact)), tensor)
-    return tensor.connect(layers.BatchNormalization(), tensor)
+            return _join(tensor, layers.Activation(_activation(rng, exact)), tensor)
+    return _join(tensor, layers.BatchNormalization(), tensor)
 
 
 def chains_to_one_vector(rng: np.random.Generator, chains: int, *, exact: bool) -> Graph:

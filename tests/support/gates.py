@@ -12,13 +12,13 @@ __all__ = ["LIPSCHITZ", "UNIT_ROUNDOFF", "error_gate", "exact_gate", "hard_gate"
 
 def exact_gate(actual: npt.ArrayLike, expected: npt.ArrayLike, what: str = "result") -> None:
     """Every value equal (as numbers: −0 is 0; a NaN equals nothing)."""
-    actual, expected = _same_shape(actual, expected, what)
-    wrong = ~(actual == expected)
+    found, wanted = _same_shape(actual, expected, what)
+    wrong = ~(found == wanted)
     if wrong.any():
-        place = _worst(np.where(wrong, np.abs(actual - expected), -1.0))
+        place = _worst(np.where(wrong, np.abs(found - wanted), -1.0))
         raise AssertionError(
             f"{what}: {wrong.sum()} of {wrong.size} values differ where none may; at {place} it is "
-            f"{actual[place]}, the reference {expected[place]}"
+            f"{found[place]}, the reference {wanted[place]}"
         )
 
 
@@ -44,28 +44,28 @@ def hard_gate(
 
 def error_gate(actual: npt.ArrayLike, expected: npt.ArrayLike, allowed: npt.ArrayLike, what: str = "result") -> float:
     """|error| ≤ allowed for every value; returns the largest |error| / allowed."""
-    actual, expected = _same_shape(actual, expected, what)
-    allowed = np.broadcast_to(np.asarray(allowed, dtype=np.float64), expected.shape)
+    found, wanted = _same_shape(actual, expected, what)
+    most = np.broadcast_to(np.asarray(allowed, dtype=np.float64), wanted.shape)
     with np.errstate(invalid="ignore"):
-        error = np.where(actual == expected, 0.0, np.abs(actual - expected))
-    wrong = ~(error <= allowed)  # a NaN is wrong too
+        error = np.where(found == wanted, 0.0, np.abs(found - wanted))
+    wrong = ~(error <= most)  # a NaN is wrong too
     if wrong.any():
-        excess = np.where(np.isnan(error), np.inf, error / np.maximum(allowed, 1e-300))
+        excess = np.where(np.isnan(error), np.inf, error / np.maximum(most, 1e-300))
         place = _worst(np.where(wrong, excess, -1.0))
         raise AssertionError(
             f"{what}: {wrong.sum()} of {wrong.size} values are outside their gate; the worst, at {place}, is "
-            f"{actual[place]}, the reference {expected[place]}: error {error[place]:.3e}, allowed "
-            f"{allowed[place]:.3e}"
+            f"{found[place]}, the reference {wanted[place]}: error {error[place]:.3e}, allowed "
+            f"{most[place]:.3e}"
         )
-    used = np.divide(error, allowed, out=np.zeros_like(error), where=error > 0.0)
+    used = np.divide(error, most, out=np.zeros_like(error), where=error > 0.0)
     return float(used.max(initial=0.0))
 
 
 def _same_shape(actual: npt.ArrayLike, expected: npt.ArrayLike, what: str) -> tuple[Any, Any]:
-    actual, expected = np.asarray(actual, dtype=np.float64), np.asarray(expected, dtype=np.float64)
-    if actual.shape != expected.shape:
-        raise AssertionError(f"{what}: shape {actual.shape}, the reference has {expected.shape}")
-    return actual, expected
+    found, wanted = np.asarray(actual, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    if found.shape != wanted.shape:
+        raise AssertionError(f"{what}: shape {found.shape}, the reference has {wanted.shape}")
+    return found, wanted
 
 
 def _worst(score: Any) -> tuple[int, ...]:

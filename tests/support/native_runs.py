@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depthwise import operations as op
+from depthwise.compiler.ir import operations as op
+from depthwise.compiler.lower import lower
 from depthwise.emit.elementwise import Dropout
 from depthwise.emit.maps import MapView
 from depthwise.execution import Executable
@@ -14,7 +15,6 @@ from depthwise.graph import Graph
 from depthwise.inference import Prediction
 from depthwise.layers.descriptions import Dropout as DropoutLayer
 from depthwise.native.threads import get_threads
-from depthwise.passes.lower import lower
 from depthwise.training.step import StepResult, TrainingStep
 from support.compiled import compile_kernels, empty, fenced
 
@@ -22,7 +22,7 @@ __all__ = ["dropout_masks", "fence", "predict", "step_gradients", "train"]
 
 Array = npt.NDArray[np.float32]
 SCRATCH = ("local", "group", "sample", "chunk", "extra", "vectors", "gradients")
-"""Arenas that a run must write before it reads. The others hold weights, zeros around them, and settings."""
+"""Arenas that a run must write before it reads. The others hold weights, zeros between them, and settings."""
 
 
 def fence(executable: Executable) -> None:
@@ -39,8 +39,7 @@ def predict(prediction: Prediction, inputs: Sequence[Array]) -> tuple[Array, ...
     """A prediction from fenced inputs to fenced outputs on poisoned scratch, the same as the ordinary one bit for bit."""
     batch = inputs[0].shape[0]
     plain = prediction(inputs)
-    executables = [item for item in (prediction._batches, *prediction._single.values()) if item is not None]
-    (executable,) = [item for item in executables if item.fits(batch, get_threads())]
+    (executable,) = [item for item in prediction._executables.values() if item.fits(batch, get_threads())]
     fence(executable)
     outputs = tuple(empty(y.size).reshape(y.shape) for y in plain)
     executable.run([fenced(x) for x in inputs], outputs)
@@ -66,7 +65,7 @@ def step_gradients(step: TrainingStep) -> dict[str, Array]:
     arena, offsets = step._executable.arenas["gradients"], step._executable.schedule.parameter_offsets
     return {
         name: arena[offsets[name] : offsets[name] + int(np.prod(parameter.shape))].reshape(parameter.shape).copy()
-        for name, parameter in step.program.parameters.items()
+        for name, parameter in step.program.live_parameters.items()
         if parameter.trainable
     }
 
@@ -74,14 +73,14 @@ def step_gradients(step: TrainingStep) -> dict[str, Array]:
 def dropout_masks(graph: Graph, batch: int, seed: int) -> Mapping[str, npt.NDArray[np.bool_]]:
     """Which values each Dropout layer keeps in a step with this seed: what its kernel leaves of ones."""
     program = lower(graph, training=True)
-    drops = [item for item in program.operations if isinstance(item, op.Drop)]
+    drops = [item for item in program.operations if isinstance(item, op.Dropout)]
     layers = [node.name for node in graph.calls if isinstance(node.layer, DropoutLayer) and node.layer.rate > 0.0]
     assert [item.output for item in drops] == layers
     if not drops:
         return {}
     views = []
     for item in drops:
-        rows, columns, channels = program.tensors[item.output]
+        rows, columns, channels = program.type(item.output).map
         pitch = -(-channels // 16) * 16
         views.append(MapView(rows, columns, channels, columns * pitch, pitch))
     kernels = compile_kernels([Dropout(view, view, item.rate, item.layer) for view, item in zip(views, drops)])

@@ -1,6 +1,9 @@
 """Programs to plan and machines to plan for."""
 
-from depthwise.differentiate import LossRule, differentiate, expand_batch_normalization
+from depthwise.compiler.differentiate import LossRule, differentiate
+from depthwise.compiler.ir.program import Program
+from depthwise.compiler.lower import lower
+from depthwise.compiler.passes import GRADIENTS, PREDICTION, TRAINING, run_passes
 from depthwise.graph import Graph
 from depthwise.layers import (
     Add,
@@ -12,11 +15,8 @@ from depthwise.layers import (
     GlobalAveragePooling2D,
     ReLU,
 )
-from depthwise.passes.lower import lower
-from depthwise.passes.simplify import PREDICTION, TRAINING, run_passes
 from depthwise.plan.machine import Machine, machine_for
 from depthwise.plan.training import Update
-from depthwise.program import Program
 from depthwise.symbolic import Input, functional
 from support.networks import note_cnn_with_head, note_separable, note_separable_ordinary_twin
 
@@ -71,8 +71,8 @@ def prediction_program(graph: Graph) -> Program:
 
 def training_program(graph: Graph) -> Program:
     """The differentiated program that a training step plans: sparse cross-entropy from probabilities."""
-    forward = expand_batch_normalization(run_passes(lower(graph, training=True), TRAINING))
-    return differentiate(forward, LossRule("categorical", False, True, 0.0))
+    forward = run_passes(lower(graph, training=True), TRAINING)
+    return run_passes(differentiate(forward, [LossRule("categorical", False, True, 0.0)]), GRADIENTS, "differentiate")
 
 
 def small_caches(machine: Machine, first: int, second: int) -> Machine:

@@ -6,7 +6,7 @@ addresses are exact, for any machine's vectors.
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from depthwise.emit.builder import Module, Vectors
 from depthwise.plan.schedule import Call, Pointer, Schedule, Stage
 
-__all__ = ["Task", "kernel_addresses", "simulate"]
+__all__ = ["Task", "UnknownInstructionError", "kernel_addresses", "simulate"]
 
 Integers = npt.NDArray[np.int64]
 Addresses = dict[str, tuple[Integers, Integers]]
@@ -26,18 +26,42 @@ Mask = npt.NDArray[np.bool_]
 PRIVATE = ("local", "group", "extra")
 NOTHING: Integers = np.zeros(0, np.int64)
 
+NUMBERS = r"(?:<\d+\ x\ (?:float|i32|i1)>|float|i32|i1)"
+ELEMENT = r"(?:<(\d+) x (?:float|i32)>|float|i32)"
+WITHOUT_ADDRESSES = re.compile(
+    rf"""
+    ret\ void
+    | br\ (i1\ \S+,\ label\ \S+,\ )?label\ \S+
+    | \S+\ =\ phi\ (i64|{NUMBERS})\ .+
+    | \S+\ =\ (fadd|fsub|fmul|fdiv|fneg|add|sub|mul|or|xor|shl|lshr|ashr)\ (nsw\ )?{NUMBERS}\ .+
+    | \S+\ =\ [fi]cmp\ \w+\ {NUMBERS}\ .+
+    | \S+\ =\ select\ {NUMBERS}\ .+,\ {NUMBERS}\ .+,\ {NUMBERS}\ .+
+    | \S+\ =\ (insertelement|extractelement|shufflevector)\ {NUMBERS}\ .+
+    | \S+\ =\ (bitcast|trunc|sitofp)\ (i64|{NUMBERS})\ .+\ to\ {NUMBERS}
+    | \S+\ =\ call\ {NUMBERS}\ @llvm\.(fma|fmuladd|sqrt|rint|copysign|fabs|vector\.reduce\.f(add|max))\.\w+\(.+
+    """,
+    re.VERBOSE,
+)
+"""Lines that compute numbers from numbers: with no `ptr` among their operands, they touch no memory and make no address."""
+
+
+class UnknownInstructionError(AssertionError):
+    """The simulation does not know what a line of IR reads, writes or points to."""
+
 
 class _Evaluator:
     """Reads one function; a value inside loops is an array with an axis for each of them."""
 
     def __init__(
-        self, lines: list[str], tables: Mapping[str, Integers], lanes: int, numbers: Mapping[str, int]
+        self, lines: list[str], tables: Mapping[str, Integers], pointers: Iterable[str], numbers: Mapping[str, int]
     ) -> None:
         self.lines = [line.strip() for line in lines]
         self.tables = tables
-        self.lanes = lanes
         self.values: dict[str, Integers] = {f"%{name}": np.array(value) for name, value in numbers.items()}
-        self.pointers: dict[str, tuple[str, Integers]] = {}
+        self.pointers: dict[str, tuple[str, Integers]] = {
+            **{f"%{name}": (name, np.array(0)) for name in pointers},
+            **{name: (name, np.array(0)) for name in tables},
+        }
         self.depth = 0
         self.idle = 0  # loops around us that run no round
         self.reads: dict[str, list[Integers]] = {}
@@ -48,7 +72,7 @@ class _Evaluator:
         return found.reshape(found.shape + (1,) * (self.depth - found.ndim))
 
     def pointer(self, text: str) -> tuple[str, Integers]:
-        base, offset = self.pointers.get(text, (text.removeprefix("%"), np.array(0)))
+        base, offset = self.pointers[text]
         return base, offset.reshape(offset.shape + (1,) * (self.depth - offset.ndim))
 
     def run(self) -> None:
@@ -94,21 +118,29 @@ class _Evaluator:
             self.values[match[1]] = np.asarray(self.value(match[2]) < self.value(match[3]))
         elif match := re.match(r"(\S+) = select i1 (\S+), i64 (\S+), i64 (\S+)$", line):
             self.values[match[1]] = np.where(*(self.value(text) for text in match.groups()[1:]))
-        elif match := re.match(r"(\S+) = getelementptr (\w+), ptr (\S+), i64 (\S+)$", line):
+        elif match := re.match(r"(\S+) = getelementptr (float|i64), ptr (\S+), i64 (\S+)$", line):
             base, offset = self.pointer(match[3])
+            if (match[2] == "i64") != (base in self.tables):
+                raise UnknownInstructionError(line)
             self.pointers[match[1]] = (base, offset + self.value(match[4]))
-        elif match := re.match(r"(\S+) = load i64, ptr ([^,]+), align", line):
+        elif match := re.match(r"(\S+) = load i64, ptr ([^,]+), align 8$", line):
             base, index = self.pointer(match[2])
+            if base not in self.tables:
+                raise UnknownInstructionError(line)
             self.values[match[1]] = self.tables[base][index]
-        elif match := re.match(r"\S+ = load (<\d+ x \w+>|\w+), ptr ([^,]+), align", line):
-            self._touch(self.reads, match[2], self.lanes if match[1].startswith("<") else 1)
-        elif match := re.match(r"store (<\d+ x \w+>|\w+) .+, ptr ([^,]+), align \d+$", line):
-            self._touch(self.writes, match[2], self.lanes if match[1].startswith("<") else 1)
-        elif match := re.search(r"@llvm\.masked\.(load|store)\.\S+\(.*?ptr align 4 ([^,]+),(.*)", line):
+        elif match := re.match(rf"\S+ = load {ELEMENT}, ptr ([^,]+), align 4$", line):
+            self._touch(self.reads, match[2], int(match[1] or 1))
+        elif match := re.match(rf"store {ELEMENT} .+, ptr ([^,]+), align 4$", line):
+            self._touch(self.writes, match[2], int(match[1] or 1))
+        elif match := re.match(
+            r"(?:\S+ = )?call .*@llvm\.masked\.(load|store)\.v\d+f32\.p0\(.*?ptr align 4 ([^,]+), "
+            r"<\d+ x i1> <(i1 true(?:, i1 true)*)(?:, i1 false)*>(?:, [^<]*<\d+ x float> zeroinitializer)?\)$",
+            line,
+        ):
             where = self.reads if match[1] == "load" else self.writes
             self._touch(where, match[2], match[3].count("i1 true"))
-        else:
-            assert not re.search(r"(load|store|ptr) ", line.replace("noalias", "")) or "phi" not in line, line
+        elif "ptr" in line or not WITHOUT_ADDRESSES.fullmatch(line):
+            raise UnknownInstructionError(line)
 
     def _touch(self, where: dict[str, list[Integers]], pointer: str, numbers: int) -> None:
         if self.idle:
@@ -134,7 +166,8 @@ def kernel_addresses(kernel: Any, vectors: Vectors, numbers: tuple[tuple[str, in
         for match in re.finditer(r"^(@table\d+) = internal constant \[\d+ x i64\] \[(.*)\],", text, re.MULTILINE)
     }
     body = text[text.index(f'@"{name}"(') :].split("\n}", 1)[0].splitlines()[1:]
-    evaluator = _Evaluator(body, tables, vectors.lanes, dict(numbers))
+    counted = dict(numbers)
+    evaluator = _Evaluator(body, tables, [name for name in kernel.arguments if name not in counted], counted)
     evaluator.run()
     return {
         argument: (_joined(evaluator.reads.get(argument)), _joined(evaluator.writes.get(argument)))

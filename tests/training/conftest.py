@@ -1,26 +1,28 @@
 """The loop is tested on a step made of the float64 reference, so its tests say nothing about native code and need none."""
 
+from typing import Any
+
 import numpy as np
 import pytest
-from reference_step import ReferenceStep
 
 from depthwise import models
 from depthwise.random import set_random_seed
 from depthwise.reference import network
 from depthwise.training import compiled
+from support.reference_step import ReferenceStep
 
 
 @pytest.fixture(autouse=True)
-def reference_step(monkeypatch):
+def reference_step(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Every step of the loop is a `ReferenceStep`; the fixture's value lists those that were made."""
     made = []
 
-    def make(graph, loss, optimizer):
+    def make(graph: Any, loss: Any, optimizer: Any) -> Any:
         made.append(ReferenceStep(graph, loss, optimizer))
         return made[-1]
 
-    def ready(model):
-        def predict(arrays):
+    def ready(model: Any) -> Any:
+        def predict(arrays: Any) -> Any:
             with np.errstate(all="ignore"):
                 values = network.forward(model.graph, dict(model.weights_by_name), arrays)
                 return tuple(values[name].astype(np.float32) for name in model.graph.outputs)

@@ -55,3 +55,19 @@ def test_the_optimizer_state_is_the_newest(model: models.Sequential) -> None:
     model.train_on_batch(X, Y)
     model.train_on_batch(X, Y)
     assert int(model.optimizer.state["iteration"]) == model.optimizer.iterations == 2
+
+
+def test_an_interrupt_while_the_weights_come_back_loses_nothing(
+    model: models.Sequential, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = model.get_weights()
+    model.train_on_batch(X, Y)
+    with monkeypatch.context() as patch:
+
+        def interrupt(*arguments: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(models.Sequential, "put_weights", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            model.predict_on_batch(X)
+    assert any(not np.array_equal(a, b) for a, b in zip(start, model.get_weights()))

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
-from reference_step import data, dense_model
 
 from depthwise import layers, models
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError
@@ -22,11 +24,12 @@ from depthwise.training.callback import CallbackList
 from depthwise.training.metrics import MetricSet, SparseCategoricalAccuracy
 from depthwise.training.optimizers import SGD, Adam
 from depthwise.training.progress import ProgbarLogger
+from support.reference_step import data, dense_model
 
 LOSS = "sparse_categorical_crossentropy"
 
 
-def fake_model(library):
+def fake_model(library: Any) -> Any:
     """What callbacks touch of a model: weights that tell the epoch, a learning rate, the flag to stop."""
     model = SimpleNamespace(stop_training=False, saved=[], epoch=0, set=None, graph=None)
     model.get_weights = lambda: [np.full(2, model.epoch)]
@@ -45,7 +48,7 @@ def fake_model(library):
     return model
 
 
-def decisions(callback, model, script, batches=3):
+def decisions(callback: Any, model: Any, script: Any, batches: int = 3) -> Any:
     """What the callback does in a training whose epochs end with the logs of `script`."""
     notes = []
     callback.set_model(model)
@@ -67,7 +70,7 @@ def decisions(callback, model, script, batches=3):
     return notes, model.set
 
 
-def scripts():
+def scripts() -> Iterator[Any]:
     generator = random.Random(11)
     for index in range(12):
         values = [generator.choice([0.1, 0.2, 0.25, 0.3, 0.31, 0.5]) for _ in range(14)]
@@ -95,7 +98,7 @@ CONFIGURATIONS = [
 
 
 @pytest.mark.parametrize(("name", "arguments"), CONFIGURATIONS)
-def test_decisions_are_those_of_keras(name, arguments):
+def test_decisions_are_those_of_keras(name: Any, arguments: Any) -> None:
     for script in scripts():
         ours = decisions(getattr(callbacks, name)(**arguments), fake_model("ours"), script)
         theirs = decisions(getattr(keras.callbacks, name)(**arguments), fake_model("keras"), script)
@@ -103,14 +106,14 @@ def test_decisions_are_those_of_keras(name, arguments):
 
 
 @pytest.mark.parametrize("schedule", [lambda epoch, lr: lr * 0.5, lambda epoch: 0.1 / (epoch + 1)])
-def test_learning_rate_scheduler(schedule):
+def test_learning_rate_scheduler(schedule: Callable[..., Any]) -> None:
     script = [{"loss": 1.0}] * 4
     ours = decisions(callbacks.LearningRateScheduler(schedule), fake_model("ours"), script)
     assert ours == decisions(keras.callbacks.LearningRateScheduler(schedule), fake_model("keras"), script)
     assert ours[0][-1][2] == ["learning_rate", "loss"]
 
 
-def test_the_learning_rate_reaches_the_step(reference_step):
+def test_the_learning_rate_reaches_the_step(reference_step: Any) -> None:
     x, y = data()
     model = dense_model()
     model.compile(SGD(0.1), LOSS)
@@ -131,7 +134,7 @@ def test_the_learning_rate_reaches_the_step(reference_step):
 
 @pytest.mark.parametrize("validation", [True, False])
 @pytest.mark.parametrize("arguments", [{}, {"separator": ";"}, {"append": True}])
-def test_csv_files_are_those_of_keras(tmp_path, arguments, validation):
+def test_csv_files_are_those_of_keras(tmp_path: Path, arguments: Any, validation: bool) -> None:
     script = [
         {"loss": 1.5, "accuracy": 0.25} | ({"val_loss": 2.0} if validation else {}),
         {"loss": 1.25, "accuracy": 0.5},
@@ -145,7 +148,7 @@ def test_csv_files_are_those_of_keras(tmp_path, arguments, validation):
     assert texts[0].replace(b"\r\n", b"\n") == texts[1].replace(b"\r\n", b"\n")
 
 
-def test_csv_rows_survive_a_crash(tmp_path):
+def test_csv_rows_survive_a_crash(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     program = f"""
         import os
@@ -171,7 +174,7 @@ def test_csv_rows_survive_a_crash(tmp_path):
         (lambda: callbacks.ModelCheckpoint("m.keras", save_weights_only=True), "must end in .weights.h5"),
         (lambda: callbacks.ModelCheckpoint("m.keras", save_freq="batch"), "save_freq must be 'epoch' or a number of batc"),
         (lambda: callbacks.CSVLogger("a.csv", separator=";;"), "separator must be one character, got ';;'"),
-        (lambda: callbacks.LearningRateScheduler(0.1), "schedule must be a function (epoch, lr) -> lr, got 0.1"),
+        (lambda: callbacks.LearningRateScheduler(0.1), "schedule must be a function (epoch, lr) -> lr, got 0.1"),  # type: ignore[arg-type]
         (lambda: callbacks.BackupAndRestore(""), "backup_dir is empty; name a folder"),
         (lambda: callbacks.BackupAndRestore("a", save_freq=0), "save_freq must be 'epoch' or a number of batches, got 0"),
         (lambda: callbacks.LambdaCallback(on_lunch=print), "unknown hook 'on_lunch'; allowed are on_train_begin"),
@@ -179,13 +182,13 @@ def test_csv_rows_survive_a_crash(tmp_path):
         (lambda: CallbackList([callbacks.EarlyStopping]), "make an instance of it"),
     ],
 )  # fmt: skip
-def test_refusals(make, message):
+def test_refusals(make: Callable[..., Any], message: str) -> None:
     with pytest.raises(DepthwiseError) as caught:
         make()
     assert message in str(caught.value)
 
 
-def test_messages_while_training(tmp_path):
+def test_messages_while_training(tmp_path: Path) -> None:
     x, y = data()
     model = dense_model()
     model.compile("sgd", LOSS)
@@ -200,7 +203,7 @@ def test_messages_while_training(tmp_path):
     with pytest.raises(InvalidArgumentError, match=r"names it may hold are epoch, loss"):
         model.fit(x, y, verbose=0, callbacks=callbacks.ModelCheckpoint(tmp_path / "{f1}.keras"))
     with pytest.raises(InvalidArgumentError, match="schedule must return a finite number, got 'fast' for epoch 0"):
-        model.fit(x, y, verbose=0, callbacks=callbacks.LearningRateScheduler(lambda epoch, lr: "fast"))
+        model.fit(x, y, verbose=0, callbacks=callbacks.LearningRateScheduler(lambda epoch, lr: "fast"))  # type: ignore[arg-type, return-value]
     with pytest.raises(InvalidArgumentError, match="CSVLogger: cannot write"):
         model.fit(x, y, verbose=0, callbacks=callbacks.CSVLogger(tmp_path / "none" / "log.csv"))
     (tmp_path / "folder.keras").mkdir()
@@ -212,24 +215,24 @@ def test_messages_while_training(tmp_path):
 
 
 class Break(callbacks.Callback):
-    def __init__(self, epoch, batch):
+    def __init__(self, epoch: Any, batch: Any) -> None:
         super().__init__()
         self.at = (epoch, batch)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: Any, logs: Any = None) -> None:
         self.epoch = epoch
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: Any, logs: Any = None) -> None:
         if (self.epoch, batch) == self.at:
             raise RuntimeError("the power went out")
 
 
-def trained(tmp_path, broken, save_freq, seed=3):
+def trained(tmp_path: Path, broken: Any, save_freq: Any, seed: int = 3) -> Any:
     set_random_seed(seed)
     model = dense_model()
     x, y = data()
     x, y = x.copy(), y.copy()
-    histories = []
+    histories: list[Any] = []
     for _ in range(2 if broken else 1):
         model = dense_model() if not broken or not histories else model
         model.compile(Adam(0.05), LOSS, metrics=["accuracy"])
@@ -250,7 +253,7 @@ def trained(tmp_path, broken, save_freq, seed=3):
 
 
 @pytest.mark.parametrize("save_freq", ["epoch", 5])
-def test_a_broken_training_goes_on_to_the_same_bits(tmp_path, save_freq):
+def test_a_broken_training_goes_on_to_the_same_bits(tmp_path: Path, save_freq: Any) -> None:
     whole, (history,) = trained(tmp_path, False, save_freq)
     resumed, (first, second) = trained(tmp_path, True, save_freq)
     assert first.epoch == [0, 1]
@@ -260,10 +263,10 @@ def test_a_broken_training_goes_on_to_the_same_bits(tmp_path, save_freq):
     assert history.history["loss"] == first.history["loss"] + second.history["loss"]
 
 
-def test_backups_of_another_training_and_damaged_ones_are_refused(tmp_path):
+def test_backups_of_another_training_and_damaged_ones_are_refused(tmp_path: Path) -> None:
     x, y = data()
 
-    def make(units=3, optimizer="adam", **arguments):
+    def make(units: int = 3, optimizer: str = "adam", **arguments: Any) -> Any:
         model = dense_model(classes=units)
         model.compile(optimizer, LOSS)
         backup = callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False, double_checkpoint=True)
@@ -293,7 +296,7 @@ def test_backups_of_another_training_and_damaged_ones_are_refused(tmp_path):
     assert make()[0]().epoch == [1]  # the backup before the damaged one
 
 
-def test_a_backup_cannot_carry_objects(tmp_path):
+def test_a_backup_cannot_carry_objects(tmp_path: Path) -> None:
     x, y = data()
     model = dense_model()
     model.compile("sgd", LOSS)
@@ -314,7 +317,7 @@ def test_a_backup_cannot_carry_objects(tmp_path):
 # To NaN.
 
 
-def deep_model():
+def deep_model() -> Any:
     return models.Sequential(
         [
             layers.Dense(5, activation="relu", input_shape=(4,), name="first"),
@@ -327,11 +330,11 @@ def deep_model():
 class Blow(callbacks.Callback):
     """Sets one weight so large that float32 cannot hold what comes out of its layer."""
 
-    def __init__(self, at, name, value):
+    def __init__(self, at: Any, name: Any, value: Any) -> None:
         super().__init__()
         self.at, self.name, self.value = at, name, value
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: Any, logs: Any = None) -> None:
         if batch == self.at:
             weights = {name: np.array(array) for name, array in self.model.weights_by_name.items()}
             weights[self.name][:] = self.value
@@ -340,7 +343,7 @@ class Blow(callbacks.Callback):
 
 
 @pytest.mark.parametrize("raise_error", [False, True])
-def test_the_layer_whose_output_overflows_is_named(raise_error):
+def test_the_layer_whose_output_overflows_is_named(raise_error: bool) -> None:
     x, y = data()
     model = deep_model()
     model.compile(SGD(0.01), "mse")
@@ -363,13 +366,15 @@ def test_the_layer_whose_output_overflows_is_named(raise_error):
 
 
 @pytest.mark.parametrize("steps_between", [1, 3, 50])
-def test_an_update_that_overflows_is_found_and_undone(monkeypatch, steps_between, reference_step):
+def test_an_update_that_overflows_is_found_and_undone(
+    monkeypatch: pytest.MonkeyPatch, steps_between: int, reference_step: Any
+) -> None:
     monkeypatch.setattr(not_finite, "STEPS_BETWEEN_COPIES", steps_between)
     x, y = data()
     kept = []
 
     class Keep(callbacks.Callback):
-        def on_train_batch_begin(self, batch, logs=None):
+        def on_train_batch_begin(self, batch: Any, logs: Any = None) -> None:
             kept.append([array.copy() for array in self.model.get_weights()])
             self._model.optimizer.learning_rate = 1e38 if batch == 4 else 1e-4
 
@@ -385,7 +390,7 @@ def test_an_update_that_overflows_is_found_and_undone(monkeypatch, steps_between
     assert model.optimizer.iterations == 4
 
 
-def test_a_loss_that_float32_cannot_hold():
+def test_a_loss_that_float32_cannot_hold() -> None:
     x, _ = data()
     model = dense_model(activation="linear")
     model.compile(SGD(0.0), "mse")
@@ -395,7 +400,7 @@ def test_a_loss_that_float32_cannot_hold():
         model.fit(x, np.full((50, 3), 3e38, np.float32), verbose=0)
 
 
-def test_bad_weights_from_the_start_are_said_to_be():
+def test_bad_weights_from_the_start_are_said_to_be() -> None:
     x, y = data()
     model = deep_model()
     model.set_weights([np.full_like(array, np.nan) if i == 2 else array for i, array in enumerate(model.get_weights())])
@@ -410,7 +415,7 @@ def test_bad_weights_from_the_start_are_said_to_be():
 # The bar.
 
 
-def test_lines_for_pipes(capsys):
+def test_lines_for_pipes(capsys: pytest.CaptureFixture[str]) -> None:
     x, y = data()
     model = dense_model()
     model.compile("sgd", LOSS, metrics=["accuracy"])
@@ -426,7 +431,7 @@ def test_lines_for_pipes(capsys):
     assert capsys.readouterr().out.startswith("2/2 - 0s - ")
 
 
-def test_the_bar(capsys):
+def test_the_bar(capsys: pytest.CaptureFixture[str]) -> None:
     x, y = data()
     model = dense_model()
     model.compile("sgd", LOSS)
@@ -436,7 +441,7 @@ def test_the_bar(capsys):
     assert "step - loss: " in out
 
 
-def test_the_bar_is_drawn_at_most_ten_times_a_second(monkeypatch):
+def test_the_bar_is_drawn_at_most_ten_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     bar = ProgbarLogger()
     bar.set_params({"verbose": 1, "epochs": 1, "steps": 1000})
     drawn, now = [], [0.0]

@@ -1,6 +1,8 @@
 """Losses, metrics, schedules and optimisers against real Keras: signatures, values, configurations, refusals."""
 
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import keras
@@ -21,26 +23,26 @@ VALUES = GENERATOR.normal(size=(40, 6)).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", [cls.__name__ for cls in losses.CLASSES.values()])
-def test_loss_arguments_are_those_of_keras(name):
+def test_loss_arguments_are_those_of_keras(name: Any) -> None:
     same_signature(getattr(losses, name), getattr(keras.losses, name))
 
 
 @pytest.mark.parametrize("name", sorted(optimizers.CLASSES))
-def test_optimizer_arguments_are_those_of_keras(name):
+def test_optimizer_arguments_are_those_of_keras(name: Any) -> None:
     same_signature(optimizers.CLASSES[name], getattr(keras.optimizers, name))
 
 
 @pytest.mark.parametrize("name", sorted(schedules.CLASSES))
-def test_schedule_arguments_are_those_of_keras(name):
+def test_schedule_arguments_are_those_of_keras(name: Any) -> None:
     same_signature(schedules.CLASSES[name], getattr(keras.optimizers.schedules, name))
 
 
 @pytest.mark.parametrize("name", sorted({cls.__name__ for cls in metrics.CLASSES.values()}))
-def test_metric_arguments_are_those_of_keras(name):
+def test_metric_arguments_are_those_of_keras(name: Any) -> None:
     same_signature(getattr(metrics, name), getattr(keras.metrics, name))
 
 
-def same_signature(ours, theirs):
+def same_signature(ours: Any, theirs: Any) -> None:
     wanted = [p for p in inspect.signature(theirs).parameters.values() if p.kind is not p.VAR_KEYWORD]
     given = list(inspect.signature(ours).parameters.values())
     assert [(p.name, p.default) for p in given] == [(p.name, p.default) for p in wanted]
@@ -49,10 +51,10 @@ def same_signature(ours, theirs):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("from_logits", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_loss_values_are_those_of_keras(smoothing, from_logits, weighted):
+def test_loss_values_are_those_of_keras(smoothing: float, from_logits: bool, weighted: bool) -> None:
     predictions = LOGITS if from_logits else PROBABILITIES
     weight = GENERATOR.uniform(size=40).astype(np.float32) if weighted else None
-    pairs = [
+    pairs: list[Any] = [
         (losses.CategoricalCrossentropy, keras.losses.CategoricalCrossentropy, ONE_HOT, {"label_smoothing": smoothing}),
         (losses.BinaryCrossentropy, keras.losses.BinaryCrossentropy, BITS, {"label_smoothing": smoothing}),
         (losses.SparseCategoricalCrossentropy, keras.losses.SparseCategoricalCrossentropy, NUMBERS, {}),
@@ -68,13 +70,13 @@ def test_loss_values_are_those_of_keras(smoothing, from_logits, weighted):
         assert mine(labels, predictions, weight) == pytest.approx(float(other(labels, predictions, weight)), rel=1e-5)
 
 
-def test_regression_losses():
+def test_regression_losses() -> None:
     for name in ("MeanSquaredError", "MeanAbsoluteError"):
         each = np.asarray(getattr(keras.losses, name)(reduction=None)(BITS, VALUES))
         np.testing.assert_allclose(losses.per_sample(getattr(losses, name)(), BITS, VALUES), each, rtol=1e-6)
 
 
-def test_losses_by_name():
+def test_losses_by_name() -> None:
     for alias, cls in {
         "mse": "MeanSquaredError", "MSE": "MeanSquaredError", "mae": "MeanAbsoluteError", "bce": "BinaryCrossentropy",
         "sparse_categorical_crossentropy": "SparseCategoricalCrossentropy",
@@ -96,20 +98,20 @@ def test_losses_by_name():
         (lambda: losses.SparseCategoricalCrossentropy(ignore_class=255), "ignore_class is not supported, got 255; give"),
         (lambda: losses.CategoricalCrossentropy(axis=1), "axis must be -1"),
         (lambda: losses.CategoricalCrossentropy(label_smoothing=2), "label_smoothing must be a number from 0 to 1, got 2"),
-        (lambda: losses.BinaryCrossentropy(from_logits=1), "from_logits must be True or False, got 1"),
+        (lambda: losses.BinaryCrossentropy(from_logits=1), "from_logits must be True or False, got 1"),  # type: ignore[arg-type]
         (lambda: losses.MeanSquaredError(dtype="float16"), "dtype must be float32"),
         (lambda: optimizers.Adam(use_ema=True), "Adam: use_ema is not supported, got True; leave it at False"),
         (lambda: optimizers.SGD(gradient_accumulation_steps=2), "gradient_accumulation_steps is not supported"),
         (lambda: optimizers.SGD(loss_scale_factor=8.0), "loss_scale_factor is not supported"),
         (lambda: optimizers.SGD(-1.0), "learning_rate must be a number of at least 0, or a schedule, got -1.0"),
-        (lambda: optimizers.SGD("fast"), "learning_rate must be a number"),
-        (lambda: optimizers.SGD(lambda: 0.1), "learning_rate cannot be a function; use a schedule"),
+        (lambda: optimizers.SGD("fast"), "learning_rate must be a number"),  # type: ignore[arg-type]
+        (lambda: optimizers.SGD(lambda: 0.1), "learning_rate cannot be a function; use a schedule"),  # type: ignore[arg-type]
         (lambda: optimizers.SGD(momentum=1.5), "momentum must be a number from 0 to 1, got 1.5"),
-        (lambda: optimizers.SGD(nesterov="yes"), "nesterov must be True or False, got 'yes'"),
+        (lambda: optimizers.SGD(nesterov="yes"), "nesterov must be True or False, got 'yes'"),  # type: ignore[arg-type]
         (lambda: optimizers.Adam(clipnorm=1, clipvalue=1), "give only one of clipnorm, clipvalue and global_clipnorm"),
         (lambda: optimizers.Adam(clipnorm=0), "clipnorm must be a number above 0, or None, got 0"),
         (lambda: optimizers.Adam(beta_1=1), "beta_1 must be below 1"),
-        (lambda: optimizers.AdamW(weight_decay=None), "weight_decay must be a number, got None; use Adam"),
+        (lambda: optimizers.AdamW(weight_decay=None), "weight_decay must be a number, got None; use Adam"),  # type: ignore[arg-type]
         (lambda: optimizers.Adam(weight_decay=float("nan")), "weight_decay must be a number of at least 0, got nan"),
         (lambda: optimizers.get("lion"), "unknown optimizer 'lion'; allowed are adam, adamw, rmsprop, sgd"),
         (lambda: schedules.ExponentialDecay(0.1, 0, 0.5), "decay_steps must be a whole number of at least 1, got 0"),
@@ -129,14 +131,14 @@ def test_losses_by_name():
         ),
     ],
 )  # fmt: skip
-def test_refusals_say_what_is_allowed(make, message):
+def test_refusals_say_what_is_allowed(make: Callable[..., Any], message: str) -> None:
     with pytest.raises(DepthwiseError) as caught:
         make()
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_losses_refuse_labels_that_do_not_fit():
+def test_losses_refuse_labels_that_do_not_fit() -> None:
     with pytest.raises(ShapeError, match="give one class number a sample"):
         losses.per_sample(losses.get("sparse_categorical_crossentropy"), ONE_HOT, PROBABILITIES)
     with pytest.raises(ShapeError, match="give one label for each output"):
@@ -154,7 +156,7 @@ SCHEDULES = [
 
 
 @pytest.mark.parametrize(("name", "arguments", "keywords"), SCHEDULES)
-def test_a_thousand_steps_of_each_schedule(name, arguments, keywords):
+def test_a_thousand_steps_of_each_schedule(name: Any, arguments: Any, keywords: Any) -> None:
     ours = getattr(schedules, name)(*arguments, **keywords)
     theirs = getattr(keras.optimizers.schedules, name)(*arguments, **keywords)
     wanted = jax.vmap(theirs)(np.arange(1000, dtype=np.int32))
@@ -166,14 +168,14 @@ def test_a_thousand_steps_of_each_schedule(name, arguments, keywords):
 
 
 @pytest.mark.parametrize("name", sorted(optimizers.CLASSES))
-def test_optimizer_configurations_go_both_ways(name):
+def test_optimizer_configurations_go_both_ways(name: Any) -> None:
     rate = {"learning_rate": schedules.ExponentialDecay(0.1, 10, 0.5)}
     for arguments in ({}, {"clipnorm": 2.0}, rate):
-        ours = optimizers.CLASSES[name](**arguments)
+        ours: Any = optimizers.CLASSES[name](**arguments)
         theirs = getattr(keras.optimizers, name).from_config(ours.get_config())
         config = theirs.get_config()
         assert set(config) == set(ours.get_config())
-        again = optimizers.get(keras.optimizers.serialize(theirs))
+        again: Any = optimizers.get(keras.optimizers.serialize(theirs))
         if isinstance(config["learning_rate"], float):  # Keras keeps it as float32
             assert again.learning_rate == pytest.approx(ours.learning_rate, rel=1e-7)
         else:
@@ -192,7 +194,7 @@ def test_optimizer_configurations_go_both_ways(name):
         (optimizers.AdamW(), keras.optimizers.AdamW()),
     ],
 )
-def test_slots_are_the_variables_of_keras(ours, theirs):
+def test_slots_are_the_variables_of_keras(ours: Any, theirs: Any) -> None:
     theirs.build([keras.Variable(np.zeros(3), name="w")])
     names = [variable.path.rsplit("/", 1)[-1] for variable in theirs.variables[2:]]
     assert sorted(f"w_{slot}" for slot in ours.slots) == sorted(names)
@@ -212,7 +214,9 @@ METRICS = [
 
 @pytest.mark.parametrize(("name", "arguments", "labels", "predictions"), METRICS)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_metric_values_are_those_of_keras(name, arguments, labels, predictions, weighted):
+def test_metric_values_are_those_of_keras(
+    name: Any, arguments: Any, labels: Any, predictions: Any, weighted: bool
+) -> None:
     ours, theirs = getattr(metrics, name)(**arguments), getattr(keras.metrics, name)(**arguments)
     assert ours.name == theirs.name
     assert ours.direction == getattr(theirs, "_direction", "down")
@@ -225,7 +229,7 @@ def test_metric_values_are_those_of_keras(name, arguments, labels, predictions, 
     assert ours.result() == 0.0
 
 
-def test_mean():
+def test_mean() -> None:
     ours, theirs = metrics.Mean(), keras.metrics.Mean()
     for values, weight in (([1.0, 3.0], None), (5.0, None), ([2.0, 4.0], [1.0, 0.5])):
         ours.update_state(values, sample_weight=weight)
@@ -233,19 +237,21 @@ def test_mean():
         assert ours.result() == pytest.approx(float(theirs.result()))
 
 
-def test_a_schedule_of_ones_own():
+def test_a_schedule_of_ones_own() -> None:
     class Halving(schedules.LearningRateSchedule):
-        def __call__(self, step):
+        def __call__(self, step: Any) -> Any:
             return 0.5**step
 
-    assert optimizers.SGD(Halving()).learning_rate(3) == 0.125
+    halving = optimizers.SGD(Halving()).learning_rate
+    assert isinstance(halving, Halving)
+    assert halving(3) == 0.125
     with pytest.raises(InvalidArgumentError, match=r"Halving cannot be saved: it has no get_config"):
         optimizers.SGD(Halving()).get_config()
 
 
-def test_equal_descriptions_are_equal_and_hashable():
+def test_equal_descriptions_are_equal_and_hashable() -> None:
     assert hash(optimizers.Adam(0.1)) == hash(optimizers.Adam(0.1))
     assert optimizers.Adam(0.1) == optimizers.Adam(0.1, name="another")
     assert hash(losses.get("mse")) == hash(losses.MeanSquaredError(reduction="mean"))
     with pytest.raises(UnsupportedError):
-        losses.MeanSquaredError(reduction=None)
+        losses.MeanSquaredError(reduction=None)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+from typing import Any
 
 import pytest
 
@@ -15,11 +16,11 @@ MODULES = [
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples(name):
+def test_examples(name: Any) -> None:
     assert doctest.testmod(importlib.import_module(name), raise_on_error=False).failed == 0
 
 
-def test_there_are_examples():
+def test_there_are_examples() -> None:
     finder = doctest.DocTestFinder()
     counts = [sum(bool(test.examples) for test in finder.find(importlib.import_module(name))) for name in MODULES]
     assert sum(counts) >= 15

@@ -1,9 +1,11 @@
 """`fit`, `evaluate` and the batch methods against real Keras: names, numbers, order of hooks."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
-from reference_step import data, dense_model
 
 from depthwise import layers, models
 from depthwise.data import Batches
@@ -11,9 +13,10 @@ from depthwise.errors import InvalidArgumentError
 from depthwise.random import set_random_seed
 from depthwise.training.callbacks import Callback, EarlyStopping, LambdaCallback
 from depthwise.training.optimizers import SGD, Adam
+from support.reference_step import data, dense_model
 
 
-def keras_twin(model, optimizer, loss, **compile_arguments):
+def keras_twin(model: Any, optimizer: Any, loss: Any, **compile_arguments: Any) -> Any:
     """A Keras model with the same layers' weights."""
     shape = model.input_shape[1:]
     dense = model.layers[-1]
@@ -23,14 +26,16 @@ def keras_twin(model, optimizer, loss, **compile_arguments):
     return twin
 
 
-def both(loss, optimizer="sgd", classes=3, activation="softmax", **compile_arguments):
+def both(
+    loss: Any, optimizer: str = "sgd", classes: int = 3, activation: str = "softmax", **compile_arguments: Any
+) -> Any:
     model = dense_model(classes=classes, activation=activation)
     model.compile({"sgd": SGD(0.1), "adam": Adam(0.05)}[optimizer], loss, **compile_arguments)
     optimizers = {"sgd": keras.optimizers.SGD(0.1), "adam": keras.optimizers.Adam(0.05)}
     return model, keras_twin(model, optimizers[optimizer], loss, **compile_arguments)
 
 
-def same_history(ours, theirs, tolerance=2e-5):
+def same_history(ours: Any, theirs: Any, tolerance: float = 2e-5) -> None:
     assert list(ours.history) == list(theirs.history)
     assert ours.epoch == theirs.epoch
     for name, values in theirs.history.items():
@@ -52,7 +57,7 @@ ONE_HOT = np.eye(3, dtype=np.float32)
     ],
 )
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_history_is_that_of_keras(loss, metrics, optimizer):
+def test_history_is_that_of_keras(loss: str, metrics: Any, optimizer: str) -> None:
     x, y = data()
     labels = y if loss.startswith("sparse") else ONE_HOT[y]
     ours, theirs = both(loss, optimizer, metrics=metrics)
@@ -62,7 +67,7 @@ def test_history_is_that_of_keras(loss, metrics, optimizer):
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-6)
 
 
-def test_one_output_is_binary():
+def test_one_output_is_binary() -> None:
     x, y = data(classes=2)
     ours, theirs = both("binary_crossentropy", classes=1, activation="sigmoid", metrics=["accuracy"])
     same_history(
@@ -71,19 +76,25 @@ def test_one_output_is_binary():
 
 
 @pytest.mark.parametrize(("loss", "metrics"), [("mse", ["mae", "categorical_accuracy"]), ("bce", ["binary_accuracy"])])
-def test_maps_as_outputs(loss, metrics):
+def test_maps_as_outputs(loss: str, metrics: Any) -> None:
     x = np.random.default_rng(2).normal(size=(12, 3, 2, 4)).astype(np.float32)
     y = np.eye(3, dtype=np.float32)[np.random.default_rng(3).integers(0, 3, size=(12, 3, 2))]
     ours = models.Sequential([layers.Dense(3, activation="sigmoid", input_shape=(3, 2, 4))])
     ours.compile(SGD(0.1), loss, metrics=metrics)
     theirs = keras_twin(ours, keras.optimizers.SGD(0.1), loss, metrics=metrics)
-    arguments = {"epochs": 2, "batch_size": 5, "shuffle": False, "verbose": 0, "validation_data": (x, y)}
+    arguments: dict[str, Any] = {
+        "epochs": 2,
+        "batch_size": 5,
+        "shuffle": False,
+        "verbose": 0,
+        "validation_data": (x, y),
+    }
     same_history(ours.fit(x, y, **arguments), theirs.fit(x, y, **arguments))
 
 
 @pytest.mark.parametrize("weights", ["sample", "class"])
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "categorical_crossentropy"])
-def test_weights_count_as_in_keras(weights, loss):
+def test_weights_count_as_in_keras(weights: str, loss: str) -> None:
     x, y = data()
     labels = y if loss.startswith("sparse") else ONE_HOT[y]
     given = (
@@ -96,7 +107,7 @@ def test_weights_count_as_in_keras(weights, loss):
     same_history(ours.fit(x, labels, **arguments), theirs.fit(x, labels, **arguments))
 
 
-def test_metrics_of_the_same_name_are_numbered_as_in_keras():
+def test_metrics_of_the_same_name_are_numbered_as_in_keras() -> None:
     x, y = data()
     names = ["accuracy", "accuracy"]
     ours, theirs = both("sparse_categorical_crossentropy", metrics=names, weighted_metrics=[*names, "acc"])
@@ -104,7 +115,7 @@ def test_metrics_of_the_same_name_are_numbered_as_in_keras():
     same_history(ours.fit(x, y, **arguments), theirs.fit(x, y, **arguments))
 
 
-def test_optimizer_state_survives_fit_and_not_compile():
+def test_optimizer_state_survives_fit_and_not_compile() -> None:
     x, y = data()
     ours, theirs = both("sparse_categorical_crossentropy", "adam")
     for _ in range(2):
@@ -117,7 +128,7 @@ def test_optimizer_state_survives_fit_and_not_compile():
     same_history(ours.fit(x, y, shuffle=False, verbose=0), theirs.fit(x, y, shuffle=False, verbose=0))
 
 
-def test_evaluate_and_the_batch_methods_return_what_keras_returns():
+def test_evaluate_and_the_batch_methods_return_what_keras_returns() -> None:
     x, y = data()
     weight = np.linspace(0.1, 1, len(x)).astype(np.float32)
     ours, theirs = both("sparse_categorical_crossentropy", metrics=["accuracy"], weighted_metrics=["acc"])
@@ -135,7 +146,7 @@ def test_evaluate_and_the_batch_methods_return_what_keras_returns():
     np.testing.assert_allclose(mine, theirs.train_on_batch(x, y, class_weight={1: 4.0}), rtol=2e-5, atol=1e-6)
 
 
-def test_a_single_value_is_a_number():
+def test_a_single_value_is_a_number() -> None:
     x, y = data()
     ours, _ = both("sparse_categorical_crossentropy")
     assert type(ours.evaluate(x, y, verbose=0)) is float
@@ -145,14 +156,15 @@ def test_a_single_value_is_a_number():
 class Recorder:
     """Notes every hook with its number and the keys of its logs; made for either library."""
 
-    def __init__(self, base):
-        notes = self.notes = []
+    def __init__(self, base: Any) -> None:
+        self.notes: list[Any] = []
+        notes = self.notes
 
-        class Noting(base):
+        class Noting(base):  # type: ignore[misc]
             pass
 
-        def hook(name):
-            def note(self, *arguments, **keywords):
+        def hook(name: Any) -> Any:
+            def note(self: Any, *arguments: Any, **keywords: Any) -> None:
                 logs = keywords.get("logs", arguments[-1] if arguments else None)
                 number = arguments[0] if arguments and isinstance(arguments[0], int) else None
                 # The logs of a batch's beginning are empty or None: neither says anything.
@@ -166,11 +178,17 @@ class Recorder:
         self.callback = Noting()
 
 
-def test_hooks_come_in_the_order_of_keras_with_the_same_logs():
+def test_hooks_come_in_the_order_of_keras_with_the_same_logs() -> None:
     x, y = data()
     ours, theirs = both("sparse_categorical_crossentropy", metrics=["accuracy"])
     mine, other = Recorder(Callback), Recorder(keras.callbacks.Callback)
-    arguments = {"epochs": 4, "batch_size": 16, "validation_data": (x[:20], y[:20]), "validation_freq": 2, "verbose": 0}
+    arguments: dict[str, Any] = {
+        "epochs": 4,
+        "batch_size": 16,
+        "validation_data": (x[:20], y[:20]),
+        "validation_freq": 2,
+        "verbose": 0,
+    }
     ours.fit(x, y, callbacks=[mine.callback], **arguments)
     theirs.fit(x, y, callbacks=[other.callback], **arguments)
     ours.evaluate(x, y, callbacks=[mine.callback], verbose=0)
@@ -179,10 +197,10 @@ def test_hooks_come_in_the_order_of_keras_with_the_same_logs():
     assert mine.callback.params == {**other.callback.params}
 
 
-def test_batch_logs_are_running_means():
+def test_batch_logs_are_running_means() -> None:
     x, y = data()
     ours, theirs = both("sparse_categorical_crossentropy", metrics=["accuracy"])
-    seen = {"ours": [], "theirs": []}
+    seen: dict[str, list[Any]] = {"ours": [], "theirs": []}
     mine = LambdaCallback(on_train_batch_end=lambda batch, logs: seen["ours"].append(dict(logs)))
     other = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen["theirs"].append(dict(logs)))
     ours.fit(x, y, callbacks=mine, shuffle=False, batch_size=8, verbose=0)
@@ -193,18 +211,18 @@ def test_batch_logs_are_running_means():
         np.testing.assert_allclose(list(first.values()), list(second.values()), rtol=1e-5)
 
 
-def rows_seen(step):
+def rows_seen(step: Any) -> Any:
     """The first value of each row of each batch: rows are numbered by it."""
     return [call.x[0][:, 0].astype(int).tolist() for call in step.calls]
 
 
-def numbered(samples, inputs=4):
+def numbered(samples: Any, inputs: int = 4) -> Any:
     x = np.zeros((samples, inputs), np.float32)
     x[:, 0] = np.arange(samples)
     return x / 1.0, np.arange(samples) % 3
 
 
-def flat(batches):
+def flat(batches: Any) -> Any:
     return [row for batch in batches for row in batch]
 
 
@@ -221,7 +239,9 @@ def flat(batches):
         (70, None, None, 1),
     ],
 )
-def test_steps_take_the_batches_that_keras_takes(reference_step, samples, batch_size, steps, epochs):
+def test_steps_take_the_batches_that_keras_takes(
+    reference_step: Any, samples: int, batch_size: Any, steps: Any, epochs: int
+) -> None:
     x, y = numbered(samples)
     model = dense_model()
     model.compile(SGD(0.0), "sparse_categorical_crossentropy")
@@ -234,8 +254,8 @@ def test_steps_take_the_batches_that_keras_takes(reference_step, samples, batch_
         model.fit(x, y, **arguments)
     seen = []
 
-    class Rows(keras.Sequential):
-        def train_step(self, state, batch):
+    class Rows(keras.Sequential):  # type: ignore[misc]
+        def train_step(self, state: Any, batch: Any) -> Any:
             import jax
 
             jax.debug.callback(
@@ -249,7 +269,7 @@ def test_steps_take_the_batches_that_keras_takes(reference_step, samples, batch_
     assert rows_seen(reference_step[0]) == seen
 
 
-def test_validation_split_takes_the_last_samples_before_shuffling(reference_step):
+def test_validation_split_takes_the_last_samples_before_shuffling(reference_step: Any) -> None:
     x, y = numbered(41)
     model = dense_model()
     model.compile("sgd", "sparse_categorical_crossentropy")
@@ -262,7 +282,7 @@ def test_validation_split_takes_the_last_samples_before_shuffling(reference_step
     assert flat(first) != list(range(36))
 
 
-def test_shuffling_follows_the_seed(reference_step):
+def test_shuffling_follows_the_seed(reference_step: Any) -> None:
     x, y = numbered(30)
     orders = []
     for seed in (1, 1, 2):
@@ -275,7 +295,7 @@ def test_shuffling_follows_the_seed(reference_step):
     assert len(set(orders[0][1])) == 8  # every step has a seed of its own
 
 
-def test_shuffle_batch_keeps_batches_together(reference_step):
+def test_shuffle_batch_keeps_batches_together(reference_step: Any) -> None:
     x, y = numbered(20)
     model = dense_model()
     model.compile("sgd", "sparse_categorical_crossentropy")
@@ -286,7 +306,7 @@ def test_shuffle_batch_keeps_batches_together(reference_step):
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
-def test_bytes_become_floats_batch_by_batch(reference_step, shuffle):
+def test_bytes_become_floats_batch_by_batch(reference_step: Any, shuffle: bool) -> None:
     x = np.arange(200, dtype=np.uint8).reshape(50, 4)
     model = dense_model()
     model.compile(SGD(0.0), "sparse_categorical_crossentropy")
@@ -295,7 +315,7 @@ def test_bytes_become_floats_batch_by_batch(reference_step, shuffle):
     np.testing.assert_array_equal(seen[np.argsort(seen[:, 0])], x)
 
 
-def test_grey_images_without_the_channel_axis():
+def test_grey_images_without_the_channel_axis() -> None:
     x = np.zeros((6, 5, 5), np.uint8)
     model = models.Sequential([layers.Flatten(input_shape=(5, 5, 1)), layers.Dense(2, activation="softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy")
@@ -303,22 +323,22 @@ def test_grey_images_without_the_channel_axis():
 
 
 class Halves(Batches):
-    def __init__(self, x, y, weight=None):
+    def __init__(self, x: Any, y: Any, weight: Any = None) -> None:
         self.x, self.y, self.weight, self.ended = x, y, weight, 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return 2
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         part = slice(index * 25, index * 25 + 25)
         return (self.x[part], self.y[part], *((self.weight[part],) if self.weight is not None else ()))
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         self.ended += 1
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_a_sequence_of_batches_is_as_good_as_arrays(weighted):
+def test_a_sequence_of_batches_is_as_good_as_arrays(weighted: bool) -> None:
     x, y = data()
     weight = np.linspace(0, 1, 50).astype(np.float32) if weighted else None
     histories = []
@@ -339,10 +359,10 @@ def test_a_sequence_of_batches_is_as_good_as_arrays(weighted):
         np.testing.assert_allclose(values, histories[1][name], rtol=1e-6)
 
 
-def test_a_generator_is_read_with_steps():
+def test_a_generator_is_read_with_steps() -> None:
     x, y = data()
 
-    def forever():
+    def forever() -> Iterator[Any]:
         while True:
             yield x, y
 
@@ -355,21 +375,21 @@ def test_a_generator_is_read_with_steps():
     assert history.epoch == [0]
 
 
-def test_initial_epoch():
+def test_initial_epoch() -> None:
     x, y = data()
     model = dense_model()
     model.compile("sgd", "sparse_categorical_crossentropy")
     assert model.fit(x, y, initial_epoch=3, epochs=5, verbose=0).epoch == [3, 4]
 
 
-def test_a_callback_sees_and_sets_the_weights_of_the_moment(reference_step):
+def test_a_callback_sees_and_sets_the_weights_of_the_moment(reference_step: Any) -> None:
     x, y = data()
     model = dense_model()
     model.compile(SGD(0.1), "sparse_categorical_crossentropy")
     seen = []
 
     class Setter(Callback):
-        def on_train_batch_end(self, batch, logs=None):
+        def on_train_batch_end(self, batch: Any, logs: Any = None) -> None:
             seen.append(self.model.get_weights()[0].copy())
             if batch == 0:
                 self.model.set_weights([np.full((4, 3), 7.0), np.zeros(3)])
@@ -383,13 +403,13 @@ def test_a_callback_sees_and_sets_the_weights_of_the_moment(reference_step):
     np.testing.assert_array_equal(seen[1], model.get_weights()[0])
 
 
-def test_stop_training_ends_after_the_batch():
+def test_stop_training_ends_after_the_batch() -> None:
     x, y = data()
     model = dense_model()
     model.compile("sgd", "sparse_categorical_crossentropy")
 
     class Stop(Callback):
-        def on_batch_end(self, batch, logs=None):
+        def on_batch_end(self, batch: Any, logs: Any = None) -> None:
             if batch == 2:
                 self.model.stop_training = True
 
@@ -398,17 +418,17 @@ def test_stop_training_ends_after_the_batch():
     assert model.optimizer.iterations == 3
 
 
-def test_ctrl_c_leaves_the_weights_of_the_last_finished_step(reference_step):
+def test_ctrl_c_leaves_the_weights_of_the_last_finished_step(reference_step: Any) -> None:
     x, y = data()
     model = dense_model()
     model.compile("adam", "sparse_categorical_crossentropy")
 
     class Interrupt(Callback):
-        def on_train_batch_begin(self, batch, logs=None):
+        def on_train_batch_begin(self, batch: Any, logs: Any = None) -> None:
             if (self.epoch, batch) == (1, 2):
                 raise KeyboardInterrupt
 
-        def on_epoch_begin(self, epoch, logs=None):
+        def on_epoch_begin(self, epoch: Any, logs: Any = None) -> None:
             self.epoch = epoch
 
     with pytest.raises(KeyboardInterrupt):
@@ -421,7 +441,7 @@ def test_ctrl_c_leaves_the_weights_of_the_last_finished_step(reference_step):
     assert model.optimizer.iterations == 12
 
 
-def test_early_stopping_restores_the_weights_of_the_best_epoch():
+def test_early_stopping_restores_the_weights_of_the_best_epoch() -> None:
     x, y = data()
     model = dense_model()
     model.compile(SGD(0.5), "sparse_categorical_crossentropy")
@@ -429,7 +449,7 @@ def test_early_stopping_restores_the_weights_of_the_best_epoch():
     values = iter([3.0, 1.0, 2.0, 2.0])
 
     class Script(Callback):
-        def on_epoch_end(self, epoch, logs=None):
+        def on_epoch_end(self, epoch: Any, logs: Any = None) -> None:
             logs["val_loss"] = next(values)
             kept.append(self.model.get_weights())
 
@@ -441,7 +461,7 @@ def test_early_stopping_restores_the_weights_of_the_best_epoch():
         assert not np.array_equal(restored, last)
 
 
-def test_fit_inside_fit_is_refused():
+def test_fit_inside_fit_is_refused() -> None:
     x, y = data()
     model = dense_model()
     model.compile("sgd", "sparse_categorical_crossentropy")
@@ -450,7 +470,7 @@ def test_fit_inside_fit_is_refused():
         model.fit(x, y, callbacks=again, verbose=0)
 
 
-def test_validation_batch_size_changes_nothing():
+def test_validation_batch_size_changes_nothing() -> None:
     x, y = data()
     values = []
     for size in (1, 7, 50):

@@ -1,4 +1,4 @@
-"""A browser for the pages: Debian's Chromium, driven by Playwright; skipped only where none is installed."""
+"""A browser for the pages: Debian's Chromium, driven by Playwright."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, CDPSession, Page, Playwright, sync_play
 from depthwise.explain.page import make_page
 from depthwise.explain.samples import page_samples
 from support.explained import network_and_weights
+from support.programs_needed import missing
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
 
@@ -19,7 +20,7 @@ CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := s
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
+        missing("no Chromium is installed: apt-get install chromium")
     with sync_playwright() as playwright:
         yield from _launched(playwright)
 

@@ -270,12 +270,12 @@ def test_try_it_follows_arithmetic(
         get("try-multiplier").fill(str(multiplier))
     get("try-bias").set_checked(bias)
     options: dict[str, Any] = {"strides": stride, "dilation_rate": dilation, "padding": padding, "use_bias": bias}
-    layer: Any = {
+    kinds: dict[str, Callable[[], Any]] = {
         "Conv2D": lambda: Conv2D(filters, kernel, **options),
         "SeparableConv2D": lambda: SeparableConv2D(filters, kernel, depth_multiplier=multiplier, **options),
         "DepthwiseConv2D": lambda: DepthwiseConv2D(kernel, depth_multiplier=multiplier, **options),
-    }[kind]()
-    facts = describe(layer, ((28, 28, channels),))
+    }
+    facts = describe(kinds[kind](), ((28, 28, channels),))
     shown = [_tag(get(f"try-{name}")) for name in ("height", "width", "output-channels", "parameters", "macs")]
     assert shown == [*(formula.text for formula in facts.output_formulas), facts.parameters.text, facts.macs.text]
     assert get("try-dropped").is_visible() == bool(facts.rows and facts.rows.dropped)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from depthwise.compiler.lower import lower
 from depthwise.data import load_data
 from depthwise.explain.cells import cell_facts
 from depthwise.explain.values import LayerValues, layer_values
@@ -113,7 +114,7 @@ def test_the_network_in_the_page_agrees_with_the_compiled_one_on_100_images(
 ) -> None:
     graph, weights = network_and_weights(name)
     images = load_data("mnist").scaled().x_test[:100]
-    prediction = Prediction(graph)
+    prediction = Prediction(lower(graph))
     prediction.load(weights)
     (expected,) = prediction((images,))
     page = opened(name)

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from support.programs_needed import missing
 
 WEB = Path(__file__).parents[2] / "web"
 
@@ -12,7 +12,7 @@ WEB = Path(__file__).parents[2] / "web"
 def test_the_sources_build_the_committed_page() -> None:
     node = shutil.which("node")
     if node is None or not (WEB / "node_modules").is_dir():
-        pytest.skip("Node or web/node_modules is not installed: run `npm ci` in web/")
+        missing("Node or web/node_modules is not installed: run `npm ci` in web/")
     run = subprocess.run(
         [node, "scripts/check-built.js"], cwd=WEB, capture_output=True, text=True, timeout=300, check=False
     )

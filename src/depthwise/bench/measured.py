@@ -4,7 +4,6 @@ So a block is timed where it really runs, with the caches as the block before le
 nanoseconds; an empty pair of readings tells how long, and that is taken off.
 """
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,15 +11,18 @@ import numpy as np
 
 from depthwise.bench.probes import counter_instruction
 from depthwise.bench.rows import Group, group_calls, main_kind, weight_names
+from depthwise.compiler.compile import compile
+from depthwise.compiler.ir.program import Program
 from depthwise.emit.builder import Function, Kernel, Vectors
 from depthwise.execution import Executable, host_machine
+from depthwise.native.cache import CompileCache
 from depthwise.native.targets import Target, host_target
+from depthwise.plan.machine import Machine
 from depthwise.plan.placement import ALIGNMENT
 from depthwise.plan.schedule import Call, Pointer, Schedule, Segment, Stage
 
 __all__ = ["MeasuredExecutable", "MeasuredRow", "measured_schedule"]
 
-VERSION = 1
 SLOT = 4
 """float32 numbers of a counter: ticks and readings, 64 bits each."""
 
@@ -181,12 +183,16 @@ def _pieces(
 class MeasuredExecutable(Executable):
     """An executable whose blocks count their time. Use `clear`, run it, then read `ticks`."""
 
-    def __init__(self, schedule: Schedule, *, training: bool = False) -> None:
+    def __init__(self, program: Program, schedule: Schedule, *, training: bool = False) -> None:
+        target = host_target()
         clocked, self.rows, self._counters = measured_schedule(
-            schedule, host_target(), host_machine().vectors, training=training
+            schedule, target, host_machine().vectors, training=training
         )
-        digest = hashlib.sha256(repr(clocked).encode()).hexdigest()
-        super().__init__(clocked, f"measured {VERSION} {digest}")
+
+        def plan_with_clocks(program: Program, machine: Machine) -> Schedule:
+            return clocked
+
+        super().__init__(compile(program, plan_with_clocks, host_machine(), target, CompileCache()))
 
     def _slots(self) -> np.ndarray[Any, Any]:
         """(participants, 1 + rows, 2): ticks and readings of every counter, as a view."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from depthwise.emit.builder import Function, Module, Vectors
 from depthwise.execution import host_machine
 from depthwise.native.buffers import aligned_empty
+from depthwise.native.compile import Source
 from depthwise.native.load import load_program
 from depthwise.native.targets import Target, host_target
 from depthwise.plan.machine import Machine
@@ -119,7 +120,7 @@ class Probes:
     def __init__(self, machine: Machine, target: Target) -> None:
         self.machine = machine
         text = probe_text(machine.vectors, target)
-        self._code = load_program(text, "probes", lambda: text, target)
+        self._code = load_program(text, lambda: [Source(text)], target)
         pointer, number = ctypes.c_void_p, ctypes.c_int64
         address = self._code.function_address
         self._multiply_add = ctypes.CFUNCTYPE(None, pointer, pointer, number)(address("multiply_add"))

@@ -13,7 +13,7 @@ from typing import Any
 
 from depthwise.bench.instructions import count_instructions
 from depthwise.emit.builder import Vectors
-from depthwise.emit.elementwise import Copy, Elementwise, Fill
+from depthwise.emit.elementwise import Copy, Elementwise, ElementwiseSum, Fill
 from depthwise.plan.schedule import Call, Pointer, Schedule
 
 __all__ = ["Group", "group_calls", "kind_of", "main_kind", "weight_names"]
@@ -41,17 +41,16 @@ def weight_names(schedule: Schedule) -> dict[str, tuple[list[int], list[str]]]:
     offsets = sorted((offset, name) for name, offset in schedule.parameter_offsets.items())
     parameters = [offset for offset, _ in offsets], [name for _, name in offsets]
     found = {"parameters": parameters, "gradients": parameters}
-    packed: dict[str, dict[int, str]] = {"packed": {}, "chunk": {}}
-    stages = [*schedule.preparation, *schedule.stages]
-    for call in (call for stage in stages for piece in stage.pieces for call in piece):
+    found |= {f"packed{i}": ([0], [form.parameter]) for i, form in enumerate(schedule.forms)}
+    chunks: dict[int, str] = {}
+    for call in (call for stage in schedule.stages for piece in stage.pieces for call in piece):
         pointers = [item for item in call.arguments if isinstance(item, Pointer)]
         for own, other in ((a, b) for a in pointers for b in pointers):
-            # Packed forms are copied from parameters; gradients that chunks collected are added up into gradients.
-            if (own.arena, other.arena) in (("packed", "parameters"), ("chunk", "gradients")):
-                packed[own.arena].setdefault(own.offset, _at(parameters, other.offset))
-    for arena, names in packed.items():
-        ordered = sorted(names.items())
-        found[arena] = [offset for offset, _ in ordered], [name for _, name in ordered]
+            # Gradients that chunks collected are added up into gradients.
+            if (own.arena, other.arena) == ("chunk", "gradients"):
+                chunks.setdefault(own.offset, _at(parameters, other.offset))
+    ordered = sorted(chunks.items())
+    found["chunk"] = [offset for offset, _ in ordered], [name for _, name in ordered]
     return found
 
 
@@ -68,8 +67,8 @@ def main_kind(calls: Sequence[Call]) -> str:
 
 def kind_of(kernel: Any) -> str:
     """What a kernel is, in words."""
-    if isinstance(kernel, Elementwise):
-        return kernel.operation.replace("_", " ")
+    if isinstance(kernel, (Elementwise, ElementwiseSum)):
+        return kernel.kind
     words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(kernel).__name__).lower()
     kind = getattr(kernel, "kind", "")
     return f"{kind} {words}" if kind and kind not in words else words
@@ -88,7 +87,7 @@ def group_calls(
     such call is a row, unless it is part of the layer's strips. Copies and borders belong to what they are made for.
     """
     keys = [_weights_of(call, names, vectors) for call in calls]
-    ends: dict[tuple[int, str], int] = {}
+    ends: dict[tuple[str, str], int] = {}
     for i, key in enumerate(keys):
         for item in key:
             ends[item] = i
@@ -118,18 +117,18 @@ def group_calls(
 
 def _weights_of(
     call: Call, names: dict[str, tuple[list[int], list[str]]], vectors: Vectors
-) -> tuple[tuple[int, str], ...]:
+) -> tuple[tuple[str, str], ...]:
     """(place, parameter) of the weights that a call reads, or whose gradient it collects."""
     # A kernel without bias gets some address for it all the same.
     counts = tuple((name, 1) for name, item in zip(call.kernel.arguments, call.arguments) if isinstance(item, str))
     accessed = count_instructions(call.kernel, vectors, counts).accessed
     found = []
     for name, item in zip(call.kernel.arguments, call.arguments):
-        if isinstance(item, Pointer) and item.arena in ("packed", "chunk") and name in accessed:
+        if isinstance(item, Pointer) and item.arena.startswith(("packed", "chunk")) and name in accessed:
             offsets, parameters = names[item.arena]
             index = bisect_right(offsets, item.offset) - 1
             if index >= 0:
-                found.append((offsets[index] + (1 << 40) * (item.arena == "chunk"), parameters[index]))
+                found.append((f"{item.arena}+{offsets[index]}", parameters[index]))
     return tuple(dict.fromkeys(found))
 
 
@@ -139,7 +138,7 @@ def _follows(call: Call, keys: tuple[Any, ...]) -> bool:
     return not keys and kind in ("Pooling", "Elementwise", "DivideByCounts")
 
 
-def _group(calls: Sequence[Call], keys: Sequence[tuple[tuple[int, str], ...]], first: int, last: int) -> Group:
+def _group(calls: Sequence[Call], keys: Sequence[tuple[tuple[str, str], ...]], first: int, last: int) -> Group:
     layers = dict.fromkeys(name.partition("/")[0] for key in keys[first:last] for _, name in key)
     kinds = dict.fromkeys(kind_of(call.kernel) for call in calls[first:last])
     main = [kind for kind in kinds if kind not in ("fill", "copy")] or list(kinds)

@@ -15,6 +15,8 @@ from depthwise.bench.probes import MachineRates, probes
 from depthwise.bench.report import BenchReport, BenchRow
 from depthwise.classification import class_loss
 from depthwise.compare.machine import this_machine
+from depthwise.compiler.ir.program import Program
+from depthwise.compiler.lower import lower
 from depthwise.execution import Executable, host_machine
 from depthwise.graph import Graph
 from depthwise.inference import Prediction
@@ -45,8 +47,7 @@ class _MeasuredPrediction(Prediction):
 
     def _with_clocks(self, plain: Executable) -> MeasuredExecutable:
         if self.measured is None:
-            self.measured = MeasuredExecutable(plain.schedule)
-            self._prepare(self.measured)
+            self.measured = MeasuredExecutable(self.program, plain.schedule)
         return self.measured
 
     def _for_batches(self) -> Executable:
@@ -59,9 +60,9 @@ class _MeasuredPrediction(Prediction):
 class _MeasuredStep(TrainingStep):
     """A training step by the same plan with clocks in it."""
 
-    def __init__(self, graph: Graph, loss: Loss, optimizer: Optimizer) -> None:
-        super().__init__(graph, loss, optimizer)
-        self.measured = MeasuredExecutable(self._executable.schedule, training=True)
+    def __init__(self, program: Program, loss: Loss, optimizer: Optimizer) -> None:
+        super().__init__(program, loss, optimizer)
+        self.measured = MeasuredExecutable(self.program, self._executable.schedule, training=True)
         self._executable = self.measured
         self._scalars = self.measured.arenas["scalars"]
 
@@ -77,7 +78,8 @@ class _Work:
         self.clocked: Callable[[], object]
         if training:
             loss, labels = _loss_and_labels(graph, batch, rng)
-            steps = TrainingStep(graph, loss, Adam()), _MeasuredStep(graph, loss, Adam())
+            program = lower(graph, training=True)
+            steps = TrainingStep(program, loss, Adam()), _MeasuredStep(program, loss, Adam())
             for step in steps:
                 step.load(weights, {})
             self.plain, self.clocked = (
@@ -85,7 +87,8 @@ class _Work:
             )
             self._owner: Any = steps[1]
         else:
-            predictions = Prediction(graph), _MeasuredPrediction(graph)
+            program = lower(graph)
+            predictions = Prediction(program), _MeasuredPrediction(program)
             for prediction in predictions:
                 prediction.load(weights)
             # The same memory in every round, as a block has inside a larger network: no pages for the system to find.

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from depthwise.commands.options import Json, Threads, print_json, use_threads
+from depthwise.commands.options import Json, Threads, use_threads
 from depthwise.errors import InvalidArgumentError
+from depthwise.streams import print_json
 
 if TYPE_CHECKING:
     from depthwise.bench.report import BenchReport

@@ -1,5 +1,6 @@
 """`depthwise compare`: two networks side by side on this machine."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,7 @@ import typer
 from depthwise.commands.options import BatchSize, DataName, Language, SkipUnreadable, Threads, load_dataset, use_threads
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.messages import check_language, text
+from depthwise.targets import save_or_rescue
 
 if TYPE_CHECKING:
     from depthwise.compare.run import Contestant
@@ -18,6 +20,8 @@ DEFAULT_EPOCHS = 5
 DEFAULT_SEEDS = "1"
 DEFAULT_BATCH_SIZE = 128
 """With these, both networks of the note pass 99.0 % on MNIST; a test keeps it."""
+
+DEFAULT_FOLDER = Path("compare")
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT."""
@@ -69,9 +73,18 @@ def compare_command(
     prediction_batch_size: Annotated[int, typer.Option(help="Images for one timed prediction.", min=1)] = 256,
     threads: Threads = None,
     out: Annotated[
-        Path,
-        typer.Option("--out", help="Folder for report.html, report.json and both .keras files.", metavar="FOLDER"),
-    ] = Path("compare"),
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder for report.html, report.json and both .keras files. One that holds an earlier comparison is refused. By "
+            "default compare, or where that is taken compare-2, compare-3, ….",
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the earlier comparison in the folder, as a whole.")
+    ] = False,
     skip_unreadable: SkipUnreadable = False,
     language: Language = "en",
 ) -> None:
@@ -95,7 +108,18 @@ def compare_command(
     if not 0 <= wanted <= _MOST_EPOCHS:
         raise InvalidArgumentError(f"--epochs must be from 0 to {_MOST_EPOCHS:,}, got {wanted}")
     use_threads(threads)
-    _run(contestants, data, wanted, seed_numbers, batch_size, prediction_batch_size, out, skip_unreadable, language)
+    _run(
+        contestants,
+        data,
+        wanted,
+        seed_numbers,
+        batch_size,
+        prediction_batch_size,
+        out,
+        overwrite,
+        skip_unreadable,
+        language,
+    )
 
 
 def _seeds(given: str) -> tuple[int, ...]:
@@ -143,7 +167,8 @@ def _run(
     seeds: tuple[int, ...],
     batch_size: int,
     prediction_batch_size: int,
-    out: Path,
+    out: Path | None,
+    overwrite: bool,
     skip_unreadable: bool,
     language: str,
 ) -> None:
@@ -153,14 +178,25 @@ def _run(
     from rich.text import Text
 
     from depthwise.compare.console import print_report
-    from depthwise.compare.folder import model_file_names, prepare_folder, write_folder
+    from depthwise.compare.folder import (
+        PAGE_NAME,
+        REPORT_NAME,
+        free_folder,
+        model_file_names,
+        prepare_folder,
+        write_folder,
+    )
     from depthwise.compare.progress import ProgressDisplay
     from depthwise.compare.run import compare
 
     names = [contestant.graph.name for contestant in contestants]
     files = model_file_names(names, seeds if epochs else (None,))
+    all_files = [name for group in files for name in group]
+    folder = (DEFAULT_FOLDER if overwrite else free_folder(DEFAULT_FOLDER, all_files)) if out is None else out
+    prepare_folder(folder, all_files, overwrite)
+    if out is None and folder != DEFAULT_FOLDER:
+        print(text("comparison.beside", language, taken=f"{DEFAULT_FOLDER}/", folder=f"{folder}/"), file=sys.stderr)
     data = load_dataset(data_name, skip_unreadable, contestants[0].graph.input_shapes[0])
-    prepare_folder(out, [name for group in files for name in group])
     with ProgressDisplay(Console(stderr=True), names, epochs, len(seeds) * len(names), language) as progress:
         report, models = compare(
             contestants,
@@ -177,11 +213,15 @@ def _run(
         for network, group, trained in zip(report.networks, files, models)
     )
     report = replace(report, networks=(first, second))
+    # Written first, then printed: whatever becomes of the output, the training is kept.
+    place, failure = save_or_rescue(folder, lambda place: write_folder(place, report, models, language, overwrite))
+    written = [*first.files, *second.files, REPORT_NAME, PAGE_NAME]
     console = Console()
     print_report(report, console, language)
-    written = write_folder(out, report, models, language)
-    line = text("comparison.written", language, folder=f"{out}/", files=", ".join(written))
+    line = text("comparison.written", language, folder=f"{place}/", files=", ".join(written))
     console.print()
     console.print(Text(line), soft_wrap=True)
+    if failure is not None:
+        raise failure
     if not report.is_complete:
         raise typer.Exit(INTERRUPTED)

@@ -9,9 +9,9 @@ from depthwise.commands.options import (
     SkipUnreadable,
     Threads,
     load_dataset,
-    print_json,
     use_threads,
 )
+from depthwise.streams import print_json
 
 __all__ = ["evaluate_command", "register"]
 
@@ -55,7 +55,5 @@ def evaluate_command(
         facts = {"model": network.name, "data": images.name, "loss": float(loss), "accuracy": correct / tested}
         print_json(facts | {"correct": correct, "tested": tested, "interval": [low, high]})
         return
-    typer.echo(
-        f"test accuracy  {correct / tested:.2%} ({correct:,} of {tested:,}; 95 % interval {low:.2%} to {high:.2%})"
-    )
-    typer.echo(f"test loss      {float(loss):.4f}")
+    print(f"test accuracy  {correct / tested:.2%} ({correct:,} of {tested:,}; 95 % interval {low:.2%} to {high:.2%})")
+    print(f"test loss      {float(loss):.4f}")

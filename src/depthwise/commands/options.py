@@ -1,13 +1,11 @@
 """Options and helpers that several commands share."""
 
-import json
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.errors import describe_value
 
 __all__ = [
     "BatchSize",
@@ -16,9 +14,7 @@ __all__ = [
     "Language",
     "ModelName",
     "Threads",
-    "check_output_file",
     "load_dataset",
-    "print_json",
     "use_threads",
 ]
 
@@ -77,27 +73,5 @@ def load_dataset(name: str, skip_unreadable: bool = False, image_shape: tuple[in
             size["color_mode"] = "grayscale" if image_shape[2] == 1 else "rgb"
     data = load_data(name, skip_unreadable=skip_unreadable, **size)
     for path, reason in data.skipped:
-        typer.echo(f"skipped {describe_value(str(path), _PATH_LIMIT)}: {reason}", err=True)
+        print(f"skipped {describe_value(str(path), _PATH_LIMIT)}: {reason}", file=sys.stderr)
     return data
-
-
-def check_output_file(path: Path, overwrite: bool) -> None:
-    """Whether a new file can be written there: before the work, not after it.
-
-    Raises:
-        InvalidArgumentError: no such folder, a folder, another ending than `.keras`, or a file that is there already.
-    """
-    shown = describe_value(str(path), _PATH_LIMIT)
-    if path.suffix != ".keras":
-        raise InvalidArgumentError(f"--out must end in .keras, got {shown}")
-    if path.is_dir():
-        raise InvalidArgumentError(f"--out {shown} is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise InvalidArgumentError(f"--out {shown}: its folder does not exist; make it first, or name another")
-    if path.exists() and not overwrite:
-        raise InvalidArgumentError(f"--out {shown} is there already; name another file, or give --overwrite")
-
-
-def print_json(facts: Any) -> None:
-    """`facts` alone on stdout, as JSON."""
-    sys.stdout.write(json.dumps(facts, ensure_ascii=False, indent=2, allow_nan=False) + "\n")

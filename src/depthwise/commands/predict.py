@@ -1,13 +1,15 @@
 """`depthwise predict`: what a trained network says about images."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from depthwise.commands.options import Json, ModelName, Threads, print_json, use_threads
+from depthwise.commands.options import Json, ModelName, Threads, use_threads
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
+from depthwise.streams import print_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +90,7 @@ def predict_command(
         except DepthwiseError as error:
             if not skip_unreadable:
                 raise
-            typer.echo(f"skipped {describe_value(str(path), _PATH_LIMIT)}: {error}", err=True)
+            print(f"skipped {describe_value(str(path), _PATH_LIMIT)}: {error}", file=sys.stderr)
             continue
         answers += [_answer(str(path), index if is_array else None, row, top) for index, row in enumerate(outputs)]
     if as_json:

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from depthwise.commands.options import Json, ModelName, print_json
+from depthwise.commands.options import Json, ModelName
+from depthwise.streams import print_json
 
 __all__ = ["register", "summary_command"]
 

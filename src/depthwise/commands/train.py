@@ -11,11 +11,11 @@ from depthwise.commands.options import (
     ModelName,
     SkipUnreadable,
     Threads,
-    check_output_file,
     load_dataset,
     use_threads,
 )
 from depthwise.errors import InvalidArgumentError
+from depthwise.targets import check_target_file, save_or_rescue
 
 __all__ = ["register", "train_command"]
 
@@ -48,7 +48,11 @@ def train_command(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="The file to write; by default the network's name with .keras.", show_default=False),
+        typer.Option(
+            "--out",
+            help="The file to write; by default the network's name with .keras. One that is there already is refused.",
+            show_default=False,
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
     seed: Annotated[int, typer.Option(help="New weights and the order of the images follow from it.")] = 1,
@@ -91,7 +95,7 @@ def train_command(
         description = replace(description, learning_rate=learning_rate)
     network, _ = open_model(model)
     path = Path(f"{Path(model).stem}.keras") if out is None else out
-    check_output_file(path, overwrite)
+    check_target_file(path, overwrite, "--out", ".keras")
     images = load_dataset(data, skip_unreadable, network.graph.input_shapes[0])
     check_classifier(network.graph, images)
     steps = None
@@ -112,8 +116,11 @@ def train_command(
         )
     except KeyboardInterrupt:
         interrupted = True
-    network.save(path)
-    typer.echo(f"{'stopped; what was learnt until then is' if interrupted else 'saved'} in {path}")
+    # A file that appeared during the training is not replaced either.
+    place, failure = save_or_rescue(path, lambda place: network.save(place, overwrite=overwrite))
+    print(f"{'stopped; what was learnt until then is' if interrupted else 'saved'} in {place}")
+    if failure is not None:
+        raise failure
     if interrupted:
         raise typer.Exit(INTERRUPTED)
 

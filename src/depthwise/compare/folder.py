@@ -1,20 +1,27 @@
-"""The folder that a comparison is written to. Only files that an earlier comparison wrote are ever replaced."""
+"""The folder that a comparison is written to.
+
+Nothing there is replaced unless the user asks for it, and then the earlier comparison as a whole, and nothing else.
+"""
 
 import json
+import os
 import re
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from depthwise.compare.page import report_page
 from depthwise.compare.report import FORMAT, Report
 from depthwise.errors import InvalidArgumentError, describe_value
-from depthwise.files import atomic_write_text
+from depthwise.files import atomic_write_text, check_writable, explain_failure
 from depthwise.models import Model
 
-__all__ = ["PAGE_NAME", "REPORT_NAME", "model_file_names", "prepare_folder", "write_folder"]
+__all__ = ["PAGE_NAME", "REPORT_NAME", "free_folder", "model_file_names", "prepare_folder", "write_folder"]
 
 REPORT_NAME = "report.json"
 PAGE_NAME = "report.html"
+_OUR_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\.keras|report\.json|report\.html")
 _LARGEST_REPORT = 64 << 20
 _PATH_LIMIT = 200
 
@@ -43,13 +50,38 @@ def model_file_names(names: Sequence[str], seeds: Sequence[int | None]) -> list[
     ]
 
 
-def prepare_folder(folder: Path, names: Sequence[str]) -> None:
-    """Makes the folder, and makes sure that writing `names` and the report there destroys nothing of somebody else's.
+def free_folder(folder: Path, names: Sequence[str]) -> Path:
+    """`folder`, or where that is taken the first of `folder-2`, `folder-3`, … that `prepare_folder` would accept.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp()) / "compare"
+    >>> free_folder(folder, []).name
+    'compare'
+    >>> folder.write_text("a file of that name")
+    19
+    >>> free_folder(folder, []).name
+    'compare-2'
+    """
+    number, candidate = 1, folder
+    while os.path.lexists(candidate) and (not os.path.isdir(candidate) or _refusal(candidate, names) is not None):
+        number += 1
+        candidate = folder.with_name(f"{folder.name}-{number}")
+    return candidate
+
+
+def prepare_folder(folder: Path, names: Sequence[str], overwrite: bool = False) -> None:
+    """Makes the folder, and makes sure that `names` and the report can be written there and that this destroys nothing.
+
+    Args:
+        overwrite: an earlier comparison there may be replaced; files that no comparison wrote never are.
 
     Raises:
-        InvalidArgumentError: a file of that name is there and no earlier comparison wrote it, or the folder cannot be made.
+        InvalidArgumentError: an earlier comparison is there, or a file of one of these names that no comparison wrote, or the
+            folder cannot be made or written to.
+        DepthwiseError: the disk is full or failed.
     """
     shown = describe_value(str(folder), _PATH_LIMIT)
+    _refuse(folder, names, overwrite)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
@@ -57,38 +89,71 @@ def prepare_folder(folder: Path, names: Sequence[str]) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "this is not a path"
         raise InvalidArgumentError(f"--out {shown} cannot be made: {reason}; name another folder") from None
-    ours = _written_before(folder)
-    for name in (*names, REPORT_NAME, PAGE_NAME):
-        if name not in ours and (folder / name).exists():
-            raise InvalidArgumentError(
-                f"{shown} holds {describe_value(name)}, which no comparison wrote; move it away or name another folder "
-                "with --out"
-            )
+    check_writable(folder / REPORT_NAME)
 
 
-def write_folder(folder: Path, report: Report, models: Sequence[Sequence[Model]], language: str) -> list[str]:
-    """Writes the models, `report.json` and `report.html`, each wholly or not at all. Returns the files' names.
+def write_folder(
+    folder: Path, report: Report, models: Sequence[Sequence[Model]], language: str, overwrite: bool = False
+) -> list[str]:
+    """Writes the models, `report.json` and `report.html`. Returns the files' names.
+
+    All of it is first written to a folder within `folder`. Then the earlier comparison goes, and the files move to their
+    places, the report first: at no moment do files of two comparisons lie side by side, or models without their report.
 
     Args:
         models: for each network the models of its runs, in the order of `NetworkResult.files`.
 
     Raises:
+        InvalidArgumentError: what `prepare_folder` refuses has come there since.
         DepthwiseError: the disk is full or failed; what was there before is unchanged.
     """
-    written = [name for network in report.networks for name in network.files]
-    kept = [name for name in _written_before(folder) if (folder / name).exists()]
-    facts = report.to_json() | {"files": sorted({*kept, *written, REPORT_NAME, PAGE_NAME})}
-    # First, so that a later comparison knows the others as ours even if this one ends between them.
-    atomic_write_text(folder / REPORT_NAME, json.dumps(facts, indent=1, allow_nan=False) + "\n")
-    for network, trained in zip(report.networks, models):
-        for name, model in zip(network.files, trained):
-            model.save(folder / name)
-    atomic_write_text(folder / PAGE_NAME, report_page(report, language))
-    return [*written, REPORT_NAME, PAGE_NAME]
+    trained = [pair for network, runs in zip(report.networks, models) for pair in zip(network.files, runs)]
+    names = [REPORT_NAME, PAGE_NAME, *(name for name, _ in trained)]
+    _refuse(folder, names, overwrite)
+    staging = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".depthwise-", dir=folder))
+        facts = report.to_json() | {"files": sorted(names)}
+        atomic_write_text(staging / REPORT_NAME, json.dumps(facts, indent=1, allow_nan=False) + "\n")
+        atomic_write_text(staging / PAGE_NAME, report_page(report, language))
+        for name, model in trained:
+            model.save(staging / name)
+        for name in sorted(_written_before(folder) - {REPORT_NAME}):
+            (folder / name).unlink(missing_ok=True)
+        for name in names:
+            os.replace(staging / name, folder / name)
+    except OSError as error:
+        raise explain_failure(error, folder) from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+    return [*names[2:], REPORT_NAME, PAGE_NAME]
+
+
+def _refuse(folder: Path, names: Sequence[str], overwrite: bool) -> None:
+    refusal = _refusal(folder, names, overwrite)
+    if refusal is not None:
+        raise InvalidArgumentError(f"--out {describe_value(str(folder), _PATH_LIMIT)} {refusal}")
+
+
+def _refusal(folder: Path, names: Sequence[str], overwrite: bool = False) -> str | None:
+    """Why a comparison with these files may not be written to the folder; None if it may."""
+    ours = _written_before(folder)
+    for name in (*names, REPORT_NAME, PAGE_NAME):
+        if name not in ours and os.path.lexists(folder / name):
+            shown = describe_value(name)
+            return f"holds {shown}, which no comparison wrote; move it away or name another folder with --out"
+    if ours and not overwrite:
+        return "holds an earlier comparison; name another folder, or give --overwrite to replace it"
+    return None
 
 
 def _written_before(folder: Path) -> set[str]:
-    """Names of the files that comparisons wrote, by the report that lists them; empty for a foreign folder."""
+    """Names of the files that a comparison wrote, by the report that lists them; empty for a foreign folder.
+
+    The report may come from anywhere: names that lead out of the folder, or that no comparison gives, do not count.
+    """
     path = folder / REPORT_NAME
     try:
         if not path.is_file() or path.stat().st_size > _LARGEST_REPORT:
@@ -98,4 +163,4 @@ def _written_before(folder: Path) -> set[str]:
         return set()
     if not isinstance(facts, dict) or facts.get("format") != FORMAT or not isinstance(facts.get("files"), list):
         return set()
-    return {name for name in facts["files"] if isinstance(name, str)}
+    return {name for name in facts["files"] if isinstance(name, str) and _OUR_NAME.fullmatch(name)}

@@ -1,10 +1,13 @@
-"""The files of CIFAR-10's Python version, read without unpickling.
+"""The files of CIFAR-10's Python version, read by an unpickler that can import nothing.
 
-A pickle is a program for a small stack machine, and some of its instructions import and call anything. Here a machine
-of our own knows the few instructions that those files use; an import is only remembered by its name, a call is carried
-out for NumPy's array constructors alone, and only by noting the arguments. Nothing is imported, nothing called.
+A pickle is a program, and some of its instructions import and call anything. Python's unpickler asks `find_class` for every
+import: ours knows the three names that NumPy's arrays use, and answers with a stand-in that only notes what it is called
+with. Instructions that those files do not have are refused before they run, and so is a length or a place in the memo
+that the file's own size does not allow: the unpickler would reserve the memory first.
 """
 
+import io
+import pickle
 from typing import Any
 
 import numpy as np
@@ -14,26 +17,21 @@ from depthwise.errors import InvalidFileError, describe_value
 
 __all__ = ["read_batch_pickle"]
 
-_ARRAY_CALLS = {
+_NAMES = {
     "numpy.core.multiarray _reconstruct": "array",
     "numpy._core.multiarray _reconstruct": "array",
     "numpy dtype": "dtype",
+    "numpy ndarray": "class",
 }
-_NAMES = {*_ARRAY_CALLS, "numpy ndarray"}
-_MARK = object()
-
-
-class _Name(str):
-    """The name of a global that the pickle mentions; it stays a name."""
-
-
-class _Call:
-    """A call that the pickle asks for: of which kind, with which arguments, and the state set afterwards."""
-
-    def __init__(self, kind: str, arguments: tuple[Any, ...]) -> None:
-        self.kind = kind
-        self.arguments = arguments
-        self.state: Any = None
+_INSTRUCTIONS = {
+    *("PROTO", "FRAME", "STOP", "MARK"),
+    *("NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2"),
+    *("BINSTRING", "SHORT_BINSTRING", "BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES"),
+    *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+    *("EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_DICT", "SETITEM", "SETITEMS"),
+    *("BINPUT", "LONG_BINPUT", "MEMOIZE", "BINGET", "LONG_BINGET"),
+    *("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
+}
 
 
 def read_batch_pickle(data: bytes, shown: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -41,110 +39,61 @@ def read_batch_pickle(data: bytes, shown: str) -> tuple[NDArray[np.uint8], NDArr
 
     Raises `InvalidFileError`, naming the file `shown`, for an instruction or a global that CIFAR-10 does not use.
     """
-    mend = "only CIFAR-10's own files are read, as other pickles could run code: use cifar-10-binary.tar.gz"
+    advice = "only CIFAR-10's own files are read, as other pickles could run code: use cifar-10-binary.tar.gz"
     try:
-        content = _interpret(data)
+        _check_instructions(data)
+        content = _Unpickler(io.BytesIO(data), encoding="bytes").load()
         entries = {_text(key): value for key, value in content.items()}
         return _array(entries["data"]), _labels(entries["labels"])
     except _RefusedError as error:
-        raise InvalidFileError(f"{shown} holds {error}; {mend}.") from error
+        raise InvalidFileError(f"{shown} holds {error}; {advice}.") from error
     except Exception as error:  # a stack that runs empty, a missing key, a length that lies: all are a foreign file
-        raise InvalidFileError(f"{shown} is damaged or not a file of CIFAR-10; {mend}.") from error
+        raise InvalidFileError(f"{shown} is damaged or not a file of CIFAR-10; {advice}.") from error
 
 
 class _RefusedError(Exception):
     """The pickle asks for something that is not allowed; the text names it."""
 
 
-def _interpret(data: bytes) -> Any:
+def _check_instructions(data: bytes) -> None:
     import pickletools  # with its tables of every instruction, for one data set: not before it is needed
 
-    stack: list[Any] = []
-    memo: dict[int, Any] = {}
-
-    def pop_to_mark() -> list[Any]:
-        start = len(stack) - 1
-        while stack[start] is not _MARK:
-            start -= 1
-        items = stack[start + 1 :]
-        del stack[start:]
-        return items
-
     argument: Any
-    for opcode, argument, _ in pickletools.genops(data):
-        name = opcode.name
-        if name in ("PROTO", "FRAME"):
-            pass
-        elif name == "STOP":
-            return stack.pop()
-        elif name == "MARK":
-            stack.append(_MARK)
-        elif name in _CONSTANTS:
-            stack.append(_CONSTANTS[name])
-        elif name in _LITERALS:
-            # Python 2 wrote bytes as text; pickletools shows them in Latin-1.
-            stack.append(argument.encode("latin-1") if name in ("BINSTRING", "SHORT_BINSTRING") else argument)
-        elif name in ("EMPTY_DICT", "EMPTY_LIST"):
-            stack.append({} if name == "EMPTY_DICT" else [])
-        elif name in ("BINPUT", "LONG_BINPUT"):
-            memo[argument] = stack[-1]
-        elif name == "MEMOIZE":
-            memo[len(memo)] = stack[-1]
-        elif name in ("BINGET", "LONG_BINGET"):
-            stack.append(memo[argument])
-        elif name == "TUPLE":
-            stack.append(tuple(pop_to_mark()))
-        elif name in _TUPLE_SIZES:
-            size = _TUPLE_SIZES[name]
-            stack[-size:] = [tuple(stack[-size:])]
-        elif name == "APPEND":
-            stack[-2].append(stack.pop())
-        elif name == "APPENDS":
-            items = pop_to_mark()
-            stack[-1].extend(items)
-        elif name == "SETITEM":
-            value = stack.pop()
-            key = stack.pop()
-            stack[-1][key] = value
-        elif name == "SETITEMS":
-            items = pop_to_mark()
-            stack[-1].update(zip(items[::2], items[1::2], strict=True))
-        elif name in ("GLOBAL", "STACK_GLOBAL"):
-            if name == "STACK_GLOBAL":
-                function, module = stack.pop(), stack.pop()
-                argument = f"{module} {function}"
-            if argument not in _NAMES:
-                raise _RefusedError(f"the name {describe_value(argument)}")
-            stack.append(_Name(argument))
-        elif name == "REDUCE":
-            arguments = stack.pop()
-            called = stack.pop()
-            if not isinstance(called, _Name) or called not in _ARRAY_CALLS or not isinstance(arguments, tuple):
-                raise _RefusedError(f"a call of {describe_value(called)}")
-            stack.append(_Call(_ARRAY_CALLS[called], arguments))
-        elif name == "BUILD":
-            state = stack.pop()
-            if not isinstance(stack[-1], _Call):
-                raise _RefusedError("an object that is not NumPy's")
-            stack[-1].state = state
-        else:
-            raise _RefusedError(f"the pickle instruction {name}")
-    raise ValueError("the pickle does not end")
+    # genops itself refuses a length beyond the end of the data, and stops at STOP as the unpickler does.
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+        if opcode.name not in _INSTRUCTIONS:
+            raise _RefusedError(f"the pickle instruction {opcode.name}")
+        if opcode.name in ("BINPUT", "LONG_BINPUT") and argument > count:
+            raise _RefusedError(f"the place {argument} in a memo of {count} values at most")
 
 
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-_LITERALS = {
-    "BININT",
-    "BININT1",
-    "BININT2",
-    "BINSTRING",
-    "SHORT_BINSTRING",
-    "BINUNICODE",
-    "SHORT_BINUNICODE",
-    "BINBYTES",
-    "SHORT_BINBYTES",
-}
-_TUPLE_SIZES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+class _StandIn:
+    """One of NumPy's names in the pickle; called, it notes the arguments, and afterwards the state set on the result."""
+
+    __slots__ = ("arguments", "kind", "state")
+
+    def __init__(self, kind: str, arguments: tuple[Any, ...] | None = None) -> None:
+        self.kind = kind
+        self.arguments = arguments
+        self.state: Any = None
+
+    def __call__(self, *arguments: Any) -> "_StandIn":
+        if self.kind == "class" or self.arguments is not None:
+            raise _RefusedError("a call of something that is no constructor")
+        return _StandIn(self.kind, arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        if self.arguments is None:
+            raise _RefusedError("a change of one of NumPy's own objects")
+        self.state = state
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> _StandIn:
+        kind = _NAMES.get(f"{module} {name}")
+        if kind is None:
+            raise _RefusedError(f"the name {describe_value(f'{module} {name}')}")
+        return _StandIn(kind)
 
 
 def _text(key: object) -> str:
@@ -153,10 +102,12 @@ def _text(key: object) -> str:
 
 def _array(value: Any) -> NDArray[np.uint8]:
     """The array of NumPy's state (version, shape, dtype, whether Fortran order, bytes); uint8 alone is taken."""
-    if not isinstance(value, _Call) or value.kind != "array":
+    if not isinstance(value, _StandIn) or value.kind != "array":
         raise _RefusedError("data that is no array")
     _version, shape, dtype, is_fortran, content = value.state
-    if not isinstance(dtype, _Call) or dtype.kind != "dtype" or _text(dtype.arguments[0]) not in ("u1", "|u1"):
+    if not isinstance(dtype, _StandIn) or dtype.kind != "dtype" or not dtype.arguments:
+        raise _RefusedError("data that is not uint8")
+    if _text(dtype.arguments[0]) not in ("u1", "|u1"):
         raise _RefusedError("data that is not uint8")
     # reshape refuses a shape that does not fit the bytes that are really there.
     return np.frombuffer(content, np.uint8).reshape(shape, order="F" if is_fortran else "C")

@@ -57,18 +57,18 @@ class Module:
     def function(
         self, name: str, arguments: Sequence[tuple[str, str]], *, exported: bool = False
     ) -> Iterator["Function"]:
-        """A void function; `arguments` are (type, name) pairs. Pointers are `noalias`."""
+        """A void function; `arguments` are (type, name) pairs.
+
+        What is not `exported` is a kernel: its pointers are `noalias`, and it is never inlined.
+        """
         self._functions[name] = ""
         body = Function(self)
         yield body
         parameters = ", ".join(
             f"{kind} {'noalias ' if kind == 'ptr' and not exported else ''}%{argument}" for kind, argument in arguments
         )
-        linkage = "" if exported else "internal "
         attributes = "nounwind" if exported else "nounwind noinline"
-        self._functions[name] = (
-            f'define {linkage}void @"{name}"({parameters}) {attributes} {{\nentry:\n' + body.text() + "\n}\n"
-        )
+        self._functions[name] = f'define void @"{name}"({parameters}) {attributes} {{\nentry:\n' + body.text() + "\n}\n"
 
     def declare(self, declaration: str) -> None:
         self._declarations[declaration] = None
@@ -108,10 +108,18 @@ class Kernel(ABC):
     def emit(self, module: Module) -> str:
         """Adds the function to the module, once; its name."""
         if self.name not in module:
-            arguments = [("i64" if argument in self.COUNTS else "ptr", argument) for argument in self.arguments]
-            with module.function(self.name, arguments) as function:
+            with module.function(self.name, [*zip(self._types, self.arguments)]) as function:
                 self.write(function)
         return self.name
+
+    @property
+    def declaration(self) -> str:
+        """What a module that calls the function but does not hold it says of it."""
+        return f'declare void @"{self.name}"({", ".join(self._types)}) nounwind'
+
+    @property
+    def _types(self) -> list[str]:
+        return ["i64" if argument in self.COUNTS else "ptr" for argument in self.arguments]
 
 
 class Loop:

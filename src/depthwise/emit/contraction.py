@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from math import prod
 
-from depthwise.emit import activation as activations
+from depthwise.compiler import functions
 from depthwise.emit.builder import Function, Kernel, Operand, Vectors
 from depthwise.emit.maps import counted, each_share, even_shares
 
@@ -124,7 +124,7 @@ class _Writer:
         self.function = function
         self.lanes = function.vectors.lanes
         # A long activation runs over what the tile has stored, in whole vectors.
-        self.activates_later = kernel.activation not in activations.SHORT and not kernel.exact
+        self.activates_later = not functions.FUNCTIONS[kernel.activation].short and not kernel.exact
 
     def write(self) -> None:
         if self.kernel.panels_outside:
@@ -149,7 +149,9 @@ class _Writer:
         function = self.function
         with positions.each() as out, counted(function, numbers, self.lanes) as vector:
             address = function.offset(out, function.add(channel, vector))
-            function.store(activations.apply(function, self.kernel.activation, function.load(address)), address)
+            function.store(
+                functions.evaluate_function(function, self.kernel.activation, function.load(address)), address
+            )
 
     def _each_panel(self) -> Iterator[tuple[Operand, int]]:
         """(first vector, vectors): one loop over the full panels, then the narrower one."""
@@ -274,7 +276,7 @@ class _Writer:
         sums = self._reduce(kernel.reduction, positions.a, b, width, sums)
         for i, total in enumerate(sums):
             row, vector = divmod(i, width)
-            value = total if self.activates_later else activations.apply(function, kernel.activation, total)
+            value = total if self.activates_later else functions.evaluate_function(function, kernel.activation, total)
             address = function.offset(targets[row], vector * self.lanes)
             if vector == last:
                 function.store_masked(value, address, kernel.channels % self.lanes)

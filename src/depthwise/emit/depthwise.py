@@ -7,7 +7,7 @@ Packed weights hold, for each cell of the kernel, all channels (rounded up to wh
 from dataclasses import dataclass
 from itertools import product
 
-from depthwise.emit import activation as activations
+from depthwise.compiler import functions
 from depthwise.emit.builder import Function, Kernel, Operand
 from depthwise.emit.maps import MapView, counted, digest, each_share, even_shares
 
@@ -93,7 +93,7 @@ class DepthwiseConvolution(Kernel):
         out = function.offset("%out", function.add(function.add(row, column), channel))
         for i, total in enumerate(sums):
             y, x = divmod(i, size[1])
-            value = activations.apply(function, self.activation, total)
+            value = functions.evaluate_function(function, self.activation, total)
             function.store(value, out, y * target.row_pitch + x * target.pixel_pitch)
 
     def _padded(self, function: Function) -> int:

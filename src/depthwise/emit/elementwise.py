@@ -1,133 +1,112 @@
-"""Value by value over maps: activations and their slopes, sums, scales, batch normalisation, dropout, copies, fills."""
+"""Element by element over maps: expressions, dropout, copies, fills."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from depthwise.emit import activation as activations
-from depthwise.emit.builder import Function, Kernel
+from depthwise.compiler import functions
+from depthwise.compiler.ir.expression import Expression, describe
+from depthwise.emit.builder import Function, Kernel, Operand
 from depthwise.emit.maps import MapView, counted, digest, each_flat_vector, each_pixel, each_vector
 
-__all__ = ["Copy", "Dropout", "Elementwise", "Fill", "StridedCopy"]
+__all__ = ["Copy", "Dropout", "Elementwise", "ElementwiseSum", "Fill", "StridedCopy"]
 
 
 @dataclass(frozen=True)
 class Elementwise(Kernel):
-    """out = operation(operands…, channel vectors…), vector by vector.
+    """out = expression(operands…), vector by vector.
 
     Attributes:
-        operation: a key of `OPERATIONS`.
-        detail: the activation's name, where the operation takes one.
-        parameters: numbers that the operation takes.
-        operands: the maps read, then the one written, all of one size.
-        channel_vectors: how many arrays of one number a channel follow.
+        expression: of the operands, by their numbers.
+        operands: the maps read. Pitches of 0 broadcast: along rows, along columns, or one number to all channels.
+        target: the map written, of the largest size.
     """
 
-    operation: str
+    expression: Expression
     operands: tuple[MapView, ...]
-    detail: str = ""
-    parameters: tuple[float, ...] = ()
-    channel_vectors: int = 0
+    target: MapView
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        reads = tuple(f"a{i}" for i in range(len(self.operands) - 1))
-        return (*reads, *(f"c{i}" for i in range(self.channel_vectors)), "out")
+        return (*(f"a{i}" for i in range(len(self.operands))), "out")
+
+    @property
+    def kind(self) -> str:
+        return describe(self.expression)
 
     @property
     def name(self) -> str:
-        out = self.operands[-1]
-        detail = f"_{self.detail}" if self.detail else ""
-        return f"{self.operation}{detail}_on_{out.rows}x{out.columns}x{out.channels}_{digest(self)}"
+        out = self.target
+        return f"{self.kind.replace(' ', '_')}_on_{out.rows}x{out.columns}x{out.channels}_{digest(self)}"
 
     def write(self, function: Function) -> None:
-        if self.channel_vectors:
-            with each_vector(function, self.operands) as (offsets, channel):
-                vectors = [function.load(f"%c{i}", channel) for i in range(self.channel_vectors)]
-                self._vector(function, offsets, vectors)
+        views = (*self.operands, self.target)
+        if any(view.broadcasts for view in self.operands):
+            with each_vector(function, views) as (offsets, _):
+                self._vector(function, offsets)
         else:
-            with each_flat_vector(function, self.operands) as offsets:
-                self._vector(function, offsets, [])
+            with each_flat_vector(function, views) as offsets:
+                self._vector(function, offsets)
 
-    def _vector(self, function: Function, offsets: Sequence[str | int], vectors: list[str]) -> None:
-        values = [function.load(f"%a{i}", offset) for i, offset in enumerate(offsets[:-1])]
-        result = OPERATIONS[self.operation](function, self, values, vectors)
-        function.store(result, "%out", offsets[-1])
+    def _vector(self, function: Function, offsets: Sequence[str | int]) -> None:
+        function.store(_value(function, self.expression, self.operands, offsets[:-1]), "%out", offsets[-1])
 
 
-Operation = Callable[[Function, Elementwise, list[str], list[str]], str]
+def _value(
+    function: Function, expression: Expression, operands: Sequence[MapView], offsets: Sequence[str | int]
+) -> str:
+    """One vector of the expression; each operand lies at its offset from its argument."""
+    values = {}
+    for i, (view, offset) in enumerate(zip(operands, offsets)):
+        read = function.load if view.channel_pitch else function.broadcast
+        values[i] = read(f"%a{i}", offset)
+    return functions.evaluate(function, expression, values)
 
 
-def _sum(function: Function, kernel: Elementwise, values: list[str], vectors: list[str]) -> str:
-    total = values[0]
-    for value in values[1:]:
-        total = function.fadd(total, value)
-    return total
+@dataclass(frozen=True)
+class ElementwiseSum(Kernel):
+    """The same for maps of one size, and total[c] += the sum of what is written; rows are added up one by one, then their
+    sums."""
 
+    expression: Expression
+    operands: tuple[MapView, ...]
+    target: MapView
 
-def _scale(function: Function, kernel: Elementwise, values: list[str], vectors: list[str]) -> str:
-    scale, offset = kernel.parameters
-    scaled = function.fmul(values[0], function.constant(scale))
-    return function.fadd(scaled, function.constant(offset)) if offset else scaled
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return (*(f"a{i}" for i in range(len(self.operands))), "out", "total")
 
+    @property
+    def kind(self) -> str:
+        return f"{describe(self.expression)} and sum"
 
-def _affine(function: Function, kernel: Elementwise, values: list[str], vectors: list[str]) -> str:
-    """x · scale + shift, then the activation."""
-    return activations.apply(function, kernel.detail or "linear", function.fma(values[0], vectors[0], vectors[1]))
+    @property
+    def name(self) -> str:
+        out = self.target
+        return f"{self.kind.replace(' ', '_')}_on_{out.rows}x{out.columns}x{out.channels}_{digest(self)}"
 
+    def write(self, function: Function) -> None:
+        vectors = function.vectors
+        with counted(function, vectors.round_up(self.target.channels), vectors.lanes) as channel:
+            self._channel(function, channel)
 
-def _normalise(function: Function, kernel: Elementwise, values: list[str], vectors: list[str]) -> str:
-    """(x − mean) · (gamma / deviation) + beta; vectors: mean, gamma / deviation, beta."""
-    centred = function.fsub(values[0], vectors[0])
-    return function.fma(centred, vectors[1], vectors[2])
-
-
-def _normalise_gradient(function: Function, kernel: Elementwise, values: list[str], vectors: list[str]) -> str:
-    """(dy − mean(dy) − x̂ · mean(dy · x̂)) · gamma / deviation.
-
-    Values: x, dy. Vectors: mean, 1 / deviation, mean(dy), mean(dy · x̂), gamma / deviation.
-    """
-    normalised = function.fmul(function.fsub(values[0], vectors[0]), vectors[1])
-    centred = function.fsub(values[1], vectors[2])
-    return function.fmul(function.fsub(centred, function.fmul(normalised, vectors[3])), vectors[4])
-
-
-def _relu_layer(function: Function, kernel: Elementwise, values: list[str], vectors: list[str]) -> str:
-    """Keras' ReLU layer; parameters: max_value (infinity for none), negative_slope, threshold."""
-    limit, negative_slope, threshold = kernel.parameters
-    x = values[0]
-    # "Unordered or": a NaN counts as above and stays.
-    above = function.compare("uge" if threshold == 0.0 else "ugt", x, function.constant(threshold))
-    below = function.fmul(function.fsub(x, function.constant(threshold)), function.constant(negative_slope))
-    kept = function.smallest(function.constant(limit), x) if limit != float("inf") else x
-    return function.select(above, kept, below if negative_slope else "zeroinitializer")
-
-
-def _relu_layer_slope(function: Function, kernel: Elementwise, values: list[str], vectors: list[str]) -> str:
-    """Values: the layer's input, the gradient of its output."""
-    limit, negative_slope, threshold = kernel.parameters
-    x, gradient = values
-    above = function.compare("ogt", x, function.constant(threshold))
-    inside = gradient
-    if limit != float("inf"):
-        inside = function.select(function.compare("olt", x, function.constant(limit)), gradient, "zeroinitializer")
-    return function.select(above, inside, function.fmul(gradient, function.constant(negative_slope)))
-
-
-OPERATIONS: dict[str, Operation] = {
-    "copy": lambda function, kernel, values, vectors: values[0],
-    "sum": _sum,
-    "scale": _scale,
-    "affine": _affine,
-    "normalise": _normalise,
-    "normalise_gradient": _normalise_gradient,
-    "multiply": lambda function, kernel, values, vectors: function.fmul(values[0], vectors[0]),
-    "relu_layer": _relu_layer,
-    "relu_layer_slope": _relu_layer_slope,
-    "activation": lambda function, kernel, values, vectors: activations.apply(function, kernel.detail, values[0]),
-    "activation_slope": lambda function, kernel, values, vectors: activations.slope(
-        function, kernel.detail, values[0], values[1]
-    ),
-}
+    def _channel(self, function: Function, channel: Operand) -> None:
+        views = (*self.operands, self.target)
+        bases = [function.offset(f"%{name}", channel) for name in self.arguments[:-1]]
+        with function.loop(0, self.target.rows, carried=["zeroinitializer"]) as rows:
+            lines = [
+                function.offset(base, function.multiply(rows.index, view.row_pitch)) for base, view in zip(bases, views)
+            ]
+            with function.loop(0, self.target.columns, carried=["zeroinitializer"]) as columns:
+                *reads, out = (
+                    function.offset(line, function.multiply(columns.index, view.pixel_pitch))
+                    for line, view in zip(lines, views)
+                )
+                values = {i: function.load(address) for i, address in enumerate(reads)}
+                value = functions.evaluate(function, self.expression, values)
+                function.store(value, out)
+                columns.next = [function.fadd(columns.values[0], value)]
+            rows.next = [function.fadd(rows.values[0], columns.results[0])]
+        function.store(function.fadd(function.load("%total", channel), rows.results[0]), "%total", channel)
 
 
 @dataclass(frozen=True)

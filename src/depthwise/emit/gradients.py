@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from depthwise.emit import activation as activations
 from depthwise.emit.builder import Function, Kernel, Operand
 from depthwise.emit.maps import MapView, counted, digest, each_pixel
 from depthwise.emit.reductions import first_lanes
 
-__all__ = ["GlobalPoolingGradient", "RepeatedSum", "SlopeAndSum", "SoftmaxGradient"]
+__all__ = ["GlobalPoolingGradient", "RepeatedSum", "SoftmaxGradient"]
 
 
 @dataclass(frozen=True)
@@ -68,46 +67,6 @@ class GlobalPoolingGradient(Kernel):
                 columns.next = body(places[0], places[1], columns.values)
             rows.next = columns.results
         return rows.results
-
-
-@dataclass(frozen=True)
-class SlopeAndSum(Kernel):
-    """out = b · activation', and total[c] += its sum over the map; rows are added up one by one, then their sums."""
-
-    activation: str
-    kept: MapView
-    gradient: MapView
-    target: MapView
-
-    arguments = ("a", "b", "out", "total")
-
-    @property
-    def name(self) -> str:
-        view = self.target
-        return f"slope_and_sum_{self.activation}_on_{view.rows}x{view.columns}x{view.channels}_{digest(self)}"
-
-    def write(self, function: Function) -> None:
-        vectors = function.vectors
-        with counted(function, vectors.round_up(self.target.channels), vectors.lanes) as channel:
-            self._channel(function, channel)
-
-    def _channel(self, function: Function, channel: Operand) -> None:
-        views = (self.kept, self.gradient, self.target)
-        bases = [function.offset(f"%{name}", channel) for name in self.arguments[:3]]
-        with function.loop(0, self.target.rows, carried=["zeroinitializer"]) as rows:
-            lines = [
-                function.offset(base, function.multiply(rows.index, view.row_pitch)) for base, view in zip(bases, views)
-            ]
-            with function.loop(0, self.target.columns, carried=["zeroinitializer"]) as columns:
-                kept, gradient, out = (
-                    function.offset(line, function.multiply(columns.index, view.pixel_pitch))
-                    for line, view in zip(lines, views)
-                )
-                value = activations.slope(function, self.activation, function.load(kept), function.load(gradient))
-                function.store(value, out)
-                columns.next = [function.fadd(columns.values[0], value)]
-            rows.next = [function.fadd(rows.values[0], columns.results[0])]
-        function.store(function.fadd(function.load("%total", channel), rows.results[0]), "%total", channel)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""Losses of one sample, and their gradients: value · weight summed over the batch is what Keras reports.
+"""Losses of one sample, and their gradients. A map has one loss for each of its pixels, a vector is a map of one pixel;
+value · weight summed over pixels and batch is what Keras reports.
 
 Kinds: "categorical" (probabilities, normalised and clipped as Keras does), "categorical_logits", "categorical_fused"
 (the gradient before softmax: p · Σt − t), "binary", "binary_logits", "binary_fused" (before sigmoid: p − t), "squared",
-"absolute". The target is one number an output, or with `sparse` one class number.
+"absolute". The target is one number an output, or with `sparse` one class number a pixel.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 from depthwise.emit import mathematics
 from depthwise.emit.builder import Function, Kernel, Operand
-from depthwise.emit.maps import counted, digest
+from depthwise.emit.maps import MapView, counted, digest, each_pixel
 from depthwise.emit.reductions import first_lanes
 
 __all__ = ["LossKernel"]
@@ -23,13 +24,21 @@ Term = Callable[[str, str], str]
 
 @dataclass(frozen=True)
 class LossKernel(Kernel):
-    """`what` is "value": out = the loss; or "gradient": out[c] = weight · ∂loss/∂a[c]."""
+    """For each pixel: `what` is "value": out = the loss; or "gradient": out[c] = weight · ∂loss/∂a[c].
+
+    `views` are those of the predictions and of the gradient, which has room for whole vectors in each pixel. Targets, weights
+    and losses follow each other without gaps, as NumPy has them.
+    """
 
     what: str
     kind: str
-    units: int
+    views: tuple[MapView, ...]
     smoothing: float
     sparse: bool
+
+    @property
+    def units(self) -> int:
+        return self.views[0].channels
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -38,7 +47,8 @@ class LossKernel(Kernel):
     @property
     def name(self) -> str:
         target = "class" if self.sparse else "values"
-        return f"loss_{self.what}_{self.kind}_of_{self.units}_by_{target}_{digest(self)}"
+        pixels = self.views[0].rows * self.views[0].columns
+        return f"loss_{self.what}_{self.kind}_of_{pixels}x{self.units}_by_{target}_{digest(self)}"
 
     def write(self, function: Function) -> None:
         _Writer(self, function).write()
@@ -49,22 +59,46 @@ class _Writer:
         self.kernel = kernel
         self.function = function
         self.lanes = function.vectors.lanes
-        self.label = ""
-        if kernel.sparse:
-            label = function.define("load i32, ptr %target, align 4")
-            single = function.define(f"insertelement {function.integers} poison, i32 {label}, i64 0")
-            zeros = f"<{self.lanes} x i32> zeroinitializer"
-            self.label = function.define(
-                f"shufflevector {function.integers} {single}, {function.integers} poison, {zeros}"
-            )
+        # The pixel at work: addresses, and the class number in every lane.
+        self.a, self.target_at, self.weight, self.out, self.label = "%a", "%target", "%weight", "%out", ""
 
     def write(self) -> None:
-        if self.kernel.what == "value":
-            self.function.store_number(self._value(), "%out")
-        else:
-            self._gradient()
+        function, kernel = self.function, self.kernel
+        rows, columns = kernel.views[0].rows, kernel.views[0].columns
+        size = 1 if kernel.sparse else kernel.units
+        targets = MapView(rows, columns, size, columns * size, size)
+        numbers = MapView(rows, columns, 1, columns, 1)
+        with each_pixel(function, (kernel.views[0], kernel.views[-1], targets, numbers)) as (
+            a,
+            gradient,
+            target,
+            number,
+        ):
+            self.a = function.offset("%a", a)
+            self.target_at = function.offset("%target", target)
+            self.label = self._label() if kernel.sparse else ""
+            if kernel.what == "value":
+                function.store_number(self._value(), "%out", number)
+            else:
+                self.weight = function.offset("%weight", number)
+                self.out = function.offset("%out", gradient)
+                self._gradient()
 
-    # -- loops over the outputs --------------------------------------------------------------------------------------
+    def _label(self) -> str:
+        function = self.function
+        label = function.define(f"load i32, ptr {self.target_at}, align 4")
+        single = function.define(f"insertelement {function.integers} poison, i32 {label}, i64 0")
+        zeros = f"<{self.lanes} x i32> zeroinitializer"
+        return function.define(f"shufflevector {function.integers} {single}, {function.integers} poison, {zeros}")
+
+    # -- loops over the outputs of a pixel ---------------------------------------------------------------------------
+
+    def last(self, first: int, count: int) -> str:
+        """The predictions after the last whole vector; where pixels have room for whole vectors, any numbers after them."""
+        function, view = self.function, self.kernel.views[0]
+        if view.pixel_pitch < first + self.lanes:
+            return function.load_masked(function.offset(self.a, first), count)
+        return function.load(self.a, first)
 
     def target(self, channel: Operand, count: int) -> str:
         """One vector of the target, smoothed; lanes past `count` are 0."""
@@ -79,9 +113,9 @@ class _Writer:
             equal = function.define(f"icmp eq {function.integers} {index}, {self.label}")
             value = function.select(equal, function.constant(1.0), "zeroinitializer")
         elif count < self.lanes:
-            value = function.load_masked(function.offset("%target", channel), count)
+            value = function.load_masked(function.offset(self.target_at, channel), count)
         else:
-            value = function.load("%target", channel)
+            value = function.load(self.target_at, channel)
         if kernel.smoothing:
             kept = function.constant(1.0 - kernel.smoothing)
             share = kernel.smoothing * (0.5 if kernel.kind.startswith("binary") else 1.0 / kernel.units)
@@ -95,11 +129,11 @@ class _Writer:
         total = "zeroinitializer"
         if whole:
             with function.loop(0, whole, self.lanes, carried=[total]) as loop:
-                value = term(function.load("%a", loop.index), self.target(loop.index, self.lanes))
+                value = term(function.load(self.a, loop.index), self.target(loop.index, self.lanes))
                 loop.next = [function.fadd(loop.values[0], value)]
             (total,) = loop.results
         if rest:
-            value = term(function.load("%a", whole), self.target(whole, rest))
+            value = term(self.last(whole, rest), self.target(whole, rest))
             total = function.fadd(total, function.select(first_lanes(function, rest), value, "zeroinitializer"))
         symbol = f"@llvm.vector.reduce.fadd.v{self.lanes}f32"
         function.module.declare(f"declare float {symbol}(float, {function.vector})")
@@ -114,10 +148,10 @@ class _Writer:
         largest = lowest
         if whole:
             with function.loop(0, whole, self.lanes, carried=[lowest]) as loop:
-                loop.next = [function.largest(function.load("%a", loop.index), loop.values[0])]
+                loop.next = [function.largest(function.load(self.a, loop.index), loop.values[0])]
             (largest,) = loop.results
         if rest:
-            tail = function.select(first_lanes(function, rest), function.load("%a", whole), lowest)
+            tail = function.select(first_lanes(function, rest), self.last(whole, rest), lowest)
             largest = function.largest(tail, largest)
         symbol = f"@llvm.vector.reduce.fmax.v{self.lanes}f32"
         function.module.declare(f"declare float {symbol}({function.vector})")
@@ -126,16 +160,16 @@ class _Writer:
     def each(self, term: Term) -> None:
         """out[c] = weight · term(a[c], target[c])."""
         function, units = self.function, self.kernel.units
-        weight = function.broadcast("%weight")
+        weight = function.broadcast(self.weight)
         if units >= self.lanes:
             with counted(function, units // self.lanes * self.lanes, self.lanes) as channel:
-                value = term(function.load("%a", channel), self.target(channel, self.lanes))
-                function.store(function.fmul(value, weight), "%out", channel)
+                value = term(function.load(self.a, channel), self.target(channel, self.lanes))
+                function.store(function.fmul(value, weight), self.out, channel)
         rest = units % self.lanes
         if rest:
             whole = units - rest
-            value = term(function.load("%a", whole), self.target(whole, rest))
-            function.store(function.fmul(value, weight), "%out", whole)
+            value = term(self.last(whole, rest), self.target(whole, rest))
+            function.store(function.fmul(value, weight), self.out, whole)
 
     # -- the losses --------------------------------------------------------------------------------------------------
 

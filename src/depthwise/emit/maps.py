@@ -25,7 +25,7 @@ class MapView:
     """Part of a map: `rows` × `columns` pixels of `channels` numbers; pitches count float32 numbers.
 
     A pixel has room for whole vectors: `pixel_pitch` is at least `channels` rounded up to the lanes, unless a kernel says
-    that it reads single numbers.
+    that it reads single numbers. A pitch of 0 broadcasts.
     """
 
     rows: int
@@ -33,6 +33,13 @@ class MapView:
     channels: int
     row_pitch: int
     pixel_pitch: int
+    channel_pitch: int = 1
+
+    @property
+    def broadcasts(self) -> bool:
+        """Whether several places of the map are one place in memory."""
+        sizes = ((self.rows, self.row_pitch), (self.columns, self.pixel_pitch), (self.channels, self.channel_pitch))
+        return any(size > 1 and pitch == 0 for size, pitch in sizes)
 
     def resized(self, rows: int, columns: int) -> "MapView":
         return replace(self, rows=rows, columns=columns)
@@ -113,7 +120,7 @@ def each_vector(function: Function, views: Sequence[MapView]) -> Iterator[tuple[
             [
                 function.add(
                     function.add(function.multiply(row, view.row_pitch), function.multiply(column, view.pixel_pitch)),
-                    channel,
+                    function.multiply(channel, view.channel_pitch),
                 )
                 for view in views
             ],

@@ -148,13 +148,15 @@ class CollectSums(Kernel):
 
 @dataclass(frozen=True)
 class FinishSums(Kernel):
-    """Adds up the chunks' sums: the gradients of beta and gamma, and into `out` the means over batch and pixels."""
+    """Adds up the chunks' sums: the gradients of beta and gamma (added to what is there where it `adds`), and into `out`
+    the means over batch and pixels."""
 
     channels: int
     pixels: int
     chunk_pitch: int
     has_gamma: bool
     has_beta: bool
+    adds: bool = False
 
     arguments = ("a", "chunks", "batch", "beta_gradient", "gamma_gradient", "out")
 
@@ -176,5 +178,7 @@ class FinishSums(Kernel):
                     loop.next = [function.fadd(loop.values[0], function.load(chunk, place))]
                 (total,) = loop.results
                 if wanted:
-                    function.store_masked(total, function.offset(f"%{name}", first), used)
+                    address = function.offset(f"%{name}", first)
+                    given = function.fadd(function.load_masked(address, used), total) if self.adds else total
+                    function.store_masked(given, address, used)
                 function.store(function.fdiv(total, divisor), "%out", place)

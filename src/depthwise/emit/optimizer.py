@@ -39,12 +39,13 @@ def _store(function: Function, value: str, base: str, offset: Operand, used: int
 
 @dataclass(frozen=True)
 class ReduceChunks(Kernel):
-    """out[r, c] = Σ over the chunks, in their order, of a[chunk, r, c]."""
+    """out[r, c] = Σ over the chunks, in their order, of a[chunk, r, c]; added to what is there where it `adds`."""
 
     rows: int
     columns: int
     a_row: int
     chunk_pitch: int
+    adds: bool = False
 
     arguments = ("a", "chunks", "out")
 
@@ -66,7 +67,10 @@ class ReduceChunks(Kernel):
                 with function.loop(1, "%chunks", carried=[first]) as loop:
                     chunk = function.multiply(loop.index, self.chunk_pitch)
                     loop.next = [function.fadd(loop.values[0], function.load(source, function.add(position, chunk)))]
-                _store(function, loop.results[0], target, position, used)
+                (total,) = loop.results
+                if self.adds:
+                    total = function.fadd(_load(function, target, position, used), total)
+                _store(function, total, target, position, used)
 
             _each_exact(function, columns, body)
 

@@ -7,7 +7,7 @@ again from the saved input, so that no index is kept. Mean: every cell gets the 
 from dataclasses import dataclass
 from functools import reduce
 
-from depthwise.emit import activation as activations
+from depthwise.compiler import functions
 from depthwise.emit.builder import Function, Kernel
 from depthwise.emit.maps import MapView, digest, each_vector
 from depthwise.emit.mathematics import largest_of
@@ -51,7 +51,7 @@ class Pooling(Kernel):
                 result = reduce(function.fadd, values)
                 if self.divided:
                     result = function.fdiv(result, function.constant(float(len(cells))))
-            function.store(activations.apply(function, self.activation, result), "%out", out)
+            function.store(functions.evaluate_function(function, self.activation, result), "%out", out)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,18 @@
 """What is collected over the pixels of a map, one number a channel; and softmax, which collects over channels."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from depthwise.emit import activation as activations
+from depthwise.compiler import functions
 from depthwise.emit import mathematics
-from depthwise.emit.builder import Function, Kernel
+from depthwise.emit.builder import Function, Kernel, Operand
 from depthwise.emit.maps import MapView, counted, digest, each_pixel
 
-__all__ = ["ChannelReduction", "DivideByCounts", "SoftmaxRows", "first_lanes"]
+Axes = Sequence[tuple[int, int, int]]
+"""(count, pitch in a, pitch in out) of each axis."""
+
+__all__ = ["BroadcastReduction", "ChannelReduction", "DivideByCounts", "SoftmaxRows", "first_lanes"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class DivideByCounts(Kernel):
             with counted(function, padded, function.vectors.lanes) as channel:
                 address = function.offset("%out", function.add(out, channel))
                 value = function.fdiv(function.load(address), divisor)
-                function.store(activations.apply(function, self.activation, value), address)
+                function.store(functions.evaluate_function(function, self.activation, value), address)
 
 
 def first_lanes(function: Function, count: int) -> str:
@@ -147,3 +152,80 @@ def _horizontal(function: Function, name: str, value: str) -> str:
     symbol = f"@llvm.vector.reduce.{name}.v{function.vectors.lanes}f32"
     function.module.declare(f"declare float {symbol}({function.vector})")
     return function.define(f"call float {symbol}({function.vector} {value})")
+
+
+@dataclass(frozen=True)
+class BroadcastReduction(Kernel):
+    """out += the sum of a map over the axes along which `target`, a view of its size, has pitches of 0."""
+
+    source: MapView
+    target: MapView
+
+    arguments = ("a", "out")
+
+    @property
+    def name(self) -> str:
+        view = self.source
+        return f"broadcast_reduction_of_{view.rows}x{view.columns}x{view.channels}_{digest(self)}"
+
+    def write(self, function: Function) -> None:
+        source, target = self.source, self.target
+        axes = (
+            (source.rows, source.row_pitch, target.row_pitch),
+            (source.columns, source.pixel_pitch, target.pixel_pitch),
+        )
+        kept = [axis for axis in axes if axis[2] or axis[0] == 1]
+        summed = [axis for axis in axes if not axis[2] and axis[0] > 1]
+        padded, lanes = function.vectors.round_up(source.channels), function.vectors.lanes
+        with _nest(function, kept) as (a, out):
+            a, out = function.offset("%a", a), function.offset("%out", out)
+            if target.channel_pitch:
+                with counted(function, padded, lanes) as channel:
+                    total = self._sum(function, summed, function.offset(a, channel))
+                    function.store(function.fadd(function.load(out, channel), total), out, channel)
+            else:
+                self._to_one_number(function, summed, a, out)
+
+    def _to_one_number(self, function: Function, summed: Axes, a: str, out: str) -> None:
+        lanes, channels = function.vectors.lanes, self.source.channels
+        whole, rest = channels // lanes * lanes, channels % lanes
+        total = "zeroinitializer"
+        if whole:
+            with function.loop(0, whole, lanes, carried=[total]) as loop:
+                value = self._sum(function, summed, function.offset(a, loop.index))
+                loop.next = [function.fadd(loop.values[0], value)]
+            (total,) = loop.results
+        if rest:
+            value = self._sum(function, summed, function.offset(a, whole))
+            total = function.fadd(total, function.select(first_lanes(function, rest), value, "zeroinitializer"))
+        symbol = f"@llvm.vector.reduce.fadd.v{lanes}f32"
+        function.module.declare(f"declare float {symbol}(float, {function.vector})")
+        before = function.load_number(out)
+        function.store_number(function.define(f"call float {symbol}(float {before}, {function.vector} {total})"), out)
+
+    @staticmethod
+    def _sum(function: Function, axes: Axes, start: str) -> str:
+        """The sum of the vectors at `start` over the axes, the inner one first."""
+        if not axes:
+            return function.load(start)
+        count, pitch, _ = axes[0]
+        with function.loop(0, count, carried=["zeroinitializer"]) as loop:
+            inner = BroadcastReduction._sum(
+                function, axes[1:], function.offset(start, function.multiply(loop.index, pitch))
+            )
+            loop.next = [function.fadd(loop.values[0], inner)]
+        return loop.results[0]
+
+
+@contextmanager
+def _nest(function: Function, axes: Axes) -> Iterator[tuple[Operand, Operand]]:
+    """Loops over axes of (count, pitch in a, pitch in out): the offsets in both."""
+    if not axes:
+        yield 0, 0
+        return
+    count, a_pitch, out_pitch = axes[0]
+    with counted(function, count) as index, _nest(function, axes[1:]) as (a, out):
+        yield (
+            function.add(function.multiply(index, a_pitch), a),
+            function.add(function.multiply(index, out_pitch), out),
+        )

@@ -1,11 +1,11 @@
-"""A schedule as one IR module: a task function for each stage, the kernels they call, and the scheduler around them."""
+"""A schedule as IR modules: one with a task function for each stage, and one for each kernel that they call."""
 
 from collections.abc import Iterable
 
-from depthwise.emit.builder import Function, Module, Operand, Vectors
+from depthwise.emit.builder import Function, Kernel, Module, Operand, Vectors
 from depthwise.plan.schedule import ARENAS, Call, Pointer, Schedule, Segment, Stage
 
-__all__ = ["CONTEXT_NUMBERS", "arena_names", "emit_schedule", "stage_names"]
+__all__ = ["CONTEXT_NUMBERS", "arena_names", "emit_kernel", "emit_stages", "kernels_of", "stage_names"]
 
 CONTEXT_NUMBERS = ("batch", "samples_per_task", "chunks")
 """Integers at the start of the context block; the arenas' addresses follow."""
@@ -15,7 +15,7 @@ BY_PARTICIPANT = ("local", "group", "extra")
 
 def arena_names(schedule: Schedule) -> tuple[str, ...]:
     """The arenas in the order of their addresses in the context block."""
-    fixed = tuple(name for name in ARENAS if name != "input0")
+    fixed = (*(name for name in ARENAS if name != "input0"), *(f"packed{i}" for i in range(len(schedule.forms))))
     inputs = tuple(f"input{i}" for i in range(len(schedule.input_sizes)))
     outputs = tuple(f"output{i}" for i in range(len(schedule.output_sizes)))
     return (*fixed, *inputs, *outputs)
@@ -26,9 +26,29 @@ def stage_names(schedule: Schedule) -> tuple[str, ...]:
     return tuple(f"stage_{i}" for i in range(len(schedule.preparation) + len(schedule.stages)))
 
 
-def emit_schedule(schedule: Schedule, vectors: Vectors) -> str:
-    """The module's text, without the scheduler."""
+def kernels_of(schedule: Schedule) -> dict[str, Kernel]:
+    """The kernels of a schedule by name, in the order of their first calls."""
+    kernels: dict[str, Kernel] = {}
+    for stage in (*schedule.preparation, *schedule.stages):
+        for calls in (stage.prologue, *(segment.calls for segment in stage.segments), *stage.pieces):
+            for call in calls:
+                known = kernels.setdefault(call.kernel.name, call.kernel)
+                assert known is call.kernel or known == call.kernel, f"two kernels are named {known.name}"
+    return kernels
+
+
+def emit_kernel(kernel: Kernel, vectors: Vectors) -> str:
+    """The module of one kernel."""
     module = Module(vectors)
+    kernel.emit(module)
+    return module.text()
+
+
+def emit_stages(schedule: Schedule, vectors: Vectors) -> str:
+    """The module of the task functions; it declares the kernels."""
+    module = Module(vectors)
+    for kernel in kernels_of(schedule).values():
+        module.declare(kernel.declaration)
     for name, stage in zip(stage_names(schedule), (*schedule.preparation, *schedule.stages)):
         with module.function(
             name, [("ptr", "context"), ("i64", "task"), ("i64", "participant")], exported=True
@@ -86,7 +106,7 @@ class _StageWriter:
                     arguments.append(f"ptr {function.offset(bases[item.arena], item.offset)}")
                 else:
                     arguments.append(f"i64 {numbers[item]}")
-            function.call(call.kernel.emit(function.module), arguments)
+            function.call(call.kernel.name, arguments)
 
     def _pieces(self) -> None:
         function, pieces = self.function, self.stage.pieces

@@ -1,7 +1,5 @@
 """`depthwise explain`: the network, a layer, one number, the note, or the page."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +7,8 @@ import typer
 
 from depthwise.errors import InvalidArgumentError, InvalidFileError, describe_value
 from depthwise.messages import check_language, text
+from depthwise.streams import print_json
+from depthwise.targets import check_target_file
 
 __all__ = ["explain_command", "register"]
 
@@ -37,8 +37,14 @@ def explain_command(
     sample: Annotated[int | None, typer.Option(help="Run it on this MNIST test image.", metavar="N")] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write the interactive page to this file.", metavar="PAGE.HTML"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write the interactive page to this file. One that is there already is refused.",
+            metavar="PAGE.HTML",
+        ),
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page if it is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON, for programs.")] = False,
     show_all: Annotated[bool, typer.Option("--all", help="Show every channel and product, however many.")] = False,
     times: Annotated[
@@ -57,6 +63,8 @@ def explain_command(
       depthwise explain model.keras -o page.html
     """
     check_language(language)
+    if output is not None:
+        check_target_file(output, overwrite, "--output")
     if model == "note" and layer is None and at is None and output is None:
         _explain_note(as_json, language)
         return
@@ -65,7 +73,7 @@ def explain_command(
         _write_page(explanation, output, is_trained, times, language)
         return
     if as_json:
-        _print_json(_json_facts(explanation))
+        print_json(_json_facts(explanation))
         return
     _print(explanation.lines(show_all))
 
@@ -113,7 +121,7 @@ def _explain_note(as_json: bool, language: str) -> None:
     from depthwise.explain.note_terminal import note_facts, note_lines
 
     if as_json:
-        _print_json(note_facts(language))
+        print_json(note_facts(language))
     else:
         _print(list(note_lines(language)))
 
@@ -148,7 +156,3 @@ def _print(lines: list[Any]) -> None:
     from depthwise.explain.terminal import print_lines
 
     print_lines(Console(), lines)
-
-
-def _print_json(facts: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(facts, ensure_ascii=False, indent=2, allow_nan=False) + "\n")

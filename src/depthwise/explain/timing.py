@@ -57,9 +57,10 @@ def measure(graph: Graph, weights: Weights, twin: Graph, twin_weights: Weights) 
 
 
 def _ready(graph: Graph, weights: Weights) -> Callable[[tuple[npt.NDArray[np.float32], ...]], object]:
+    from depthwise.compiler.lower import lower
     from depthwise.inference import Prediction  # the compiler is heavy, and a machine may lack it
 
     prediction: Callable[[tuple[npt.NDArray[np.float32], ...]], object]
-    prediction = made = Prediction(graph)
+    prediction = made = Prediction(lower(graph))
     made.load(dict(weights))
     return prediction

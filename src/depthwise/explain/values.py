@@ -70,10 +70,11 @@ def check_input(graph: Graph, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
 
 
 def _native_values(graph: Graph, weights: Mapping[str, npt.ArrayLike], inputs: tuple[Array, ...]) -> dict[str, Array]:
+    from depthwise.compiler.lower import lower
     from depthwise.inference import Prediction  # the compiler is heavy, and a machine may lack it
 
     every_layer = dataclasses.replace(graph, outputs=tuple(node.name for node in graph.calls))
-    prediction = Prediction(every_layer)
+    prediction = Prediction(lower(every_layer))
     prediction.load({key: np.ascontiguousarray(value, dtype=np.float32) for key, value in weights.items()})
     outputs = prediction(tuple(value[np.newaxis] for value in inputs))
     return {

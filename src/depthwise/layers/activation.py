@@ -4,14 +4,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from depthwise import operations as op
 from depthwise.arguments import activation_name
+from depthwise.compiler.ir.expression import Operand, apply
 from depthwise.errors import InvalidArgumentError
 from depthwise.layers.description import Description
 
 if TYPE_CHECKING:
+    from depthwise.compiler.lower import Builder
     from depthwise.graph import Call
-    from depthwise.passes.lower import Builder
 
 __all__ = ["Activation", "ReLU"]
 
@@ -52,5 +52,5 @@ class ReLU(Description):
             builder.activate(call, source, "relu" if self.max_value is None else "relu6")
             return
         limit = math.inf if self.max_value is None else float(self.max_value)
-        relu = op.ApplyReLU((source,), call.name, limit, float(self.negative_slope), float(self.threshold))
-        builder.emit(call, relu)
+        relu = apply("relu_layer", Operand(0), limit, float(self.negative_slope), float(self.threshold))
+        builder.elementwise(call, relu)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from depthwise import operations as op
 from depthwise.arguments import Pair, activation_name, choice, integer, pair
 from depthwise.arithmetic import LayerFacts, Shape, Weight, as_pair, image, kernel_formula, layer_facts, window_axes
+from depthwise.compiler.ir import operations as op
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from depthwise.formula import Formula, number
 from depthwise.initializers import Initializer
@@ -13,8 +13,8 @@ from depthwise.layers.description import Description
 from depthwise.window import Axis
 
 if TYPE_CHECKING:
+    from depthwise.compiler.lower import Builder
     from depthwise.graph import Call
-    from depthwise.passes.lower import Builder
 
 __all__ = ["Conv2D", "DepthwiseConv2D", "SeparableConv2D"]
 
@@ -61,19 +61,15 @@ class _Convolution(Description):
         shape = (*as_pair(layer.kernel_size), channels, layer.depth_multiplier)
         return outputs, kernel, Weight(name, shape, outputs * kernel, self.trainable)
 
-    def _lower_depthwise(self, builder: "Builder", call: "Call", output: str, kernel: str, bias: str | None) -> None:
+    def _lower_depthwise(self, builder: "Builder", call: "Call", output: str, *weights: str) -> str:
         """The depthwise stage; a depth multiplier above 1 repeats the channels first."""
         layer: Any = self
         (source,) = builder.inputs(call)
-        height, width, channels = builder.tensors[source]
         if layer.depth_multiplier > 1:
-            channels *= layer.depth_multiplier
-            repeat = op.Repeat((source,), f"{call.name}/repeated", layer.depth_multiplier)
-            builder.emit(call, repeat, (height, width, channels), last=False)
-            source = repeat.output
-        rows, columns = call.output_shape[:2]
+            repeat = op.Repeat((source,), (f"{call.name}/repeated",), layer.depth_multiplier)
+            source = builder.emit(call, repeat)
         window = (layer.kernel_size, layer.strides, layer.dilation_rate, builder.padding(call))
-        builder.emit(call, op.ConvolveDepthwise((source,), output, kernel, bias, *window), (rows, columns, channels))
+        return builder.emit(call, op.ConvolveDepthwise((source, *weights), (output,), *window))
 
 
 def _pixels(axes: tuple[Axis, Axis]) -> Formula:
@@ -134,11 +130,10 @@ class Conv2D(_Convolution):
 
     def lower(self, builder: "Builder", call: "Call") -> None:
         layer: Any = self
-        window = (layer.kernel_size, layer.strides, layer.dilation_rate, builder.padding(call), layer.groups)
-        kernel = builder.weight(call, "kernel")
-        convolve = op.Convolve(builder.inputs(call), call.name, kernel, builder.bias(call), *window)
-        builder.emit(call, convolve)
-        builder.activate(call, call.name, layer.activation)
+        window = (layer.kernel_size, layer.strides, layer.dilation_rate, builder.padding(call))
+        operands = (*builder.inputs(call), builder.weight(call, "kernel"), *builder.bias(call))
+        result = builder.emit(call, op.Convolve(operands, (call.name,), *window, groups=layer.groups))
+        builder.activate(call, result, layer.activation)
 
 
 @dataclass(frozen=True)
@@ -179,8 +174,8 @@ class DepthwiseConv2D(_Convolution):
         return layer_facts(self, shapes, output, weights, _pixels(axes) * outputs * kernel, axes=axes)
 
     def lower(self, builder: "Builder", call: "Call") -> None:
-        self._lower_depthwise(builder, call, call.name, builder.weight(call, "kernel"), builder.bias(call))
-        builder.activate(call, call.name, str(self.activation))
+        weights = (builder.weight(call, "kernel"), *builder.bias(call))
+        builder.activate(call, self._lower_depthwise(builder, call, call.name, *weights), str(self.activation))
 
 
 @dataclass(frozen=True)
@@ -233,7 +228,7 @@ class SeparableConv2D(_Convolution):
         return layer_facts(self, shapes, (axes[0].formula, axes[1].formula, filters), weights, macs, axes=axes)
 
     def lower(self, builder: "Builder", call: "Call") -> None:
-        middle = f"{call.name}/depthwise"
-        self._lower_depthwise(builder, call, middle, builder.weight(call, "depthwise_kernel"), None)
-        builder.emit_pointwise(call, middle, builder.weight(call, "pointwise_kernel"))
-        builder.activate(call, call.name, str(self.activation))
+        kernel = builder.weight(call, "depthwise_kernel")
+        middle = self._lower_depthwise(builder, call, f"{call.name}/depthwise", kernel)
+        result = builder.pointwise(call, middle, builder.weight(call, "pointwise_kernel"))
+        builder.activate(call, result, str(self.activation))

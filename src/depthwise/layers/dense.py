@@ -1,18 +1,19 @@
 """Dense layers."""
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from depthwise import operations as op
 from depthwise.arguments import activation_name, integer
 from depthwise.arithmetic import LayerFacts, Shape, Weight, layer_facts, single, sizes
+from depthwise.compiler.ir import operations as op
 from depthwise.formula import number, product
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
 
 if TYPE_CHECKING:
+    from depthwise.compiler.lower import Builder
     from depthwise.graph import Call
-    from depthwise.passes.lower import Builder
 
 __all__ = ["Dense"]
 
@@ -54,8 +55,8 @@ class Dense(Description):
     def lower(self, builder: "Builder", call: "Call") -> None:
         (source,) = builder.inputs(call)
         kernel = builder.weight(call, "kernel")
-        if builder.shape(call)[:2] == (1, 1):
-            builder.emit(call, op.Multiply((source,), call.name, kernel, builder.bias(call)))
+        if math.prod(builder.shape(source)[:-1]) == 1:
+            result = builder.emit(call, op.Contract((source, kernel, *builder.bias(call)), (call.name,)))
         else:  # on a map: a pointwise convolution
-            builder.emit_pointwise(call, source, kernel)
-        builder.activate(call, call.name, str(self.activation))
+            result = builder.pointwise(call, source, kernel)
+        builder.activate(call, result, str(self.activation))

@@ -14,8 +14,8 @@ from depthwise.arithmetic import LayerFacts, Shape, layer_facts, single, sizes
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 
 if TYPE_CHECKING:
+    from depthwise.compiler.lower import Builder
     from depthwise.graph import Call
-    from depthwise.passes.lower import Builder
 
 __all__ = ["Description"]
 

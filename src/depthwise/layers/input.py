@@ -10,8 +10,8 @@ from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.layers.description import Description
 
 if TYPE_CHECKING:
+    from depthwise.compiler.lower import Builder
     from depthwise.graph import Call
-    from depthwise.passes.lower import Builder
 
 __all__ = ["InputLayer"]
 

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from depthwise import operations as op
 from depthwise.arithmetic import LayerFacts, Shape, layer_facts, sizes
+from depthwise.compiler.ir import operations as op
 from depthwise.errors import ShapeError, UnsupportedError, describe_value
 from depthwise.formula import number, total
 from depthwise.layers.description import Description
 
 if TYPE_CHECKING:
+    from depthwise.compiler.lower import Builder
     from depthwise.graph import Call
-    from depthwise.passes.lower import Builder
 
 __all__ = ["Add", "Concatenate"]
 
@@ -30,7 +30,7 @@ class Add(Description):
         return layer_facts(self, shapes, sizes(shapes[0]))
 
     def lower(self, builder: "Builder", call: "Call") -> None:
-        builder.emit(call, op.Add(builder.inputs(call), call.name))
+        builder.emit(call, op.sum_of(builder.inputs(call), call.name))
 
 
 @dataclass(frozen=True)
@@ -56,4 +56,4 @@ class Concatenate(Description):
         return layer_facts(self, shapes, (*sizes(shapes[0])[:-1], channels))
 
     def lower(self, builder: "Builder", call: "Call") -> None:
-        builder.emit(call, op.Concatenate(builder.inputs(call), call.name))
+        builder.emit(call, op.Concatenate(builder.inputs(call), (call.name,)))

@@ -3,16 +3,16 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from depthwise import operations as op
 from depthwise.arithmetic import LayerFacts, Shape, Weight, layer_facts, single, sizes
+from depthwise.compiler.ir import operations as op
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.formula import number
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
 
 if TYPE_CHECKING:
+    from depthwise.compiler.lower import Builder
     from depthwise.graph import Call
-    from depthwise.passes.lower import Builder
 
 __all__ = ["BatchNormalization"]
 
@@ -67,12 +67,13 @@ class BatchNormalization(Description):
         gamma = builder.weight(call, "gamma") if self.scale else None
         beta = builder.weight(call, "beta") if self.center else None
         mean, variance = builder.weight(call, "moving_mean"), builder.weight(call, "moving_variance")
-        inputs = builder.inputs(call)
+        (source,) = builder.inputs(call)
         if builder.training and self.trainable:
+            operands = tuple(name for name in (source, gamma, beta) if name is not None)
             arguments = (gamma, beta, mean, variance, self.momentum, self.epsilon)
-            builder.emit(call, op.NormaliseBatch(inputs, call.name, *arguments))
+            builder.emit(call, op.NormaliseBatch(operands, (call.name,), *arguments))
             return
         sources = (gamma or "", beta or "", mean, variance)
         rules = ("normalisation_scale", "normalisation_shift")
         scale, shift = (builder.derive(call, rule, sources, (self.epsilon,)) for rule in rules)
-        builder.emit(call, op.Normalise(inputs, call.name, scale, shift))
+        builder.elementwise(call, op.AFFINE, source, scale, shift)

@@ -4,15 +4,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from depthwise import operations as op
 from depthwise.arguments import Pair, choice, pair
 from depthwise.arithmetic import LayerFacts, Shape, image, layer_facts, window_axes
+from depthwise.compiler.ir import operations as op
 from depthwise.formula import number
 from depthwise.layers.description import Description
 
 if TYPE_CHECKING:
+    from depthwise.compiler.lower import Builder
     from depthwise.graph import Call
-    from depthwise.passes.lower import Builder
 
 __all__ = ["AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "MaxPooling2D"]
 
@@ -43,14 +43,11 @@ class _Pooling(Description):
         (source,) = builder.inputs(call)
         padding = builder.padding(call)
         if any(padding):
-            height, width, channels = builder.tensors[source]
             value = -math.inf if self.kind == "max" else 0.0
-            pad = op.Pad((source,), f"{call.name}/padded", padding, value)
-            padded = (height + padding[0] + padding[1], width + padding[2] + padding[3], channels)
-            builder.emit(call, pad, padded, last=False)
-            source = pad.output
+            source = builder.emit(call, op.Pad((source,), (f"{call.name}/padded",), padding, value))
         counted = padding if self.kind == "mean" else (0, 0, 0, 0)
-        builder.emit(call, op.Pool((source,), call.name, self.kind, layer.pool_size, layer.strides, counted))
+        window = (layer.pool_size, layer.strides, counted)
+        builder.emit(call, op.PoolWindows((source,), (call.name,), self.kind, *window))
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ class _GlobalPooling(Description):
         return layer_facts(self, shapes, output, reads_all=True)
 
     def lower(self, builder: "Builder", call: "Call") -> None:
-        builder.emit(call, op.PoolGlobally(builder.inputs(call), call.name, self.kind))
+        builder.emit(call, op.ReduceMap(builder.inputs(call), (call.name,), self.kind, self.keepdims))
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from depthwise import operations as op
+from depthwise.compiler.ir.expression import Operand
 from depthwise.errors import UnsupportedError, describe_value
 from depthwise.layers.description import Description
 
 if TYPE_CHECKING:
+    from depthwise.compiler.lower import Builder
     from depthwise.graph import Call
-    from depthwise.passes.lower import Builder
 
 __all__ = ["Rescaling"]
 
@@ -29,5 +29,5 @@ class Rescaling(Description):
                 raise UnsupportedError(f"Rescaling: {name} must be one number, got {describe_value(value)}")
 
     def lower(self, builder: "Builder", call: "Call") -> None:
-        (source,) = builder.inputs(call)
-        builder.emit(call, op.Scale((source,), call.name, float(self.scale), float(self.offset)))
+        scaled = Operand(0) * float(self.scale)
+        builder.elementwise(call, scaled + float(self.offset) if self.offset else scaled)

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from depthwise import operations as op
+from depthwise.compiler.ir import operations as op
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.layers.description import Description
 
 if TYPE_CHECKING:
+    from depthwise.compiler.lower import Builder
     from depthwise.graph import Call
-    from depthwise.passes.lower import Builder
 
 __all__ = ["Dropout"]
 
@@ -32,7 +32,7 @@ class Dropout(Description):
     def lower(self, builder: "Builder", call: "Call") -> None:
         (source,) = builder.inputs(call)
         if builder.training and self.rate > 0:
-            count = sum(isinstance(operation, op.Drop) for operation in builder.operations)
-            builder.emit(call, op.Drop((source,), call.name, self.rate, count))
+            count = sum(isinstance(operation, op.Dropout) for operation in builder.operations)
+            builder.emit(call, op.Dropout((source,), (call.name,), self.rate, count))
         else:
             builder.tensor_of[call.name] = source

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from depthwise import operations as op
 from depthwise.arguments import pair
 from depthwise.arithmetic import LayerFacts, Shape, image, layer_facts, single
+from depthwise.compiler.ir import operations as op
 from depthwise.formula import number, product
 from depthwise.layers.description import Description
 
 if TYPE_CHECKING:
+    from depthwise.compiler.lower import Builder
     from depthwise.graph import Call
-    from depthwise.passes.lower import Builder
 
 __all__ = ["Flatten", "ZeroPadding2D"]
 
@@ -34,7 +34,7 @@ class Flatten(Description):
         return layer_facts(self, shapes, (product([number(size, name) for size, name in zip(shape, meanings)]),))
 
     def lower(self, builder: "Builder", call: "Call") -> None:
-        builder.emit(call, op.Reshape(builder.inputs(call), call.name))
+        builder.emit(call, op.Reshape(builder.inputs(call), (call.name,), call.output_shape))
 
 
 @dataclass(frozen=True)
@@ -71,4 +71,4 @@ class ZeroPadding2D(Description):
     def lower(self, builder: "Builder", call: "Call") -> None:
         padding: Any = self.padding
         (top, bottom), (left, right) = padding
-        builder.emit(call, op.Pad(builder.inputs(call), call.name, (top, bottom, left, right), 0.0))
+        builder.emit(call, op.Pad(builder.inputs(call), (call.name,), (top, bottom, left, right), 0.0))

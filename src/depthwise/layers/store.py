@@ -1,9 +1,10 @@
 """Who owns weights: a store for each layer, shared by every model that the layer is in.
 
 Native programs hold copies of weights. `CHANGES` counts every change of any weight, so that a program that has seen the last
-one knows with a single comparison that its copies are still right; else it looks at its own layers' versions.
+one knows with a single comparison that its copies are still right; else it looks at its own layers' arrays.
 """
 
+import os
 import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +19,9 @@ __all__ = ["CHANGES", "LOCK", "TRAINABLE", "Counter", "Holder", "WeightStore", "
 
 LOCK = threading.RLock()
 """Held while the weights of several layers are replaced or read together: nobody sees half of a change."""
+
+if hasattr(os, "register_at_fork"):  # the child has no other thread that could give it back
+    os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
 
 
 class Counter:
@@ -52,16 +56,14 @@ class WeightStore:
 
     Attributes:
         arrays: float32 and read-only, by the weight's name in Keras' order; None before they are drawn.
-        version: what `CHANGES` was when they last changed.
         holder: the training that holds newer ones, None mostly.
         origin: the seed and the path that the first weights are drawn from.
     """
 
-    __slots__ = ("arrays", "holder", "origin", "version")
+    __slots__ = ("arrays", "holder", "origin")
 
     def __init__(self) -> None:
         self.arrays: dict[str, NDArray[np.float32]] | None = None
-        self.version = 0
         self.holder: Holder | None = None
         self.origin: tuple[int, str] | None = None
 
@@ -71,7 +73,7 @@ class WeightStore:
             array.flags.writeable = False  # a change that no native copy sees must not be possible
         with LOCK:
             self.arrays = arrays
-            self.version = CHANGES.grow()
+            CHANGES.grow()
 
     def __getstate__(self) -> Any:
         if self.origin is None:  # a copy draws the same weights

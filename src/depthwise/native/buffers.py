@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from depthwise.errors import InvalidArgumentError, UnsupportedError
 
-__all__ = ["ALIGNMENT", "aligned_empty", "guarded"]
+__all__ = ["ALIGNMENT", "aligned_empty", "aligned_zeros", "guarded"]
 
 # A cache line, and the widest vector.
 ALIGNMENT: Final = 64
@@ -49,6 +49,18 @@ def aligned_empty(nbytes: int, alignment: int = ALIGNMENT) -> NDArray[np.uint8]:
     raw = np.empty(nbytes + alignment, dtype=np.uint8)
     start = -raw.ctypes.data % alignment
     return raw[start : start + nbytes]
+
+
+def aligned_zeros(nbytes: int) -> NDArray[np.uint8]:
+    """As `aligned_empty`, full of zeros.
+
+    >>> aligned_zeros(1000).any()
+    np.False_
+    """
+    buffer = aligned_empty(nbytes)
+    if nbytes < _MAPPED_FROM:  # The system maps zeros; writing them would take memory that nothing may ever touch.
+        buffer[:] = 0
+    return buffer
 
 
 def guarded(nbytes: int, fence: Literal["end", "start"] = "end") -> NDArray[np.uint8]:

@@ -14,17 +14,19 @@ import stat
 import struct
 import sys
 import time
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from depthwise.errors import DepthwiseError, InvalidArgumentError, describe_value
-from depthwise.files import atomic_write_bytes
-from depthwise.native.targets import Target, llvm_versions
+from depthwise.errors import describe_value
+from depthwise.native.targets import Target
 
-__all__ = ["FOLDER_VARIABLE", "MAXIMUM_BYTES", "CompileCache", "cache_key", "default_folder"]
+__all__ = ["FOLDER_VARIABLE", "MAXIMUM_BYTES", "MAXIMUM_ENTRIES", "CompileCache", "cache_key", "default_folder"]
 
 FOLDER_VARIABLE: Final = "DEPTHWISE_CACHE_DIR"
 MAXIMUM_BYTES: Final = 256 * 2**20
+MAXIMUM_ENTRIES: Final = 10_000
+"""Modules of a few kilobytes each: more files than this take longer to list than a network to compile."""
 
 _MAGIC: Final = b"DEPTHWIS"
 _FORMAT_VERSION: Final = 1
@@ -41,36 +43,33 @@ _OPEN_FLAGS: Final = (
     | getattr(os, "O_NONBLOCK", 0)  # A FIFO planted in the folder must not stop us.
 )
 
+_CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
 _log = logging.getLogger("depthwise.native")
 _already_said: set[str] = set()
 
 
-def cache_key(program_text: str, generator_version: str, target: Target) -> str:
-    """The name of a program's machine code: SHA-256 (64 hexadecimal digits) of all that the code depends on.
+def cache_key(text: str, kind: object, code_generation: Sequence[object], target: Target) -> str:
+    """The name of an entry: SHA-256 (64 hexadecimal digits) of all that the machine code depends on.
 
     Parameters
     ----------
-    program_text
-        Complete, deterministic description of the program (or its IR).
-    generator_version
-        Version of the generators that turn the description into IR.
+    text
+        The module's IR, or a complete, deterministic description of the program.
+    kind
+        What `text` is, or how it is compiled.
+    code_generation
+        What the code depends on besides, see `depthwise.native.compile.code_generation`.
     target
-        Machine the code is for; llvmlite's and LLVM's versions are added here.
+        Machine the code is for.
 
     Example
     -------
     >>> target = Target("x86_64-unknown-linux-gnu", "x86-64", ())
-    >>> len(cache_key("two layers", "1", target))
+    >>> len(cache_key("two layers", "program", ("level 2",), target))
     64
     """
-    parts = [
-        program_text,
-        generator_version,
-        *llvm_versions(),
-        target.triple,
-        target.processor,
-        list(target.features),
-    ]
+    parts = [text, kind, code_generation, target.triple, target.processor, target.features]
     # JSON keeps the parts apart: no two lists of parts give the same text.
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -141,6 +140,10 @@ class CompileCache:
 
     def put(self, key: str, payload: bytes) -> None:
         """Store `payload` under `key`, atomically; a folder that cannot be written or trusted is left alone."""
+        self.put_all({key: payload})
+
+    def put_all(self, payloads: Mapping[str, bytes]) -> None:
+        """`put` of several entries; what was used longest ago is deleted once, afterwards."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -152,28 +155,25 @@ class CompileCache:
         if not self._folder_is_ours():
             return
         try:
-            self._write(key, _pack(key, payload))
-            self._prune(keep=self.path(key))
-        except (OSError, DepthwiseError) as error:
+            for key, payload in payloads.items():
+                self._write(key, _pack(key, payload))
+            self._prune(keep={os.fspath(self.path(key)) for key in payloads})
+        except OSError as error:
             _say_once(f"The compile cache cannot be written; code is compiled anew at each start. ({error})")
 
     def _write(self, key: str, content: bytes) -> None:
-        path = self.path(key)
-        # Other processes prune while we write; what is there at one moment may be gone at the next.
-        with contextlib.suppress(FileNotFoundError):
-            if not stat.S_ISREG(os.lstat(path).st_mode) or not os.access(path, os.W_OK):
-                os.unlink(path)
-        for attempts_left in (2, 1, 0):
-            try:
-                atomic_write_bytes(path, content)
-                break
-            except InvalidArgumentError:
-                # Also what a target that vanishes during the call looks like.
-                if attempts_left == 0:
-                    raise
-        # Whatever the umask gave: a file that others may write would never be read again.
-        with contextlib.suppress(FileNotFoundError):
-            os.chmod(path, 0o600)
+        # For the user alone, whatever the umask: a file that others may write would never be read again. Nothing waits for
+        # the disk: an entry that a crash cuts short fails its hash and is compiled again.
+        temporary = self.folder / f".{key[:16]}-{os.urandom(8).hex()}.tmp"
+        descriptor = os.open(temporary, _CREATE_FLAGS, 0o600)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(content)
+            os.replace(temporary, self.path(key))
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
 
     def _folder_is_ours(self) -> bool:
         try:
@@ -184,12 +184,12 @@ class CompileCache:
             return True
         _say_once(
             f"The compile cache folder {describe_value(str(self.folder))} is not used, because it does not belong to "
-            f"you alone; code is compiled anew at each start. Mend it with chown and chmod 700, or name another "
+            f"you alone; code is compiled anew at each start. Fix it with chown and chmod 700, or name another "
             f"folder in {FOLDER_VARIABLE}."
         )
         return False
 
-    def _prune(self, keep: Path) -> None:
+    def _prune(self, keep: Container[str]) -> None:
         entries = []
         abandoned = time.time_ns() - _ABANDONED_AFTER_NS
         with os.scandir(self.folder) as files:
@@ -201,15 +201,15 @@ class CompileCache:
                         if not file.name.endswith(_SUFFIX) and status.st_mtime_ns > abandoned:
                             continue
                         entries.append((status.st_mtime_ns, status.st_size, file.path))
-        total = sum(size for _, size, _ in entries)
+        total, count = sum(size for _, size, _ in entries), len(entries)
         for _, size, path in sorted(entries):
-            if total <= self.maximum_bytes:
+            if total <= self.maximum_bytes and count <= MAXIMUM_ENTRIES:
                 return
-            if path == os.fspath(keep):
+            if path in keep:
                 continue
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
-            total -= size
+            total, count = total - size, count - 1
 
 
 def _is_ours(status: os.stat_result) -> bool:

@@ -2,6 +2,8 @@
 
 The generators write SSA form with explicit vectors, unrolling and `llvm.fma`, so there is little for the optimiser to
 find; `PASSES` is the whole list of what runs before code generation. `docs/decisions/0002-native.md` has the measurements.
+
+Modules are independent of each other, so `compile_sources` compiles them on all cores.
 """
 
 import contextlib
@@ -11,36 +13,57 @@ import itertools
 import re
 import sys
 import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from depthwise.native.object_file import undefined_symbols
+from depthwise.native.once import making, once
+from depthwise.native.processors import usable_processors
 from depthwise.native.targets import (
     TARGET_NAMES,
     Target,
     can_run,
     host_target,
     llvm,
+    llvm_versions,
     target_for,
 )
 
 __all__ = [
+    "CODE_MODEL",
     "IMPORTED_SYMBOLS",
+    "OPTIMISATION",
     "PASSES",
+    "RELOCATION",
     "TARGET_NAMES",
     "LoadedCode",
     "NativeCodeError",
+    "Source",
     "Target",
     "assembly",
     "can_run",
+    "code_generation",
     "compile_module",
+    "compile_sources",
     "host_target",
     "load_object",
+    "load_objects",
     "target_for",
 ]
 
 # Run over every function, in this order, from optimisation level 1 on. No unrolling and no vectoriser: both would undo
 # the generators' register plan.
 PASSES: Final = ("always_inliner", "sroa", "simplify_cfg")
+
+# LLVM's code generation level, 0 to 3; at 0 `PASSES` are left out.
+OPTIMISATION: Final = 2
+
+# Position-independent code of the small model: constants are one instruction away. LLVM's default for a JIT, the large
+# model, spends an instruction and a register on every address.
+RELOCATION: Final = "pic"
+CODE_MODEL: Final = "small"
 
 # The only symbols that generated code may leave open. LLVM itself calls the first three for its memory intrinsics.
 IMPORTED_SYMBOLS: Final = ("memcpy", "memmove", "memset", "sched_yield")
@@ -50,7 +73,36 @@ class NativeCodeError(RuntimeError):
     """Generated code is not legal, or does not load: a bug of ours, never of the user's, hence with its traceback."""
 
 
-def compile_module(ir_text: str, target: Target, optimisation: int = 2) -> bytes:
+@dataclass(frozen=True)
+class Source:
+    """One module of a program.
+
+    Attributes
+    ----------
+    text
+        The whole module as text LLVM IR.
+    optimisation
+        See `compile_module`.
+    calls
+        Symbols of the program's other modules that this one may use.
+    shared
+        Whether other programs have the same module, so that it is worth a cache entry of its own.
+    """
+
+    text: str
+    optimisation: int = OPTIMISATION
+    calls: frozenset[str] = frozenset()
+    shared: bool = False
+
+
+def code_generation() -> tuple[Any, ...]:
+    """Everything but the module and its target that machine code depends on: part of every cache key."""
+    return (*llvm_versions(), OPTIMISATION, PASSES, RELOCATION, CODE_MODEL, IMPORTED_SYMBOLS)
+
+
+def compile_module(
+    ir_text: str, target: Target, optimisation: int = OPTIMISATION, calls: frozenset[str] = frozenset()
+) -> bytes:
     """Object code of the module `ir_text` for `target`.
 
     Parameters
@@ -61,12 +113,14 @@ def compile_module(ir_text: str, target: Target, optimisation: int = 2) -> bytes
         Machine to generate code for, see `host_target` and `target_for`.
     optimisation
         0 to 3: LLVM's code generation level; from 1 on `PASSES` run first.
+    calls
+        Symbols of other modules that this one may use.
 
     Raises
     ------
     NativeCodeError
         The text does not parse or breaks a rule of LLVM (the message shows the line), or the code would call
-        something outside `IMPORTED_SYMBOLS`.
+        something outside `IMPORTED_SYMBOLS` and `calls`.
 
     Example
     -------
@@ -74,9 +128,14 @@ def compile_module(ir_text: str, target: Target, optimisation: int = 2) -> bytes
     >>> load_object(code).function_address("seven") > 0
     True
     """
-    code = bytes(_emit(ir_text, target, optimisation, "emit_object"))
+    with making:
+        return _compile(Source(ir_text, optimisation, calls), target)
+
+
+def _compile(source: Source, target: Target) -> bytes:
+    code = _emit(source.text, target, source.optimisation, as_object=True)
     # The loader would find any other symbol of the process: a call of libm for each element, or worse.
-    foreign = sorted(undefined_symbols(code) - set(IMPORTED_SYMBOLS))
+    foreign = sorted(undefined_symbols(code) - set(IMPORTED_SYMBOLS) - source.calls)
     if foreign:
         raise NativeCodeError(
             f"Generated code calls {', '.join(foreign)}; it may call only {', '.join(IMPORTED_SYMBOLS)}. "
@@ -85,9 +144,59 @@ def compile_module(ir_text: str, target: Target, optimisation: int = 2) -> bytes
     return code
 
 
-def assembly(ir_text: str, target: Target, optimisation: int = 2) -> str:
+def compile_sources(sources: Sequence[Source], target: Target) -> list[bytes]:
+    """Object code of each of `sources`, compiled on all cores that this process may use; see `compile_module`."""
+    objects: dict[int, bytes] = {}
+
+    def compile_one(number: int) -> None:
+        objects[number] = _compile(sources[number], target)
+
+    # The longest first: nobody waits for one that began late.
+    order = sorted(range(len(sources)), key=lambda number: -len(sources[number].text))
+    with making:
+        _share_out(compile_one, order)
+        # A helper is gone without its object where a signal handler has forked and this is the child.
+        for number in order:
+            if number not in objects:
+                compile_one(number)
+    return [objects[number] for number in range(len(sources))]
+
+
+def _share_out(work: Callable[[int], None], numbers: Sequence[int]) -> None:
+    """`work` on each of `numbers`, by this thread and a helper for each further core. The first error is raised."""
+    waiting = deque(numbers)
+    errors: list[BaseException] = []
+
+    def take_turns() -> None:
+        try:
+            while not errors:
+                work(waiting.popleft())
+        except IndexError:
+            pass  # All is given out.
+        except BaseException as error:
+            errors.append(error)
+
+    helpers = []
+    try:
+        for _ in range(min(usable_processors(), len(numbers)) - 1):
+            helper = threading.Thread(target=take_turns, name="depthwise-compile", daemon=True)
+            try:
+                helper.start()
+            except RuntimeError:
+                break  # No thread starts any more when the interpreter ends or its limit is reached: fewer helpers then.
+            helpers.append(helper)
+        take_turns()
+    finally:
+        waiting.clear()
+        for helper in helpers:
+            helper.join()
+    if errors:
+        raise errors[0]
+
+
+def assembly(ir_text: str, target: Target, optimisation: int = OPTIMISATION) -> str:
     """The assembly text of what `compile_module` would emit, for tests that count instructions and stack traffic."""
-    return str(_emit(ir_text, target, optimisation, "emit_assembly"))
+    return _emit(ir_text, target, optimisation, as_object=False).decode()
 
 
 class LoadedCode:
@@ -99,7 +208,6 @@ class LoadedCode:
     def __init__(self, library: str, tracker: Any) -> None:
         self._library = library
         self._trackers: dict[str, Any] = {"": tracker}
-        self._lock = threading.Lock()
 
     def function_address(self, name: str) -> int:
         """Address of the exported function `name`.
@@ -109,7 +217,7 @@ class LoadedCode:
         NativeCodeError
             The code has no such function.
         """
-        with self._lock:
+        with making:
             if name not in self._trackers:
                 try:
                     self._trackers[name] = _linker().lookup(self._library, name)
@@ -119,28 +227,38 @@ class LoadedCode:
 
 
 def load_object(code: bytes) -> LoadedCode:
-    """Make object code from `compile_module`, for this machine, callable. Takes under a millisecond.
+    """Make object code from `compile_module`, for this machine, callable; see `load_objects`."""
+    return load_objects([code])
+
+
+def load_objects(objects: Sequence[bytes]) -> LoadedCode:
+    """Link the object code of a program's modules, for this machine, and make it callable. Takes a few milliseconds at most.
+
+    Every program is a library of its own: the same symbol in two of them is two functions.
 
     Raises
     ------
     NativeCodeError
-        The bytes are not object code of this machine.
+        The bytes are not object code of this machine. A missing symbol is found by the first `function_address`.
     """
-    builder = llvm().JITLibraryBuilder().add_object_img(code)
+    builder = llvm().JITLibraryBuilder()
+    for code in objects:
+        builder.add_object_img(code)
     for symbol, address in _imported_addresses().items():
         builder.import_symbol(symbol, address)
     library = f"depthwise{next(_library_numbers)}"
-    try:
-        tracker = builder.link(_linker(), library)
-    except RuntimeError as error:
-        raise NativeCodeError(f"The object code does not load: {error}") from None
+    with making:
+        try:
+            tracker = builder.link(_linker(), library)
+        except RuntimeError as error:
+            raise NativeCodeError(f"The object code does not load: {error}") from None
     return LoadedCode(library, tracker)
 
 
 _library_numbers = itertools.count()
 
 
-@functools.cache
+@once
 def _linker() -> Any:
     # JITLink lays a module out as one piece of memory, so that 32-bit offsets between code and constants always reach;
     # LLVM's older loader places each section on its own.
@@ -164,24 +282,29 @@ def _imported_addresses() -> dict[str, int]:
     return addresses
 
 
-@functools.lru_cache(maxsize=16)
 def _target_machine(target: Target, optimisation: int) -> Any:
-    # Position-independent code of the small model: constants are one instruction away. LLVM's default for a JIT, the
-    # large model, spends an instruction and a register on every address.
-    return (
-        llvm()
-        .Target.from_triple(target.triple)
-        .create_target_machine(
-            cpu=target.processor,
-            features=",".join(target.features),
-            opt=optimisation,
-            reloc="pic",
-            codemodel="small",
+    """A machine for the calling thread, which must not share it: it remembers what it has compiled for."""
+    machines: dict[tuple[Target, int, str, str], Any] = _own.__dict__.setdefault("machines", {})
+    key = (target, optimisation, RELOCATION, CODE_MODEL)
+    if key not in machines:
+        machines[key] = (
+            llvm()
+            .Target.from_triple(target.triple)
+            .create_target_machine(
+                cpu=target.processor,
+                features=",".join(target.features),
+                opt=optimisation,
+                reloc=RELOCATION,
+                codemodel=CODE_MODEL,
+            )
         )
-    )
+    return machines[key]
 
 
-def _emit(ir_text: str, target: Target, optimisation: int, method: str) -> Any:
+_own = threading.local()
+
+
+def _emit(ir_text: str, target: Target, optimisation: int, *, as_object: bool) -> bytes:
     binding = llvm()
     machine = _target_machine(target, optimisation)
     # A context of its own: types and metadata of one module do not pile up in the process. The module must be closed
@@ -201,7 +324,27 @@ def _emit(ir_text: str, target: Target, optimisation: int, method: str) -> Any:
             for name in PASSES:
                 getattr(manager, f"add_{name}_pass")()
             manager.run(module, builder)
-        return getattr(machine, method)(module)
+        return _generate(machine, module, as_object=as_object)
+
+
+def _generate(machine: Any, module: Any, *, as_object: bool) -> bytes:
+    """What `machine.emit_object` and `emit_assembly` do, without their lock.
+
+    llvmlite holds one lock around each of its calls, which would keep all cores but one waiting: this call is nine tenths of
+    compiling. LLVM itself asks only that no two threads share a context or a target machine, and ours do not.
+    """
+    from llvmlite.binding import ffi
+
+    library = ffi.lib
+    emit = library.LLVMPY_TargetMachineEmitToMemory
+    with ffi.OutputString() as message:
+        buffer = getattr(emit, "_cfn", emit)(machine, module, int(as_object), message)
+        if not buffer:
+            raise NativeCodeError(f"LLVM cannot generate code: {message}")
+    try:
+        return ctypes.string_at(library.LLVMPY_GetBufferStart(buffer), library.LLVMPY_GetBufferSize(buffer))
+    finally:
+        library.LLVMPY_DisposeMemoryBuffer(buffer)
 
 
 def _explain(message: str, ir_text: str) -> str:

@@ -1,57 +1,102 @@
-"""The way from a program's description to callable code: from the cache if it is there, else generate and compile."""
+"""From a program's description to callable code: from the cache if it is there, else generate and compile.
 
-from collections.abc import Callable
+This is the only place where modules become code that runs: networks, the thread team and the probes of `bench` all come here.
+"""
+
+import struct
+from collections.abc import Callable, Sequence
 
 from depthwise.native.cache import CompileCache, cache_key
-from depthwise.native.compile import PASSES, LoadedCode, NativeCodeError, compile_module, load_object
-from depthwise.native.scheduler import SCHEDULER_VERSION
+from depthwise.native.compile import (
+    LoadedCode,
+    NativeCodeError,
+    Source,
+    code_generation,
+    compile_sources,
+    load_objects,
+)
 from depthwise.native.targets import Target, host_target
 
 __all__ = ["load_program"]
 
 
 def load_program(
-    program_text: str,
-    generator_version: str,
-    generate: Callable[[], str],
+    identity: str,
+    generate: Callable[[], Sequence[Source]],
     target: Target | None = None,
-    optimisation: int = 2,
     cache: CompileCache | None = None,
 ) -> LoadedCode:
-    """Callable code of a program. IR is generated and compiled only when the cache lacks it.
+    """Callable code of a program. IR is generated only when the cache lacks the program, and compiled only where the cache
+    lacks the module too.
 
     Parameters
     ----------
-    program_text
-        Complete, deterministic description of the program. Two programs of one text must have the same IR.
-    generator_version
-        Version of the code behind `generate`; raise it whenever the IR of some text changes.
+    identity
+        All that the IR depends on: two programs of one identity must have the same modules.
     generate
-        Returns the text IR; called at most once.
+        Returns the modules; called at most once.
     target
         Machine to compile for, `host_target()` when None. It must be able to run here.
-    optimisation
-        See `compile_module`.
     cache
         Where machine code is kept, the user's `CompileCache()` when None.
 
     Example
     -------
-    >>> code = load_program("seven", "1", lambda: "define i64 @seven() { ret i64 7 }")
+    >>> code = load_program("seven", lambda: [Source("define i64 @seven() { ret i64 7 }")])
     >>> import ctypes
     >>> ctypes.CFUNCTYPE(ctypes.c_int64)(code.function_address("seven"))()
     7
     """
     target = host_target() if target is None else target
     cache = CompileCache() if cache is None else cache
-    how = f"{generator_version}/{SCHEDULER_VERSION}/{optimisation}/{','.join(PASSES)}"
-    key = cache_key(program_text, how, target)
+    key = cache_key(identity, "program", code_generation(), target)
     stored = cache.get(key)
     if stored is not None:
         try:
-            return load_object(stored)
+            return load_objects(_apart(stored))
         except NativeCodeError:
             pass  # An intact entry that this linker does not take: replaced below.
-    code = compile_module(generate(), target, optimisation)
-    cache.put(key, code)
-    return load_object(code)
+    sources = generate()
+    objects, fresh = _compiled(sources, target, cache)
+    try:
+        code = load_objects(objects)
+    except NativeCodeError:
+        if len(fresh) == len(objects):
+            raise
+        # The same of a module's entry.
+        objects, fresh = _compiled(sources, target, None)
+        code = load_objects(objects)
+    cache.put_all({**fresh, key: _together(objects)})
+    return code
+
+
+def _compiled(
+    sources: Sequence[Source], target: Target, cache: CompileCache | None
+) -> tuple[list[bytes], dict[str, bytes]]:
+    """The object code of every source; and by key that of the shared ones which had to be compiled."""
+    keys = [cache_key(source.text, source.optimisation, code_generation(), target) for source in sources]
+    found = {key: None if cache is None or not source.shared else cache.get(key) for key, source in zip(keys, sources)}
+    missing = {key: source for key, source in zip(keys, sources) if found[key] is None}
+    compiled = dict(zip(missing, compile_sources(list(missing.values()), target)))
+    objects = [found[key] or compiled[key] for key in keys]
+    return objects, {key: compiled[key] for key, source in missing.items() if source.shared}
+
+
+_NUMBER = struct.Struct("<Q")
+
+
+def _together(objects: Sequence[bytes]) -> bytes:
+    """Objects as one payload: each behind its length."""
+    return b"".join(part for code in objects for part in (_NUMBER.pack(len(code)), code))
+
+
+def _apart(payload: bytes) -> list[bytes]:
+    objects, place = [], 0
+    while place < len(payload):
+        start = place + _NUMBER.size
+        length = int.from_bytes(payload[place:start], "little")
+        place = start + length
+        if place > len(payload):
+            raise NativeCodeError("The entry is not a list of objects.")
+        objects.append(payload[start:place])
+    return objects

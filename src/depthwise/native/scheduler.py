@@ -24,17 +24,20 @@ from depthwise.native.targets import Target
 __all__ = [
     "MAXIMUM_PARTICIPANTS",
     "PARTICIPATE",
-    "SCHEDULER_VERSION",
+    "TABLE_SYMBOLS",
     "TEAM_BLOCK_BYTES",
     "TEAM_SPIN_OFFSET",
     "TEAM_STOP_OFFSET",
+    "participate_ir",
     "scheduler_ir",
+    "stage_table_ir",
     "team_ir",
 ]
 
-# Part of the cache keys of whatever contains this text.
-SCHEDULER_VERSION: Final = "2"
 PARTICIPATE: Final = "participate"
+_STAGES: Final = "depthwise.stages"
+_STAGE_COUNT: Final = "depthwise.stage_count"
+TABLE_SYMBOLS: Final = frozenset((_STAGES, _STAGE_COUNT))
 MAXIMUM_PARTICIPANTS: Final = 64
 
 # The team block. What different threads write lies 128 bytes apart: processors fetch lines of 64 bytes in pairs.
@@ -60,146 +63,160 @@ _JOINED_MASK: Final = _OPEN - 1
 
 
 def scheduler_ir(stages: Sequence[str], target: Target) -> str:
-    """IR of `participate`, which runs a participant's share of a program's stages.
+    """IR of a whole program's scheduler: `stage_table_ir` and `participate_ir`, for a module that defines the stages too."""
+    return stage_table_ir(stages) + participate_ir(target)
 
-    The text declares nothing of the stages: it goes into the module that defines, for each name in `stages`,
-    `void @NAME(ptr %context, i64 %task, i64 %participant)`. A name may occur several times. The number of tasks of
-    stage s is element s of the array of i64 that the caller of the run names; zero or less means that the stage is
-    empty.
+
+def stage_table_ir(stages: Sequence[str]) -> str:
+    """IR of the table of a program's stages, for the module that defines them.
 
     Parameters
     ----------
     stages
-        Symbols of the task functions in running order, without `@`.
-    target
-        Machine the module is for.
-
-    Returns
-    -------
-    Text that defines `void @participate(ptr %team, i64 %participant)` and internal helpers named `depthwise.…`.
+        Symbols of the task functions in running order, without `@`: `void @NAME(ptr %context, i64 %task, i64 %participant)`.
+        A name may occur several times.
     """
     if not stages:
         raise InvalidArgumentError("A program has no stages; it needs at least one.")
-    lines = [
-        f"define void @{PARTICIPATE}(ptr %team, i64 %participant) {{",
-        "entry:",
-        *_field("context.at", _CONTEXT),
-        *_field("counts.at", _COUNTS),
-        *_field("next", _NEXT),
-        *_field("done", _DONE),
-        *_field("limit.at", _LIMIT),
-        "  %limit = load atomic i64, ptr %limit.at monotonic, align 8",
-        "  %context = load ptr, ptr %context.at, align 8",
-        "  %counts = load ptr, ptr %counts.at, align 8",
-        "  br label %stage0",
-    ]
-    for number, stage in enumerate(stages):
-        lines += _stage_lines(number, stage)
-    lines += [f"stage{len(stages)}:", "  ret void", "}", "", "declare i64 @llvm.cttz.i64(i64, i1)", _wait_ir(target)]
-    return "\n".join(lines) + "\n"
+    pointers = ", ".join(f"ptr @{stage}" for stage in stages)
+    return (
+        f"@{_STAGES} = constant [{len(stages)} x ptr] [{pointers}], align 8\n"
+        f"@{_STAGE_COUNT} = constant i64 {len(stages)}, align 8\n"
+    )
 
 
-def _stage_lines(number: int, stage: str) -> list[str]:
-    s = number
-    before = "%stage" + str(s)
-    lines = [f"stage{s}:"]
-    if number == 0:
-        begin = "0"
-    else:
-        begin = f"%end{s - 1}"
-        lines += [
-            f"  call void @depthwise.wait(ptr %team, ptr %done, i64 {begin})",
+def participate_ir(target: Target, *, table_elsewhere: bool = False) -> str:
+    """IR of `void @participate(ptr %team, i64 %participant)`, which runs a participant's share of a program's stages.
+
+    The text is the same for every program: it finds the stages in the table of `stage_table_ir`. The number of tasks of
+    stage s is element s of the array of i64 that the caller of the run names; zero or less means that the stage is empty.
+
+    Parameters
+    ----------
+    target
+        Machine the module is for.
+    table_elsewhere
+        Whether another module of the program holds the table.
+    """
+    table = [f"@{_STAGES} = external constant [0 x ptr]", f"@{_STAGE_COUNT} = external constant i64"]
+    return "\n".join(
+        [
+            *(table if table_elsewhere else []),
+            "declare i64 @llvm.cttz.i64(i64, i1)",
+            "",
+            _PARTICIPATE_IR,
+            _wait_ir(target),
+            "",
         ]
-    lines += [
-        f"  %count.at{s} = getelementptr i64, ptr %counts, i64 {s}",
-        f"  %raw{s} = load i64, ptr %count.at{s}, align 8",
-        f"  %some{s} = icmp sgt i64 %raw{s}, 0",
-        f"  %count{s} = select i1 %some{s}, i64 %raw{s}, i64 0",
-        f"  %end{s} = add i64 {begin}, %count{s}",
-        f"  %first{s} = load atomic i64, ptr %next monotonic, align 8",
-    ]
-    claimed = number < _CLAIMED_STAGES
-    if claimed:
-        lines += [
-            f"  %last{s} = add i64 %raw{s}, -1",
-            f"  %few{s} = icmp ult i64 %last{s}, 64",
-            f"  br i1 %few{s}, label %share{s}, label %claim{s}",
-            *_own_share_lines(s, stage),
-        ]
-    else:
-        lines += [f"  br label %claim{s}"]
-    return [
-        *lines,
-        f"claim{s}:",
-        f"  %seen{s} = phi i64 [ %first{s}, {before} ], [ %now{s}, %try{s} ], [ %again{s}, %run{s} ]",
-        f"  %mine{s} = phi i64 [ 0, {before} ], [ %mine{s}, %try{s} ], [ %mine.next{s}, %run{s} ]",
-        f"  %left{s} = icmp slt i64 %seen{s}, %end{s}",
-        f"  br i1 %left{s}, label %try{s}, label %over{s}",
-        f"try{s}:",
-        f"  %raised{s} = add i64 %seen{s}, 1",
-        f"  %pair{s} = cmpxchg ptr %next, i64 %seen{s}, i64 %raised{s} monotonic monotonic, align 8",
-        f"  %now{s} = extractvalue {{ i64, i1 }} %pair{s}, 0",
-        f"  %won{s} = extractvalue {{ i64, i1 }} %pair{s}, 1",
-        f"  br i1 %won{s}, label %run{s}, label %claim{s}",
-        f"run{s}:",
-        f"  %task{s} = sub i64 %seen{s}, {begin}",
-        f"  call void @{stage}(ptr %context, i64 %task{s}, i64 %participant)",
-        f"  %mine.next{s} = add i64 %mine{s}, 1",
-        f"  %again{s} = load atomic i64, ptr %next monotonic, align 8",
-        f"  br label %claim{s}",
-        f"over{s}:",
-        f"  %idle{s} = icmp eq i64 %mine{s}, 0",
-        f"  br i1 %idle{s}, label %stage{s + 1}, label %report{s}",
-        f"report{s}:",
-        f"  %finished{s} = phi i64 [ %mine{s}, %over{s} ]" + (f", [ %own.mine{s}, %counted{s} ]" if claimed else ""),
-        # Release: whoever sees the count sees what the tasks wrote.
-        f"  %was{s} = atomicrmw add ptr %done, i64 %finished{s} release, align 8",
-        f"  br label %stage{s + 1}",
-    ]
+    )
 
 
-def _own_share_lines(s: int, stage: str) -> list[str]:
-    """Stage `s` by bits: the first free task from this participant's share on, else the first free one."""
-    return [
-        f"share{s}:",
-        f"  %claims{s} = getelementptr i8, ptr %team, i64 {_CLAIMS + 8 * s}",
-        f"  %beyond{s} = sub i64 64, %count{s}",
-        f"  %all{s} = lshr i64 -1, %beyond{s}",
-        f"  %scaled{s} = mul i64 %participant, %count{s}",
-        f"  %start{s} = udiv i64 %scaled{s}, %limit",
-        f"  %ahead{s} = shl i64 -1, %start{s}",
-        f"  %claimed{s} = load atomic i64, ptr %claims{s} monotonic, align 8",
-        f"  br label %look{s}",
-        f"look{s}:",
-        f"  %taken{s} = phi i64 [ %claimed{s}, %share{s} ], [ %before{s}, %pick{s} ], [ %after{s}, %own{s} ]",
-        f"  %own.mine{s} = phi i64 [ 0, %share{s} ], [ %own.mine{s}, %pick{s} ], [ %own.next{s}, %own{s} ]",
-        f"  %not{s} = xor i64 %taken{s}, -1",
-        f"  %free{s} = and i64 %all{s}, %not{s}",
-        f"  %any{s} = icmp ne i64 %free{s}, 0",
-        f"  br i1 %any{s}, label %pick{s}, label %shared{s}",
-        f"pick{s}:",
-        f"  %mine.free{s} = and i64 %free{s}, %ahead{s}",
-        f"  %has.mine{s} = icmp ne i64 %mine.free{s}, 0",
-        f"  %from{s} = select i1 %has.mine{s}, i64 %mine.free{s}, i64 %free{s}",
-        f"  %own.task{s} = call i64 @llvm.cttz.i64(i64 %from{s}, i1 true)",
-        f"  %bit{s} = shl i64 1, %own.task{s}",
-        f"  %before{s} = atomicrmw or ptr %claims{s}, i64 %bit{s} monotonic, align 8",
-        f"  %clash{s} = and i64 %before{s}, %bit{s}",
-        f"  %mine.now{s} = icmp eq i64 %clash{s}, 0",
-        f"  br i1 %mine.now{s}, label %own{s}, label %look{s}",
-        f"own{s}:",
-        f"  call void @{stage}(ptr %context, i64 %own.task{s}, i64 %participant)",
-        f"  %own.next{s} = add i64 %own.mine{s}, 1",
-        f"  %after{s} = load atomic i64, ptr %claims{s} monotonic, align 8",
-        f"  br label %look{s}",
-        f"shared{s}:",
-        f"  %none{s} = icmp eq i64 %own.mine{s}, 0",
-        f"  br i1 %none{s}, label %stage{s + 1}, label %counted{s}",
-        f"counted{s}:",
-        # The numbering of tasks goes on behind this stage for those that count; `done` below publishes it.
-        f"  %passed{s} = atomicrmw add ptr %next, i64 %own.mine{s} monotonic, align 8",
-        f"  br label %report{s}",
-    ]
+# In the loop, `begin` and `end` number the tasks of stage `s` through the whole run.
+_PARTICIPATE_IR: Final = f"""
+define void @{PARTICIPATE}(ptr %team, i64 %participant) {{
+entry:
+  %context.at = getelementptr i8, ptr %team, i64 {_CONTEXT}
+  %counts.at = getelementptr i8, ptr %team, i64 {_COUNTS}
+  %next = getelementptr i8, ptr %team, i64 {_NEXT}
+  %done = getelementptr i8, ptr %team, i64 {_DONE}
+  %limit.at = getelementptr i8, ptr %team, i64 {_LIMIT}
+  %limit = load atomic i64, ptr %limit.at monotonic, align 8
+  %context = load ptr, ptr %context.at, align 8
+  %counts = load ptr, ptr %counts.at, align 8
+  %stages = load i64, ptr @{_STAGE_COUNT}, align 8
+  br label %stage
+stage:
+  %s = phi i64 [ 0, %entry ], [ %s.next, %barrier ]
+  %begin = phi i64 [ 0, %entry ], [ %end, %barrier ]
+  %function.at = getelementptr ptr, ptr @{_STAGES}, i64 %s
+  %function = load ptr, ptr %function.at, align 8
+  %count.at = getelementptr i64, ptr %counts, i64 %s
+  %raw = load i64, ptr %count.at, align 8
+  %some = icmp sgt i64 %raw, 0
+  %count = select i1 %some, i64 %raw, i64 0
+  %end = add i64 %begin, %count
+  %first = load atomic i64, ptr %next monotonic, align 8
+  %last = add i64 %raw, -1
+  %few = icmp ult i64 %last, 64
+  %has.word = icmp ult i64 %s, {_CLAIMED_STAGES}
+  %by.bits = and i1 %few, %has.word
+  br i1 %by.bits, label %share, label %claim
+share:
+  ; By bits: the first free task from this participant's share on, else the first free one.
+  %claims.first = getelementptr i8, ptr %team, i64 {_CLAIMS}
+  %claims = getelementptr i64, ptr %claims.first, i64 %s
+  %beyond = sub i64 64, %count
+  %all = lshr i64 -1, %beyond
+  %scaled = mul i64 %participant, %count
+  %start = udiv i64 %scaled, %limit
+  %ahead = shl i64 -1, %start
+  %claimed = load atomic i64, ptr %claims monotonic, align 8
+  br label %look
+look:
+  %taken = phi i64 [ %claimed, %share ], [ %before, %pick ], [ %after, %own ]
+  %own.mine = phi i64 [ 0, %share ], [ %own.mine, %pick ], [ %own.next, %own ]
+  %not = xor i64 %taken, -1
+  %free = and i64 %all, %not
+  %any = icmp ne i64 %free, 0
+  br i1 %any, label %pick, label %shared
+pick:
+  %mine.free = and i64 %free, %ahead
+  %has.mine = icmp ne i64 %mine.free, 0
+  %from = select i1 %has.mine, i64 %mine.free, i64 %free
+  %own.task = call i64 @llvm.cttz.i64(i64 %from, i1 true)
+  %bit = shl i64 1, %own.task
+  %before = atomicrmw or ptr %claims, i64 %bit monotonic, align 8
+  %clash = and i64 %before, %bit
+  %mine.now = icmp eq i64 %clash, 0
+  br i1 %mine.now, label %own, label %look
+own:
+  call void %function(ptr %context, i64 %own.task, i64 %participant)
+  %own.next = add i64 %own.mine, 1
+  %after = load atomic i64, ptr %claims monotonic, align 8
+  br label %look
+shared:
+  %none = icmp eq i64 %own.mine, 0
+  br i1 %none, label %following, label %counted
+counted:
+  ; The numbering of tasks goes on behind this stage for those that count; `done` below publishes it.
+  %passed = atomicrmw add ptr %next, i64 %own.mine monotonic, align 8
+  br label %report
+claim:
+  %seen = phi i64 [ %first, %stage ], [ %now, %try ], [ %again, %run ]
+  %mine = phi i64 [ 0, %stage ], [ %mine, %try ], [ %mine.next, %run ]
+  %left = icmp slt i64 %seen, %end
+  br i1 %left, label %try, label %over
+try:
+  %raised = add i64 %seen, 1
+  %pair = cmpxchg ptr %next, i64 %seen, i64 %raised monotonic monotonic, align 8
+  %now = extractvalue {{ i64, i1 }} %pair, 0
+  %won = extractvalue {{ i64, i1 }} %pair, 1
+  br i1 %won, label %run, label %claim
+run:
+  %task = sub i64 %seen, %begin
+  call void %function(ptr %context, i64 %task, i64 %participant)
+  %mine.next = add i64 %mine, 1
+  %again = load atomic i64, ptr %next monotonic, align 8
+  br label %claim
+over:
+  %idle = icmp eq i64 %mine, 0
+  br i1 %idle, label %following, label %report
+report:
+  ; Release: whoever sees the count sees what the tasks wrote.
+  %finished = phi i64 [ %mine, %over ], [ %own.mine, %counted ]
+  %was = atomicrmw add ptr %done, i64 %finished release, align 8
+  br label %following
+following:
+  %s.next = add i64 %s, 1
+  %more = icmp slt i64 %s.next, %stages
+  br i1 %more, label %barrier, label %end.of.run
+barrier:
+  call void @depthwise.wait(ptr %team, ptr %done, i64 %end)
+  br label %stage
+end.of.run:
+  ret void
+}}
+"""
 
 
 def _wait_ir(target: Target) -> str:
@@ -211,7 +228,7 @@ def _wait_ir(target: Target) -> str:
             "",
             "define internal void @depthwise.wait(ptr %team, ptr %counter, i64 %goal) {",
             "entry:",
-            *_field("spin.at", _SPIN),
+            f"  %spin.at = getelementptr i8, ptr %team, i64 {_SPIN}",
             "  %spins = load i64, ptr %spin.at, align 8",
             "  br label %look",
             "look:",
@@ -369,10 +386,6 @@ end:
   ret void
 }
 """
-
-
-def _field(name: str, offset: int) -> list[str]:
-    return [f"  %{name} = getelementptr i8, ptr %team, i64 {offset}"]
 
 
 def _pause(target: Target) -> str:

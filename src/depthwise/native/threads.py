@@ -21,8 +21,9 @@ from typing import Final
 
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.native.buffers import aligned_empty
-from depthwise.native.compile import LoadedCode
+from depthwise.native.compile import LoadedCode, Source
 from depthwise.native.load import load_program
+from depthwise.native.once import once
 from depthwise.native.processors import usable_processors
 from depthwise.native.scheduler import (
     MAXIMUM_PARTICIPANTS,
@@ -124,7 +125,7 @@ class ThreadTeam:
 
         Ctrl-C takes effect after the run.
         """
-        limit = self.size if participants is None else min(participants, self.size)
+        limit = self.size if participants is None or participants > self.size else participants
         with self._lock:
             if limit <= 1:
                 self._native_run(self._block, function, context, counts, 0, 1)
@@ -232,10 +233,10 @@ class _Native:
         return max(int(microseconds * self.pauses_per_microsecond), 1)
 
 
-@functools.cache
+@once
 def _native() -> _Native:
     text = team_ir(host_target())
-    code = load_program(text, "team", lambda: text)
+    code = load_program(text, lambda: [Source(text)])
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     run = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, pointer, number, number)
     work = ctypes.CFUNCTYPE(number, pointer, number, number)
@@ -307,7 +308,8 @@ def set_threads(threads: int | None) -> None:
     with _team_lock:
         if _team is not None and _team.size == wanted:
             return
-        old, _team = _team, ThreadTeam(wanted)
+        new = ThreadTeam(wanted)
+        old, _team = _team, new
     if old is not None:
         old.stop()
 
@@ -324,12 +326,15 @@ def team() -> ThreadTeam:
     if _team is None:
         with _team_lock:
             if _team is None:
-                _team = ThreadTeam(default_threads())
+                new = ThreadTeam(default_threads())
+                # A signal handler may have run a program meanwhile, and so made the team.
+                _team = new if _team is None else _team
     return _team
 
 
 _team: ThreadTeam | None = None
-_team_lock = threading.Lock()
+# Re-entrant for signal handlers, like the team's own.
+_team_lock = threading.RLock()
 _teams: "weakref.WeakSet[ThreadTeam]" = weakref.WeakSet()
 
 
@@ -340,7 +345,7 @@ def _for_each_team(action: Callable[[ThreadTeam], None]) -> None:
 
 def _after_fork_in_child() -> None:
     global _team_lock
-    _team_lock = threading.Lock()
+    _team_lock = threading.RLock()
     _for_each_team(ThreadTeam._after_fork_in_child)
 
 

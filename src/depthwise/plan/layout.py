@@ -1,22 +1,19 @@
 """How each tensor lies in memory: its pitches, the border that its readers want, and which tensors share a place."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from depthwise import operations as op
+from depthwise.compiler.ir.program import Program
+from depthwise.compiler.ir.types import NO_BORDER, Padding
 from depthwise.emit.builder import Vectors
 from depthwise.emit.maps import MapView
-from depthwise.program import Operation, Padding, Program
 
-__all__ = ["BorderRule", "Layout", "lay_out", "pack_lifetimes", "shared_places"]
+__all__ = ["Layout", "border_of", "lay_out", "pack_lifetimes", "reads_exactly", "shared_places"]
 
 
 ALIASED_BYTES = 2048
 """Pixels so far apart, or a multiple of it, share the few places of the first cache that each address may go to: the windows
 of a depthwise convolution, two dozen of them side by side, would drive each other out. A cache line between them helps."""
-
-BorderRule = Callable[[Operation, str], Padding]
-"""The zeros that an operation reads around one of its inputs: rows above, below, columns left, right."""
 
 
 @dataclass(frozen=True)
@@ -44,45 +41,65 @@ def layout_of(shape: tuple[int, int, int], border: Padding, pixel_pitch: int) ->
     return Layout(view, border, numbers, top * row_pitch + left * pixel_pitch)
 
 
-def lay_out(
-    program: Program, vectors: Vectors, border: BorderRule, exact_readers: tuple[type[Operation], ...]
-) -> dict[str, Layout]:
-    """A layout for every tensor.
+def border_of(program: Program, name: str) -> Padding:
+    """The zeros that the readers of a tensor want around it."""
+    sides = [
+        reader.window(i).border
+        for reader in program.readers[name]
+        for i, operand in enumerate(reader.operands)
+        if operand == name
+    ]
+    top, bottom, left, right = (max((side[i] for side in sides), default=0) for i in range(4))
+    return top, bottom, left, right
+
+
+def reads_exactly(program: Program, name: str) -> bool:
+    """Whether all that read a tensor read single numbers."""
+    return all(
+        reader.reads_exactly(i)
+        for reader in program.readers[name]
+        for i, operand in enumerate(reader.operands)
+        if operand == name
+    )
+
+
+def lay_out(program: Program, vectors: Vectors) -> dict[str, Layout]:
+    """A layout for every tensor of which each sample has its own.
 
     A pixel has room for whole vectors, unless all that read it read single numbers and a copy writes it.
     """
     layouts: dict[str, Layout] = {}
     external = {name for name, _ in program.inputs}
-    for name, shape in program.tensors.items():
-        if name in external:
-            layouts[name] = layout_of(shape, (0, 0, 0, 0), shape[2])
+    for name, type_ in program.tensors.items():
+        if name in program.batch_values:
             continue
-        readers = program.readers[name]
-        writer = program.writer[name]
-        sides = [border(reader, name) for reader in readers] or [(0, 0, 0, 0)]
-        wanted = tuple(max(side[i] for side in sides) for i in range(4))
-        exact = isinstance(writer, (op.CopyMap, op.Pad)) and all(isinstance(item, exact_readers) for item in readers)
+        shape = type_.map
+        if name in external:
+            layouts[name] = layout_of(shape, NO_BORDER, shape[2])
+            continue
+        wanted = border_of(program, name)
+        exact = program.writer[name].writes_exactly and reads_exactly(program, name)
         pitch = shape[2] if exact else vectors.round_up(shape[2])
         if any(wanted) and pitch * 4 % ALIASED_BYTES == 0:
             pitch += 16
-        layouts[name] = layout_of(shape, wanted, pitch)  # type: ignore[arg-type]
+        layouts[name] = layout_of(shape, wanted, pitch)
     return layouts
 
 
 def shared_places(program: Program, layouts: Mapping[str, Layout], vectors: Vectors) -> dict[str, str]:
     """For each tensor the one in whose place it lies: a reshaped map without gaps is the vector that it becomes."""
-    root = {name: name for name in program.tensors}
+    root = {name: name for name in layouts}
     external = {name for name, _ in (*program.inputs, *program.outputs)}
     for operation in program.operations:
-        if not isinstance(operation, op.Reshape):
+        if not operation.is_alias:
             continue
-        source, target = layouts[operation.inputs[0]], layouts[operation.output]
+        source, target = layouts[operation.source], layouts[operation.output]
         dense = all(
-            layout.border == (0, 0, 0, 0) and layout.view.pixel_pitch == layout.view.channels
+            layout.border == NO_BORDER and layout.view.pixel_pitch == layout.view.channels
             for layout in (source, target)
         )
-        if dense and operation.output not in external and operation.inputs[0] not in external:
-            root[operation.output] = root[operation.inputs[0]]
+        if dense and operation.output not in external and operation.source not in external:
+            root[operation.output] = root[operation.source]
     return root
 
 

@@ -1,24 +1,34 @@
 """How parameters are packed for the kernels: each form is a few strided copies. Rows that whole vectors would overrun
-end in zeros: the packed arena starts as zeros, and nothing writes there."""
+end in zeros: a form starts as zeros, and nothing writes there."""
 
 from math import prod
 
 from depthwise.emit.contraction import Contraction
 from depthwise.emit.elementwise import StridedCopy
+from depthwise.emit.maps import MapView
 from depthwise.plan.placement import Placement
-from depthwise.plan.schedule import Call, Pointer
+from depthwise.plan.schedule import Place, Pointer
 
-__all__ = ["bias", "depthwise_kernel", "panels"]
+__all__ = ["bias", "depthwise_kernel", "panels", "rows_of_vectors"]
 
 
 def bias(placement: Placement, name: str) -> Pointer:
-    """One number a channel, the last vector filled up."""
-    (count,) = placement.program.parameters[name].shape
+    """One number a channel, and room to read a whole vector from any of them on: a group's filters may begin within one."""
+    count = placement.program.type(name).size
 
-    def pack(target: Pointer) -> list[Call]:
-        return [Call(StridedCopy(((count, 1, 1),)), (placement.parameter(name), target))]
+    return placement.packed(name, count + placement.vectors.lanes - 1, ((StridedCopy(((count, 1, 1),)), 0, 0),))
 
-    return placement.packed(f"bias {name}", placement.vectors.round_up(count), pack)
+
+def rows_of_vectors(placement: Placement, name: str) -> Place:
+    """A parameter as a map (rows, columns, channels) whose pixels have room for whole vectors."""
+    rows, columns, channels = placement.program.type(name).map
+    padded = placement.vectors.round_up(channels)
+    view = MapView(rows, columns, channels, columns * padded, padded)
+    if rows * columns == 1:
+        return Place(bias(placement, name), view, 0)
+
+    copy = StridedCopy(((rows * columns, channels, padded), (channels, 1, 1)))
+    return Place(placement.packed(name, rows * columns * padded, ((copy, 0, 0),)), view, 0)
 
 
 def depthwise_kernel(placement: Placement, name: str, cells: int, channels: int, *, mirrored: bool) -> Pointer:
@@ -26,11 +36,8 @@ def depthwise_kernel(placement: Placement, name: str, cells: int, channels: int,
     padded = placement.vectors.round_up(channels)
     step, start = (-channels, (cells - 1) * channels) if mirrored else (channels, 0)
 
-    def pack(target: Pointer) -> list[Call]:
-        copy = StridedCopy(((cells, step, padded), (channels, 1, 1)))
-        return [Call(copy, (placement.parameter(name) + start, target))]
-
-    return placement.packed(f"depthwise mirrored={mirrored} {name}", cells * padded, pack)
+    copy = StridedCopy(((cells, step, padded), (channels, 1, 1)))
+    return placement.packed(name, cells * padded, ((copy, start, 0),))
 
 
 def panels(
@@ -49,18 +56,13 @@ def panels(
     vectors = placement.vectors
     depth = prod(count for count, _ in depth_loops)
 
-    def pack(target: Pointer) -> list[Call]:
-        calls = []
-        for start, width in kernel.panels(vectors):
-            numbers, channel = width * vectors.lanes, start * vectors.lanes
-            loops, inner = [], depth
-            for count, step in depth_loops:
-                inner //= count
-                loops.append((count, step, inner * numbers))
-            loops.append((min(numbers, kernel.channels - channel), channel_step, 1))
-            source = placement.parameter(name) + first + channel * channel_step
-            calls.append(Call(StridedCopy(tuple(loops)), (source, target + channel * depth)))
-        return calls
-
-    key = f"panels {kernel.tile[1]} of {kernel.channels} from {first} by {depth_loops} {name}"
-    return placement.packed(key, depth * vectors.round_up(kernel.channels), pack)
+    copies = []
+    for start, width in kernel.panels(vectors):
+        numbers, channel = width * vectors.lanes, start * vectors.lanes
+        loops, inner = [], depth
+        for count, step in depth_loops:
+            inner //= count
+            loops.append((count, step, inner * numbers))
+        loops.append((min(numbers, kernel.channels - channel), channel_step, 1))
+        copies.append((StridedCopy(tuple(loops)), first + channel * channel_step, channel * depth))
+    return placement.packed(name, depth * vectors.round_up(kernel.channels), tuple(copies))

@@ -5,17 +5,18 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 
-from depthwise import operations as op
+from depthwise.compiler.ir import operations as op
+from depthwise.compiler.ir.program import Operation, Program, Scope
+from depthwise.compiler.ir.types import NO_BORDER
 from depthwise.emit.builder import Vectors
 from depthwise.emit.elementwise import Fill
 from depthwise.emit.maps import MapView
-from depthwise.plan.forward import EXACT_READERS, FORWARD, border
-from depthwise.plan.layout import Layout, lay_out, pack_lifetimes, shared_places
+from depthwise.plan.layout import Layout, border_of, lay_out, pack_lifetimes, reads_exactly, shared_places
 from depthwise.plan.machine import Machine
 from depthwise.plan.placement import ALIGNMENT, Part, Placement
+from depthwise.plan.rules import calls_of
 from depthwise.plan.schedule import Call, Place, Pointer, Schedule, Segment, Stage
 from depthwise.plan.strips import Block, Strip, find_blocks
-from depthwise.program import Operation, Parameter, Program
 
 __all__ = ["plan_batches", "plan_single"]
 
@@ -25,20 +26,8 @@ GROUP = 12
 MAXIMUM_IMBALANCE = 1.15
 """How much longer the slowest core may take than the mean before a block is shared out operation by operation."""
 
-PIECES_PER_PACKING = 4
-"""Tasks among which the panels of one parameter are divided."""
-
 SMALL_WORK = 4096
 """Operations on fewer numbers are not worth a barrier: one core does them."""
-
-
-def parameter_offsets(parameters: Mapping[str, Parameter]) -> tuple[dict[str, int], int]:
-    """Where each parameter starts, and how many numbers there are: the trainable ones first."""
-    offsets, total = {}, 0
-    for parameter in sorted(parameters.values(), key=lambda item: not item.trainable):
-        offsets[parameter.name] = total
-        total += -(-prod(parameter.shape) // ALIGNMENT) * ALIGNMENT
-    return offsets, total
 
 
 def with_copies(program: Program, vectors: Vectors | None = None) -> Program:
@@ -49,37 +38,36 @@ def with_copies(program: Program, vectors: Vectors | None = None) -> Program:
     """
 
     def whole_vectors(name: str) -> bool:
-        return vectors is not None and program.tensors[name][2] % vectors.lanes == 0
+        return vectors is not None and program.type(name).map[2] % vectors.lanes == 0
 
-    def direct(name: str, exact: tuple[type[Operation], ...]) -> bool:
-        return all(
-            (whole_vectors(name) or isinstance(item, exact)) and border(item, name) == (0, 0, 0, 0)
-            for item in program.readers[name]
-        )
+    def direct(name: str, exactly: bool) -> bool:
+        fits = whole_vectors(name) or (reads_exactly(program, name) if exactly else not program.readers[name])
+        return fits and border_of(program, name) == NO_BORDER
 
     operations: list[Operation] = []
-    tensors = dict(program.tensors)
     renamed: dict[str, str] = {}
     for name, _ in program.inputs:
-        if not direct(name, EXACT_READERS):
-            copy = op.CopyMap((name,), f"/copy of {name}")
+        if not direct(name, True):
+            copy = op.Copy((name,), (f"/copy of {name}",), origin=name)
             operations.append(copy)
-            tensors[copy.output] = tensors[name]
             renamed[name] = copy.output
     for operation in program.operations:
-        operations.append(operation.with_inputs(*(renamed.get(name, name) for name in operation.inputs)))
+        operations.append(operation.with_operands(*(renamed.get(name, name) for name in operation.operands)))
     outputs = []
     inputs = [name for name, _ in program.inputs]
     names = [name for name, _ in program.outputs]
     for i, (name, shape) in enumerate(program.outputs):
-        if names.count(name) == 1 and name not in inputs and whole_vectors(name) and direct(name, ()):
+        if names.count(name) == 1 and name not in inputs and whole_vectors(name) and direct(name, False):
             outputs.append((name, shape))
             continue
-        copy = op.CopyMap((renamed.get(name, name),), f"/output {i}")
+        copy = op.Copy(
+            (renamed.get(name, name),),
+            (f"/output {i}",),
+            origin=program.writer[name].origin if name in program.writer else name,
+        )
         operations.append(copy)
-        tensors[copy.output] = tensors[name]
         outputs.append((copy.output, shape))
-    return replace(program, outputs=tuple(outputs), tensors=tensors, operations=tuple(operations))
+    return replace(program, outputs=tuple(outputs)).rewritten(operations)
 
 
 def external_places(program: Program) -> dict[str, Place]:
@@ -87,7 +75,7 @@ def external_places(program: Program) -> dict[str, Place]:
     places = {}
     for arena, tensors in (("input", program.inputs), ("output", program.outputs)):
         for i, (name, _) in enumerate(tensors):
-            rows, columns, channels = program.tensors[name]
+            rows, columns, channels = program.type(name).map
             view = MapView(rows, columns, channels, columns * channels, channels)
             places[name] = Place(Pointer(f"{arena}{i}"), view, rows * columns * channels)
     return places
@@ -102,25 +90,18 @@ def border_calls(layout: Layout, place: Place) -> list[Call]:
     return [Call(Fill(layout.outer, inner, 0.0), (place.pixel(-top, -left),))]
 
 
-def finish(
-    placement: Placement, stages: tuple[Stage, ...], group: int, sizes: Mapping[str, int], total_parameters: int
-) -> Schedule:
-    """The schedule with what packing its parameters takes."""
+def finish(placement: Placement, stages: tuple[Stage, ...], group: int, sizes: Mapping[str, int]) -> Schedule:
+    """The schedule with the forms of parameters that its calls read."""
     program = placement.program
-    # A large parameter is packed by several tasks.
-    pieces = tuple(
-        calls[first : first + -(-len(calls) // PIECES_PER_PACKING)]
-        for calls in placement.preparation.values()
-        for first in range(0, len(calls), -(-len(calls) // PIECES_PER_PACKING))
-    )
     return Schedule(
-        (Stage("pack", pieces=pieces),) if pieces else (),
+        (),
         stages,
         group,
-        {**placement.sizes, **sizes, "parameters": total_parameters},
+        {**placement.sizes, **sizes, **{pointer.arena: form.numbers for form, pointer in placement.forms.items()}},
         tuple(prod(shape) for _, shape in program.inputs),
         tuple(prod(shape) for _, shape in program.outputs),
-        dict(placement.parameter_offsets),
+        dict(placement.parameter_offsets or {}),
+        tuple(placement.forms),
     )
 
 
@@ -130,12 +111,12 @@ def plan_batches(program: Program, machine: Machine) -> Schedule:
     Dense layers run once for a group, so that their weights are read once for all its samples.
     """
     program = with_copies(program, machine.vectors)
-    levels = ["group" if isinstance(operation, op.Multiply) else "image" for operation in program.operations]
+    levels = ["group" if operation.scope is Scope.GROUP else "image" for operation in program.operations]
     segment_of, segments = [], 0
     for i, level in enumerate(levels):
         segments += int(i > 0 and level != levels[i - 1])
         segment_of.append(segments)
-    layouts = lay_out(program, machine.vectors, border, EXACT_READERS)
+    layouts = lay_out(program, machine.vectors)
     root = shared_places(program, layouts, machine.vectors)
     external = external_places(program)
     blocks = _blocks(program, layouts, machine, windows=True)
@@ -144,7 +125,7 @@ def plan_batches(program: Program, machine: Machine) -> Schedule:
     lifetimes = _lifetimes(program, layouts, root, blocks, between)
     touched: dict[str, set[int]] = {name: set() for name in lifetimes}
     for operation, number, level in zip(program.operations, segment_of, levels):
-        for name in (*operation.inputs, operation.output):
+        for name in (*program.tensor_operands(operation), operation.output):
             if name not in external:
                 # A group's samples are all alive while a dense layer runs.
                 touched[root[name]].update((number, -1) if level == "group" else (number,))
@@ -160,8 +141,7 @@ def plan_batches(program: Program, machine: Machine) -> Schedule:
             base = root[name]
             pointer = Pointer(arenas[base], offsets[base] + layout.origin)
             places[name] = Place(pointer, layout.view, sizes["group"] if arenas[base] == "group" else 0)
-    parameters, total = parameter_offsets(program.parameters)
-    placement = Placement(machine, program, places, parameters, None)
+    placement = Placement(machine, program, places, None, None)
     calls: list[list[Call]] = [[] for _ in range(segments + 1)]
     segment = {operation.output: number for operation, number in zip(program.operations, segment_of)}
     for block, mine in zip(blocks, strips):
@@ -173,7 +153,7 @@ def plan_batches(program: Program, machine: Machine) -> Schedule:
             body += _strip_calls(block, strip, placement, places)
     level_of = dict(zip(segment_of, levels))
     segments_of_calls = tuple(Segment(level_of[i], tuple(items)) for i, items in enumerate(calls))
-    return finish(placement, (Stage("batch", segments=segments_of_calls),), GROUP, sizes, total)
+    return finish(placement, (Stage("batch", segments=segments_of_calls),), GROUP, sizes)
 
 
 def _blocks(program: Program, layouts: Mapping[str, Layout], machine: Machine, *, windows: bool) -> list[Block]:
@@ -189,7 +169,7 @@ def _strip_calls(block: Block, strip: Strip, placement: Placement, places: Mappi
     """One strip of a block; `places` are those of the whole maps."""
     placement.places = {**places, **block.places(strip, places)}
     pairs = zip(block.operations, strip)
-    return [call for item, part in pairs for call in FORWARD[type(item)](item, placement, part)]
+    return [call for item, part in pairs for call in calls_of(item, placement, part)]
 
 
 def _lifetimes(
@@ -208,7 +188,7 @@ def _lifetimes(
     lifetimes: dict[str, tuple[int, int, int]] = {}
     for i, block in enumerate(blocks):
         for operation in block.operations:
-            for name in (*operation.inputs, operation.output):
+            for name in (*program.tensor_operands(operation), operation.output):
                 if name in external:
                     continue
                 first, _, numbers = lifetimes.get(root[name], (i, i, 0))
@@ -233,7 +213,7 @@ class _Shared:
 def plan_single(program: Program, machine: Machine, parts: int) -> Schedule:
     """One sample: every block is a stage whose pieces are rows or channels; small ones are done by one core."""
     program = with_copies(program, machine.vectors)
-    layouts = lay_out(program, machine.vectors, border, EXACT_READERS)
+    layouts = lay_out(program, machine.vectors)
     root = shared_places(program, layouts, machine.vectors)
     external = external_places(program)
     work = [item for block in _blocks(program, layouts, machine, windows=False) for item in _shared_out(block, parts)]
@@ -248,8 +228,7 @@ def plan_single(program: Program, machine: Machine, parts: int) -> Schedule:
             if name not in external and root[name] in offsets:
                 pointer = Pointer(arena, offsets[root[name]] + layout.origin)
                 places[name] = Place(pointer, layout.view, layout.numbers)
-    parameters, total = parameter_offsets(program.parameters)
-    placement = Placement(machine, program, places, parameters, 1)
+    placement = Placement(machine, program, places, None, 1)
     stages: list[Stage] = []
     alone: list[Call] = []
     for item in work:
@@ -273,7 +252,7 @@ def plan_single(program: Program, machine: Machine, parts: int) -> Schedule:
         stages.append(Stage(output, pieces=tuple(tuple(piece) for piece in pieces if piece)))
     if alone:
         stages.append(Stage("alone", pieces=(tuple(alone),)))
-    return finish(placement, tuple(stages), 1, sizes, total)
+    return finish(placement, tuple(stages), 1, sizes)
 
 
 def _shared_out(block: Block, parts: int) -> Iterator[_Shared]:
@@ -282,7 +261,8 @@ def _shared_out(block: Block, parts: int) -> Iterator[_Shared]:
     edges = [rows * i // parts for i in range(parts + 1)]
     most = max(last - first for first, last in pairwise(edges))
     if len(block.operations) > 1 and most * parts <= MAXIMUM_IMBALANCE * rows:
-        pairs = list(pairwise(edges))
+        # With 8 threads and 7 rows, one thread has none.
+        pairs = [(first, last) for first, last in pairwise(edges) if first < last]
         shares = (block.strips(*both) if block.height else (block.part(*both),) for both in pairs)
         yield _Shared(block, tuple(shares))
         return
@@ -291,8 +271,5 @@ def _shared_out(block: Block, parts: int) -> Iterator[_Shared]:
 
 
 def _work(program: Program, operation: Operation) -> int:
-    """About how many steps an operation takes: multiply-adds, or values written."""
-    values = prod(program.tensors[operation.output])
-    if isinstance(operation, (op.Convolve, op.Multiply)):
-        values *= prod(program.parameters[operation.kernel].shape[:-1]) // 4
-    return values
+    """About how many steps an operation takes."""
+    return operation.work(program.type(operation.output), program.types(operation.operands))

@@ -8,14 +8,13 @@ second cache: expand → depthwise → project.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import prod
 
-from depthwise import operations as op
+from depthwise.compiler.ir.program import Operation, Program
+from depthwise.compiler.ir.types import Window
 from depthwise.plan.layout import Layout
 from depthwise.plan.machine import Machine
 from depthwise.plan.placement import WHOLE, Part
 from depthwise.plan.schedule import Place
-from depthwise.program import Operation, Program
 
 __all__ = ["Block", "Rows", "Strip", "find_blocks"]
 
@@ -70,14 +69,14 @@ class Block:
         """Rows of each output that the first `end` rows of the last one need."""
         ends = [end]
         for operation, rows in zip(reversed(self.operations[1:]), reversed(self.rows[:-1])):
-            ends.insert(0, min(rows, _rows_read(operation, ends[0])))
+            ends.insert(0, min(rows, _window(operation).rows_read(ends[0])))
         return ends
 
     @property
     def between(self) -> tuple[str, ...]:
         """Tensors of which only a strip exists at a time."""
         pairs = pairwise(self.operations) if self.height else ()
-        return tuple(item.output for item, reader in pairs if not _overlaps(reader))
+        return tuple(item.output for item, reader in pairs if not _window(reader).overlaps)
 
     def strip_rows(self, strips: Sequence[Strip]) -> dict[str, int]:
         """Rows of the largest strip of each tensor between."""
@@ -96,35 +95,14 @@ class Block:
         return moved
 
 
-def _window(operation: Operation) -> tuple[int, int, int]:
-    """(rows of the input that a row of the output reads, stride, rows of padding above)."""
-    if isinstance(operation, (op.Convolve, op.ConvolveDepthwise)):
-        reach = (operation.kernel_size[0] - 1) * operation.dilation[0] + 1
-        return reach, operation.strides[0], operation.padding[0]
-    if isinstance(operation, op.Pool):
-        return operation.pool_size[0], operation.strides[0], 0
-    return 1, 1, 0
+def _window(operation: Operation) -> Window:
+    """What the operation reads of the tensor before it in a block."""
+    return operation.window(0)
 
 
-def _rows_read(operation: Operation, end: int) -> int:
-    """The first row of the input that the first `end` rows of the output do not need; it may lie in the padding."""
-    reach, stride, padding = _window(operation)
-    return max(0, (end - 1) * stride + reach - padding) if end else 0
-
-
-def _overlaps(operation: Operation) -> bool:
-    """Whether neighbouring rows of the output share rows of the input, or read zeros around it, which only whole maps have."""
-    reach, stride, _ = _window(operation)
-    padded = isinstance(operation, (op.Convolve, op.ConvolveDepthwise)) and any(operation.padding)
-    return reach > stride or padded
-
-
-def _runs_by_rows(operation: Operation) -> bool:
-    """Whether rows of the output need only some rows of the input."""
-    if isinstance(operation, op.Pool):
-        return not any(operation.counted_padding)
-    kinds = (op.Convolve, op.ConvolveDepthwise, op.Activate, op.ApplyReLU, op.Scale, op.Normalise)
-    return isinstance(operation, kinds)
+def _runs_by_rows(program: Program, operation: Operation) -> bool:
+    """Whether it reads one tensor, of which a row of the result needs only some rows."""
+    return len(program.tensor_operands(operation)) == 1 and not _window(operation).whole
 
 
 def find_blocks(
@@ -146,13 +124,15 @@ def find_blocks(
 
     def continues(second: Operation) -> bool:
         first = chain[-1]
-        if not _runs_by_rows(second) or not follows(first, second):
+        if second.writes_exactly:  # a copy to where the caller wants the whole map
             return False
-        if not _overlaps(second):
-            return _runs_by_rows(first)
+        if not _runs_by_rows(program, second) or not _runs_by_rows(program, first) or not follows(first, second):
+            return False
+        if not _window(second).overlaps:
+            return not first.writes_exactly
         large = 4 * layouts[first.output].numbers > machine.second_cache // 2
-        only = not any(_overlaps(item) for item in chain[1:])
-        return windows and large and only and (_runs_by_rows(first) or isinstance(first, op.CopyMap))
+        only = not any(_window(item).overlaps for item in chain[1:])
+        return windows and large and only
 
     for operation in operations:
         if chain and not continues(operation):
@@ -172,12 +152,12 @@ def _block(program: Program, chain: list[Operation], layouts: Mapping[str, Layou
     # Rows of each output for one row of the last one.
     scales = [1]
     for operation in reversed(chain[1:]):
-        scales.insert(0, scales[0] * _window(operation)[1])
+        scales.insert(0, scales[0] * _window(operation).stride)
     row_bytes = [4 * view.row_pitch * scale for view, scale in zip(views, scales)]
     inner = list(zip(chain[1:], row_bytes, views))
-    strip = sum(size for reader, size, _ in inner if not _overlaps(reader))
-    kept = sum(size for reader, size, _ in inner if _overlaps(reader))
-    whole = sum(4 * view.rows * view.row_pitch for reader, _, view in inner if not _overlaps(reader))
+    strip = sum(size for reader, size, _ in inner if not _window(reader).overlaps)
+    kept = sum(size for reader, size, _ in inner if _window(reader).overlaps)
+    whole = sum(4 * view.rows * view.row_pitch for reader, _, view in inner if not _window(reader).overlaps)
     if not inner or (whole <= machine.first_cache // 2 and not kept):
         return Block(tuple(chain), rows, 0)
     heights = [machine.first_cache // 2 // strip] if strip else []
@@ -185,7 +165,8 @@ def _block(program: Program, chain: list[Operation], layouts: Mapping[str, Layou
     least = [
         -(-machine.least_positions // (views[i].columns * scales[i]))
         for i, operation in enumerate(chain)
-        if isinstance(operation, op.Convolve)
-        and 4 * prod(program.parameters[operation.kernel].shape) > machine.second_cache // 2
+        if any(
+            4 * program.type(name).size > machine.second_cache // 2 for name in program.parameter_operands(operation)
+        )
     ]
     return Block(tuple(chain), rows, min(rows[-1], max(1, min(heights), *least)))

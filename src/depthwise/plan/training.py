@@ -5,35 +5,33 @@ A chunk of samples is a task and collects its own weight gradients; how samples 
 alone, and chunks are added up in their order, so results do not depend on the number of threads.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from depthwise import gradient_operations as grad
-from depthwise import operations as op
-from depthwise.emit.contraction import Contraction, Reduction
+from depthwise.compiler.ir.program import Operation, Program, Scope
+from depthwise.compiler.ir.types import Value
 from depthwise.emit.elementwise import Fill
 from depthwise.emit.maps import MapView
 from depthwise.emit.optimizer import ClipFactor, OptimizerUpdate, ReduceChunks, SumOfSquares
-from depthwise.plan.backward import BACKWARD, EXACT_GRADIENT_READERS, accumulator, border
-from depthwise.plan.forward import EXACT_READERS
 from depthwise.plan.layout import Layout, lay_out, pack_lifetimes, shared_places
-from depthwise.plan.machine import Machine, choose_tile
+from depthwise.plan.machine import Machine
 from depthwise.plan.placement import ALIGNMENT, WHOLE, Placement
-from depthwise.plan.prediction import border_calls, external_places, finish, parameter_offsets, with_copies
+from depthwise.plan.prediction import border_calls, external_places, finish, with_copies
+from depthwise.plan.rules import calls_of
 from depthwise.plan.schedule import Call, Place, Pointer, Schedule, Segment, Stage
 from depthwise.plan.strips import Block, find_blocks
-from depthwise.program import Operation, Parameter, Program
 
 __all__ = ["Update", "plan_training", "samples_per_chunk"]
+
+PIECES_PER_PACKING = 4
+"""Tasks among which the panels of one parameter are divided."""
 
 GROUP = 4
 """Samples whose maps are kept at once: their dense layers share one reading of the weights."""
 
 MAXIMUM_CHUNKS = 16
-ROWS_PER_PIECE = 48
-"""Rows of a dense weight gradient that one task computes."""
 NUMBERS_PER_PIECE = 1 << 14
 """Numbers of a parameter that one task of the optimiser moves."""
 
@@ -58,15 +56,18 @@ class Update:
     global_clip_norm: float | None
 
 
-def plan_training(program: Program, update: Update, machine: Machine) -> Schedule:
+def plan_training(program: Program, machine: Machine, update: Update) -> Schedule:
     """The schedule of one step of the differentiated `program`."""
     return _TrainingPlan(with_copies(program), update, machine).schedule()
 
 
 def _level(operation: Operation) -> str:
-    if isinstance(operation, grad.REDUCE):
-        return "reduce"
-    return "group" if isinstance(operation, (op.Multiply, grad.MultiplyInputGradient)) else "image"
+    return {Scope.SAMPLE: "image", Scope.GROUP: "group", Scope.BATCH: "reduce"}[operation.scope]
+
+
+def _is_last(operation: Operation) -> bool:
+    """Whether it runs once all samples are done, and nothing waits for it: the gradient of a dense layer's kernel."""
+    return operation.scope is Scope.BATCH and not operation.results
 
 
 @dataclass(frozen=True)
@@ -79,23 +80,41 @@ class _Step:
     segment: int
 
 
+def parameter_offsets(parameters: Mapping[str, Value]) -> tuple[dict[str, int], int]:
+    """Where each parameter starts, and how many numbers there are: the trainable ones first."""
+    offsets, total = {}, 0
+    for parameter in sorted(parameters.values(), key=lambda item: not item.trainable):
+        offsets[parameter.name] = total
+        total += -(-prod(parameter.shape) // ALIGNMENT) * ALIGNMENT
+    return offsets, total
+
+
+def _packing(placement: Placement) -> tuple[Stage, ...]:
+    """The stage that packs the parameters. A large one is packed by several tasks."""
+    pieces = []
+    for form, target in placement.forms.items():
+        source = placement.parameter(form.parameter)
+        calls = tuple(Call(copy, (source + first, target + to)) for copy, first, to in form.copies)
+        share = -(-len(calls) // PIECES_PER_PACKING)
+        pieces += [calls[first : first + share] for first in range(0, len(calls), share)]
+    return (Stage("pack", pieces=tuple(pieces)),) if pieces else ()
+
+
 class _TrainingPlan:
     def __init__(self, program: Program, update: Update, machine: Machine) -> None:
         self.program = program
         self.update = update
         self.machine = machine
-        self.layouts: dict[str, Layout] = lay_out(
-            program, machine.vectors, border, (*EXACT_READERS, *EXACT_GRADIENT_READERS)
-        )
+        self.layouts: dict[str, Layout] = lay_out(program, machine.vectors)
         self.root = shared_places(program, self.layouts, machine.vectors)
         self.external = external_places(program)
         self.steps = self._steps()
         self.blocks = self._blocks()
-        self.offsets, self.total = parameter_offsets(program.parameters)
+        self.offsets, self.total = parameter_offsets(program.live_parameters)
 
     def _steps(self) -> list[_Step]:
         """Operations in order; what runs once all samples are done ends a stage. Dense weight gradients come last."""
-        order = [item for item in self.program.operations if not isinstance(item, grad.MultiplyKernelGradient)]
+        order = [item for item in self.program.operations if not _is_last(item)]
         steps: list[_Step] = []
         stage, segment, previous = 0, 0, ""
         for operation in order:
@@ -116,9 +135,12 @@ class _TrainingPlan:
         level = {step.operation.output: (step.level, step.segment) for step in self.steps}
 
         def follows(first: Operation, second: Operation) -> bool:
-            return second.inputs == (first.output,) and level[first.output] == level[second.output]
+            reads = self.program.tensor_operands(second)
+            return reads == (first.output,) and level[first.output] == level[second.output]
 
-        operations = [step.operation for step in self.steps if step.operation.output]
+        operations = [
+            step.operation for step in self.steps if step.operation.results and step.operation.scope is not Scope.BATCH
+        ]
         found = find_blocks(self.program, operations, follows, self.layouts, self.machine, windows=False)
         return {operation.output: block for block in found for operation in block.operations}
 
@@ -133,11 +155,11 @@ class _TrainingPlan:
         for i, step in enumerate(self.steps):
             operation = step.operation
             begin, end = i, i
-            if operation.output:  # within a block nothing is reused: its operations take turns
+            if operation.output in self.blocks:  # within a block nothing is reused: its operations take turns
                 members = self.blocks[operation.output].operations
                 begin, end = order[members[0].output], order[members[-1].output]
-            for name in (*operation.inputs, *((operation.output,) if operation.output else ())):
-                if name in self.external:
+            for name in (*self.program.tensor_operands(operation), *operation.results):
+                if name in self.external or name in self.program.batch_values:
                     continue
                 base = self.root[name]
                 first, last, numbers = lifetimes.get(base, (begin, end, 0))
@@ -146,9 +168,10 @@ class _TrainingPlan:
                 # A group's samples are all alive while a dense layer runs.
                 segments.setdefault(base, set()).update((step.segment, *((-1,) if step.level == "group" else ())))
         for operation in self.program.operations:
-            if isinstance(operation, grad.MultiplyKernelGradient):
-                for name in operation.inputs:
-                    stages[self.root[name]].add(-1)
+            if _is_last(operation):
+                for name in self.program.tensor_operands(operation):
+                    if name not in self.external:
+                        stages[self.root[name]].add(-1)
         arenas = {}
         for name in lifetimes:
             alone = len(segments[name]) == 1
@@ -173,18 +196,37 @@ class _TrainingPlan:
                 places[name] = Place(Pointer(arena, offsets[base] + layout.origin), layout.view, pitch)
         return places, sizes
 
+    def _place_batch_values(self, placement: Placement) -> None:
+        """Statistics of the batch: those of one operation one after the other."""
+        for operation in self.program.operations:
+            if operation.scope is not Scope.BATCH or not operation.results:
+                continue
+            channels = self.program.type(operation.output).map[2]
+            padded = self.machine.vectors.round_up(channels)
+            first = placement.allocate("vectors", operation.output, len(operation.results) * padded)
+            for i, name in enumerate(operation.results):
+                view = MapView(1, 1, channels, padded, padded)
+                placement.places[name] = Place(first + i * padded, view, 0)
+
     # -- calls -------------------------------------------------------------------------------------------------------
 
     def schedule(self) -> Schedule:
         places, sizes = self._places()
         placement = Placement(self.machine, self.program, places, self.offsets, None)
+        self._place_batch_values(placement)
         self._stages(placement)
         placement.chunk_pitch = placement.sizes.get("chunk", 0)
         stages = self._stages(placement)
-        sizes |= {"gradients": self.total, "slots": self.total * self.update.slots}
-        return finish(placement, stages, GROUP, sizes, self.total)
+        sizes |= {
+            "parameters": self.total,
+            "gradients": self.total,
+            "slots": self.total * self.update.slots,
+        }
+        return replace(finish(placement, stages, GROUP, sizes), preparation=_packing(placement))
 
     def _stages(self, placement: Placement) -> tuple[Stage, ...]:
+        placement.begun.clear()
+        self._reduced: set[tuple[str, str]] = set()
         bodies: dict[int, list[_Step]] = {}
         for step in self.steps:
             bodies.setdefault(step.stage, []).append(step)
@@ -192,10 +234,11 @@ class _TrainingPlan:
         cleared = False
         for number, steps in bodies.items():
             if steps[0].level == "reduce":
-                pieces = tuple(
-                    tuple(BACKWARD[type(step.operation)](step.operation, placement, WHOLE)) for step in steps
-                )
-                stages.append(Stage(f"reduce {number}", pieces=pieces))
+                pieces = []
+                for step in steps:
+                    pieces.append(tuple(calls_of(step.operation, placement, WHOLE)))
+                    placement.begun.update(step.operation.accumulates)
+                stages.append(Stage(f"reduce {number}", pieces=tuple(pieces)))
                 continue
             segments = self._segments(steps, placement)
             prologue: tuple[Call, ...] = ()
@@ -212,7 +255,7 @@ class _TrainingPlan:
             operation = step.operation
             block = self.blocks.get(operation.output)
             if block is None:
-                calls += BACKWARD[type(operation)](operation, placement, WHOLE)
+                calls += calls_of(operation, placement, WHOLE)
             elif operation is block.operations[0]:
                 calls += self._block(block, placement)
         return tuple(Segment(level, tuple(calls)) for level, calls in segments.values())
@@ -224,26 +267,17 @@ class _TrainingPlan:
                 calls += border_calls(self.layouts[operation.output], placement.places[operation.output])
         for strip in block.strips():
             for operation, part in zip(block.operations, strip):
-                calls += BACKWARD[type(operation)](operation, placement, part)
+                calls += calls_of(operation, placement, part)
         return calls
 
     # -- the end of the step -----------------------------------------------------------------------------------------
 
     def _updates(self, placement: Placement) -> list[Stage]:
-        """Gradients of the whole batch, their norms where they are clipped, then the optimiser."""
+        """Gradients of the whole batch, their norms where they are clipped, then the optimizer."""
         gradients: dict[str, list[Calls]] = {}
         for operation in self.program.operations:
-            if isinstance(operation, grad.MultiplyKernelGradient):
-                further = operation.parameter in gradients
-                pieces = self._dense_gradient(operation, placement, "out" if further else "zero")
-                before = gradients.get(operation.parameter, [[] for _ in pieces])
-                gradients[operation.parameter] = [first + piece for first, piece in zip(before, pieces)]
-            elif isinstance(operation, grad.ParameterGradient):
-                gradients[operation.parameter] = [self._reduced(operation.parameter, placement)]
-            elif isinstance(operation, grad.FinishNormalisationSums):
-                for name in (operation.beta, operation.gamma):
-                    if name is not None and self.program.parameters[name].trainable:
-                        gradients[name] = []
+            for name in operation.accumulates:
+                self._add_gradient(name, operation, gradients.setdefault(name, []), placement)
         names = list(gradients)
         stages = [Stage("gradients", pieces=tuple(tuple(piece) for name in names for piece in gradients[name]))]
         factors: dict[str, Pointer] = {}
@@ -258,53 +292,33 @@ class _TrainingPlan:
         stages.append(Stage("update", pieces=tuple(updates)))
         return [stage for stage in stages if stage.pieces]
 
-    def _reduced(self, name: str, placement: Placement) -> Calls:
-        shape = self.program.parameters[name].shape
-        rows, columns = self._matrix(name)
-        source, pitch = accumulator(placement, name, rows, columns)
-        kernel = ReduceChunks(rows, columns, pitch, placement.chunk_pitch)
-        assert prod(shape) == rows * columns
-        return [Call(kernel, (source, "chunks", placement.gradient(name)))]
+    def _add_gradient(self, name: str, operation: Operation, pieces: list[Calls], placement: Placement) -> None:
+        """What brings one operation's share of a parameter's gradient to where the optimizer reads it.
 
-    def _matrix(self, name: str) -> tuple[int, int]:
-        """Rows and columns of a weight as its gradient collects it: channels across, all else down."""
-        shape = self.program.parameters[name].shape
-        depthwise = any(
-            isinstance(item, grad.DepthwiseKernelGradient) and item.parameter == name
-            for item in self.program.operations
-        )
-        if depthwise:
-            return shape[0] * shape[1], shape[2] * shape[3]
-        return prod(shape[:-1]), shape[-1]
+        Several shares of one parameter are added one after the other, in one piece.
+        """
+        if operation.scope is Scope.BATCH and operation.results:  # written by itself, before this stage
+            placement.begun.add(name)
+            return
+        if _is_last(operation):
+            calls = calls_of(operation, placement, WHOLE)
+            shares = [[call] for call in calls]
+        elif (name, "chunks") in self._reduced:
+            return
+        else:
+            self._reduced.add((name, "chunks"))
+            shares = [[self._sum_of_chunks(name, operation, placement)]]
+        if name in placement.begun and pieces:
+            pieces[:] = [[call for piece in (*pieces, *shares) for call in piece]]
+        else:
+            pieces += shares
+        placement.begun.add(name)
 
-    def _dense_gradient(
-        self, operation: grad.MultiplyKernelGradient, placement: Placement, initial: str
-    ) -> list[Calls]:
-        """inputsᵀ · gradients over the batch, some rows of the weight a task; a further use of the weight adds to the first."""
-        source, gradient = (placement.places[name] for name in operation.inputs)
-        inputs, units = source.view.channels, gradient.view.channels
-        vectors = self.machine.vectors
-        pieces = []
-        for first in range(0, inputs, ROWS_PER_PIECE):
-            count = min(ROWS_PER_PIECE, inputs - first)
-            kernel = Contraction(
-                a_rows=(0,),
-                out_rows=(0,),
-                columns=count,
-                a_column=1,
-                out_column=units,
-                reduction=(Reduction(None, source.sample_pitch, gradient.sample_pitch),),
-                channels=units,
-                packed=False,
-                initial=initial,
-                activation="linear",
-                exact=units % vectors.lanes > 0,
-                tile=choose_tile(vectors, count, units),
-                panels_outside=False,
-            )
-            out = placement.gradient(operation.parameter) + first * units
-            pieces.append([Call(kernel, (source.pointer + first, gradient.pointer, gradient.pointer, out, "batch"))])
-        return pieces
+    def _sum_of_chunks(self, name: str, operation: Any, placement: Placement) -> Call:
+        rows, columns = operation.matrix(self.program.type(name).shape)
+        source, pitch = placement.accumulator(name, rows, columns)
+        kernel = ReduceChunks(rows, columns, pitch, placement.chunk_pitch, name in placement.begun)
+        return Call(kernel, (source, "chunks", placement.gradient(name)), name)
 
     def _clipping(self, names: Sequence[str], placement: Placement) -> tuple[list[Stage], dict[str, Pointer]]:
         squares = placement.allocate("vectors", "/squares", ALIGNMENT * len(names))
@@ -326,7 +340,7 @@ class _TrainingPlan:
             pieces.append((call,))
         return [*stages, Stage("clip", pieces=tuple(pieces))], factors
 
-    def _update(self, parameter: Parameter, factor: Pointer | None, placement: Placement) -> list[tuple[Call, ...]]:
+    def _update(self, parameter: Value, factor: Pointer | None, placement: Placement) -> list[tuple[Call, ...]]:
         """The optimiser on one parameter, some of its numbers a task: the weights of a dense layer may be most of them all."""
         name, update = parameter.name, self.update
         count = prod(parameter.shape)

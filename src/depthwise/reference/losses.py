@@ -1,6 +1,6 @@
-"""Keras' losses in float64: one value for each sample, and its gradient to the prediction.
+"""Keras' losses in float64: one value for each sample (of a map: for each pixel), and its gradient to the prediction.
 
-Predictions are (batch, outputs). Where predictions are probabilities, Keras (under JAX) first divides them by their sum and
+Predictions are (batch, …, outputs). Where predictions are probabilities, Keras (under JAX) first divides them by their sum and
 clips them to [1e-7, 1 − 1e-7]; where it clips, no gradient flows.
 """
 
@@ -66,7 +66,7 @@ def _categorical_crossentropy(loss: Loss, target: Array, prediction: Array) -> t
 
 def _sparse_categorical_crossentropy(loss: Loss, target: Array, prediction: Array) -> tuple[Array, Array]:
     one_hot = np.zeros_like(prediction)
-    one_hot[np.arange(len(prediction)), target.reshape(-1).astype(int)] = 1.0
+    np.put_along_axis(one_hot, target.reshape(*prediction.shape[:-1], 1).astype(int), 1.0, axis=-1)
     return _categorical(one_hot, prediction, loss.from_logits)
 
 
@@ -109,7 +109,7 @@ def _evaluate(loss: Any, target: npt.ArrayLike, prediction: npt.ArrayLike) -> tu
 
 
 def sample_losses(loss: Any, target: npt.ArrayLike, prediction: npt.ArrayLike) -> Array:
-    """The loss of each sample, (batch,), before any weighting.
+    """The loss of each sample, (batch,), or of each pixel of a map, (batch, rows, columns), before any weighting.
 
     >>> sample_losses(Loss("MeanSquaredError"), [[1.0, 2.0]], [[1.0, 4.0]]).tolist()
     [2.0]
@@ -120,16 +120,23 @@ def sample_losses(loss: Any, target: npt.ArrayLike, prediction: npt.ArrayLike) -
 def total_loss(
     loss: Any, target: npt.ArrayLike, prediction: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
 ) -> float:
-    """Keras' `sum_over_batch_size`: Σ weightᵢ · lossᵢ divided by the number of samples (not by the weights' sum)."""
+    """Keras' `sum_over_batch_size`: Σ weightᵢ · lossᵢ divided by the number of losses (not by the weights' sum).
+
+    Weights are (batch,), or one for each loss.
+    """
     values = sample_losses(loss, target, prediction)
-    weights = np.ones(len(values)) if sample_weight is None else float64(sample_weight)
-    return float((weights * values).sum() / len(values))
+    return float((_weights(sample_weight, values.ndim) * values).sum() / values.size)
 
 
 def loss_gradient(
     loss: Any, target: npt.ArrayLike, prediction: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
 ) -> Array:
-    """Gradient of `total_loss` to the prediction, (batch, outputs)."""
-    gradient = _evaluate(loss, target, prediction)[1]
-    weights = np.ones(len(gradient)) if sample_weight is None else float64(sample_weight)
-    return gradient * weights.reshape(-1, 1) / len(gradient)
+    """Gradient of `total_loss` to the prediction, of the prediction's shape."""
+    values, gradient = _evaluate(loss, target, prediction)
+    return gradient * _weights(sample_weight, gradient.ndim) / values.size
+
+
+def _weights(sample_weight: npt.ArrayLike | None, dimensions: int) -> Array:
+    """The weights with as many axes as what they multiply."""
+    weights = np.ones(1) if sample_weight is None else float64(sample_weight)
+    return weights.reshape(weights.shape + (1,) * (dimensions - weights.ndim))

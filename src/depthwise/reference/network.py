@@ -148,8 +148,8 @@ def gradients(
 
     Args:
         loss: a description of the loss, or `reference.losses.Loss`.
-        targets: (batch,) labels for sparse categorical cross-entropy, else (batch, outputs).
-        sample_weight: (batch,); the loss is Σ weightᵢ · lossᵢ / batch.
+        targets: (batch, …) labels for sparse categorical cross-entropy, else (batch, …, outputs).
+        sample_weight: (batch,), or (batch, …) with one for each pixel; see `total_loss`.
     """
     (output,) = graph.outputs
     values = forward(graph, weights, inputs, training, dropout_masks)

@@ -25,7 +25,7 @@ class StepResult(Protocol):
 
     @property
     def losses(self) -> Array:
-        """float32 (batch,), unweighted."""
+        """float32 (batch,), or (batch, …) for an output (…, channels); unweighted."""
 
     @property
     def predictions(self) -> Array:
@@ -48,9 +48,10 @@ class TrainStep(Protocol):
 
 def make_step(graph: Graph, loss: Loss, optimizer: Optimizer) -> TrainStep:
     """The native training step: the one place where the loop gets it from."""
+    from depthwise.compiler.lower import lower
     from depthwise.training.step import TrainingStep  # generates and compiles code: not before it is needed
 
-    step: TrainStep = TrainingStep(graph, loss, optimizer)
+    step: TrainStep = TrainingStep(lower(graph, training=True), loss, optimizer)
     return step
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from depthwise.errors import InvalidDataError
 from depthwise.inputs import is_batches
 from depthwise.training.arguments import check_arguments, compiled_for, given_batches, one_batch, size_of_batch
 from depthwise.training.batches import ArrayBatches, Batch, Schedule, Source
@@ -37,7 +38,7 @@ def evaluate(
         The loss, or a list of the loss and the metrics, or a dict.
 
     Raises:
-        InvalidDataError, ShapeError, InvalidArgumentError: see `fit`.
+        InvalidDataError, ShapeError, InvalidArgumentError: see `fit`; the first also where x gives no batches.
     """
     compiled = compiled_for(model, "evaluate")
     check_arguments(1, 0, batch_size, None, 0.0, 1, verbose)
@@ -60,21 +61,27 @@ def evaluate(
         for callback in listeners:
             if isinstance(callback, ProgbarLogger):
                 callback.close()
+    if not logs:
+        raise InvalidDataError(
+            "evaluate: x gave no batches, so there is no loss; a generator gives its batches only once: make a new one"
+        )
     return logs if return_dict else in_order(metrics)
 
 
 def run_evaluation(
     model: Any, compiled: Compiled, metrics: MetricSet, schedule: Schedule, listeners: CallbackList
 ) -> dict[str, float]:
-    """One pass over the batches of `schedule`, into `metrics`."""
+    """One pass over the batches of `schedule`, into `metrics`. Returns the values by name: none where there was no batch."""
     listeners.call("on_test_begin", None)
     logs: dict[str, float] = {}
+    step = -1
     for step, batch in schedule.epoch():
         listeners.on_batch("on_test_batch_begin", step, None)
         _add(model, compiled, metrics, batch)
         if listeners.wants_test_batch_end:
             listeners.on_batch("on_test_batch_end", step, metrics.results())
-    logs = metrics.results()
+    if step >= 0:
+        logs = metrics.results()
     listeners.call("on_test_end", logs)
     return logs
 

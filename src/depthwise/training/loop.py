@@ -6,7 +6,7 @@ What Python does in a step besides it: cut the batch, add up loss and metrics, c
 
 from typing import Any
 
-from depthwise.errors import UnsupportedError
+from depthwise.errors import InvalidDataError, UnsupportedError
 from depthwise.inputs import is_batches
 from depthwise.random import next_seed
 from depthwise.training.arguments import (
@@ -89,7 +89,8 @@ def fit(
         validation_split: share of the samples, the last ones before shuffling, that are kept for validation.
         validation_data: (x, y), (x, y, sample_weight), or batches.
         shuffle: a new order of the samples (of the batches of a sequence) in each epoch.
-        class_weight: {class number: weight}. sample_weight: one weight a sample.
+        class_weight: {class number: weight}. sample_weight: one weight a sample, (samples,), or one for each position of
+            an output (…, channels), (samples, …).
         initial_epoch: the number of the first epoch, from 0.
         steps_per_epoch: steps of an epoch; the next epoch goes on where this one stopped.
         validation_steps, validation_batch_size: the same for the validation.
@@ -100,7 +101,8 @@ def fit(
 
     Raises:
         InvalidDataError, ShapeError, InvalidArgumentError: before the first step; the message says how to mend it. On any
-            exception, Ctrl-C too, the model has the weights of the last finished step.
+            exception, Ctrl-C too, the model has the weights of the last finished step. InvalidDataError also where x or
+            validation_data gives no batches; a generator that runs out later ends the training, or leaves val_ values out.
     """
     compiled = compiled_for(model, "fit")
     check_arguments(
@@ -132,7 +134,7 @@ def fit(
     model.history = history
     model.stop_training = False
     compiled.session = session
-    finished = False
+    finished = validated = False
     logs: dict[str, float] = {}
     try:
         listeners.call("on_train_begin", None)
@@ -144,6 +146,10 @@ def fit(
             listeners.call("on_epoch_begin", epoch, None)
             steps = _train_epoch(model, session, listeners, guard, first_step)
             if not steps and not first_step:
+                if epoch == session.epoch:
+                    raise InvalidDataError(
+                        "fit: x gave no batches; a generator gives its batches only once: make a new one"
+                    )
                 break  # the data ran out: nothing to say about this epoch
             first_step = 0
             session.sync()
@@ -151,6 +157,11 @@ def fit(
             if validation is not None and _validates(epoch, validation_freq):
                 metrics.reset()
                 values = run_evaluation(model, compiled, metrics, validation(), listeners)
+                if not values and not validated:
+                    raise InvalidDataError(
+                        "fit: validation_data gave no batches; a generator gives its batches only once: make a new one"
+                    )
+                validated = True  # a generator that has run out since then adds nothing to the logs
                 logs.update({f"val_{name}": value for name, value in values.items()})
                 logs = dict(sorted(logs.items()))  # as Keras: accuracy, loss, val_accuracy, val_loss, weighted_…
             listeners.call("on_epoch_end", epoch, logs)

@@ -4,13 +4,12 @@ A description holds the arguments; the native training step differentiates it, a
 `evaluate` and `test_on_batch`. Names, arguments, defaults and values are those of `keras.losses`.
 """
 
-import math
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
+from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError, describe_value
 
 __all__ = [
     "BinaryCrossentropy",
@@ -79,15 +78,31 @@ class Loss:
         return type(self).__name__
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
-        """The loss of a batch: the sum of the (weighted) losses of its samples, divided by their number.
+        """The loss of a batch: the sum of the (weighted) losses of its samples and positions, divided by their number.
+
+        Args:
+            y_true, y_pred: see the class.
+            sample_weight: (batch,), or for an output (batch, …, channels) one for each position, (batch, …).
+
+        Raises:
+            InvalidDataError: no samples. ShapeError: labels or weights that do not fit the predictions.
 
         >>> round(MeanSquaredError()([[0.0, 1.0]], [[1.0, 1.0]]), 6)
         0.5
         """
         losses = per_sample(self, np.asarray(y_true), np.asarray(y_pred))
+        if not losses.size:
+            raise InvalidDataError(f"{self._owner}: there are no samples, so there is no loss; give at least one")
         if sample_weight is not None:
-            losses = losses * np.asarray(sample_weight).reshape(len(losses))
-        return float(np.sum(losses, dtype=np.float64) / max(losses.size, 1))
+            weights = np.asarray(sample_weight)
+            if weights.size != len(losses) and weights.size != losses.size:
+                raise ShapeError(
+                    f"{self._owner}: sample_weight must have the shape ({len(losses)},)"
+                    + (f" or {losses.shape}" if losses.ndim > 1 else "")
+                    + f", got {weights.shape}"
+                )
+            losses = losses.reshape(len(losses), -1) * weights.reshape(len(losses), -1)
+        return float(np.sum(losses, dtype=np.float64) / losses.size)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, as Keras writes them into a file."""
@@ -104,7 +119,8 @@ class SparseCategoricalCrossentropy(Loss):
         reduction: "sum_over_batch_size": the sum over the samples divided by their number.
         name: taken for Keras' sake.
 
-    Shapes: labels (batch,) or (batch, 1) of whole numbers; predictions (batch, classes).
+    Shapes: labels (batch,) or (batch, 1) of whole numbers; predictions (batch, classes). Maps have a class at each position:
+    labels (batch, …) or (batch, …, 1), predictions (batch, …, classes).
     """
 
     from_logits: bool = False
@@ -127,7 +143,7 @@ class CategoricalCrossentropy(Loss):
         label_smoothing: s replaces each target t by t(1 - s) + s / classes.
         axis, reduction, name, dtype: see `SparseCategoricalCrossentropy`.
 
-    Shapes: labels and predictions (batch, classes).
+    Shapes: labels and predictions (batch, classes), or (batch, …, classes) with a class at each position.
     """
 
     from_logits: bool = False
@@ -149,7 +165,7 @@ class BinaryCrossentropy(Loss):
         label_smoothing: s replaces each target t by t(1 - s) + s / 2.
         axis, reduction, name, dtype: see `SparseCategoricalCrossentropy`.
 
-    Shapes: labels and predictions (batch, outputs); labels (batch,) where there is one output.
+    Shapes: labels and predictions (batch, …, outputs); where there is one output, labels may be (batch, …).
     """
 
     from_logits: bool = False
@@ -164,7 +180,7 @@ class BinaryCrossentropy(Loss):
 
 @dataclass(frozen=True)
 class MeanSquaredError(Loss):
-    """Mean over the outputs of (target - prediction)². Labels and predictions (batch, outputs)."""
+    """Mean over the outputs of (target - prediction)². Labels and predictions (batch, …, outputs)."""
 
     reduction: str = "sum_over_batch_size"
     name: str = "mean_squared_error"
@@ -173,7 +189,7 @@ class MeanSquaredError(Loss):
 
 @dataclass(frozen=True)
 class MeanAbsoluteError(Loss):
-    """Mean over the outputs of |target - prediction|. Labels and predictions (batch, outputs)."""
+    """Mean over the outputs of |target - prediction|. Labels and predictions (batch, …, outputs)."""
 
     reduction: str = "sum_over_batch_size"
     name: str = "mean_absolute_error"
@@ -228,15 +244,15 @@ def get(identifier: str | Loss | type[Loss] | dict[str, Any]) -> Loss:
 
 
 def per_sample(loss: Loss, y_true: Array, y_pred: Array) -> Array:
-    """The loss of every sample, unweighted.
+    """The loss of every sample, of a map the loss of each of its positions; unweighted.
 
     Args:
         loss: the description.
-        y_true: labels as the loss takes them: (batch,) whole numbers where `loss.sparse`, else like `y_pred`.
-        y_pred: (batch, outputs); every axis after the first is averaged over.
+        y_true: labels as the loss takes them: (batch, …) whole numbers where `loss.sparse`, else like `y_pred`.
+        y_pred: (batch, …, outputs).
 
     Returns:
-        (batch,) in the predictions' precision (at least float32).
+        (batch, …) in the predictions' precision (at least float32): (batch,) for vectors.
 
     >>> per_sample(SparseCategoricalCrossentropy(), np.array([1]), np.array([[0.25, 0.75]])).round(6)
     array([0.287682])
@@ -275,24 +291,24 @@ def per_sample(loss: Loss, y_true: Array, y_pred: Array) -> Array:
         raise UnsupportedError(
             f"{type(loss).__name__} is not one of Depthwise's losses; use one of {', '.join(CLASSES)}"
         )
-    return np.asarray(values.reshape(batch, math.prod(values.shape[1:])).mean(axis=1), dtype=dtype)
+    return np.asarray(values if isinstance(loss, CategoricalCrossentropy) else values.mean(axis=-1), dtype=dtype)
 
 
 def _sparse(loss: SparseCategoricalCrossentropy, y_true: Array, predictions: Array) -> Array:
-    labels = y_true.reshape(len(y_true)) if y_true.size == len(y_true) else y_true
-    if predictions.ndim != 2 or labels.shape != (len(predictions),):
+    positions = predictions.shape[:-1]
+    if y_true.shape not in (positions, (*positions, 1)):
+        each = "a sample" if len(positions) == 1 else "a position"
         raise ShapeError(
             f"{type(loss).__name__}: labels of shape {y_true.shape} do not fit predictions of shape "
-            f"{predictions.shape}; give one class number a sample"
+            f"{predictions.shape}; give one class number {each}"
         )
-    rows = np.arange(len(labels))
-    columns = labels.astype(np.intp)
+    labels = y_true.reshape(*positions, 1).astype(np.intp)
+    chosen = np.take_along_axis(predictions, labels, axis=-1)[..., 0]
     if loss.from_logits:
-        peak = predictions.max(axis=1)
-        total = np.log(np.sum(np.exp(predictions - peak[:, np.newaxis]), axis=1))
-        return np.asarray(total - (predictions[rows, columns] - peak))
-    chosen = predictions[rows, columns] / predictions.sum(axis=1)
-    return np.asarray(-np.log(_clipped(chosen)))
+        peak = predictions.max(axis=-1)
+        total = np.log(np.sum(np.exp(predictions - peak[..., np.newaxis]), axis=-1))
+        return np.asarray(total - (chosen - peak))
+    return np.asarray(-np.log(_clipped(chosen / predictions.sum(axis=-1))))
 
 
 def _clipped(probabilities: Array) -> Array:

@@ -1,7 +1,8 @@
 """Keras' metrics: running means over the samples seen since `reset_state`, in NumPy. Names and values are Keras' own.
 
-The loop gives every metric the labels as the loss takes them: (batch,) class numbers for sparse categorical
-cross-entropy, else one value for each output. Called by hand, they take whatever Keras' take.
+The loop gives every metric the labels as the loss takes them: (batch, …) class numbers for sparse categorical
+cross-entropy, else one value for each output. Called by hand, they take whatever Keras' take. A sample's value is the mean
+over its outputs, and over its positions where it is a map.
 """
 
 from collections.abc import Sequence
@@ -52,15 +53,15 @@ class Metric:
         self.count = 0.0
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
-        """One value a sample, (batch,), or (batch, outputs) to be averaged over the outputs."""
+        """One value a sample, (batch,), or (batch, …) to be averaged over all axes but the first."""
         raise NotImplementedError
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a batch.
 
         Args:
-            y_true: labels. y_pred: predictions (batch, outputs).
-            sample_weight: (batch,), or None for 1 each.
+            y_true: labels. y_pred: predictions (batch, …, outputs).
+            sample_weight: (batch,), or (batch, …) with one for each position of a map, or None for 1 each.
         """
         self._add(self.values(np.asarray(y_true), np.asarray(y_pred)), sample_weight)
 
@@ -74,16 +75,22 @@ class Metric:
                 )
             self.count += len(values)
             return
-        weights = np.asarray(sample_weight, dtype=np.float64).reshape(-1)
-        if len(weights) != len(values):
-            raise ShapeError(f"{self.name}: {len(weights)} sample weights do not fit {len(values)} samples")
-        if values.ndim > 1:
-            values = values.reshape(len(values), -1).mean(axis=1, dtype=np.float64)
-        self.total += float(np.dot(values.astype(np.float64), weights))
-        self.count += float(weights.sum())
+        weights = np.asarray(sample_weight, dtype=np.float64)
+        if weights.size == len(values):
+            weights = weights.reshape(-1)
+        if weights.shape != values.shape[: weights.ndim]:
+            raise ShapeError(
+                f"{self.name}: sample weights of shape {weights.shape} do not fit {len(values)} samples with values of shape "
+                f"{values.shape}"
+            )
+        if values.ndim > weights.ndim:
+            values = values.reshape(*weights.shape, -1).mean(axis=-1, dtype=np.float64)
+        positions = max(weights.size, 1) / max(len(weights), 1)
+        self.total += float(np.dot(values.astype(np.float64).reshape(-1), weights.reshape(-1))) / positions
+        self.count += float(weights.sum()) / positions
 
     def result(self) -> float:
-        """The mean so far; 0 before the first sample."""
+        """The mean so far; 0 before the first sample, as in Keras (`fit` and `evaluate` never report that)."""
         return self.total / self.count if self.count else 0.0
 
     def reset_state(self) -> None:
@@ -166,7 +173,7 @@ class BinaryAccuracy(Metric):
 
 
 def _within_top(labels: Array, y_pred: Array, k: int) -> Array:
-    at_label = np.take_along_axis(y_pred, labels.astype(np.intp)[:, np.newaxis], axis=-1)
+    at_label = np.take_along_axis(y_pred, labels.astype(np.intp)[..., np.newaxis], axis=-1)
     at_label = np.where(np.isnan(at_label), -np.inf, at_label)
     return np.asarray(np.count_nonzero(y_pred > at_label, axis=-1) < k)
 
@@ -218,7 +225,7 @@ class SparseTopKCategoricalAccuracy(Metric):
         self.k = _positive(type(self).__name__, k)
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
-        return _within_top(y_true.reshape(len(y_pred)), y_pred, self.k)
+        return _within_top(y_true.reshape(y_pred.shape[:-1]), y_pred, self.k)
 
 
 class MeanSquaredError(Metric):
@@ -349,11 +356,18 @@ class MetricSet:
         self._sorted = tuple((self.names[index], self.all[index]) for index in order)
 
     def update(self, y_true: Array, predictions: Array, losses: Array, sample_weight: Array | None) -> float:
-        """Adds a batch. Returns its loss: the sum of the weighted losses of its samples, divided by their number."""
+        """Adds a batch. Returns its loss: the sum of the weighted losses of its samples, divided by their number.
+
+        A map's loss is the mean over its positions, each with its own weight where `sample_weight` is (batch, …).
+        """
+        positions = losses.size / len(losses)
         if sample_weight is None:
-            total = float(np.add.reduce(losses, dtype=np.float64))
+            total = float(np.add.reduce(losses, axis=None, dtype=np.float64)) / positions
         else:
-            total = float(np.dot(losses.astype(np.float64), sample_weight))
+            each = losses.astype(np.float64)
+            if sample_weight.ndim < each.ndim:
+                each = each.reshape(len(each), -1).sum(axis=1)
+            total = float(np.dot(each.reshape(-1), sample_weight.reshape(-1))) / positions
         self.loss.total += total
         self.loss.count += len(losses)
         for metric in self.metrics:

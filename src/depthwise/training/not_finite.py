@@ -216,7 +216,7 @@ class TerminateOnNaN(Callback):
             return "the layer is not known, as the data cannot be read again"
         x = batch.x
         if losses is not None and not any(isinstance(node.layer, BatchNormalization) for node in graph.calls):
-            rows = np.flatnonzero(~np.isfinite(losses))[:1]
+            rows = np.flatnonzero(~np.isfinite(losses.reshape(len(losses), -1)).all(axis=1))[:1]
             if rows.size:
                 x = tuple(array[rows] for array in x)
         bad = first_bad_output(graph, good.weights, x)

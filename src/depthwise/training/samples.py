@@ -30,8 +30,9 @@ class Samples:
 
     Attributes:
         x: one array (samples, …) for each input of the network: float32, or integers of the user's own type.
-        y: int32 (samples,) for a sparse loss, else float32 (samples, …) as the network's output.
-        sample_weight: float32 (samples,), or None.
+        y: int32 (samples,), or (samples, …) for an output (…, classes), for a sparse loss; else float32 (samples, …) as the
+            network's output.
+        sample_weight: float32 (samples,), or (samples, …) with one for each position of an output (…, channels), or None.
     """
 
     x: tuple[Array, ...]
@@ -64,17 +65,12 @@ def check_network(graph: Graph, loss: Loss) -> None:
             + ", ".join(describe_value(name) for name in graph.outputs[:5])
         )
     shape = graph.output_shapes[0]
-    if loss.probabilities == "softmax":
-        if len(shape) != 1:
-            raise ShapeError(
-                f"{type(loss).__name__} needs one number for each class, but the network's output has the shape "
-                f"{(None, *shape)}; add Flatten() or GlobalAveragePooling2D(), and Dense(classes, activation='softmax')"
-            )
-        if shape[0] < 2:
-            raise ShapeError(
-                f"{type(loss).__name__} needs at least two classes, but the network has one output; use "
-                "loss='binary_crossentropy' with a sigmoid, or more outputs"
-            )
+    if loss.probabilities == "softmax" and shape[-1] < 2:
+        where = "" if len(shape) == 1 else " at each position"
+        raise ShapeError(
+            f"{type(loss).__name__} needs at least two classes, but the network has one output{where}; use "
+            "loss='binary_crossentropy' with a sigmoid, or more outputs"
+        )
 
 
 def prepare(
@@ -91,7 +87,7 @@ def prepare(
     Args:
         graph: the network; loss: its loss.
         x: as `predict` takes it. y: labels; see the loss.
-        sample_weight: (samples,) or None.
+        sample_weight: (samples,), or one for each position of an output (…, channels): (samples, …), or None.
         class_weight: weights by class number, or None; classes left out weigh 1.
         where: put before every message, for example "batch 3: ".
 
@@ -117,7 +113,7 @@ def prepare(
         )
     _refuse_not_finite(labels, f"{where}y")
     prepared = _sparse(graph, labels, where) if loss.sparse else _dense(graph, loss, labels, where)
-    return Samples(arrays, prepared, _weights(loss, prepared, outputs_of(graph), sample_weight, class_weight, where))
+    return Samples(arrays, prepared, _weights(graph, loss, prepared, sample_weight, class_weight, where))
 
 
 def _inputs(graph: Graph, x: Any, what: str) -> tuple[Array, ...]:
@@ -151,41 +147,56 @@ def _refuse_not_finite(array: Array, what: str) -> None:
             )
 
 
-def _first(mask: Array) -> int:
-    return int(mask.argmax())
+def _first(mask: Array, values: Array) -> tuple[str, Any]:
+    """(index as it is written, value) of the first value that is marked."""
+    place = np.unravel_index(int(mask.argmax()), mask.shape)
+    return ", ".join(str(int(item)) for item in place), values[place]
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape without axes of length 1 at its end."""
+    while shape and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
 
 
 def _sparse(graph: Graph, labels: Array, where: str) -> Array:
-    classes = outputs_of(graph)
+    *positions, classes = graph.output_shapes[0]
     given = labels.shape
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1:
-        if labels.ndim == 2 and labels.shape[1] == classes:
+    if labels.shape[1:] == (*positions, 1):
+        labels = labels[..., 0]
+    if labels.shape[1:] != tuple(positions):
+        if labels.shape[1:] == (*positions, classes):
             raise ShapeError(
                 f"{where}y has the shape {given}: one-hot labels, but the loss takes class numbers; use "
-                "loss='categorical_crossentropy', or y.argmax(axis=1)"
+                f"loss='categorical_crossentropy', or y.argmax(axis={len(positions) + 1})"
             )
-        raise ShapeError(f"{where}y must have the shape (samples,) with one class number a sample, got {given}")
+        if not positions:
+            raise ShapeError(f"{where}y must have the shape (samples,) with one class number a sample, got {given}")
+        sizes = ", ".join(str(size) for size in positions)
+        raise ShapeError(
+            f"{where}y must have the shape (samples, {sizes}) with one class number for each position of the network's output "
+            f"{(None, *graph.output_shapes[0])}, got {given}; for one class a sample end the network with Flatten() or "
+            "GlobalAveragePooling2D(), and Dense(classes, activation='softmax')"
+        )
     if labels.dtype.kind == "f":
         broken = labels != np.floor(labels)
         if broken.any():
-            index = _first(broken)
+            index, value = _first(broken, labels)
             raise InvalidDataError(
-                f"{where}y[{index}] is {labels[index]}; labels must be whole numbers from 0 to {classes - 1}, one for each "
-                "class"
+                f"{where}y[{index}] is {value}; labels must be whole numbers from 0 to {classes - 1}, one for each class"
             )
     if labels.dtype.kind != "b":
         outside = (labels < 0) | (labels >= classes)
         if outside.any():
-            index = _first(outside)
+            index, value = _first(outside, labels)
             hint = (
                 "; the labels seem to start at 1, subtract 1"
                 if int(labels.min()) == 1 and int(labels.max()) == classes
                 else "; renumber the labels, or give the last layer more outputs"
             )
             raise InvalidDataError(
-                f"{where}y[{index}] is {labels[index]}; the network has {classes} outputs, so labels are 0 to "
+                f"{where}y[{index}] is {value}; the network has {classes} outputs, so labels are 0 to "
                 f"{classes - 1}{hint}"
             )
     return np.ascontiguousarray(labels, dtype=np.int32)
@@ -194,8 +205,8 @@ def _sparse(graph: Graph, labels: Array, where: str) -> Array:
 def _dense(graph: Graph, loss: Loss, labels: Array, where: str) -> Array:
     shape = graph.output_shapes[0]
     outputs = outputs_of(graph)
-    if labels.shape[1:] != shape and not (labels.ndim == 1 and outputs == 1):
-        flat = labels.ndim == 1 or labels.shape[1:] == (1,)
+    if _without_ones(labels.shape[1:]) != _without_ones(shape):
+        flat = labels.shape[1:] in (shape[:-1], (*shape[:-1], 1))
         hint = ""
         if flat and outputs > 1 and isinstance(loss, CategoricalCrossentropy):
             hint = "; y holds class numbers: use loss='sparse_categorical_crossentropy', or one-hot labels"
@@ -208,9 +219,8 @@ def _dense(graph: Graph, loss: Loss, labels: Array, where: str) -> Array:
     if isinstance(loss, BinaryCrossentropy) and values.dtype.kind != "b":
         outside = (values < 0) | (values > 1)
         if outside.any():
-            row, column = np.unravel_index(_first(outside.reshape(-1)), values.shape)
-            index = f"{row}" if labels.ndim == 1 else f"{row}, {column}"
-            raise InvalidDataError(f"{where}y[{index}] is {values[row, column]}; binary labels are 0 or 1 (or between)")
+            index, value = _first(outside.reshape(labels.shape), labels)
+            raise InvalidDataError(f"{where}y[{index}] is {value}; binary labels are 0 or 1 (or between)")
     with np.errstate(over="ignore"):
         result = np.ascontiguousarray(values, dtype=np.float32)
     _refuse_not_finite(result, f"{where}y")
@@ -218,7 +228,7 @@ def _dense(graph: Graph, loss: Loss, labels: Array, where: str) -> Array:
 
 
 def _weights(
-    loss: Loss, labels: Array, outputs: int, sample_weight: Any, class_weight: Any, where: str
+    graph: Graph, loss: Loss, labels: Array, sample_weight: Any, class_weight: Any, where: str
 ) -> Array | None:
     if sample_weight is not None and class_weight is not None:
         raise InvalidArgumentError(
@@ -226,16 +236,20 @@ def _weights(
         )
     if sample_weight is not None:
         weights = numeric(sample_weight, f"{where}sample_weight")
-        if weights.shape not in ((len(labels),), (len(labels), 1)):
+        samples, positions = len(labels), graph.output_shapes[0][:-1]
+        shapes = ((samples,), (samples, *positions))
+        shape = next((item for item in shapes if _without_ones(item) == _without_ones(weights.shape)), None)
+        if shape is None or not weights.ndim:
+            each = f", or {(samples, *positions)}, one for each position" if positions else ""
             raise ShapeError(
-                f"{where}sample_weight must have the shape ({len(labels)},), one weight a sample, got {weights.shape}"
+                f"{where}sample_weight must have the shape ({samples},), one weight a sample{each}, got {weights.shape}"
             )
-        weights = np.ascontiguousarray(weights.reshape(-1), dtype=np.float32)
+        weights = np.ascontiguousarray(weights.reshape(shape), dtype=np.float32)
         _refuse_not_finite(weights, f"{where}sample_weight")
         return weights
     if class_weight is None:
         return None
-    return _by_class(loss, labels, outputs, class_weight, where)
+    return _by_class(loss, labels, graph.output_shapes[0][-1], class_weight, where)
 
 
 def _by_class(loss: Loss, labels: Array, outputs: int, class_weight: Any, where: str) -> Array:
@@ -247,9 +261,9 @@ def _by_class(loss: Loss, labels: Array, outputs: int, class_weight: Any, where:
     if isinstance(loss, SparseCategoricalCrossentropy):
         numbers = labels
     elif isinstance(loss, CategoricalCrossentropy):
-        numbers = labels.argmax(axis=1)
+        numbers = labels.argmax(axis=-1)
     elif isinstance(loss, BinaryCrossentropy) and outputs == 1:
-        numbers, outputs = np.rint(labels.reshape(-1)).astype(np.int32), 2
+        numbers, outputs = np.rint(labels[..., 0]).astype(np.int32), 2
     else:
         raise UnsupportedError(
             f"{where}class_weight needs classes, but the loss {type(loss).__name__} on {outputs} outputs has none; use "

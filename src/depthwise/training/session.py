@@ -100,19 +100,19 @@ class Session:
         self.take_changes()
         if not self._dirty:
             return
-        self._dirty = False
         weights, state = self.native.weights(), self.native.optimizer_state()
         self.model.put_weights(weights)
         self.optimizer.keep(state)
         self._seen = self.model.held_weights()
+        self._dirty = False
 
     def look(self) -> None:
         """Brings the layers up to date for somebody who reads or sets their weights, in whatever model."""
         if threading.get_ident() != self._thread and self.schedule is not None:
             return  # `fit` is in the middle of a step; another thread sees what it last brought up to date
         if self.schedule is None:
+            self.sync()  # on Ctrl-C the session stays open: what was learnt is still there
             self.model.close_session(self)
-            self.sync()
         elif not self._exposed:
             self.expose()
 

@@ -1,18 +1,22 @@
 """One training step in native code: forward, loss, backward and optimiser in a single call."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from depthwise.differentiate import LossRule, check_shared, differentiate, expand_batch_normalization
+from depthwise.compiler.compile import compile
+from depthwise.compiler.derive import derive
+from depthwise.compiler.differentiate import LossRule, differentiate
+from depthwise.compiler.ir.program import Program
+from depthwise.compiler.passes import GRADIENTS, TRAINING, run_passes
 from depthwise.errors import UnsupportedError
 from depthwise.execution import Executable, host_machine
-from depthwise.graph import Graph
+from depthwise.native.cache import CompileCache
+from depthwise.native.targets import host_target
 from depthwise.native.threads import get_threads
-from depthwise.passes.lower import lower
-from depthwise.passes.simplify import TRAINING, derive, run_passes
-from depthwise.passes.verify import verify
 from depthwise.plan.training import Update, plan_training, samples_per_chunk
 from depthwise.training import losses, optimizers
 
@@ -24,7 +28,7 @@ class StepResult:
     """What one step computed before it changed the weights.
 
     Attributes:
-        losses: float32 (batch,): each sample's loss, not weighted.
+        losses: float32 (batch,): each sample's loss, not weighted; (batch, …) for an output (…, channels).
         predictions: float32 (batch, …): the network's output.
     """
 
@@ -64,7 +68,10 @@ def _update(optimizer: optimizers.Optimizer) -> Update:
 
 
 class TrainingStep:
-    """A graph, a loss and an optimiser, compiled for this machine.
+    """A program, a loss and an optimiser, compiled for this machine.
+
+    Args:
+        program: as a front end lowers it for training; it is optimised and differentiated here.
 
     Holds the weights and the optimiser's state while training goes on; `weights` and `optimizer_state` give copies.
 
@@ -72,32 +79,30 @@ class TrainingStep:
         UnsupportedError: the model has several outputs.
     """
 
-    def __init__(self, graph: Graph, loss: losses.Loss, optimizer: optimizers.Optimizer) -> None:
-        if len(graph.outputs) != 1:
-            raise UnsupportedError(f"training takes a model with one output, this one has {len(graph.outputs)}")
+    def __init__(self, program: Program, loss: losses.Loss, optimizer: optimizers.Optimizer) -> None:
+        if len(program.outputs) != 1:
+            raise UnsupportedError(f"training takes a model with one output, this one has {len(program.outputs)}")
         self.optimizer = optimizer
-        forward = run_passes(lower(graph, training=True), TRAINING)
-        check_shared(forward)
-        forward = verify(expand_batch_normalization(forward), "expand_batch_normalization")
-        self.program = verify(differentiate(forward, _loss_rule(loss)), "differentiate")
-        update = _update(optimizer)
-        schedule = plan_training(self.program, update, host_machine())
-        self._executable = Executable(schedule, f"training {update} {self.program.description()}")
+        forward = run_passes(program, TRAINING)
+        self.program = run_passes(differentiate(forward, [_loss_rule(loss)]), GRADIENTS, "differentiate")
+        plan = partial(plan_training, update=_update(optimizer))
+        self._executable = Executable(compile(self.program, plan, host_machine(), host_target(), CompileCache()))
+        self._unread: dict[str, np.ndarray] = {}
+        """Weights that no operation of the program reads: they stay what they are."""
         self._iteration = 0
         self._sparse = loss.sparse
-        self._output_shape = graph.output_shapes[0]
+        self._output_shape = program.outputs[0][1]
         self._scalars = self._executable.arenas["scalars"]
-        self._ones = np.ones(0, np.float32)
+        self._shares = np.ones(0, np.float32)
+        """What each loss counts for in the sum when none is weighted."""
 
     def load(self, weights: Mapping[str, np.ndarray], optimizer_state: Mapping[str, np.ndarray]) -> None:
         """Takes the model's weights, and the optimiser's state ({} for a fresh start)."""
         values = {name: np.asarray(value) for name, value in weights.items()}
-        self._executable.load(
-            {
-                name: np.asarray(derive(parameter, values), np.float32)
-                for name, parameter in self.program.parameters.items()
-            }
-        )
+        live = self.program.live_parameters
+        self._unread = {name: value for name, value in values.items() if name not in live}
+        parameters = {name: np.asarray(derive(name, self.program.parameters, values), np.float32) for name in live}
+        self._executable.load(parameters)
         self._executable.arenas["slots"][:] = 0
         self._iteration = int(optimizer_state.get("iteration", np.zeros((), np.int64)))
         for name, slot in self._slots().items():
@@ -117,20 +122,26 @@ class TrainingStep:
 
         Args:
             x: float32 inputs (batch, …).
-            y: int32 (batch,) for a sparse loss, else float32 of the output's shape.
-            sample_weight: float32 (batch,), or None.
+            y: int32 (batch, …) for a sparse loss and an output (…, classes), else float32 of the output's shape.
+            sample_weight: float32 (batch,), or (batch, …) with one for each loss, or None.
             learning_rate: of this step.
             seed: what dropout draws its choices from.
         """
         batch = x[0].shape[0]
         if not self._executable.fits(batch, get_threads()):
-            self._executable.reserve(batch, samples_per_chunk(batch), with_preparation=True)
-        if self._ones.size != batch:
-            self._ones = np.full(batch, 1.0 / batch, np.float32)
-        weight = self._ones if sample_weight is None else sample_weight * np.float32(1.0 / batch)
+            self._executable.reserve(batch, samples_per_chunk(batch))
+        shape = (batch, *self._output_shape[:-1])
+        share = np.float32(1.0 / math.prod(shape))
+        if self._shares.shape != shape:
+            self._shares = np.full(shape, share, np.float32)
+        weight = self._shares
+        if sample_weight is not None:
+            weight = sample_weight * share
+            if weight.shape != shape:
+                weight = np.ascontiguousarray(np.broadcast_to(weight.reshape(batch, *(1 for _ in shape[1:])), shape))
         self._iteration += 1
         self._set_scalars(learning_rate, seed)
-        result = StepResult(np.empty(batch, np.float32), np.empty((batch, *self._output_shape), np.float32))
+        result = StepResult(np.empty(shape, np.float32), np.empty((batch, *self._output_shape), np.float32))
         self._executable.run((*x, y, weight), (result.losses, result.predictions))
         return result
 
@@ -144,11 +155,12 @@ class TrainingStep:
 
     def weights(self) -> dict[str, np.ndarray]:
         """Copies of the model's weights as they are now."""
-        return {
-            name: self._executable.parameter(name, parameter.shape)
-            for name, parameter in self.program.parameters.items()
-            if not parameter.derivation
+        read = {
+            name: self._executable.parameter(name, value.shape)
+            for name, value in self.program.live_parameters.items()
+            if value.derived is None
         }
+        return read | {name: value.copy() for name, value in self._unread.items()}
 
     def _slots(self) -> dict[str, np.ndarray]:
         """The optimiser's memory by name, as views."""
@@ -156,7 +168,7 @@ class TrainingStep:
         names = self.optimizer.slots
         total = arena.size // max(1, len(names))
         views = {}
-        for name, parameter in self.program.parameters.items():
+        for name, parameter in self.program.live_parameters.items():
             if parameter.trainable:
                 size = int(np.prod(parameter.shape))
                 for i, slot in enumerate(names):

@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from benchmarks.protocol import Candidate
@@ -28,15 +29,15 @@ def configure(threads: int) -> None:
     (cache / "compiled").touch()
 
 
-def prepare_predict(task):
+def prepare_predict(task: Any) -> Any:
     """Return a quick candidate, a slow one, and one that this machine cannot do."""
     images = []
 
-    def arrange(values):
+    def arrange(values: Any) -> Any:
         images.append(values)
         return reference.predict(task.network, task.weights, values).astype(np.float32)
 
-    def run(answer):
+    def run(answer: Any) -> Any:
         _write("run")
         time.sleep(0.001)
         if FAULT == "crash":
@@ -47,11 +48,11 @@ def prepare_predict(task):
             return answer * np.float32("nan")
         return answer
 
-    def slow(answer):
+    def slow(answer: Any) -> Any:
         time.sleep(0.03)
         return run(answer)
 
-    def impossible():
+    def impossible() -> None:
         raise RuntimeError("needs another machine")
 
     if FAULT == "impossible":
@@ -63,21 +64,23 @@ def prepare_predict(task):
     }
 
 
-def prepare_training(task):
+def prepare_training(task: Any) -> Any:
     """Return losses that fall from the right first one; `deviate` falls otherwise."""
 
-    def train():
-        steps = []
+    def train() -> Any:
+        steps: list[Any] = []
+        first = 0.0
 
-        def run(batch):
+        def run(batch: Any) -> Any:
+            nonlocal first
             _write("step")
             steps.append(batch)
             images, labels = batch
             if len(steps) == 1:
                 probabilities = reference.predict(task.network, task.weights, images)
-                train.loss = reference.cross_entropy(probabilities, labels)
+                first = reference.cross_entropy(probabilities, labels)
             fall = 0.2 if FAULT == "deviate" else 0.1
-            return train.loss - fall * (len(steps) - 1)
+            return first - fall * (len(steps) - 1)
 
         return Candidate(run)
 

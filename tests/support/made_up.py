@@ -72,3 +72,27 @@ def stopped_early() -> Report:
         ),
         is_complete=False,
     )
+
+
+class Watch:
+    """An observer that counts, and raises Ctrl-C where it is told to."""
+
+    def __init__(self, stop_at: tuple[int, int, int] | str | None = None) -> None:
+        self.stop_at = stop_at
+        self.epochs: list[tuple[int, int, int]] = []
+        self.steps = 0
+        self.timed = False
+
+    def training(self, network: int, seed: int, epoch: int, step: int, steps: int) -> None:
+        self.steps += 1
+        assert 1 <= step <= steps
+        if self.stop_at == (network, epoch, step):
+            raise KeyboardInterrupt
+
+    def epoch_done(self, network: int, seed: int, epoch: int, result: Epoch) -> None:
+        self.epochs.append((network, seed, epoch))
+
+    def timing(self) -> None:
+        self.timed = True
+        if self.stop_at == "timing":
+            raise KeyboardInterrupt

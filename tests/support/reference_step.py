@@ -1,46 +1,45 @@
 """A training step made of the float64 reference: what the loop does is tested without native code."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from depthwise import layers, models
 from depthwise.reference import network
 from depthwise.reference.losses import loss_gradient
-from depthwise.training import compiled
+from depthwise.training.losses import per_sample
 from depthwise.training.optimizers import SGD, Adam
 
 
 class ReferenceStep:
     """A training step in float64: SGD with momentum, or Adam. It keeps its own copies, as the native one does."""
 
-    def __init__(self, graph, loss, optimizer):
+    def __init__(self, graph: Any, loss: Any, optimizer: Any) -> None:
         self.graph, self.loss, self.optimizer = graph, loss, optimizer
-        self.calls = []
+        self.calls: list[SimpleNamespace] = []
 
-    def load(self, weights, optimizer_state):
+    def load(self, weights: Any, optimizer_state: Any) -> None:
         self._weights = {name: np.array(array, dtype=np.float64) for name, array in weights.items()}
         self._state = {name: np.array(array, dtype=np.float64) for name, array in optimizer_state.items()}
 
-    def __call__(self, x, y, sample_weight, learning_rate, seed):
+    def __call__(self, x: Any, y: Any, sample_weight: Any, learning_rate: Any, seed: Any) -> Any:
         self.calls.append(SimpleNamespace(x=[a.copy() for a in x], y=y.copy(), learning_rate=learning_rate, seed=seed))
         assert all(array.dtype == np.float32 and array.flags.c_contiguous for array in x)
         assert y.dtype == (np.int32 if self.loss.sparse else np.float32)
         with np.errstate(all="ignore"):
             values = network.forward(self.graph, self._weights, x, training=True)
             predictions = values[self.graph.outputs[0]]
-            flat = predictions.reshape(len(predictions), -1)  # a map's loss is the mean over all of its values
-            slope = loss_gradient(self.loss, y if self.loss.sparse else y.reshape(flat.shape), flat, sample_weight)
-            start = {self.graph.outputs[0]: slope.reshape(predictions.shape)}
+            start = {self.graph.outputs[0]: loss_gradient(self.loss, y, predictions, sample_weight)}
             found, _ = network.gradients_from(self.graph, self._weights, values, start)
-            losses = compiled.losses.per_sample(self.loss, y, predictions)
+            losses = per_sample(self.loss, y, predictions)
             self._weights.update(network.moving_statistics(self.graph, self._weights, values))
             self._update(found, learning_rate)
             # What goes from step to step is float32, as in the native one.
             self._weights = {name: array.astype(np.float32).astype(np.float64) for name, array in self._weights.items()}
             return SimpleNamespace(losses=losses.astype(np.float32), predictions=predictions.astype(np.float32))
 
-    def _update(self, gradients, rate):
+    def _update(self, gradients: Any, rate: Any) -> None:
         step = self._state["iteration"] = self._state.get("iteration", np.zeros(())) + 1
         for name, g in gradients.items():
             if isinstance(self.optimizer, SGD):
@@ -57,23 +56,23 @@ class ReferenceStep:
             else:
                 raise NotImplementedError(self.optimizer)
 
-    def _slot(self, name, slot):
+    def _slot(self, name: Any, slot: Any) -> Any:
         return self._state.setdefault(f"{name}/{slot}", np.zeros_like(self._weights[name]))
 
-    def weights(self):
+    def weights(self) -> Any:
         with np.errstate(over="ignore"):
             return {name: array.astype(np.float32) for name, array in self._weights.items()}
 
-    def optimizer_state(self):
+    def optimizer_state(self) -> Any:
         return {name: np.array(array) for name, array in self._state.items()}
 
 
-def dense_model(inputs=4, classes=3, activation="softmax"):
+def dense_model(inputs: int = 4, classes: int = 3, activation: str = "softmax") -> Any:
     """Softmax regression: the smallest network that learns."""
     return models.Sequential([layers.Dense(classes, activation=activation, input_shape=(inputs,))])
 
 
-def data(samples=50, inputs=4, classes=3, seed=0):
+def data(samples: int = 50, inputs: int = 4, classes: int = 3, seed: int = 0) -> Any:
     generator = np.random.default_rng(seed)
     x = generator.normal(size=(samples, inputs)).astype(np.float32)
     return x, (x @ generator.normal(size=(inputs, classes))).argmax(axis=1)

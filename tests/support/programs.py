@@ -1,14 +1,17 @@
 """Small compiled programs whose results show whether the scheduler kept its promises."""
 
+from typing import Any
+
 import numpy as np
 
+from depthwise.native.compile import Source
 from depthwise.native.load import load_program
 from depthwise.native.scheduler import scheduler_ir
 from depthwise.native.targets import host_target
 
 
-def _load(text: str):
-    code = load_program(text, "tests", lambda: text)
+def _load(text: str) -> Any:
+    code = load_program(text, lambda: [Source(text)])
     return code, code.function_address("participate")
 
 
@@ -50,7 +53,8 @@ class Tally:
         return self.function, self.memory.ctypes.data, self.counts.ctypes.data
 
     def by_participant(self) -> np.ndarray:
-        return self.memory[0]
+        row: np.ndarray = self.memory[0]
+        return row
 
     def check(self, runs: int) -> None:
         for stage, count in enumerate(self.counts):

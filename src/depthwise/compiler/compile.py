@@ -1,0 +1,112 @@
+"""The compiler from the optimised program to code that runs: `compile` is the whole of it."""
+
+import functools
+import hashlib
+import importlib
+import pkgutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from depthwise import emit
+from depthwise.compiler.dump import Dump
+from depthwise.compiler.ir.program import Program
+from depthwise.emit.builder import Vectors
+from depthwise.emit.schedule import emit_kernel, emit_stages, kernels_of, stage_names
+from depthwise.native import scheduler
+from depthwise.native.cache import CompileCache
+from depthwise.native.compile import LoadedCode, Source
+from depthwise.native.load import load_program
+from depthwise.native.targets import Target
+from depthwise.plan.machine import Machine
+from depthwise.plan.schedule import Schedule
+
+__all__ = ["Compiled", "Plan", "compile", "modules", "schedule_identity"]
+
+Plan = Callable[[Program, Machine], Schedule]
+
+STAGES_OPTIMISATION = 0
+"""Stages only compute addresses and call kernels. On their long chains of calls, LLVM's better levels take ten times as long
+to compile, and save some ten instructions of a call."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A schedule and its code; `native.scheduler.PARTICIPATE` is the function that a thread team runs."""
+
+    schedule: Schedule
+    code: LoadedCode
+
+
+def compile(program: Program, plan: Plan, machine: Machine, target: Target, cache: CompileCache) -> Compiled:
+    """Compiles an optimised program (see `passes.simplify`), or takes its code from the cache.
+
+    Args:
+        program: what to compute.
+        plan: decides where everything lies and which kernels run in which order.
+        machine: what the plan may know of the machine; target: the machine for LLVM.
+        cache: holds whole programs by their schedule, and single kernels by their IR, so that networks share them.
+    """
+    dump = Dump.from_environment(getattr(plan, "func", plan).__name__)
+    dump.program(program)
+    schedule = plan(program, machine)
+    dump.schedule(schedule)
+    code = load_program(
+        schedule_identity(schedule, machine.vectors),
+        lambda: [*modules(schedule, machine.vectors, target).values()],
+        target,
+        cache,
+    )
+    dump.modules(lambda: modules(schedule, machine.vectors, target), target)
+    return Compiled(schedule, code)
+
+
+def modules(schedule: Schedule, vectors: Vectors, target: Target) -> dict[str, Source]:
+    """The modules of a schedule by name: its stages, the scheduler around them, and each kernel by itself."""
+    kernels = kernels_of(schedule)
+    stages = stage_names(schedule)
+    return {
+        "stages": Source(
+            emit_stages(schedule, vectors) + scheduler.stage_table_ir(stages),
+            optimisation=STAGES_OPTIMISATION,
+            calls=frozenset(kernels),
+        ),
+        "scheduler": Source(
+            scheduler.participate_ir(target, table_elsewhere=True), calls=scheduler.TABLE_SYMBOLS, shared=True
+        ),
+        **{name: Source(emit_kernel(kernel, vectors), shared=True) for name, kernel in kernels.items()},
+    }
+
+
+def schedule_identity(schedule: Schedule, vectors: Vectors) -> str:
+    """Text that is equal for schedules of equal IR: they themselves, and the state of the generators that write it.
+
+    Whatever a plan depends on (the program, the machine's caches, the plan's constants) is in the schedule that it made.
+    """
+    return repr((schedule, vectors, STAGES_OPTIMISATION, _generator_source(), _generator_constants()))
+
+
+@functools.cache
+def _generator_modules() -> tuple[ModuleType, ...]:
+    names = sorted(module.name for module in pkgutil.iter_modules(emit.__path__))
+    return (*(importlib.import_module(f"{emit.__name__}.{name}") for name in names), scheduler, sys.modules[__name__])
+
+
+@functools.cache
+def _generator_source() -> str:
+    digest = hashlib.sha256()
+    for module in _generator_modules():
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return digest.hexdigest()
+
+
+def _generator_constants() -> list[tuple[str, str, object]]:
+    """As they are now: an experiment may have changed one."""
+    return [
+        (module.__name__, name, sorted(value) if isinstance(value, frozenset) else value)
+        for module in _generator_modules()
+        for name, value in sorted(vars(module).items())
+        if name.isupper() and isinstance(value, (bool, int, float, str, tuple, frozenset))
+    ]

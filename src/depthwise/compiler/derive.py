@@ -1,0 +1,74 @@
+"""Parameters that follow from the model's weights, computed once before a prediction, in float64."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from depthwise.compiler.ir.types import Value
+
+__all__ = ["derive"]
+
+Arrays = dict[str, np.ndarray]
+Sources = list[np.ndarray | None]
+
+
+def derive(name: str, parameters: Mapping[str, Value], known: Arrays) -> np.ndarray:
+    """The value of a parameter, rounded nowhere but in the end.
+
+    Args:
+        known: the model's weights; gets what is derived on the way.
+    """
+    if name not in known:
+        derived = parameters[name].derived
+        assert derived is not None, f"the weight {name!r} is missing"
+        sources: Sources = [
+            derive(source, parameters, known).astype(np.float64) if source else None for source in derived.sources
+        ]
+        known[name] = _RULES[derived.rule](sources, derived.constants)
+    return known[name]
+
+
+def _normalisation_scale(sources: Sources, constants: tuple[float, ...]) -> np.ndarray:
+    gamma, _, _, variance = sources
+    assert variance is not None
+    scale: np.ndarray = 1.0 / np.sqrt(variance + constants[0])
+    return scale if gamma is None else scale * gamma
+
+
+def _normalisation_shift(sources: Sources, constants: tuple[float, ...]) -> np.ndarray:
+    _, beta, mean, _ = sources
+    assert mean is not None
+    shift: np.ndarray = -mean * _normalisation_scale(sources, constants)
+    return shift if beta is None else shift + beta
+
+
+def _folded_kernel(sources: Sources, constants: tuple[float, ...]) -> np.ndarray:
+    kernel, scale = sources
+    assert kernel is not None
+    assert scale is not None
+    folded: np.ndarray = kernel * scale
+    return folded
+
+
+def _folded_depthwise_kernel(sources: Sources, constants: tuple[float, ...]) -> np.ndarray:
+    kernel, scale = sources
+    assert kernel is not None
+    assert scale is not None
+    folded: np.ndarray = kernel * scale.reshape(kernel.shape[-2:])
+    return folded
+
+
+def _folded_bias(sources: Sources, constants: tuple[float, ...]) -> np.ndarray:
+    bias, scale, shift = sources
+    assert scale is not None
+    assert shift is not None
+    return shift if bias is None else bias * scale + shift
+
+
+_RULES: dict[str, Callable[[Sources, tuple[float, ...]], np.ndarray]] = {
+    "normalisation_scale": _normalisation_scale,
+    "normalisation_shift": _normalisation_shift,
+    "folded_kernel": _folded_kernel,
+    "folded_depthwise_kernel": _folded_depthwise_kernel,
+    "folded_bias": _folded_bias,
+}

@@ -1,0 +1,296 @@
+"""The functions of element-wise expressions: how each is computed, and how a gradient passes through it.
+
+A function is written in IR, or defined by an expression of other functions. Its slope says what each argument's gradient
+is, as an expression of the gradient of the result and of the arguments or the result: training keeps only what it reads.
+Constants and defaults of activations are Keras'. NaN gives NaN: limits are the first argument of a maximum or minimum.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from depthwise.compiler.ir.expression import Apply, Constant, Expression, Operand, apply
+from depthwise.emit import mathematics
+from depthwise.emit.builder import Function as Code
+
+__all__ = ["FUNCTIONS", "Elementary", "evaluate", "evaluate_function", "is_short", "slope_of", "vector_jacobian"]
+
+SELU_SCALE = 1.0507009873554805
+SELU_ALPHA = 1.6732632423543772
+LEAKY_RELU_SLOPE = 0.2
+
+Arguments = tuple[Expression, ...]
+Slope = Callable[[Expression, Arguments, Expression], tuple[Expression | None, ...]]
+"""(gradient of the result, arguments, result) → the gradient of each argument; None where there is none."""
+
+
+@dataclass(frozen=True)
+class Elementary:
+    """A function of one or several numbers.
+
+    Attributes:
+        write: the IR that computes it from vectors; None where `definition` gives it.
+        definition: the expression that it stands for.
+        slope: see `Slope`; None where the definition's is taken.
+        reads_output: its slope reads the result, not the arguments.
+        monotone: never decreases, so that it commutes with a maximum.
+        short: an instruction or two. Others need a dozen constants, which no registers are left for where a kernel holds
+            its sums: they run in a loop of their own over what was just stored.
+    """
+
+    write: Callable[..., str] | None = None
+    definition: Callable[[Arguments], Expression] | None = None
+    slope: Slope | None = None
+    reads_output: bool = False
+    monotone: bool = False
+    short: bool = False
+
+
+def _compare(predicate: str) -> Elementary:
+    """(a, b, x, y) → x where a compares so with b, else y."""
+
+    def write(code: Code, a: str, b: str, x: str, y: str) -> str:
+        return code.select(code.compare(predicate, a, b), x, y)
+
+    name = f"where_{predicate}"
+
+    def slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
+        return None, None, apply(name, args[0], args[1], g, 0.0), apply(name, args[0], args[1], 0.0, g)
+
+    return Elementary(write, slope=slope)
+
+
+def _larger(predicate: str) -> Slope:
+    """The gradient of a maximum or minimum of two goes to the one that was taken, the second where they are equal."""
+
+    def slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
+        name = f"where_{predicate}"
+        return apply(name, args[0], args[1], g, 0.0), apply(name, args[0], args[1], 0.0, g)
+
+    return slope
+
+
+def _where_negative(code: Code, a: str, x: str, y: str) -> str:
+    return code.select(code.negative(a), x, y)
+
+
+def _scaled_expm1(code: Code, x: str, factor: str) -> str:
+    raise AssertionError("its factor is a constant: see _write")
+
+
+_ARITHMETIC: dict[str, Elementary] = {
+    "add": Elementary(Code.fadd, slope=lambda g, args, y: (g, g)),
+    "subtract": Elementary(Code.fsub, slope=lambda g, args, y: (g, -g)),
+    "multiply": Elementary(Code.fmul, slope=lambda g, args, y: (g * args[1], g * args[0])),
+    "divide": Elementary(Code.fdiv, slope=lambda g, args, y: (g / args[1], -(g * y / args[1])), reads_output=True),
+    "negate": Elementary(Code.fneg, slope=lambda g, args, y: (-g,)),
+    "fma": Elementary(Code.fma, slope=lambda g, args, y: (g * args[1], g * args[0], g)),
+    "max": Elementary(Code.largest, slope=_larger("ogt")),
+    "min": Elementary(Code.smallest, slope=_larger("olt")),
+    "sqrt": Elementary(
+        lambda code, x: code.intrinsic("sqrt", x), slope=lambda g, args, y: (g * 0.5 / y,), reads_output=True
+    ),
+    **{f"where_{predicate}": _compare(predicate) for predicate in ("ogt", "olt", "oge", "ole", "ugt", "uge")},
+    "where_negative": Elementary(_where_negative),
+    "expm1_negative": Elementary(_scaled_expm1),
+    "gelu_slope": Elementary(mathematics.gelu_slope),
+}
+
+
+# -- activations -----------------------------------------------------------------------------------------------------
+
+
+def _elu(args: Arguments) -> Expression:
+    (x,) = args
+    return apply("where_negative", x, apply("expm1_negative", x, 1.0), x)
+
+
+def _selu(args: Arguments) -> Expression:
+    (x,) = args
+    return apply("where_negative", x, apply("expm1_negative", x, SELU_SCALE * SELU_ALPHA), x * SELU_SCALE)
+
+
+def _selu_slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
+    return (g * apply("where_ogt", y, 0.0, SELU_SCALE, y + SELU_SCALE * SELU_ALPHA),)
+
+
+def _hard_sigmoid(args: Arguments) -> Expression:
+    """relu6(x + 3) / 6: near −3 the sum is exact, x / 6 + ½ would not be."""
+    return apply("min", 6.0, apply("max", 0.0, args[0] + 3.0)) * (1.0 / 6.0)
+
+
+def _hard_sigmoid_slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
+    return (apply("where_olt", y, 1.0, apply("where_ogt", y, 0.0, g * (1.0 / 6.0), 0.0), 0.0),)
+
+
+def _hard_silu(args: Arguments) -> Expression:
+    """x · relu6(x + 3) / 6, as x · ((x + 3) / 8) / ¾ so that nothing overflows; −3 as lower limit, so that −∞ gives 0."""
+    (x,) = args
+    line = apply("min", 0.75, apply("max", 0.0, apply("fma", x, 0.125, 0.375)))
+    return apply("max", -3.0, x) * line / 0.75
+
+
+def _hard_silu_slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
+    (x,) = args
+    inside = apply("fma", x, 1.0 / 3.0, 0.5)
+    return (g * apply("where_oge", x, 3.0, 1.0, apply("where_ole", x, -3.0, 0.0, inside)),)
+
+
+def _silu_slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
+    (x,) = args
+    share = apply("sigmoid", x)
+    return (g * (share * apply("fma", x, 1.0 - share, 1.0)),)
+
+
+def _relu_layer(args: Arguments) -> Expression:
+    """Keras' ReLU layer of (x, max_value, negative_slope, threshold): "unordered or", so that a NaN counts as above."""
+    x, limit, negative_slope, threshold = args
+    kept = x if limit == Constant(float("inf")) else apply("min", limit, x)
+    below = (x - threshold) * negative_slope if negative_slope != Constant(0.0) else Constant(0.0)
+    return apply("where_uge" if threshold == Constant(0.0) else "where_ugt", x, threshold, kept, below)
+
+
+def _relu_layer_slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
+    x, limit, negative_slope, threshold = args
+    inside = g if limit == Constant(float("inf")) else apply("where_olt", x, limit, g, 0.0)
+    return apply("where_ogt", x, threshold, inside, g * negative_slope), None, None, None
+
+
+_ACTIVATIONS: dict[str, Elementary] = {
+    "linear": Elementary(
+        definition=lambda args: args[0],
+        slope=lambda g, args, y: (g,),
+        reads_output=True,
+        monotone=True,
+        short=True,
+    ),
+    "relu": Elementary(
+        definition=lambda args: apply("max", 0.0, args[0]),
+        slope=lambda g, args, y: (apply("where_ogt", y, 0.0, g, 0.0),),
+        reads_output=True,
+        monotone=True,
+        short=True,
+    ),
+    "relu6": Elementary(
+        definition=lambda args: apply("min", 6.0, apply("max", 0.0, args[0])),
+        slope=lambda g, args, y: (apply("where_olt", y, 6.0, apply("where_ogt", y, 0.0, g, 0.0), 0.0),),
+        reads_output=True,
+        monotone=True,
+        short=True,
+    ),
+    "leaky_relu": Elementary(
+        definition=lambda args: apply("max", args[0], args[0] * LEAKY_RELU_SLOPE),
+        slope=lambda g, args, y: (apply("where_ogt", y, 0.0, g, g * LEAKY_RELU_SLOPE),),
+        reads_output=True,
+        monotone=True,
+        short=True,
+    ),
+    "elu": Elementary(
+        definition=_elu,
+        slope=lambda g, args, y: (apply("where_ogt", y, 0.0, g, apply("fma", g, y, g)),),
+        reads_output=True,
+        monotone=True,
+    ),
+    "selu": Elementary(definition=_selu, slope=_selu_slope, reads_output=True, monotone=True),
+    "sigmoid": Elementary(
+        mathematics.sigmoid,
+        slope=lambda g, args, y: (g * (y * (1.0 - y)),),
+        reads_output=True,
+        monotone=True,
+    ),
+    "hard_sigmoid": Elementary(definition=_hard_sigmoid, slope=_hard_sigmoid_slope, reads_output=True, monotone=True),
+    # (1 − y)(1 + y), not 1 − y²: near ±1 the square loses what is left.
+    "tanh": Elementary(
+        mathematics.tanh,
+        slope=lambda g, args, y: (g * ((1.0 - y) * (1.0 + y)),),
+        reads_output=True,
+        monotone=True,
+    ),
+    "softplus": Elementary(
+        mathematics.softplus,
+        slope=lambda g, args, y: (-(g * apply("expm1_negative", -y, 1.0)),),
+        reads_output=True,
+        monotone=True,
+    ),
+    "gelu": Elementary(mathematics.gelu, slope=lambda g, args, y: (g * apply("gelu_slope", args[0]),)),
+    "silu": Elementary(mathematics.silu, slope=_silu_slope),
+    "hard_silu": Elementary(definition=_hard_silu, slope=_hard_silu_slope),
+    "relu_layer": Elementary(definition=_relu_layer, slope=_relu_layer_slope),
+}
+
+FUNCTIONS: Mapping[str, Elementary] = {**_ARITHMETIC, **_ACTIVATIONS}
+"""Every function by name."""
+
+
+def is_short(expression: Expression) -> bool:
+    """Whether an expression takes an instruction or two."""
+    if not isinstance(expression, Apply):
+        return True
+    return FUNCTIONS[expression.function].short and all(not isinstance(item, Apply) for item in expression.arguments)
+
+
+# -- machine code ----------------------------------------------------------------------------------------------------
+
+
+def evaluate(code: Code, expression: Expression, operands: Mapping[int, str]) -> str:
+    """Writes the IR that computes an expression of the vectors `operands`; what occurs twice is computed once."""
+    done: dict[Expression, str] = {Operand(index): value for index, value in operands.items()}
+    return _write(code, expression, done)
+
+
+def _write(code: Code, expression: Expression, done: dict[Expression, str]) -> str:
+    if isinstance(expression, Constant):
+        return code.constant(expression.value)
+    if expression not in done:
+        assert isinstance(expression, Apply), f"{expression} has no value"
+        function = FUNCTIONS[expression.function]
+        if function.definition is not None:
+            done[expression] = _write(code, function.definition(expression.arguments), done)
+        elif expression.function == "expm1_negative":  # a factor that is a constant goes into its coefficients
+            x, factor = expression.arguments
+            assert isinstance(factor, Constant)
+            done[expression] = mathematics.expm1_negative(code, _write(code, x, done), factor.value)
+        else:
+            assert function.write is not None
+            done[expression] = function.write(code, *(_write(code, item, done) for item in expression.arguments))
+    return done[expression]
+
+
+def evaluate_function(code: Code, name: str, x: str) -> str:
+    """The function `name` of a vector."""
+    return evaluate(code, Apply(name, (Operand(0),)), {0: x})
+
+
+# -- gradients -------------------------------------------------------------------------------------------------------
+
+
+def slope_of(name: str) -> Expression:
+    """The gradient through a function of one argument: operand 0 is its result or its argument, as `reads_output` says,
+    operand 1 the gradient of its result."""
+    kept = Operand(0)
+    slope = FUNCTIONS[name].slope
+    assert slope is not None
+    (result,) = slope(Operand(1), (kept,), kept)
+    assert result is not None
+    return result
+
+
+def vector_jacobian(expression: Expression, result: Expression, gradient: Expression) -> dict[int, Expression]:
+    """For each operand of `expression`: its gradient, as an expression of the operands, the result and its gradient."""
+    found: dict[int, Expression] = {}
+
+    def walk(node: Expression, value: Expression, seed: Expression) -> None:
+        if isinstance(node, Operand):
+            found[node.index] = found[node.index] + seed if node.index in found else seed
+        elif isinstance(node, Apply):
+            function = FUNCTIONS[node.function]
+            if function.slope is not None:
+                for item, slope in zip(node.arguments, function.slope(seed, node.arguments, value)):
+                    if slope is not None:
+                        walk(item, item, slope)
+            else:
+                assert function.definition is not None, f"{node.function} has no slope"
+                inner = function.definition(node.arguments)
+                walk(inner, value, seed)
+
+    walk(expression, result, gradient)
+    return found

@@ -1,0 +1,77 @@
+"""All operations, by family. A new one is a class that says its types, its windows and its gradient, and a rule in
+`depthwise.compiler.plan.rules` that turns it into kernel calls."""
+
+from depthwise.compiler.ir.operations.accumulate import (
+    Accumulate,
+    AccumulateContraction,
+    AccumulateConvolution,
+    AccumulateDepthwise,
+    AccumulateMap,
+    AccumulateSum,
+)
+from depthwise.compiler.ir.operations.contraction import Contract, ContractTransposed
+from depthwise.compiler.ir.operations.convolution import (
+    Convolve,
+    ConvolveDepthwise,
+    ConvolveDepthwiseTransposed,
+    ConvolveTransposed,
+    Pair,
+    Spread,
+)
+from depthwise.compiler.ir.operations.elementwise import AFFINE, Elementwise, ElementwiseSum, sum_of, unary
+from depthwise.compiler.ir.operations.loss import LossGradient, LossValue
+from depthwise.compiler.ir.operations.normalisation import (
+    CollectMoments,
+    CollectNormalisationSums,
+    FinishMoments,
+    FinishNormalisationSums,
+    NormaliseBatch,
+    NormaliseBatchGradient,
+)
+from depthwise.compiler.ir.operations.pooling import PoolGradient, PoolWindows, ReduceMap, ReduceMapGradient
+from depthwise.compiler.ir.operations.rows import Dropout, Softmax, SoftmaxGradient
+from depthwise.compiler.ir.operations.shaping import Concatenate, Copy, Pad, Repeat, RepeatSum, Reshape, Slice
+
+__all__ = [
+    "AFFINE",
+    "Accumulate",
+    "AccumulateContraction",
+    "AccumulateConvolution",
+    "AccumulateDepthwise",
+    "AccumulateMap",
+    "AccumulateSum",
+    "CollectMoments",
+    "CollectNormalisationSums",
+    "Concatenate",
+    "Contract",
+    "ContractTransposed",
+    "Convolve",
+    "ConvolveDepthwise",
+    "ConvolveDepthwiseTransposed",
+    "ConvolveTransposed",
+    "Copy",
+    "Dropout",
+    "Elementwise",
+    "ElementwiseSum",
+    "FinishMoments",
+    "FinishNormalisationSums",
+    "LossGradient",
+    "LossValue",
+    "NormaliseBatch",
+    "NormaliseBatchGradient",
+    "Pad",
+    "Pair",
+    "PoolGradient",
+    "PoolWindows",
+    "ReduceMap",
+    "ReduceMapGradient",
+    "Repeat",
+    "RepeatSum",
+    "Reshape",
+    "Slice",
+    "Softmax",
+    "SoftmaxGradient",
+    "Spread",
+    "sum_of",
+    "unary",
+]

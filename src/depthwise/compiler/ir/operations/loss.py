@@ -1,0 +1,45 @@
+"""Losses and their gradients: a number for each pixel of the output, one for a vector."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from depthwise.compiler.ir.program import Operation
+from depthwise.compiler.ir.types import WHOLE_MAP, TensorType, Window
+
+if TYPE_CHECKING:
+    from depthwise.compiler.differentiate import Tape
+
+__all__ = ["LossGradient", "LossValue"]
+
+
+@dataclass(frozen=True)
+class _Loss(Operation):
+    kind: str
+    smoothing: float
+    sparse: bool
+
+    def window(self, operand: int) -> Window:
+        return WHOLE_MAP
+
+    def reads_exactly(self, operand: int) -> bool:
+        return True
+
+    def gradient(self, tape: "Tape", gradient: str) -> None:
+        raise self._refuse("has no gradient: it is where gradients start")
+
+
+@dataclass(frozen=True)
+class LossValue(_Loss):
+    """Operands: the predictions (or logits), the target. One number a pixel, in a row."""
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        return (TensorType((prod(operands[0].map[:2]),)),)
+
+
+@dataclass(frozen=True)
+class LossGradient(_Loss):
+    """Operands: the predictions (or what the fused rule reads), the target, each pixel's weight over the number of all."""
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        return (operands[0],)

@@ -1,0 +1,94 @@
+"""Maxima and means over windows and over whole maps, and their gradients."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from depthwise.compiler.ir.operations.convolution import Pair
+from depthwise.compiler.ir.program import Operation
+from depthwise.compiler.ir.types import NO_BORDER, ROW, WHOLE_MAP, Padding, TensorType, Window
+
+if TYPE_CHECKING:
+    from depthwise.compiler.differentiate import Tape
+
+__all__ = ["PoolGradient", "PoolWindows", "ReduceMap", "ReduceMapGradient"]
+
+
+@dataclass(frozen=True)
+class PoolWindows(Operation):
+    """The "max" or "mean" of windows that stay inside. `counted_padding`: the mean divides by the cells that are not padding."""
+
+    kind: str
+    pool_size: Pair
+    strides: Pair
+    counted_padding: Padding = NO_BORDER
+    activation: str = "linear"
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        (source,) = operands
+        rows, columns, channels = source.map
+        size = [(total - self.pool_size[i]) // self.strides[i] + 1 for i, total in enumerate((rows, columns))]
+        return (TensorType((size[0], size[1], channels)),)
+
+    def window(self, operand: int) -> Window:
+        return WHOLE_MAP if any(self.counted_padding) else Window(self.pool_size[0], self.strides[0])
+
+    def with_activation(self, activation: str) -> "PoolWindows | None":
+        return replace(self, activation=activation) if self.activation == "linear" else None
+
+    def gradient(self, tape: "Tape", gradient: str) -> None:
+        gradient = tape.before_activation(self, gradient)
+        arguments = (self.kind, self.pool_size, self.strides, self.counted_padding)
+        tape.give(self.source, lambda name: PoolGradient((self.source, gradient), (name,), *arguments))
+
+
+@dataclass(frozen=True)
+class PoolGradient(Operation):
+    """Operands: the pooling's input, the gradient of its result. The first cell of a window that holds the maximum gets all."""
+
+    kind: str
+    pool_size: Pair
+    strides: Pair
+    counted_padding: Padding
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        return (operands[0],)
+
+    def window(self, operand: int) -> Window:
+        return WHOLE_MAP
+
+    def gradient(self, tape: "Tape", gradient: str) -> None:
+        raise self._refuse("has no gradient")
+
+
+@dataclass(frozen=True)
+class ReduceMap(Operation):
+    """The "max" or "mean" of each channel over rows and columns: (channels,), or (1, 1, channels) with `keepdims`."""
+
+    kind: str
+    keepdims: bool = False
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        channels = operands[0].map[2]
+        return (TensorType((1, 1, channels) if self.keepdims else (channels,)),)
+
+    def window(self, operand: int) -> Window:
+        return WHOLE_MAP
+
+    def gradient(self, tape: "Tape", gradient: str) -> None:
+        tape.give(self.source, lambda name: ReduceMapGradient((self.source, gradient), (name,), self.kind))
+
+
+@dataclass(frozen=True)
+class ReduceMapGradient(Operation):
+    """Operands: the reduction's input, the gradient of its result."""
+
+    kind: str
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        return (operands[0],)
+
+    def window(self, operand: int) -> Window:
+        return ROW if operand else WHOLE_MAP
+
+    def gradient(self, tape: "Tape", gradient: str) -> None:
+        raise self._refuse("has no gradient")

@@ -1,0 +1,116 @@
+"""What a value is: the shape and the element type of one sample, where it comes from, and what is read around it."""
+
+from dataclasses import dataclass
+from enum import Enum
+from math import prod
+
+__all__ = [
+    "NO_BORDER",
+    "ROW",
+    "WHOLE_MAP",
+    "Derived",
+    "Element",
+    "Padding",
+    "Role",
+    "Shape",
+    "TensorType",
+    "Value",
+    "Window",
+]
+
+Shape = tuple[int, ...]
+Padding = tuple[int, int, int, int]  # rows above and below, columns left and right
+
+NO_BORDER: Padding = (0, 0, 0, 0)
+
+
+class Element(Enum):
+    """The type of one number: its name in LLVM IR."""
+
+    F32 = "float"
+    I32 = "i32"
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """The type of one sample's tensor, of any rank; images are (height, width, channels)."""
+
+    shape: Shape
+    element: Element = Element.F32
+
+    @property
+    def size(self) -> int:
+        """Numbers in one sample."""
+        return prod(self.shape)
+
+    @property
+    def map(self) -> tuple[int, int, int]:
+        """The shape as kernels see it, (rows, columns, channels): the last axis innermost, leading axes joined."""
+        if len(self.shape) >= 3:
+            return prod(self.shape[:-2]), self.shape[-2], self.shape[-1]
+        return (1, *self.shape) if len(self.shape) == 2 else (1, 1, prod(self.shape))
+
+
+class Role(Enum):
+    """Who provides a value."""
+
+    INPUT = "input"  # the caller, for each sample
+    PARAMETER = "parameter"  # the model, for all samples: a weight, or what is derived from weights
+    COMPUTED = "computed"  # an operation of the program
+
+
+@dataclass(frozen=True)
+class Derived:
+    """How a parameter follows from others: a rule of `depthwise.compiler.derive`, the parameters that it reads ("" for
+    one that is missing) and its constants."""
+
+    rule: str
+    sources: tuple[str, ...]
+    constants: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Value:
+    """A named tensor.
+
+    Attributes:
+        trainable: a parameter that the optimizer changes.
+        derived: how a parameter follows from others; None for a weight of the model.
+    """
+
+    name: str
+    type: TensorType
+    role: Role
+    trainable: bool = False
+    derived: Derived | None = None
+
+    @property
+    def shape(self) -> Shape:
+        return self.type.shape
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one row of a result reads of an operand: `reach` rows, `stride` further on for the next row, the first of them
+    `before` rows above the map. `border` are the zeros read around the map. `whole`: every row reads the whole map."""
+
+    reach: int = 1
+    stride: int = 1
+    before: int = 0
+    border: Padding = NO_BORDER
+    whole: bool = False
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether neighbouring rows share rows of the operand, or read zeros around it, which only whole maps have."""
+        return self.reach > self.stride or any(self.border)
+
+    def rows_read(self, end: int) -> int:
+        """The first row of the operand that the first `end` rows of the result do not need."""
+        return max(0, (end - 1) * self.stride + self.reach - self.before) if end else 0
+
+
+ROW = Window()
+"""Row by row: what every element-wise operation reads."""
+
+WHOLE_MAP = Window(whole=True)

@@ -1,0 +1,121 @@
+"""Graph → program: every layer becomes operations, with nothing fused yet.
+
+The operations of a layer are written by its own `lower`, in its file of `depthwise.layers`; here are the loop and what all of
+them use.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from depthwise.compiler.ir import operations as op
+from depthwise.compiler.ir.expression import Expression
+from depthwise.compiler.ir.program import Operation, Program
+from depthwise.compiler.ir.types import NO_BORDER, Derived, Padding, Role, Shape, TensorType, Value
+from depthwise.graph import Call, Graph
+
+__all__ = ["Builder", "lower"]
+
+
+def lower(graph: Graph, *, training: bool = False) -> Program:
+    """The program that computes `graph`'s outputs; with `training`, dropout and batch statistics are in it."""
+    builder = Builder(training)
+    for call in graph.calls:
+        builder.add(call)
+    return Program(
+        tuple((name, graph.by_name[name].output_shape) for name in graph.inputs),
+        tuple((builder.tensor_of[name], graph.by_name[name].output_shape) for name in graph.outputs),
+        tuple(builder.operations),
+        builder.values,
+    )
+
+
+class Builder:
+    """The program as it grows: layers put their operations here.
+
+    Attributes:
+        training: whether dropout works and batch normalisation uses the batch's statistics.
+        values: every value so far, the weights among them.
+        tensor_of: the value that holds each call's output.
+    """
+
+    def __init__(self, training: bool) -> None:
+        self.training = training
+        self.operations: list[Operation] = []
+        self.values: dict[str, Value] = {}
+        self.tensor_of: dict[str, str] = {}
+
+    def add(self, call: Call) -> None:
+        """Lowers one call; its weights become parameters."""
+        for weight in call.weights:
+            name = self.weight(call, weight.name)
+            self.values[name] = Value(name, TensorType(weight.shape), Role.PARAMETER, weight.trainable)
+        first = len(self.operations)
+        call.layer.lower(self, call)
+        self.operations[first:] = [replace(operation, origin=call.name) for operation in self.operations[first:]]
+
+    # -- what a call reads -------------------------------------------------------------------------------------------
+
+    def inputs(self, call: Call) -> tuple[str, ...]:
+        """The values that the call reads."""
+        return tuple(self.tensor_of[name] for name in call.reads)
+
+    def shape(self, name: str) -> Shape:
+        """The shape of a value."""
+        return self.values[name].shape
+
+    def weight(self, call: Call, name: str) -> str:
+        """The parameter that holds the layer's weight `name`."""
+        return call.key(name)
+
+    def bias(self, call: Call) -> tuple[str, ...]:
+        """The parameter that holds the layer's bias; nothing where it has none."""
+        layer: Any = call.layer
+        return (self.weight(call, "bias"),) if layer.use_bias else ()
+
+    def derive(self, call: Call, rule: str, sources: tuple[str, ...], constants: tuple[float, ...]) -> str:
+        """A parameter, a number a channel, computed from others: `normalisation_scale` becomes `…/scale`."""
+        name = self.weight(call, rule.rpartition("_")[2])
+        type_ = TensorType((call.output_shape[-1],))
+        self.values[name] = Value(name, type_, Role.PARAMETER, derived=Derived(rule, sources, constants))
+        return name
+
+    def padding(self, call: Call) -> Padding:
+        """The cells that the call's window adds at (top, bottom, left, right)."""
+        rows, columns = call.facts.rows, call.facts.columns
+        assert rows is not None
+        assert columns is not None
+        return rows.pad_before, rows.pad_after, columns.pad_before, columns.pad_after
+
+    # -- what it writes ----------------------------------------------------------------------------------------------
+
+    def start(self, call: Call) -> None:
+        """The call is an input of the network."""
+        self.values[call.name] = Value(call.name, TensorType(call.output_shape), Role.INPUT)
+        self.tensor_of[call.name] = call.name
+
+    def emit(self, call: Call, operation: Operation) -> str:
+        """One more operation, whose result is the call's output unless another follows; the result's name."""
+        types = operation.infer(*(self.values[name].type for name in operation.operands))
+        self.operations.append(operation)
+        for name, type_ in zip(operation.results, types):
+            self.values[name] = Value(name, type_, Role.COMPUTED)
+        self.tensor_of[call.name] = operation.output
+        return operation.output
+
+    def elementwise(self, call: Call, expression: Expression, *operands: str) -> None:
+        """The call's output as an expression of `operands`, the call's inputs where none are given."""
+        self.emit(call, op.Elementwise(operands or self.inputs(call), (call.name,), expression))
+
+    def pointwise(self, call: Call, source: str, kernel: str) -> str:
+        """A 1×1 convolution with the layer's bias."""
+        operands = (source, kernel, *self.bias(call))
+        return self.emit(call, op.Convolve(operands, (call.name,), (1, 1), (1, 1), (1, 1), NO_BORDER))
+
+    def activate(self, call: Call, source: str, activation: str) -> None:
+        """Ends a layer: its activation as an operation of its own; `source` is the layer's output without it."""
+        if activation == "softmax":
+            self.emit(call, op.Softmax((source,), (f"{call.name}/softmax",)))
+        elif activation == "linear":
+            self.tensor_of[call.name] = source
+        else:
+            self.emit(call, op.unary(activation, source, f"{call.name}/activation"))
