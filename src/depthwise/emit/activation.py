@@ -21,8 +21,8 @@ MONOTONE = frozenset(
 """Activations that never decrease: they commute with a maximum."""
 
 SHORT = frozenset(("linear", "relu", "relu6", "leaky_relu"))
-"""Activations of an instruction or two. The others need a dozen constants, which no registers are left for where a kernel
-holds its sums: they run in a loop of their own over what was just stored."""
+"""Activations of one or two instructions. The others need a dozen constants, for which a kernel that holds its sums has
+no registers left: they run in a loop of their own over what was just stored."""
 
 Vector = str
 Forward = Callable[[Function, Vector], Vector]
