@@ -31,7 +31,7 @@ settings.load_profile("depthwise")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Keras' own way of turning its variables into NumPy arrays; nothing that we could mend.
+    # Keras' own way of turning its variables into NumPy arrays; nothing that we could fix.
     config.addinivalue_line(
         "filterwarnings", "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
     )

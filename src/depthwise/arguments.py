@@ -1,4 +1,4 @@
-"""Arguments of layers brought into their one form at the border, or refused with a sentence that says what is allowed."""
+"""Arguments of layers, checked and normalised at the API's border; an error says what is allowed."""
 
 from collections.abc import Sequence
 
@@ -45,7 +45,7 @@ ACTIVATIONS = (
 ACTIVATION_ALIASES = {None: "linear", "swish": "silu", "hard_swish": "hard_silu"}
 
 LARGEST_SIZE = 2**31 - 1
-"""The most that any one size may be: more numbers than that no map and no weight may hold."""
+"""The largest value of any size: no map and no weight may hold more elements than that."""
 
 
 def integer(owner: str, name: str, value: object, minimum: int = 1) -> int:

@@ -1,6 +1,6 @@
 """Output shapes, parameter counts, MACs, bytes and receptive fields: what the facts of all layers share.
 
-A layer's own rule stands in its file of `depthwise.layers`. Each fact is a number *and* the formula that gives it, with its numbers filled in: `32×(3×3×1)+32 = 320`. Nothing else in
+A layer's own rule is in its file of `depthwise.layers`. Each fact is a number *and* the formula that gives it, with its numbers filled in: `32×(3×3×1)+32 = 320`. Nothing else in
 the project computes one. Convention: 1 MAC is one multiply and one add, 2 FLOP; bias and activation are not MACs; padded
 window cells count. Shapes are those of one sample, without the batch; images are (height, width, channels).
 
@@ -53,7 +53,7 @@ FLOP_PER_MAC = 2
 """One multiply and one add."""
 
 MAXIMUM_ELEMENTS = 2**31 - 1
-"""The most numbers one map or one weight may hold; larger shapes are refused, not overflowed."""
+"""The most elements that a map or a weight may hold; larger shapes are refused, so that nothing overflows."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`depthwise` on the command line: the application, and what becomes of an error.
+"""`depthwise` on the command line: the application, and how errors are reported.
 
 Nothing heavy is imported here, so that `depthwise --help` is quick; each command imports what it needs when it runs.
 

@@ -1,7 +1,7 @@
 """The one public family of exceptions.
 
-Every message is one clear sentence: what arrived, what is allowed, how to mend it. The command line prints the
-message alone; a traceback is a bug of ours.
+Every message is one clear sentence: what arrived, what is allowed, how to fix it. The command line prints the
+message alone; a traceback is a bug in Depthwise.
 """
 
 __all__ = [

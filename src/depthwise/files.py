@@ -1,4 +1,4 @@
-"""Writes that happen wholly or not at all: models, checkpoints, reports, tables, cache.
+"""Atomic writes: models, checkpoints, reports, tables, cache.
 
 A temporary file in the same folder is written, flushed to the disk and then put in the place of the old one, so a full
 disk, Ctrl-C or a power cut leaves the old file as it was.
@@ -65,7 +65,7 @@ def atomic_write(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]
 
 
 def atomic_write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Make `data` the content of `path`, wholly or not at all; see `atomic_write`.
+    """Make `data` the content of `path`, atomically; see `atomic_write`.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "numbers.bin"
@@ -152,7 +152,7 @@ def _create_temporary(target: Path) -> tuple[int, str]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Put the new name on the disk. The content is there already, so a system that cannot is no failure of the write."""
+    """Flush the folder's new entry to the disk. The content is there already: where a system cannot do it, the write has not failed."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

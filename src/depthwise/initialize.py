@@ -62,7 +62,7 @@ _KERNEL_INITIALIZERS = {
 def compute_fans(shape: Sequence[int]) -> tuple[int, int]:
     """(fan in, fan out) as Keras counts them: the last two axes, each times the cells of the window.
 
-    A depthwise kernel (3, 3, 32, 1) so has fan in 288 although each output reads 9 values: that is what Keras does.
+    So a depthwise kernel (3, 3, 32, 1) has a fan in of 288, although each output reads 9 values: that is what Keras does.
 
     >>> compute_fans((3, 3, 1, 32))
     (9, 288)

@@ -1,4 +1,4 @@
-"""Descriptions of Keras' initialisers: what distribution a new weight is drawn from.
+"""Descriptions of Keras' initializers: what distribution a new weight is drawn from.
 
 A description holds no numbers of the weight itself; `depthwise.initialize` draws them. Names, arguments and defaults are
 those of `keras.initializers`.
@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Initializer:
-    """Base of all initialiser descriptions."""
+    """Base of all initializer descriptions."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a user may hand to `predict` and `fit` as x, brought into one form: a tuple of float32 arrays (samples, …).
+"""What a user may pass to `predict` and `fit` as x, converted to one form: a tuple of float32 arrays (samples, …).
 
 The values stay what they are: uint8 images become 0.0 … 255.0, so scale them yourself or start with a Rescaling layer.
 """
@@ -20,7 +20,7 @@ Arrays = tuple[NDArray[np.float32], ...]
 
 
 def is_batches(x: object) -> bool:
-    """Whether x hands out batches (a sequence of batches, a generator) instead of being the data itself."""
+    """Whether x yields batches (a sequence of batches, a generator) instead of being the data itself."""
     if isinstance(x, (np.ndarray, Mapping, list, tuple, str, bytes)) or hasattr(x, "__array__"):
         return False
     return hasattr(x, "__next__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__")) or hasattr(x, "__iter__")
@@ -35,7 +35,7 @@ def arrays_for(graph: Graph, x: Any, what: str = "x") -> Arrays:
         what: what the messages call it.
 
     Raises:
-        ShapeError: rank, size or channels differ from the network's input; the message says how to mend it.
+        ShapeError: rank, size or channels differ from the network's input; the message says how to fix it.
         InvalidDataError: not numbers, or different numbers of samples.
     """
     return as_float32(shaped(graph, x, what))
@@ -93,12 +93,12 @@ def _fit(array: NDArray[Any], shape: Shape, what: str) -> NDArray[Any]:
             array = array[..., None]  # grey images without the channel axis, as MNIST comes: nothing can be mistaken
         else:
             raise ShapeError(
-                f"{what} must have the shape {wanted}, got {describe_value(array.shape)}{_mend(array, shape)}"
+                f"{what} must have the shape {wanted}, got {describe_value(array.shape)}{_hint(array, shape)}"
             )
     return array
 
 
-def _mend(array: NDArray[Any], shape: Shape) -> str:
+def _hint(array: NDArray[Any], shape: Shape) -> str:
     if array.shape == shape:
         return ": one sample without the batch axis; add the batch axis: x[None]"
     if shape[-1] == 1 and array.shape == shape[:-1]:

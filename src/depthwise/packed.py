@@ -23,7 +23,7 @@ class PackedParameters:
 
     Args:
         parameters: of the program.
-        weights: by name; nobody may change these arrays afterwards.
+        weights: by name; these arrays must not be changed afterwards.
     """
 
     def __init__(self, parameters: Mapping[str, Value], weights: Mapping[str, np.ndarray]) -> None:

@@ -14,7 +14,7 @@ from depthwise.inputs import Arrays, arrays_for, as_float32, is_batches, shaped
 __all__ = ["predict_batches"]
 
 LARGEST_BATCH = 1024
-"""Samples for one native call unless the user says: enough to hide its cost, few enough for Ctrl-C and the bar."""
+"""Samples of one native call by default: enough to hide its cost, few enough for Ctrl-C and the bar."""
 
 SECONDS_BEFORE_BAR = 2.0
 

@@ -127,7 +127,7 @@ def print_summary(
         line_length: characters in a line; by default what the terminal has, at most 88 (Keras' columns) or 140.
         positions: where the columns end, as shares of the line: one for each column, growing, the last 1.0.
         print_fn: takes the whole text instead of the terminal.
-        expand_nested: taken for Keras' sake: there are no nested models.
+        expand_nested: accepted for compatibility with Keras: there are no nested models.
         show_trainable: a column more: Y, N, or - for layers without weights.
         layer_range: names, or regular expressions, of the first and the last layer to show; the totals stay those of the model.
         style: "depthwise" has the columns "Parameter formula" and "MACs", "keras" has Keras' alone.

@@ -1,4 +1,4 @@
-"""What a command writes: looked at before the work, and saved somewhere else when it cannot be written after it.
+"""What a command writes: checked before the work, and saved somewhere else when it cannot be written after it.
 
 The rule of all commands: what exists is replaced with `--overwrite` only, and a target that cannot be written is refused before
 the work begins.

@@ -168,7 +168,7 @@ def groups_of(calls: str) -> list[tuple[int, tuple[str, ...], int]]:
         ("-a--b-", [(2, ("a",), 1), (3, ("b",), 1), (1, (), 1)]),
         ("xababac", [(1, ("x",), 1), (5, ("a", "b"), 2), (1, ("c",), 1)]),
         ("-xaba-bc", [(2, ("x",), 1), (5, ("a", "b"), 2), (1, ("c",), 1)]),
-        # A layer's way back is not its way forward.
+        # A layer's backward calls are a row of their own.
         ("ab!!ba", [(1, ("a",), 1), (1, ("b",), 1), (1, (), 1), (1, (), 1), (1, ("b",), 1), (1, ("a",), 1)]),
         ("abab!-ba", [(4, ("a", "b"), 2), (1, (), 1), (2, ("b",), 1), (1, ("a",), 1)]),
     ],

@@ -103,7 +103,7 @@ def test_compare_writes_and_prints_everything(run: Run, model_file: Path, data_f
     again = run("compare", *paths, "--data", data_file, "--prediction-batch-size", 8)
     assert again.returncode == 0, again.stderr
     assert "weights as loaded, nothing trained" in again.stdout
-    assert "compare/ is taken; this comparison goes to compare-2/" in again.stderr
+    assert "compare/ exists already; this comparison goes to compare-2/" in again.stderr
     assert {path.name: path.read_bytes() for path in (tmp_path / "compare").iterdir()} == before
     second = json.loads((tmp_path / "compare-2" / "report.json").read_text())
     accuracies = [[network["runs"][0]["accuracy"] for network in facts["networks"]] for facts in (report, second)]
@@ -139,7 +139,7 @@ def test_ctrl_c_in_compare_reports_and_saves_what_there_is(data_file: Path, mode
     code, _, rest = interrupt(arguments, tmp_path, lambda shown: "epoch 2 of 5000" in shown)
     assert code == 130
     assert "Traceback" not in rest
-    assert "Stopped by Ctrl-C: this is what had been measured until then." in rest
+    assert "Stopped by Ctrl-C: these are the results so far." in rest
     report = json.loads((tmp_path / "compare" / "report.json").read_text())
     assert report["is_complete"] is False
     run = report["networks"][0]["runs"][0]

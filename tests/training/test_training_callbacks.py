@@ -310,7 +310,7 @@ def test_a_backup_cannot_carry_objects(tmp_path: Path) -> None:
         model.fit(x, y, verbose=0, callbacks=backup)
     with zipfile.ZipFile(backup.path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("meta.npy", b"\0" * (64 << 20))
-    with pytest.raises(InvalidFileError, match="claims 67108864 bytes of notes"):
+    with pytest.raises(InvalidFileError, match="claims 67108864 bytes of metadata"):
         model.fit(x, y, verbose=0, callbacks=backup)
 
 

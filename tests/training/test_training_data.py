@@ -1,4 +1,4 @@
-"""The border: every bad input is refused before the first step, in one sentence that says how to mend it."""
+"""The border: every bad input is refused before the first step, in one sentence that says how to fix it."""
 
 from typing import Any
 

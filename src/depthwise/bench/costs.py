@@ -96,7 +96,7 @@ def bound_of(cost: Cost, working_set: float, strip_set: float, rates: MachineRat
         "memory": cost.distinct_bytes / rates.bandwidth(working_set) + again / rates.bandwidth(strip_set),
     }
     if 2 * cost.macs / rates.lanes >= cost.multiply_adds + cost.other:
-        # Activations and the like are part of the arithmetic; they give it its name where they are the larger part.
+        # Activations are part of the arithmetic; where they are most of it, the bound is called "arithmetic".
         limits["multiply-adds"] = limits.pop("arithmetic")
     name = max(limits, key=lambda item: limits[item])
     return name, limits[name]

@@ -73,7 +73,7 @@ class MeasuredRow:
     Attributes:
         stage: the number of their stage.
         level: "image", "group" or "pieces": how often they run.
-        calls: one list for every list of calls that they stand in: a segment has one, pieces several.
+        calls: one list for every list of calls that they are in: a segment has one, pieces several.
     """
 
     stage: int
@@ -85,7 +85,7 @@ class MeasuredRow:
 
 
 class _Clocks:
-    """Hands out counters, and writes the calls that read the clock."""
+    """Allocates counters, and makes the calls that read the clock."""
 
     def __init__(self, schedule: Schedule, target: Target) -> None:
         used = schedule.sizes.get("extra", 0)
@@ -108,7 +108,7 @@ class _Clocks:
 
     @property
     def size(self) -> int:
-        """Numbers of the arena that holds the counters too; not a multiple of a page, for two threads' sake."""
+        """Numbers of the arena that holds the counters too; not a multiple of a page, so that threads do not share cache sets."""
         return -(-(self.base + ALIGNMENT + self.count * SLOT) // ALIGNMENT) * ALIGNMENT + 2 * ALIGNMENT
 
 

@@ -56,12 +56,12 @@ class BenchRow:
 
     @property
     def flops_per_second(self) -> float:
-        """The MACs as FLOP (two each), a second, on one core."""
+        """The MACs as FLOP (two each), per second, on one core."""
         return 2 * self.cost.macs / self.seconds if self.seconds else 0.0
 
     @property
     def intensity(self) -> float:
-        """FLOP a byte."""
+        """FLOP per byte."""
         return 2 * self.cost.macs / self.cost.bytes if self.cost.bytes else 0.0
 
     @property

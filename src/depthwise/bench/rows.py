@@ -1,7 +1,7 @@
 """Which calls of a schedule belong together: the rows of the table, by the layers that the calls come from.
 
 A block that runs strip by strip calls its layers in turn: all calls between the first and the last time are one row. What no
-layer asked for, such as the loss, is a row by itself, and parts a layer's way forward from its way back.
+layer asked for, such as the loss, is a row by itself, and separates a layer's forward calls from its backward calls.
 """
 
 import re

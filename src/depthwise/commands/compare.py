@@ -90,7 +90,7 @@ def compare_command(
 ) -> None:
     """Train two networks alike and compare parameters, arithmetic, accuracy and time.
 
-    Without arguments: the note's separable network and its ordinary twin on MNIST. Ctrl-C stops and reports what there is.
+    Without arguments: the note's separable network and its ordinary twin on MNIST. Ctrl-C stops and reports the results so far.
 
     Examples:
 

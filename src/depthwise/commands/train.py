@@ -61,7 +61,7 @@ def train_command(
 ) -> None:
     """Train a network on images and save it as a .keras file, which Keras loads too.
 
-    A network's name starts with new weights; a .keras file goes on with the weights that it has. After each epoch the
+    A network's name starts from new weights; a .keras file continues with its own. After each epoch the
     network is tested. Ctrl-C stops, and saves what was learnt until then.
 
     Examples:

@@ -104,7 +104,7 @@ def write_folder(
         models: for each network the models of its runs, in the order of `NetworkResult.files`.
 
     Raises:
-        InvalidArgumentError: what `prepare_folder` refuses has come there since.
+        InvalidArgumentError: what `prepare_folder` refuses has appeared there since.
         DepthwiseError: the disk is full or failed; what was there before is unchanged.
     """
     trained = [pair for network, runs in zip(report.networks, models) for pair in zip(network.files, runs)]

@@ -106,7 +106,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """A network and what was measured; what Ctrl-C came before is missing.
+    """A network and what was measured; what Ctrl-C prevented is missing.
 
     Attributes:
         source: what the user named: a network's name or a file's path; or "twin".

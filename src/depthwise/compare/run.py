@@ -1,4 +1,4 @@
-"""A whole comparison in order: train both networks with every seed, test them, time them; Ctrl-C ends it with what there is."""
+"""A whole comparison in order: train both networks with every seed, test them, time them; Ctrl-C ends it with the results so far."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

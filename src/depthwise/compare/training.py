@@ -1,4 +1,4 @@
-"""One network trained with one seed, epoch by epoch, and what remains of it when Ctrl-C comes."""
+"""One network trained with one seed, epoch by epoch, and what is kept when Ctrl-C stops it."""
 
 import time
 from collections.abc import Mapping

@@ -114,7 +114,7 @@ def layer_pairs(report: Report) -> list[tuple[Call | None, Call | None]]:
 
 
 def result_rows(report: Report, language: str) -> list[ResultRow]:
-    """Parameters, MACs, accuracy and times of both networks, with the heavier one's number by the lighter one's."""
+    """Parameters, MACs, accuracy and times of both networks, and the heavier one's number divided by the lighter one's."""
     first, second = report.networks
 
     def say(key: str, **facts: object) -> str:

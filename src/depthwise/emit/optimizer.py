@@ -132,7 +132,7 @@ class ClipFactor(Kernel):
 
 @dataclass(frozen=True)
 class OptimizerUpdate(Kernel):
-    """One step of an optimiser for `count` weights: Keras' formulas (see `depthwise.training.optimizers`).
+    """One step of an optimizer for `count` weights: Keras' formulas (see `depthwise.training.optimizers`).
 
     Attributes:
         rule: "SGD", "RMSprop", "Adam" or "AdamW".
@@ -140,7 +140,7 @@ class OptimizerUpdate(Kernel):
         clip_value: each gradient is kept within ±clip_value.
         decays: whether weights decay by scalars["decay"].
         clipped: whether the gradient is multiplied by `factor`.
-        slots: how many numbers the optimiser remembers for each weight.
+        slots: how many numbers the optimizer remembers for each weight.
     """
 
     rule: str

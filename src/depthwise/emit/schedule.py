@@ -149,7 +149,7 @@ class _StageWriter:
             )
 
     def _moved(self, bases: dict[str, str], samples: str, *, within_group: bool) -> dict[str, str]:
-        """The arenas' addresses `samples` samples on; a group's memory starts anew with each group."""
+        """The arenas' addresses `samples` samples on; a group's memory starts over with each group."""
         function = self.function
         return {
             name: function.offset(base, function.multiply(samples, self.steps[name]))

@@ -3,7 +3,7 @@
 - `facts`: what follows from the network's description, as plain data (shapes, formulas, what is odd about a layer).
 - `values`: what every layer computes for one image. `cells`: how one of those numbers comes about.
 - `variations`, `questions`, `timing`: what the page needs to let its reader change a layer, guess, and compare.
-- `terminal`, `page`, `notebook`: the three faces. `note`: the note's worked examples, its slips and open questions.
+- `terminal`, `page`, `explanation` (for notebooks): the three views. `note`: the note's worked examples, its slips and open questions.
 - `command`: `depthwise explain`.
 
 Nothing here computes a formula: they all come from `depthwise.arithmetic`. Nothing here has words of its own: they come

@@ -1,4 +1,4 @@
-"""The note's examples, slips and open questions as text for a terminal, with its two pictures drawn anew."""
+"""The note's examples, slips and open questions as text for a terminal, with its two pictures redrawn."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,8 +1,8 @@
 """The page: one self-contained file that plays with a network, made from the built template and the network's facts.
 
 The template (`page/page.html`, built from `web/`) holds the program and no words; this module adds the facts, the messages in
-every language, a few pictures and the weights. The file asks the network for nothing, and its Content-Security-Policy
-forbids it: no script runs but the template's own, whose hash the policy names.
+every language, a few pictures and the weights. The file makes no network requests, and its Content-Security-Policy forbids
+them: no script runs but the template's own, whose hash the policy names.
 """
 
 import base64

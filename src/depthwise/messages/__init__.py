@@ -64,7 +64,7 @@ def keys() -> tuple[str, ...]:
 
 
 def section(*prefixes: str) -> dict[str, dict[str, str]]:
-    """The messages whose key starts with one of `prefixes`: what the page takes along."""
+    """The messages whose key starts with one of `prefixes`: what the page embeds."""
     return {key: dict(value) for key, value in catalogue().items() if key.startswith(prefixes)}
 
 
@@ -75,7 +75,7 @@ def text(key: str, language: str, /, **facts: object) -> str:
 
     Raises:
         InvalidArgumentError: a language that the catalogue lacks.
-        KeyError: no such message, or a fact that the message names is missing; both are bugs of ours.
+        KeyError: no such message, or a fact that the message names is missing; both are bugs in Depthwise.
     """
     template = catalogue()[key][check_language(language)]
 

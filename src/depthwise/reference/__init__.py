@@ -7,6 +7,6 @@ weights have Keras' names, shapes and order of axes.
 - `forward`: one plain function for each operation. `activations`, `losses`: with their slopes.
 - `backward`: gradients of each operation to its inputs and weights.
 - `layer`: one layer description at a time. `network`: a whole graph.
-- `optimizers`: one step of each of Keras' optimisers.
+- `optimizers`: one step of each of Keras' optimizers.
 - `bounds`: how far float32 may be from these results.
 """

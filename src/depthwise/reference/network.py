@@ -47,7 +47,7 @@ class TrainingResult(NamedTuple):
     Attributes:
         loss: the mean loss over the batch, weighted, before the step.
         weights: all weights after the step, moving statistics too, by `node/weight`.
-        state: the optimiser's, for the next step.
+        state: the optimizer's, for the next step.
         prediction: the output before the step.
     """
 
@@ -170,7 +170,7 @@ def training_step(
     sample_weight: npt.ArrayLike | None = None,
     dropout_masks: Mapping[str, npt.ArrayLike] | None = None,
 ) -> TrainingResult:
-    """One whole step: forward, loss, backward, optimiser, moving statistics.
+    """One whole step: forward, loss, backward, optimizer, moving statistics.
 
     Args:
         state: {} at first, later that of the last result; the others as in `gradients` and `optimizers.step`.

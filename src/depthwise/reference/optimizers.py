@@ -1,4 +1,4 @@
-"""One step of each of Keras 3's optimisers, in float64.
+"""One step of each of Keras 3's optimizers, in float64.
 
 The order is Keras': the gradients are clipped, then the weights decay by lr · weight_decay (decoupled: Loshchilov and Hutter
 2019, arXiv:1711.05101), then the update is taken. `t` counts steps from 1.
@@ -90,10 +90,10 @@ def step(
     """The weights and the state after one step.
 
     Args:
-        optimizer: a description (or Keras' own optimiser), read by class name and attributes.
+        optimizer: a description (or Keras' own optimizer), read by class name and attributes.
         weights, gradients: by `node/weight`; a weight without a gradient stays.
         state: {} at first, later what the last step gave: `iteration`, and `node/weight/momentum`, `…/velocity`,
-            `…/average_gradient`, `…/velocity_hat`, as far as the optimiser has them.
+            `…/average_gradient`, `…/velocity_hat`, as far as the optimizer has them.
         learning_rate: the one of this step, whatever schedule it comes from.
     """
     t = int(float64(state.get("iteration", 0))) + 1

@@ -1,1 +1,1 @@
-"""Training: what to make small (losses), how (optimizers), how to watch it (metrics, callbacks), and the loop."""
+"""Training: what to minimise (losses), how (optimizers), how to watch it (metrics, callbacks), and the loop."""

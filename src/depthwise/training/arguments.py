@@ -1,4 +1,4 @@
-"""Arguments of the loops, checked and brought into one form."""
+"""Arguments of the loops, checked and converted to one form."""
 
 import math
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def compiled_for(model: Any, method: str) -> Compiled:
 
 
 def size_of_batch(samples: int, batch_size: int | None, steps: int | None) -> int:
-    """Keras' rule: what is given, else what makes so many steps, else 32."""
+    """Keras' rule: the size given, else the one that makes that many steps, else 32."""
     if batch_size is not None:
         return int(batch_size)
     return math.ceil(samples / int(steps)) if steps else DEFAULT_BATCH_SIZE
@@ -113,7 +113,7 @@ def check_arguments(
     validation_freq: Any,
     verbose: Any,
 ) -> None:
-    """Refuses numbers that are none, or out of range."""
+    """Refuses what is no number, or out of range."""
     counts = (
         ("epochs", epochs, 0),
         ("initial_epoch", initial_epoch, 0),

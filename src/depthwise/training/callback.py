@@ -137,7 +137,7 @@ class LambdaCallback(Callback):
 
 
 class CallbackList:
-    """Several callbacks called in order, each hook only where somebody listens.
+    """Several callbacks called in order, each hook only on those that override it.
 
     Args:
         callbacks: a callback, or any nesting of lists of them.

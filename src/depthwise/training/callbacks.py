@@ -69,7 +69,7 @@ class LearningRateScheduler(Callback):
 
 
 class CSVLogger(Callback):
-    """Writes every epoch's logs as a row of a CSV file; a row is on its way to the disk before the next epoch begins.
+    """Writes every epoch's logs as a row of a CSV file; a row is flushed before the next epoch begins.
 
     Args:
         filename: the file. separator: between its columns.
@@ -126,5 +126,5 @@ class CSVLogger(Callback):
         self._file = self._writer = None
 
     def __del__(self) -> None:
-        if self.__dict__.get("_file") is not None:  # broken off: on_train_end was never reached
+        if self.__dict__.get("_file") is not None:  # interrupted: on_train_end was never reached
             self._close()

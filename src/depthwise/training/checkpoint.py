@@ -1,4 +1,4 @@
-"""Files that a broken-off training goes on from: weights, optimiser state, epoch, batch, and the seed of all that is random.
+"""Files that an interrupted training continues from: weights, optimizer state, epoch, batch, and the seed of all that is random.
 
 A file is an `.npz` without pickle, written atomically. Resumed, a training takes the same steps, to the bit, that it would
 have taken without the break.
@@ -34,7 +34,7 @@ _META_LIMIT = 1 << 20
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """Where a training is.
+    """How far a training has come.
 
     Attributes:
         epoch, step: what comes next. round, index: the batch that comes next (`batches.Place`).
@@ -58,7 +58,7 @@ class TrainingProgress:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All that a training is: see the module."""
+    """The whole state of a training: see the module."""
 
     progress: TrainingProgress
     weights: dict[str, Array]
@@ -66,7 +66,7 @@ class TrainingState:
 
 
 def save_state(path: str | os.PathLike[str], state: TrainingState) -> None:
-    """Writes `state` to `path`, wholly or not at all.
+    """Writes `state` to `path` atomically.
 
     Raises:
         InvalidArgumentError, DepthwiseError: see `depthwise.files.atomic_write`.
@@ -82,12 +82,12 @@ def save_state(path: str | os.PathLike[str], state: TrainingState) -> None:
 
 
 def load_state(path: str | os.PathLike[str], graph: Graph, optimizer: Optimizer) -> TrainingState:
-    """Reads what `save_state` wrote for the same network and optimiser.
+    """Reads what `save_state` wrote for the same network and optimizer.
 
     Nothing is allocated that the network does not imply: every array's shape is known before it is read.
 
     Raises:
-        InvalidFileError: damaged, foreign, or of another network or optimiser.
+        InvalidFileError: damaged, foreign, or of another network or optimizer.
     """
     shapes = dict(graph.weight_shapes)
     try:
@@ -126,11 +126,11 @@ def _damaged(path: str | os.PathLike[str], what: str) -> InvalidFileError:
 def _progress(path: str | os.PathLike[str], archive: zipfile.ZipFile) -> TrainingProgress:
     info = archive.getinfo("meta.npy")
     if info.file_size > _META_LIMIT:
-        raise _damaged(path, f"claims {info.file_size} bytes of notes")
+        raise _damaged(path, f"claims {info.file_size} bytes of metadata")
     with archive.open(info) as stream:
-        notes = _array(path, stream, "meta", None, np.dtype(np.uint8))
+        metadata = _array(path, stream, "meta", None, np.dtype(np.uint8))
     try:
-        meta = json.loads(notes.tobytes())
+        meta = json.loads(metadata.tobytes())
         if meta.pop("version") != VERSION:
             raise _damaged(path, "was written by another version of Depthwise")
         progress = TrainingProgress(**meta)
@@ -140,9 +140,9 @@ def _progress(path: str | os.PathLike[str], archive: zipfile.ZipFile) -> Trainin
         sums_fine = all(len(pair) == 2 and all(isinstance(item, float) for item in pair) for pair in progress.metrics)
         fine = all(type(count) is int and count >= 0 for count in counts) and steps_fine and rate_fine and sums_fine
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise _damaged(path, "has unreadable notes") from error
+        raise _damaged(path, "has unreadable metadata") from error
     if not fine:
-        raise _damaged(path, "has impossible notes")
+        raise _damaged(path, "has impossible metadata")
     return progress
 
 
@@ -175,9 +175,9 @@ def _array(
 
 
 class BackupAndRestore(Callback):
-    """Backs the training up while it runs; when `fit` is called again after a crash, it goes on from there.
+    """Backs the training up while it runs; when `fit` is called again after a crash, it continues from there.
 
-    Give it to `fit` in both calls, with the same data and arguments: the second call restores weights, optimiser, learning
+    Pass it to `fit` in both calls, with the same data and arguments: the second call restores weights, optimizer, learning
     rate, epoch and batch, and the order of the batches that are left.
 
     Args:

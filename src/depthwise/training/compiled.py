@@ -1,4 +1,4 @@
-"""What `compile` leaves on a model: loss, optimiser in use, metrics; and, while `fit` runs, the native step."""
+"""What `compile` leaves on a model: loss, optimizer in use, metrics; and, while `fit` runs, the native step."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -21,7 +21,7 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 class StepResult(Protocol):
-    """What a step says of the batch, from before the update."""
+    """What a step reports about the batch, from before the update."""
 
     @property
     def losses(self) -> Array:
@@ -56,7 +56,7 @@ def make_step(graph: Graph, loss: Loss, optimizer: Optimizer) -> TrainStep:
 
 
 class OptimizerInUse:
-    """An optimiser's description with what changes while it works: learning rate, steps done, momentum and velocity.
+    """An optimizer's description with what changes while it works: learning rate, steps done, momentum and velocity.
 
     Every argument of the description can be read here too (`model.optimizer.momentum`).
 
@@ -115,7 +115,7 @@ class OptimizerInUse:
         return isinstance(self._rate, LearningRateSchedule)
 
     def reset(self) -> None:
-        """Forgets what was learnt about the gradients; the learning rate stays."""
+        """Clears what the optimizer keeps for each weight; the learning rate stays."""
         self.iterations, self._state = 0, {}
 
     def keep(self, state: dict[str, Array]) -> None:
@@ -147,7 +147,7 @@ class Compiled:
         optimizer, loss, metrics, weighted_metrics: as `keras.Model.compile` takes them.
 
     Attributes:
-        optimizer: the optimiser in use.
+        optimizer: the optimizer in use.
         loss: the loss's description.
         metrics, weighted_metrics: as they were given.
         session: the running training, None outside of `fit`.
@@ -213,7 +213,7 @@ class Compiled:
         return self._metric_set
 
     def step(self, graph: Graph, factory: Callable[[Graph, Loss, Optimizer], TrainStep] | None = None) -> TrainStep:
-        """The native step for the network, made once; what the optimiser knows is dropped when the network changed."""
+        """The native step for the network, made once; what the optimizer knows is dropped when the network changed."""
         if self._step is None or self._step_graph is not graph:
             self._step = (factory or make_step)(graph, self.loss, self.optimizer.description)
             if self._step_graph is not None and self._step_graph != graph:

@@ -1,4 +1,4 @@
-"""`evaluate` and `test_on_batch`: loss and metrics without learning."""
+"""`evaluate` and `test_on_batch`: loss and metrics without training."""
 
 from typing import Any
 

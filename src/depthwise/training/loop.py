@@ -1,7 +1,7 @@
 """The loops: `fit` and `train_on_batch`, with Keras' arguments, order of things and results.
 
 Data is checked once at the border (`samples`), cut into batches (`batches`), and each batch is one native call (`session`).
-What Python does in a step besides it: cut the batch, add up loss and metrics, call the hooks that somebody listens to.
+What Python does in a step besides it: cut the batch, add up loss and metrics, call the hooks that a callback overrides.
 """
 
 from typing import Any
@@ -39,7 +39,7 @@ def compile_model(
     metrics: Any = None,
     weighted_metrics: Any = None,
 ) -> Compiled:
-    """What `model.compile` keeps: loss, optimiser (without any memory of earlier training) and metrics.
+    """What `model.compile` keeps: loss, optimizer (without any memory of earlier training) and metrics.
 
     Args:
         model: the model; where it knows its shapes already, they are checked against the loss.
@@ -100,7 +100,7 @@ def fit(
         History: its `history` has every epoch's loss and metrics.
 
     Raises:
-        InvalidDataError, ShapeError, InvalidArgumentError: before the first step; the message says how to mend it. On any
+        InvalidDataError, ShapeError, InvalidArgumentError: before the first step; the message says how to fix it. On any
             exception, Ctrl-C too, the model has the weights of the last finished step. InvalidDataError also where x or
             validation_data gives no batches; a generator that runs out later ends the training, or leaves val_ values out.
     """
@@ -221,7 +221,7 @@ def train_on_batch(
     batch = one_batch(prepare(model.graph, compiled.loss, x, y, sample_weight, class_weight))
     metrics = compiled.metric_set(model.graph)
     metrics.reset()
-    # The step keeps the weights until somebody looks: copying them in and out would cost more than a small step.
+    # The step keeps the weights until they are asked for: copying them in and out would cost more than a small step.
     session = model.open_session(compiled)
     if session is None:
         session = Session(model, compiled, metrics, next_seed())

@@ -1,4 +1,4 @@
-"""Descriptions of Keras' losses: what `fit` makes small.
+"""Descriptions of Keras' losses: what `fit` minimises.
 
 A description holds the arguments; the native training step differentiates it, and `per_sample` evaluates it in NumPy for
 `evaluate` and `test_on_batch`. Names, arguments, defaults and values are those of `keras.losses`.
@@ -115,9 +115,9 @@ class SparseCategoricalCrossentropy(Loss):
 
     Args:
         from_logits: the predictions are logits, not probabilities: the softmax is part of the loss.
-        ignore_class, axis, dtype: taken for Keras' sake, refused unless at their defaults.
+        ignore_class, axis, dtype: accepted for compatibility with Keras, refused unless at their defaults.
         reduction: "sum_over_batch_size": the sum over the samples divided by their number.
-        name: taken for Keras' sake.
+        name: accepted for compatibility with Keras.
 
     Shapes: labels (batch,) or (batch, 1) of whole numbers; predictions (batch, classes). Maps have a class at each position:
     labels (batch, …) or (batch, …, 1), predictions (batch, …, classes).

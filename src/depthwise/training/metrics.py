@@ -47,7 +47,7 @@ class Metric:
         if dtype not in (None, "float32"):
             raise UnsupportedError(f"{type(self).__name__}: dtype must be float32, got {describe_value(dtype)}")
         if not isinstance(name, str) or not name:
-            raise InvalidArgumentError(f"{type(self).__name__}: name must be a text, got {describe_value(name)}")
+            raise InvalidArgumentError(f"{type(self).__name__}: name must be a string, got {describe_value(name)}")
         self.name = name
         self.total = 0.0
         self.count = 0.0

@@ -1,4 +1,4 @@
-"""`TerminateOnNaN`: stops a training that has gone to NaN or infinity, names the first bad layer, saves what was good.
+"""`TerminateOnNaN`: stops a training whose loss or weights are NaN or infinite, names the first bad layer, restores the last good weights.
 
 By the time a loss is NaN, the update of the same step has spread it over every weight. So the guard keeps the state of a few
 steps ago, runs the steps since then again (they give the same bits), and finds the step, and in it the layer, where the first
@@ -72,7 +72,7 @@ def first_bad_output(graph: Graph, weights: Mapping[str, Array], x: tuple[Array,
 
 @dataclass(frozen=True)
 class _Copy:
-    """Weights and optimiser state at one moment."""
+    """Weights and optimizer state at one moment."""
 
     weights: dict[str, Array]
     state: dict[str, Array]
@@ -146,7 +146,7 @@ class TerminateOnNaN(Callback):
         return True
 
     def check(self, batch: Batch | None, step: int) -> bool:
-        """Looks at the weights; takes a new copy when they are fine. Returns whether training must stop."""
+        """Checks the weights; takes a new copy when they are fine. Returns whether training must stop."""
         session = self._session
         assert session is not None
         if not self._done:
@@ -177,7 +177,7 @@ class TerminateOnNaN(Callback):
             kept = "the weights were bad from the start: set good ones before training again"
         self.message = (
             f"training stopped in {where}: {what}; {cause}; {kept}. A smaller learning rate (it was {rate:g}), "
-            "clipnorm=1.0, or inputs scaled to 0 … 1 usually mend it"
+            "clipnorm=1.0, or inputs scaled to 0 … 1 usually fix it"
         )
         session.model.stop_training = True
         if self.raise_error:

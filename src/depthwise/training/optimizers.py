@@ -1,12 +1,12 @@
-"""Descriptions of Keras' optimisers: how a gradient changes a weight.
+"""Descriptions of Keras' optimizers: how a gradient changes a weight.
 
-A description holds the arguments and never changes; the learning rate of a running training and the optimiser's state
+A description holds the arguments and never changes; the learning rate of a running training and the optimizer's state
 (momentum, velocity) belong to the training loop and to the native step. Names, arguments, defaults and update rules are
 those of `keras.optimizers`; options that we lack are refused by name.
 
 One step, for every trainable weight w with gradient g: clip g (by `clipnorm`: each weight's own norm; `global_clipnorm`:
 the norm over all weights; `clipvalue`: each number), then w ← w - w × weight_decay × learning_rate, then the rule of the
-optimiser.
+optimizer.
 """
 
 import math
@@ -30,13 +30,13 @@ _LACKING: dict[str, object] = {
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Base of all optimiser descriptions.
+    """Base of all optimizer descriptions.
 
     All take, besides their own arguments:
         learning_rate: a number, or a schedule of `depthwise.optimizers.schedules`.
         weight_decay: decoupled weight decay on every trainable weight, biases too; None for none.
         clipnorm, clipvalue, global_clipnorm: gradient clipping, at most one of them.
-        name: taken for Keras' sake.
+        name: accepted for compatibility with Keras.
     """
 
     default_name: ClassVar[str] = "optimizer"
@@ -72,7 +72,7 @@ class Optimizer:
         self._normalise()
 
     def _normalise(self) -> None:
-        """Checks the optimiser's own arguments."""
+        """Checks the optimizer's own arguments."""
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -302,7 +302,7 @@ def get(identifier: str | Optimizer | type[Optimizer] | dict[str, Any]) -> Optim
     0.001
 
     Raises:
-        InvalidArgumentError: not one of the optimisers here; the message lists them.
+        InvalidArgumentError: not one of the optimizers here; the message lists them.
     """
     if isinstance(identifier, Optimizer):
         return identifier

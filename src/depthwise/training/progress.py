@@ -138,7 +138,7 @@ class ProgbarLogger(Callback):
         return line.append(f" {format_time(each)}{format_metrics(logs)}")
 
     def close(self) -> None:
-        """Takes the moving line away: called when a training ends, also by Ctrl-C."""
+        """Clears the moving line: called when a training ends, also by Ctrl-C."""
         if self._live is not None:
             self._live.stop()
             self._live = None

@@ -1,7 +1,7 @@
-"""The border of training: what a user hands to `fit` as x, y and weights, checked once and brought into one form.
+"""The border of training: what a user passes to `fit` as x, y and weights, checked once and converted to one form.
 
 Images keep their type until they are put into a batch (uint8 stays uint8); labels become int32 class numbers or float32
-values. Everything that training would stumble over later is refused here, with the index of the first bad value.
+values. Everything that would fail later is refused here, with the index of the first bad value.
 """
 
 import math
@@ -21,7 +21,7 @@ __all__ = ["Samples", "check_network", "outputs_of", "prepare"]
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 CHUNK = 1 << 22
-"""Values that are looked at together in the search for NaN: few enough to stay in a cache."""
+"""Values that are checked together for NaN: few enough to stay in a cache."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def prepare(
 
     Raises:
         InvalidDataError, ShapeError, InvalidArgumentError: the message says what arrived where, what is allowed and how to
-            mend it.
+            fix it.
     """
     if x is None or y is None:
         missing = "x" if x is None else "y"

@@ -1,6 +1,6 @@
-"""A running training: the native step, and the way of weights between it and the model.
+"""A running training: the native step, and how weights move between it and the model.
 
-The step holds the weights while it trains. They go to the model when somebody looks (`Callback.model`), at the end of each
+The step holds the weights while it trains. They are copied to the model when a callback reads it (`Callback.model`), at the end of each
 epoch and at the end of `fit`, however it ends; weights that a callback sets go back before the next step.
 """
 
@@ -19,7 +19,7 @@ __all__ = ["Session", "seed_of_step"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-_GOLDEN = 0x9E3779B97F4A7C15  # 2⁶⁴ divided by the golden ratio: neighbouring steps get far seeds (Steele et al. 2014)
+_GOLDEN = 0x9E3779B97F4A7C15  # 2⁶⁴ divided by the golden ratio: neighbouring steps get seeds that are far apart (Steele et al. 2014)
 
 
 def seed_of_step(seed: int, iteration: int) -> int:
@@ -64,7 +64,7 @@ class Session:
             model.hold(self)
 
     def load(self) -> None:
-        """Puts the model's weights, and what the optimiser knows, into the step."""
+        """Puts the model's weights, and what the optimizer knows, into the step."""
         weights = dict(self.model.weights_by_name)
         self.native.load(weights, self.optimizer.state)
         self._seen = weights
@@ -91,12 +91,12 @@ class Session:
             self.load()
 
     def expose(self) -> None:
-        """Brings the model up to date for somebody who may read or set its weights."""
+        """Updates the model for a caller that may read or set its weights."""
         self.sync()
         self._exposed = True
 
     def sync(self) -> None:
-        """Copies weights and optimiser state out of the step."""
+        """Copies weights and optimizer state out of the step."""
         self.take_changes()
         if not self._dirty:
             return
@@ -124,7 +124,7 @@ class Session:
             self.model.hold(None)
 
     def put(self, weights: Mapping[str, Array], state: dict[str, Array]) -> None:
-        """Replaces weights and optimiser state, of the model and of the step."""
+        """Replaces weights and optimizer state, of the model and of the step."""
         self.model.set_weights_by_name(weights)
         self.optimizer.keep(state)
         if "iteration" not in state:
@@ -133,7 +133,7 @@ class Session:
         self.load()
 
     def restart(self, seed: int, epoch: int, step: int, place: Place) -> None:
-        """Goes on where another session stopped."""
+        """Continues where another session stopped."""
         assert self.schedule is not None
         self.seed = seed
         self.epoch, self.step = epoch, step

@@ -1,4 +1,4 @@
-"""One training step in native code: forward, loss, backward and optimiser in a single call."""
+"""One training step in native code: forward, loss, backward and optimizer in a single call."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -68,12 +68,12 @@ def _update(optimizer: optimizers.Optimizer) -> Update:
 
 
 class TrainingStep:
-    """A program, a loss and an optimiser, compiled for this machine.
+    """A program, a loss and an optimizer, compiled for this machine.
 
     Args:
         program: as a front end lowers it for training; it is optimised and differentiated here.
 
-    Holds the weights and the optimiser's state while training goes on; `weights` and `optimizer_state` give copies.
+    Holds the weights and the optimizer's state while training goes on; `weights` and `optimizer_state` give copies.
 
     Raises:
         UnsupportedError: the model has several outputs.
@@ -88,7 +88,7 @@ class TrainingStep:
         plan = partial(plan_training, update=_update(optimizer))
         self._executable = Executable(compile(self.program, plan, host_machine(), host_target(), CompileCache()))
         self._unread: dict[str, np.ndarray] = {}
-        """Weights that no operation of the program reads: they stay what they are."""
+        """Weights that no operation of the program reads: they never change."""
         self._iteration = 0
         self._sparse = loss.sparse
         self._output_shape = program.outputs[0][1]
@@ -98,7 +98,7 @@ class TrainingStep:
         self._shares = np.ones(0, np.float32)
 
     def load(self, weights: Mapping[str, np.ndarray], optimizer_state: Mapping[str, np.ndarray]) -> None:
-        """Takes the model's weights, and the optimiser's state ({} for a fresh start)."""
+        """Takes the model's weights, and the optimizer's state ({} for a fresh start)."""
         values = {name: np.asarray(value) for name, value in weights.items()}
         live = self.program.live_parameters
         self._unread = {name: value for name, value in values.items() if name not in live}
@@ -165,7 +165,7 @@ class TrainingStep:
         return read | {name: value.copy() for name, value in self._unread.items()}
 
     def _slots(self) -> dict[str, np.ndarray]:
-        """The optimiser's memory by name, as views."""
+        """The optimizer's memory by name, as views."""
         arena, offsets = self._executable.arenas["slots"], self._executable.schedule.parameter_offsets
         names = self.optimizer.slots
         total = arena.size // max(1, len(names))
