@@ -173,7 +173,7 @@ class Model(Trainable):
             batch_size: samples for one native call; results do not depend on it. Large by default.
             verbose: "auto" shows a progress bar when it takes more than two seconds, 1 always, 2 a line at the end, 0 nothing.
             steps: with batches: how many to take.
-            callbacks: taken for Keras' sake: callbacks with `on_predict_begin`, `on_predict_batch_end`, ….
+            callbacks: accepted as in Keras: callbacks with `on_predict_begin`, `on_predict_batch_end`, ….
 
         Returns:
             A float32 array (samples, …); a list or a dict of such where the model has several outputs.

@@ -79,7 +79,7 @@ def Input(  # noqa: N802 - Keras' name
 
     Args:
         shape: of one sample, for example (28, 28, 1).
-        batch_size: taken for Keras' sake; every batch size works.
+        batch_size: accepted for compatibility with Keras; every batch size works.
     """
     if shape is None:
         raise ShapeError("Input: shape is missing; give the shape of one sample, for example shape=(28, 28, 1)")

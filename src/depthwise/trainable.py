@@ -36,7 +36,7 @@ class Trainable(GraphWithWeights):
             loss: a name, or one of `depthwise.losses`.
             metrics, weighted_metrics: lists of names or of `depthwise.metrics`; the latter use the sample weights.
 
-        `run_eagerly`, `steps_per_execution`, `jit_compile` and `auto_scale_loss` are taken for Keras' sake and change nothing:
+        `run_eagerly`, `steps_per_execution`, `jit_compile` and `auto_scale_loss` are accepted for compatibility with Keras and change nothing:
         a step is one native call in any case.
         """
         from depthwise.training import loop

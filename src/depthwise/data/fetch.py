@@ -35,14 +35,14 @@ def find_verified(folder: Path, sha256: str, name: str) -> Path | None:
         return None
 
 
-def fetch(name: str, url: str, sha256: str, mend: str) -> Path:
+def fetch(name: str, url: str, sha256: str, cure: str) -> Path:
     """The file `name` in our cache folder, downloaded from `url` unless it is there with the right hash.
 
     Args:
         name: of the file in the cache.
         url: where from.
         sha256: the hash that the file must have, in hexadecimal.
-        mend: what the user can do without the network, the end of the error message.
+        cure: what the user can do without the network, the end of the error message.
 
     Raises:
         InvalidFileError: what came has another hash; it is not kept.
@@ -57,7 +57,7 @@ def fetch(name: str, url: str, sha256: str, mend: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InvalidArgumentError(
-            f"Cannot create the cache folder {shown_path(folder)} ({error.strerror}); {mend}."
+            f"Cannot create the cache folder {shown_path(folder)} ({error.strerror}); {cure}."
         ) from error
     import pooch  # brings requests: slow to import, and not needed when the file is there
 
@@ -66,10 +66,10 @@ def fetch(name: str, url: str, sha256: str, mend: str) -> Path:
         return Path(pooch.retrieve(url, known_hash=f"sha256:{sha256}", fname=name, path=folder, progressbar=False))
     except ValueError as error:  # pooch: the hash differs; the download was removed
         raise InvalidFileError(
-            f"What came from {shown_url} is not the file expected: its SHA-256 is another; try again later, or {mend}."
+            f"What came from {shown_url} is not the file expected: its SHA-256 is another; try again later, or {cure}."
         ) from error
     except Exception as error:  # requests' family of errors, which is not worth importing to name; OSError of the disk
-        raise DepthwiseError(f"Cannot download {name} from {shown_url} ({_reason(error)}); {mend}.") from error
+        raise DepthwiseError(f"Cannot download {name} from {shown_url} ({_reason(error)}); {cure}.") from error
 
 
 def _reason(error: Exception) -> str:

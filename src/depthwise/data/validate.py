@@ -1,4 +1,4 @@
-"""Checks of images and labels at the border, each with one sentence that says what arrived and how to mend it."""
+"""Checks of images and labels at the border, each with one sentence that says what arrived and how to fix it."""
 
 from typing import Any
 
