@@ -19,8 +19,9 @@ from depthwise.emit.depthwise import DepthwiseConvolution
 from depthwise.emit.elementwise import Copy, Elementwise
 from depthwise.emit.maps import MapView
 from depthwise.emit.pooling import Pooling
+from depthwise.emit.schedule import kernels_of
 from depthwise.plan.prediction import plan_batches
-from depthwise.plan.schedule import Call, Pointer
+from depthwise.plan.schedule import Call, Pointer, written_out
 from depthwise.plan.training import plan_training
 from support.planned import ADAM, GRAPHS, MACHINES, prediction_program, training_program
 from support.simulation import kernel_addresses
@@ -95,8 +96,7 @@ def test_spans_are_the_hulls_of_the_exact_addresses(name: str, family: str) -> N
     """Judged by the evaluator of the tests, which works out every address."""
     machine = MACHINES[family]
     schedule = plan_batches(prediction_program(GRAPHS[name]()), machine)
-    calls = [call for stage in schedule.stages for segment in stage.segments for call in segment.calls]
-    for kernel in {call.kernel for call in calls}:
+    for kernel in kernels_of(schedule).values():
         values = tuple((argument, 3) for argument in kernel.arguments if argument == "columns")
         exact = kernel_addresses(kernel, machine.vectors, values)
         counted = count_instructions(kernel, machine.vectors, values)
@@ -138,7 +138,7 @@ def test_a_separable_layer_is_one_block_with_its_pooling() -> None:
     block = next(group for group in groups if group.layers == ("separable_conv2d",))
     assert block.kinds == ("depthwise convolution", "contraction", "max pooling")
     assert block.strips > 1
-    counted = [kind_of(call.kernel) for call in calls[block.first : block.last]]
+    counted = [kind_of(call.kernel) for call in written_out(calls[block.first : block.last])]
     assert counted.count("depthwise convolution") == counted.count("contraction") == block.strips
 
 
@@ -152,7 +152,7 @@ def test_all_rows_together_have_the_networks_macs(name: str) -> None:
         macs_of(call.kernel, numbers) / (6 if segment.level == "group" else 1)
         for stage in schedule.stages
         for segment in stage.segments
-        for call in segment.calls
+        for call in written_out(segment.calls)
     )
     stated = sum(node.facts.macs.value for node in graph.calls)
     assert 0.85 * stated <= total <= stated

@@ -13,8 +13,8 @@ from typing import Any
 
 from depthwise.bench.instructions import count_instructions
 from depthwise.emit.builder import Vectors
-from depthwise.emit.elementwise import Copy, Elementwise, ElementwiseSum, Fill
-from depthwise.plan.schedule import Call, Pointer, Schedule
+from depthwise.emit.elementwise import Elementwise, ElementwiseSum
+from depthwise.plan.schedule import Call, Item, Pointer, Schedule, every_call, written_out
 
 __all__ = ["Group", "group_calls", "kind_of", "main_kind", "weight_names"]
 
@@ -43,7 +43,7 @@ def weight_names(schedule: Schedule) -> dict[str, tuple[list[int], list[str]]]:
     found = {"parameters": parameters, "gradients": parameters}
     found |= {f"packed{i}": ([0], [form.parameter]) for i, form in enumerate(schedule.forms)}
     chunks: dict[int, str] = {}
-    for call in (call for stage in schedule.stages for piece in stage.pieces for call in piece):
+    for call in (call for stage in schedule.stages for items in stage.lists for call in written_out(items)):
         pointers = [item for item in call.arguments if isinstance(item, Pointer)]
         for own, other in ((a, b) for a in pointers for b in pointers):
             # Gradients that chunks collected are added up into gradients.
@@ -59,9 +59,9 @@ def _at(table: tuple[list[int], list[str]], offset: int) -> str:
     return table[1][index] if index >= 0 else ""
 
 
-def main_kind(calls: Sequence[Call]) -> str:
+def main_kind(items: Sequence[Item]) -> str:
     """The kind of the first kernel that does more than copy or fill."""
-    kinds = [kind_of(call.kernel) for call in calls]
+    kinds = [kind_of(call.kernel) for call in every_call(items)]
     return next((kind for kind in kinds if kind not in ("fill", "copy")), kinds[0] if kinds else "")
 
 
@@ -75,13 +75,13 @@ def kind_of(kernel: Any) -> str:
 
 
 def group_calls(
-    calls: Sequence[Call],
+    calls: Sequence[Item],
     names: dict[str, tuple[list[int], list[str]]],
     vectors: Vectors,
     *,
     training: bool = False,
 ) -> list[Group]:
-    """The groups of a list of calls, in order; together they are the whole list.
+    """The groups of a list of calls and loops, in order; together they are the whole list. A loop is never divided.
 
     In prediction what follows a layer without weights of its own (pooling, an addition) belongs to it; in training each
     such call is a row, unless it is part of the layer's strips. Copies and borders belong to what they are made for.
@@ -96,17 +96,17 @@ def group_calls(
     while first < len(calls):
         last = first
         # Copies and borders first, then the call that they are made for.
-        while last < len(calls) - 1 and isinstance(calls[last].kernel, (Fill, Copy)):
+        while last < len(calls) - 1 and main_kind([calls[last]]) in ("fill", "copy"):
             last += 1
         end = last
         while last <= end:
             end = max([end, *(ends[item] for item in keys[last])])
             last += 1
         is_layer = any(keys[first:last])
-        inside = {kind_of(call.kernel) for call in calls[first:last]}
+        inside = {kind_of(call.kernel) for call in every_call(calls[first:last])}
         while is_layer and last < len(calls) and _follows(calls[last], keys[last]):
             # In training only the end of the last strip, which looks like those before.
-            if training and kind_of(calls[last].kernel) not in inside:
+            if training and main_kind([calls[last]]) not in inside:
                 break
             last += 1
         edges.append((first, last))
@@ -116,9 +116,16 @@ def group_calls(
 
 
 def _weights_of(
+    item: Item, names: dict[str, tuple[list[int], list[str]]], vectors: Vectors
+) -> tuple[tuple[str, str], ...]:
+    """(place, parameter) of the weights that a call or a loop reads, or whose gradient it collects."""
+    found = (key for call in every_call([item]) for key in _weights_of_call(call, names, vectors))
+    return tuple(dict.fromkeys(found))
+
+
+def _weights_of_call(
     call: Call, names: dict[str, tuple[list[int], list[str]]], vectors: Vectors
 ) -> tuple[tuple[str, str], ...]:
-    """(place, parameter) of the weights that a call reads, or whose gradient it collects."""
     # A kernel without bias gets some address for it all the same.
     counts = tuple((name, 1) for name, item in zip(call.kernel.arguments, call.arguments) if isinstance(item, str))
     accessed = count_instructions(call.kernel, vectors, counts).accessed
@@ -132,21 +139,35 @@ def _weights_of(
     return tuple(dict.fromkeys(found))
 
 
-def _follows(call: Call, keys: tuple[Any, ...]) -> bool:
-    """Whether a call belongs to the layer before: no weights, no copy, and nothing that mixes pixels or channels."""
-    kind = type(call.kernel).__name__
-    return not keys and kind in ("Pooling", "Elementwise", "DivideByCounts")
+def _follows(item: Item, keys: tuple[Any, ...]) -> bool:
+    """Whether an item belongs to the layer before: no weights, no copy, and nothing that mixes pixels or channels."""
+    kinds = {type(call.kernel).__name__ for call in every_call([item])}
+    return not keys and kinds <= {"Pooling", "Elementwise", "DivideByCounts"}
 
 
-def _group(calls: Sequence[Call], keys: Sequence[tuple[tuple[str, str], ...]], first: int, last: int) -> Group:
+def _group(calls: Sequence[Item], keys: Sequence[tuple[tuple[str, str], ...]], first: int, last: int) -> Group:
     layers = dict.fromkeys(name.partition("/")[0] for key in keys[first:last] for _, name in key)
-    kinds = dict.fromkeys(kind_of(call.kernel) for call in calls[first:last])
+    kinds = dict.fromkeys(kind_of(call.kernel) for call in every_call(calls[first:last]))
     main = [kind for kind in kinds if kind not in ("fill", "copy")] or list(kinds)
-    repeats = Counter(key for key in keys[first:last] if key)
+    repeats: Counter[tuple[str, str]] = Counter()
+    for item, key in zip(calls[first:last], keys[first:last]):
+        repeats.update(dict.fromkeys(key, _strips_of(item)))
     return Group(first, last, tuple(layers), tuple(main), min(repeats.values(), default=1))
 
 
-def _joined(calls: Sequence[Call], keys: Sequence[Any], groups: list[Group]) -> list[Group]:
+def _strips_of(item: Item) -> int:
+    """How often an item runs with the same weights. Loops over groups or cells of a kernel go to other weights each round."""
+    if isinstance(item, Call):
+        return 1
+    moves = any(
+        step and isinstance(place, Pointer) and place.arena.startswith(("packed", "chunk"))
+        for call, steps in zip(every_call(item.body), item.steps)
+        for place, step in zip(call.arguments, steps)
+    )
+    return (1 if moves else item.count) * max(_strips_of(inner) for inner in item.body)
+
+
+def _joined(calls: Sequence[Item], keys: Sequence[Any], groups: list[Group]) -> list[Group]:
     """Neighbours of one layer are one group: the two stages of a separable convolution on a small map."""
     joined: list[Group] = []
     for group in groups:
