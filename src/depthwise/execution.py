@@ -76,7 +76,7 @@ class Executable:
         for name, arena in self.arenas.items():
             self._point(name, arena)
         stages = (*schedule.preparation, *schedule.stages)
-        self._pieces = np.array([len(stage.pieces) for stage in stages], np.int64)
+        self._pieces = np.array([stage.task_count for stage in stages], np.int64)
         self._counts = np.zeros(len(stages), np.int64)
         self._by_chunk = self._pieces == 0
         self._context_address = self._context.ctypes.data

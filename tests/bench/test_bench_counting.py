@@ -12,7 +12,7 @@ from depthwise.bench.instructions import count_instructions
 from depthwise.bench.measured import MeasuredRow
 from depthwise.bench.probes import MachineRates
 from depthwise.bench.report import Cost
-from depthwise.bench.rows import Group, group_calls, kind_of, walk
+from depthwise.bench.rows import Group, group_calls, kind_of
 from depthwise.compiler.ir.expression import Apply, Operand
 from depthwise.emit.contraction import Contraction, Reduction
 from depthwise.emit.depthwise import DepthwiseConvolution
@@ -21,8 +21,9 @@ from depthwise.emit.loss import LossKernel
 from depthwise.emit.maps import MapView
 from depthwise.emit.optimizer import OptimizerUpdate
 from depthwise.emit.pooling import Pooling
+from depthwise.emit.schedule import kernels_of
 from depthwise.plan.prediction import plan_batches, plan_single
-from depthwise.plan.schedule import Call, Pointer
+from depthwise.plan.schedule import Call, Pointer, every_call, written_out
 from depthwise.plan.training import plan_training
 from support.planned import ADAM, GRAPHS, MACHINES, prediction_program, training_program
 from support.simulation import kernel_addresses
@@ -97,8 +98,7 @@ def test_spans_are_the_hulls_of_the_exact_addresses(name: str, family: str) -> N
     """Judged by the evaluator of the tests, which works out every address."""
     machine = MACHINES[family]
     schedule = plan_batches(prediction_program(GRAPHS[name]()), machine)
-    calls = [call for stage in schedule.stages for segment in stage.segments for call in segment.calls]
-    for kernel in {call.kernel for call in calls}:
+    for kernel in kernels_of(schedule).values():
         values = tuple((argument, 3) for argument in kernel.arguments if argument == "columns")
         exact = kernel_addresses(kernel, machine.vectors, values)
         counted = count_instructions(kernel, machine.vectors, values)
@@ -140,8 +140,7 @@ def test_every_call_knows_its_layer(name: str) -> None:
         plan_training(training_program(graph), machine, ADAM),
     ):
         for stage in schedule.stages:
-            lists = [*(segment.calls for segment in stage.segments), *stage.pieces]
-            for call in (call for calls in lists for call in walk(calls)):
+            for call in (call for items in stage.lists for call in every_call(items)):
                 assert call.origin in graph.by_name or (
                     not call.origin and isinstance(call.kernel, (Fill, Copy, LossKernel, OptimizerUpdate))
                 ), call
@@ -189,7 +188,7 @@ def test_a_separable_layer_is_one_block_with_its_pooling() -> None:
     block = next(group for group in groups if group.layers == ("separable_conv2d", "max_pooling2d"))
     assert block.kinds == ("depthwise convolution", "contraction", "max pooling")
     assert block.strips > 1
-    counted = [kind_of(call.kernel) for call in calls[block.first : block.last]]
+    counted = [kind_of(call.kernel) for call in written_out(calls[block.first : block.last])]
     assert counted.count("depthwise convolution") == counted.count("contraction") == block.strips
 
 
@@ -203,7 +202,7 @@ def test_all_rows_together_have_the_networks_macs(name: str) -> None:
         macs_of(call.kernel, numbers) / (6 if segment.level == "group" else 1)
         for stage in schedule.stages
         for segment in stage.segments
-        for call in segment.calls
+        for call in written_out(segment.calls)
     )
     stated = sum(node.facts.macs.value for node in graph.calls)
     assert 0.85 * stated <= total <= stated

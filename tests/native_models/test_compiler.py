@@ -37,7 +37,7 @@ from depthwise.plan import training as plan_training
 from depthwise.plan.machine import machine_for
 from depthwise.plan.prediction import plan_batches, plan_single
 from depthwise.plan.rules import contraction as contraction_rules
-from depthwise.plan.schedule import Form, Schedule, Stage
+from depthwise.plan.schedule import Form, Schedule, Stage, every_call
 from support.compiled import compile_kernels
 from support.networks import note_cnn_with_head, seeded_weights
 from support.planned import ADAM, mobile, prediction_program, training_program
@@ -185,7 +185,7 @@ def test_two_kernels_of_one_name_are_refused() -> None:
         name = second.name
 
     stage = schedule.stages[0]
-    calls = [call for segment in stage.segments for call in segment.calls]
+    calls = [call for segment in stage.segments for call in every_call(segment.calls)]
     call = next(call for call in calls if call.kernel == first)
     wrong = replace(call, kernel=Renamed(**vars(first)))
     segments = (*stage.segments, replace(stage.segments[0], calls=(wrong,)))

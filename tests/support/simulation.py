@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depthwise.emit.builder import Module, Vectors
-from depthwise.plan.schedule import Call, Pointer, Schedule, Stage
+from depthwise.plan.schedule import Call, Pointer, Schedule, Stage, written_out
 
 __all__ = ["Task", "UnknownInstructionError", "kernel_addresses", "simulate"]
 
@@ -193,7 +193,7 @@ def simulate(schedule: Schedule, vectors: Vectors, batch: int, samples_per_task:
     """The tasks of each stage of a run, in order: those that pack first. What only one thread sees is named after its task."""
     run = _Run(schedule, vectors, batch, samples_per_task)
     for index, stage in enumerate((*schedule.preparation, *schedule.stages)):
-        tasks = len(stage.pieces) or -(-batch // samples_per_task)
+        tasks = stage.task_count or -(-batch // samples_per_task)
         yield [run.task(stage, f"{stage.name} ({index})", number) for number in range(tasks)]
 
 
@@ -210,11 +210,11 @@ class _Run:
         task = Task(name, number, {}, {})
         numbers = {"batch": self.batch, "chunks": -(-self.batch // self.share), "sample": 0}
         if stage.pieces:
-            for call in stage.pieces[number]:
+            for call in written_out(stage.tasks[number]):
                 self._call(task, call, numbers, {})
             return task
         chunk = {"chunk": number * self.schedule.sizes.get("chunk", 0)}
-        for call in stage.prologue:
+        for call in written_out(stage.prologue):
             self._call(task, call, numbers, chunk)
         stop = min((number + 1) * self.share, self.batch)
         for first in range(number * self.share, stop, self.schedule.group):
@@ -225,7 +225,7 @@ class _Run:
                         name: (image if name == "group" else first + image) * step for name, step in self.steps.items()
                     }
                     values = {**numbers, "images": images, "sample": first + image}
-                    for call in segment.calls:
+                    for call in written_out(segment.calls):
                         self._call(task, call, values, {**chunk, **moved})
         return task
 

@@ -10,7 +10,7 @@ from depthwise.bench.probes import MachineRates
 from depthwise.bench.report import Cost
 from depthwise.emit.builder import Vectors
 from depthwise.emit.contraction import Contraction
-from depthwise.plan.schedule import Call, Pointer, Schedule
+from depthwise.plan.schedule import Call, Pointer, Schedule, written_out
 
 __all__ = ["bound_of", "cost_of", "macs_of"]
 
@@ -40,7 +40,7 @@ def cost_of(
     total = Instructions()
     macs, moved = 0, 0
     spans: dict[str, list[Interval]] = {}
-    for call in (call for calls in row.calls for call in calls):
+    for call in (call for items in row.calls for call in written_out(items)):
         macs += macs_of(call.kernel, numbers)
         counted = count_instructions(call.kernel, vectors, _values(call, numbers))
         total.multiply_adds += counted.multiply_adds

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from depthwise.bench.probes import counter_instruction
-from depthwise.bench.rows import Group, group_calls, main_kind, walk
+from depthwise.bench.rows import Group, group_calls, main_kind
 from depthwise.compiler.compile import compile
 from depthwise.compiler.ir.program import Program
 from depthwise.emit.builder import Function, Kernel
@@ -19,7 +19,7 @@ from depthwise.native.cache import CompileCache
 from depthwise.native.targets import Target, host_target
 from depthwise.plan.machine import Machine
 from depthwise.plan.placement import ALIGNMENT
-from depthwise.plan.schedule import Call, Pointer, Schedule, Segment, Stage
+from depthwise.plan.schedule import Call, Item, Pointer, Repeat, Schedule, Segment, Stage, written_out
 
 __all__ = ["MeasuredExecutable", "MeasuredRow", "measured_schedule"]
 
@@ -81,7 +81,7 @@ class MeasuredRow:
     layers: tuple[str, ...]
     kinds: tuple[str, ...]
     strips: int
-    calls: tuple[tuple[Call, ...], ...]
+    calls: tuple[tuple[Item, ...], ...]
 
 
 class _Clocks:
@@ -126,7 +126,7 @@ def measured_schedule(schedule: Schedule, target: Target) -> tuple[Schedule, tup
 def _segments(stage: Stage, number: int, clocks: _Clocks, rows: list[MeasuredRow]) -> Stage:
     segments = []
     for segment in stage.segments:
-        body = clocks.start()
+        body: list[Item] = [*clocks.start()]
         for group in group_calls(segment.calls):
             calls = segment.calls[group.first : group.last]
             rows.append(_row(number, segment.level, group, calls))
@@ -135,26 +135,36 @@ def _segments(stage: Stage, number: int, clocks: _Clocks, rows: list[MeasuredRow
     return replace(stage, segments=tuple(segments))
 
 
-def _row(stage: int, level: str, group: Group, calls: tuple[Call, ...]) -> MeasuredRow:
-    return MeasuredRow(stage, level, group.layers, group.kinds, group.strips, (tuple(walk(calls)),))
+def _row(stage: int, level: str, group: Group, calls: tuple[Item, ...]) -> MeasuredRow:
+    return MeasuredRow(stage, level, group.layers, group.kinds, group.strips, (tuple(written_out(calls)),))
 
 
 def _pieces(stage: Stage, number: int, clocks: _Clocks, rows: list[MeasuredRow]) -> Stage:
     """All pieces with one kind of main kernel are a row: a layer's shares, or the updates of all weights."""
-    pieces: list[tuple[Call, ...]] = []
-    found: dict[str, tuple[int, list[tuple[Call, ...]]]] = {}
+    pieces: list[tuple[Item, ...] | Repeat] = []
+    found: dict[str, tuple[int, list[tuple[Item, ...]]]] = {}
     for piece in stage.pieces:
-        key = main_kind(piece)
+        body = piece.body if isinstance(piece, Repeat) else piece
+        key = main_kind(body)
         if key not in found:
             found[key] = (clocks.fresh(), [])
-        found[key][1].append(piece)
-        pieces.append((*clocks.start(), *piece, clocks.read(found[key][0])))
+        start, end = clocks.start(), clocks.read(found[key][0])
+        timed = (*start, *body, end)
+        if isinstance(piece, Repeat):
+            found[key][1].extend(piece.round(i) for i in range(piece.count))
+            still = [(0,) * len(call.arguments) for call in (*start, end)]
+            pieces.append(Repeat(piece.count, (*still[:-1], *piece.steps, still[-1]), timed))
+        else:
+            found[key][1].append(piece)
+            pieces.append(timed)
     # Counters were handed out in this order, so rows must follow it.
     for _, shares in found.values():
         groups = [group for share in shares for group in group_calls(share)]
         layers = tuple(dict.fromkeys(layer for group in groups for layer in group.layers))
         kinds = tuple(dict.fromkeys(kind for group in groups for kind in group.kinds))
-        rows.append(MeasuredRow(number, "pieces", layers, kinds, 1, tuple(tuple(walk(share)) for share in shares)))
+        rows.append(
+            MeasuredRow(number, "pieces", layers, kinds, 1, tuple(tuple(written_out(share)) for share in shares))
+        )
     return replace(stage, pieces=tuple(pieces))
 
 

@@ -6,15 +6,15 @@ layer asked for, such as the loss, is a row by itself, and separates a layer's f
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from depthwise.emit.elementwise import Copy, Elementwise, ElementwiseSum, Fill
-from depthwise.plan.schedule import Call
+from depthwise.plan.schedule import Call, Item, every_call, written_out
 
-__all__ = ["Group", "group_calls", "kind_of", "main_kind", "walk"]
+__all__ = ["Group", "group_calls", "kind_of", "main_kind"]
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,9 @@ class Group:
     strips: int
 
 
-def walk(entries: Iterable[Call]) -> Iterator[Call]:
-    """Every call that the entries of a list make, in the order in which they run."""
-    yield from entries
-
-
-def main_kind(calls: Sequence[Call]) -> str:
+def main_kind(calls: Sequence[Item]) -> str:
     """The kind of the first kernel that does more than copy or fill."""
-    return _main_kinds(walk(calls))[0]
+    return _main_kinds(every_call(calls))[0]
 
 
 def kind_of(kernel: Any) -> str:
@@ -53,8 +48,8 @@ def kind_of(kernel: Any) -> str:
     return f"{kind} {words}" if kind and kind not in words else words
 
 
-def group_calls(calls: Sequence[Call]) -> list[Group]:
-    """The groups of a list of calls, in order; together they are the whole list."""
+def group_calls(calls: Sequence[Item]) -> list[Group]:
+    """The groups of a list of calls and loops, in order; together they are the whole list. A loop is never divided."""
     keys = _keys(calls)
     ends = {key: i for i, found in enumerate(keys) for key in found}
     groups: list[Group] = []
@@ -69,19 +64,21 @@ def group_calls(calls: Sequence[Call]) -> list[Group]:
     return groups
 
 
-def _keys(calls: Sequence[Call]) -> list[set[tuple[int, str]]]:
+def _keys(calls: Sequence[Item]) -> list[set[tuple[int, str]]]:
     """(part, layer) of each entry; a part ends with a call that no layer asked for. Borders are made for the call after."""
     part = len(calls)
     keys: list[set[tuple[int, str]]] = [{(part, "")}] * (part + 1)
     for i in reversed(range(len(calls))):
-        layers = {call.origin for call in walk(calls[i : i + 1]) if call.origin or not isinstance(call.kernel, Fill)}
+        layers = {
+            call.origin for call in every_call(calls[i : i + 1]) if call.origin or not isinstance(call.kernel, Fill)
+        }
         part = i if "" in layers else part
         keys[i] = {(part, layer) for layer in layers} or keys[i + 1]
     return keys[:-1]
 
 
-def _group(calls: Sequence[Call], first: int, last: int) -> Group:
-    own = [*walk(calls[first:last])]
+def _group(calls: Sequence[Item], first: int, last: int) -> Group:
+    own = [*written_out(calls[first:last])]
     turns = Counter(key for key, _ in groupby((call.origin, kind_of(call.kernel)) for call in _main(own)))
     layers = dict.fromkeys(call.origin for call in own if call.origin)
     return Group(first, last, tuple(layers), _main_kinds(own), min(turns.values()))

@@ -7,7 +7,7 @@ not set). Every compilation writes a folder of its own inside, numbered through 
 import itertools
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.files import atomic_write_text
 from depthwise.native.compile import Source, assembly
 from depthwise.native.targets import Target
-from depthwise.plan.schedule import Call, Pointer, Schedule, Stage
+from depthwise.plan.schedule import Call, Item, Pointer, Repeat, Schedule, Stage
 
 __all__ = ["FOLDER_VARIABLE", "STEPS", "STEPS_VARIABLE", "Dump", "dump_everything", "program_text", "schedule_text"]
 
@@ -120,19 +120,43 @@ def schedule_text(schedule: Schedule) -> str:
 
 
 def _stage_lines(stage: Stage) -> list[str]:
-    lines = [_call_text(call) for call in stage.prologue]
+    lines = _item_lines(stage.prologue, "  ")
     for segment in stage.segments:
         lines.append(f"  for every {segment.level}:")
-        lines += ["  " + _call_text(call) for call in segment.calls]
-    for number, piece in enumerate(stage.pieces):
-        lines.append(f"  task {number}:")
-        lines += ["  " + _call_text(call) for call in piece]
+        lines += _item_lines(segment.calls, "    ")
+    number = 0
+    for piece in stage.pieces:
+        if isinstance(piece, Repeat):
+            lines.append(f"  tasks {number} to {number + piece.count - 1}:")
+            lines += _item_lines(piece.body, "    ", piece.steps)
+            number += piece.count
+        else:
+            lines.append(f"  task {number}:")
+            lines += _item_lines(piece, "    ")
+            number += 1
     return lines
 
 
-def _call_text(call: Call) -> str:
-    arguments = (
-        f"{name}={item.arena}+{item.offset}" if isinstance(item, Pointer) else f"{name}={item}"
-        for name, item in zip(call.kernel.arguments, call.arguments)
-    )
-    return f"  {call.kernel.name}({', '.join(arguments)})"
+def _item_lines(items: Iterable[Item], indent: str, *loops: tuple[tuple[int, ...], ...]) -> list[str]:
+    """Calls and loops; `loops` are the steps of the loops around, outermost first."""
+    lines, done = [], 0
+    for item in items:
+        if isinstance(item, Call):
+            lines.append(indent + _call_text(item, [steps[done] for steps in loops]))
+            done += 1
+        else:
+            inner = [steps[done : done + len(item.steps)] for steps in loops]
+            lines.append(f"{indent}{item.count} times:")
+            lines += _item_lines(item.body, indent + "  ", *inner, item.steps)
+            done += len(item.steps)
+    return lines
+
+
+def _call_text(call: Call, moves: list[tuple[int, ...]]) -> str:
+    """One call; after each address how far it moves in each round of the loops around."""
+    arguments = []
+    for i, (name, item) in enumerate(zip(call.kernel.arguments, call.arguments)):
+        place = f"{item.arena}+{item.offset}" if isinstance(item, Pointer) else item
+        steps = ",".join(f"{steps[i]:+}" for steps in moves)
+        arguments.append(f"{name}={place}" + (f"[{steps}]" if any(steps[i] for steps in moves) else ""))
+    return f"{call.kernel.name}({', '.join(arguments)})"

@@ -1,9 +1,10 @@
 """A schedule as IR modules: one with a task function for each stage, and one for each kernel that they call."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 from depthwise.emit.builder import Function, Kernel, Module, Operand, Vectors
-from depthwise.plan.schedule import ARENAS, Call, Pointer, Schedule, Segment, Stage
+from depthwise.plan.schedule import ARENAS, Call, Item, Pointer, Repeat, Schedule, Segment, Stage, every_call
 
 __all__ = ["CONTEXT_NUMBERS", "arena_names", "emit_kernel", "emit_stages", "kernels_of", "stage_names"]
 
@@ -30,8 +31,8 @@ def kernels_of(schedule: Schedule) -> dict[str, Kernel]:
     """The kernels of a schedule by name, in the order of their first calls."""
     kernels: dict[str, Kernel] = {}
     for stage in (*schedule.preparation, *schedule.stages):
-        for calls in (stage.prologue, *(segment.calls for segment in stage.segments), *stage.pieces):
-            for call in calls:
+        for items in stage.lists:
+            for call in every_call(items):
                 known = kernels.setdefault(call.kernel.name, call.kernel)
                 assert known is call.kernel or known == call.kernel, f"two kernels are named {known.name}"
     return kernels
@@ -82,9 +83,10 @@ class _StageWriter:
     def number(self, name: str) -> str:
         return self.function.load_integer("%context", CONTEXT_NUMBERS.index(name))
 
-    def _arenas(self, calls: Iterable[Call]) -> dict[str, str]:
-        """The address of every arena that the calls use: where it starts for this participant or chunk."""
+    def _arenas(self) -> dict[str, str]:
+        """The address of every arena that the stage uses: where it starts for this participant or chunk."""
         function = self.function
+        calls = (call for items in self.stage.lists for call in every_call(items))
         used = {item.arena for call in calls for item in call.arguments if isinstance(item, Pointer)}
         bases = {}
         for name in sorted(used):
@@ -97,35 +99,74 @@ class _StageWriter:
             bases[name] = base
         return bases
 
-    def _calls(self, calls: Iterable[Call], bases: dict[str, str], numbers: dict[str, Operand]) -> None:
+    def _items(
+        self,
+        items: Iterable[Item],
+        bases: dict[str, str],
+        numbers: dict[str, Operand],
+        moves: Sequence[Sequence[Operand]] | None = None,
+    ) -> None:
+        """Writes calls and loops; `moves` says how far the loops around have moved each argument of each call."""
+        each = iter(moves) if moves is not None else None
+        for item in items:
+            if isinstance(item, Call):
+                self._call(item, bases, numbers, next(each) if each else None)
+                continue
+            outer = [next(each) for _ in item.steps] if each else [[0] * len(step) for step in item.steps]
+            with self.function.loop(0, item.count) as loop:
+                self._items(item.body, bases, numbers, self._moves(item, outer, loop.index))
+
+    def _moves(self, repeat: Repeat, outer: Sequence[Sequence[Operand]], index: Operand) -> list[list[Operand]]:
+        """How far each argument has moved in round `index`; equal distances are computed once."""
+        known: dict[tuple[Operand, int], Operand] = {}
+        moves = []
+        for before, steps in zip(outer, repeat.steps):
+            for pair in zip(before, steps):
+                if pair not in known:
+                    product = known.setdefault((0, pair[1]), self.function.multiply(index, pair[1]))
+                    known[pair] = self.function.add(pair[0], product)
+            moves.append([known[pair] for pair in zip(before, steps)])
+        return moves
+
+    def _call(
+        self, call: Call, bases: dict[str, str], numbers: dict[str, Operand], moves: Sequence[Operand] | None
+    ) -> None:
         function = self.function
-        for call in calls:
-            arguments = []
-            for item in call.arguments:
-                if isinstance(item, Pointer):
-                    arguments.append(f"ptr {function.offset(bases[item.arena], item.offset)}")
-                else:
-                    arguments.append(f"i64 {numbers[item]}")
-            function.call(call.kernel.name, arguments)
+        arguments = []
+        for item, move in zip(call.arguments, moves or [0] * len(call.arguments)):
+            if isinstance(item, Pointer):
+                arguments.append(f"ptr {function.offset(bases[item.arena], function.add(move, item.offset))}")
+            else:
+                arguments.append(f"i64 {numbers[item]}")
+        function.call(call.kernel.name, arguments)
 
     def _pieces(self) -> None:
         function, pieces = self.function, self.stage.pieces
-        bases = self._arenas(call for piece in pieces for call in piece)
+        bases = self._arenas()
         numbers: dict[str, Operand] = {"batch": self.number("batch"), "chunks": self.number("chunks"), "sample": 0}
-        cases = " ".join(f"i64 {i}, label %piece{i}" for i in range(len(pieces)))
+        counts = [piece.count if isinstance(piece, Repeat) else 1 for piece in pieces]
+        first = [0, *accumulate(counts)]
+        cases = " ".join(
+            f"i64 {start + j}, label %piece{i}" for i, start in enumerate(first[:-1]) for j in range(counts[i])
+        )
         function.line(f"switch i64 %task, label %over [ {cases} ]")
         for i, piece in enumerate(pieces):
             function.label(f"piece{i}")
-            self._calls(piece, bases, numbers)
+            if isinstance(piece, Repeat):
+                still = [[0] * len(step) for step in piece.steps]
+                moves = self._moves(piece, still, function.subtract("%task", first[i]))
+                self._items(piece.body, bases, numbers, moves)
+            else:
+                self._items(piece, bases, numbers)
             function.line("br label %over")
         function.label("over")
 
     def _chunk(self) -> None:
         function, stage = self.function, self.stage
-        bases = self._arenas([*stage.prologue, *(call for segment in stage.segments for call in segment.calls)])
+        bases = self._arenas()
         batch, share = self.number("batch"), self.number("samples_per_task")
         numbers: dict[str, Operand] = {"batch": batch}
-        self._calls(stage.prologue, bases, numbers)
+        self._items(stage.prologue, bases, numbers)
         first = function.multiply("%task", share)
         stop = function.minimum(function.add(first, share), batch)
         with function.loop(first, stop, self.schedule.group) as group:
@@ -140,11 +181,11 @@ class _StageWriter:
     ) -> None:
         function = self.function
         if segment.level == "group":
-            self._calls(segment.calls, bases, numbers)
+            self._items(segment.calls, bases, numbers)
             return
         with function.loop(0, images) as image:
             sample = function.add(first, image.index)
-            self._calls(
+            self._items(
                 segment.calls, self._moved(bases, image.index, within_group=True), {**numbers, "sample": sample}
             )
 

@@ -9,7 +9,7 @@ from depthwise.emit.maps import MapView
 from depthwise.plan.placement import Placement
 from depthwise.plan.schedule import Place, Pointer
 
-__all__ = ["bias", "depthwise_kernel", "panels", "rows_of_vectors"]
+__all__ = ["bias", "depthwise_kernel", "matrix_size", "panels", "rows_of_vectors"]
 
 
 def bias(placement: Placement, name: str) -> Pointer:
@@ -47,22 +47,36 @@ def panels(
     depth_loops: tuple[tuple[int, int], ...],
     channel_step: int,
     first: int = 0,
+    *,
+    repeats: tuple[tuple[int, int], ...] = (),
 ) -> Pointer:
     """The parameter as a matrix (k, channels) by the panels of `kernel`, read from its number `first` on.
 
     `depth_loops` are (count, step in the parameter) of k, outermost first. Steps of any sign: the kernels of input gradients
-    are read mirrored and transposed.
+    are read mirrored and transposed. `repeats` are (count, step in the parameter) of several matrices, outermost first: groups,
+    or cells of a kernel. They follow each other, `matrix_size` numbers apart.
     """
     vectors = placement.vectors
     depth = prod(count for count, _ in depth_loops)
+    size, matrices = matrix_size(placement, kernel, depth), prod(count for count, _ in repeats)
+    outside, inner = [], matrices
+    for count, step in repeats:
+        inner //= count
+        if count > 1:
+            outside.append((count, step, inner * size))
 
     copies = []
     for start, width in kernel.panels(vectors):
         numbers, channel = width * vectors.lanes, start * vectors.lanes
-        loops, inner = [], depth
+        loops, inner = list(outside), depth
         for count, step in depth_loops:
             inner //= count
             loops.append((count, step, inner * numbers))
         loops.append((min(numbers, kernel.channels - channel), channel_step, 1))
         copies.append((StridedCopy(tuple(loops)), first + channel * channel_step, channel * depth))
-    return placement.packed(name, depth * vectors.round_up(kernel.channels), tuple(copies))
+    return placement.packed(name, matrices * size, tuple(copies))
+
+
+def matrix_size(placement: Placement, kernel: Contraction, depth: int) -> int:
+    """Numbers of one matrix of `depth` rows as `panels` packs it."""
+    return depth * placement.vectors.round_up(kernel.channels)

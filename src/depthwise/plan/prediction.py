@@ -1,6 +1,6 @@
 """Plans for prediction: one for batches (a core takes whole samples), one for a single sample (the cores share each map)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
@@ -14,8 +14,9 @@ from depthwise.emit.maps import MapView
 from depthwise.plan.layout import Layout, border_of, lay_out, pack_lifetimes, reads_exactly, shared_places
 from depthwise.plan.machine import Machine
 from depthwise.plan.placement import ALIGNMENT, Part, Placement
+from depthwise.plan.repeats import rolled
 from depthwise.plan.rules import calls_of
-from depthwise.plan.schedule import Call, Place, Pointer, Schedule, Segment, Stage
+from depthwise.plan.schedule import Call, Item, Place, Pointer, Schedule, Segment, Stage
 from depthwise.plan.strips import Block, Strip, find_blocks
 
 __all__ = ["plan_batches", "plan_single"]
@@ -142,15 +143,14 @@ def plan_batches(program: Program, machine: Machine) -> Schedule:
             pointer = Pointer(arenas[base], offsets[base] + layout.origin)
             places[name] = Place(pointer, layout.view, sizes["group"] if arenas[base] == "group" else 0)
     placement = Placement(machine, program, places, None, None)
-    calls: list[list[Call]] = [[] for _ in range(segments + 1)]
+    calls: list[list[Item]] = [[] for _ in range(segments + 1)]
     segment = {operation.output: number for operation, number in zip(program.operations, segment_of)}
     for block, mine in zip(blocks, strips):
         body = calls[segment[block.operations[-1].output]]
         for operation in block.operations:
             if operation.output not in external and operation.output not in between:
                 body += border_calls(layouts[operation.output], places[operation.output])
-        for strip in mine:
-            body += _strip_calls(block, strip, placement, places)
+        body += _strips(block, mine, placement, places)
     level_of = dict(zip(segment_of, levels))
     segments_of_calls = tuple(Segment(level_of[i], tuple(items)) for i, items in enumerate(calls))
     return finish(placement, (Stage("batch", segments=segments_of_calls),), GROUP, sizes)
@@ -165,11 +165,14 @@ def _blocks(program: Program, layouts: Mapping[str, Layout], machine: Machine, *
     return find_blocks(program, program.operations, follows, layouts, machine, windows=windows)
 
 
-def _strip_calls(block: Block, strip: Strip, placement: Placement, places: Mapping[str, Place]) -> list[Call]:
-    """One strip of a block; `places` are those of the whole maps."""
-    placement.places = {**places, **block.places(strip, places)}
-    pairs = zip(block.operations, strip)
-    return [call for item, part in pairs for call in calls_of(item, placement, part)]
+def _strips(block: Block, strips: Sequence[Strip], placement: Placement, places: Mapping[str, Place]) -> list[Item]:
+    """Strips of a block, one after the other; `places` are those of the whole maps."""
+    rounds = []
+    for strip in strips:
+        placement.places = {**places, **block.places(strip, places)}
+        pairs = zip(block.operations, strip)
+        rounds.append([call for item, part in pairs for call in calls_of(item, placement, part)])
+    return rolled(rounds)
 
 
 def _lifetimes(
@@ -230,7 +233,7 @@ def plan_single(program: Program, machine: Machine, parts: int) -> Schedule:
                 places[name] = Place(pointer, layout.view, layout.numbers)
     placement = Placement(machine, program, places, None, 1)
     stages: list[Stage] = []
-    alone: list[Call] = []
+    alone: list[Item] = []
     for item in work:
         operations = item.block.operations
         output = operations[-1].output
@@ -238,17 +241,13 @@ def plan_single(program: Program, machine: Machine, parts: int) -> Schedule:
         if sum(_work(program, operation) for operation in operations) < SMALL_WORK:
             alone += fills
             strips = [strip for share in item.shares for strip in share] if item.block.height else item.block.strips()
-            for strip in strips:
-                alone += _strip_calls(item.block, strip, placement, places)
+            alone += _strips(item.block, strips, placement, places)
             continue
         if alone:
             stages.append(Stage("alone", pieces=(tuple(alone),)))
             alone = []
-        pieces = [
-            [call for strip in share for call in _strip_calls(item.block, strip, placement, places)]
-            for share in item.shares
-        ]
-        pieces[-1] = fills + pieces[-1]
+        pieces = [_strips(item.block, share, placement, places) for share in item.shares]
+        pieces[-1] = [*fills, *pieces[-1]]
         stages.append(Stage(output, pieces=tuple(tuple(piece) for piece in pieces if piece)))
     if alone:
         stages.append(Stage("alone", pieces=(tuple(alone),)))

@@ -1,12 +1,27 @@
 """The plan as data: stages of calls with their addresses. `emit.program` writes it down, nothing is decided there."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from depthwise.emit.builder import Kernel
 from depthwise.emit.elementwise import StridedCopy
 from depthwise.emit.maps import MapView
 
-__all__ = ["ARENAS", "NOWHERE", "Call", "Form", "Place", "Pointer", "Schedule", "Segment", "Stage"]
+__all__ = [
+    "ARENAS",
+    "NOWHERE",
+    "Call",
+    "Form",
+    "Item",
+    "Place",
+    "Pointer",
+    "Repeat",
+    "Schedule",
+    "Segment",
+    "Stage",
+    "every_call",
+    "written_out",
+]
 
 ARENAS = (
     "parameters",  # in training: the model's weights in their own shapes
@@ -71,23 +86,109 @@ class Call:
     def __post_init__(self) -> None:
         assert len(self.arguments) == len(self.kernel.arguments), (self.kernel.name, self.kernel.arguments)
 
+    def moved(self, steps: Iterable[int], rounds: int = 1) -> "Call":
+        """The same call on addresses `rounds` times `steps` numbers further on; a step for each argument."""
+        pairs = zip(self.arguments, steps)
+        return replace(
+            self, arguments=tuple(item + rounds * step if isinstance(item, Pointer) else item for item, step in pairs)
+        )
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A loop: `body` runs `count` times, and with every round its arguments move on.
+
+    Attributes:
+        steps: for each call in `body` (those of inner loops at their place, see `every_call`) and each of its arguments how
+            many float32 numbers further on it points in the next round; 0 for an argument that is a number.
+    """
+
+    count: int
+    steps: tuple[tuple[int, ...], ...]
+    body: tuple["Item", ...]
+
+    def of(self, origin: str) -> "Repeat":
+        """The same, from the layer `origin`."""
+        return replace(self, body=tuple(item.of(origin) for item in self.body))
+
+    def moved(self, steps: Iterable[tuple[int, ...]], rounds: int = 1) -> "Repeat":
+        """The same loop on addresses `rounds` times `steps` numbers further on; steps as in `steps`."""
+        return replace(self, body=tuple(_moved(self.body, steps, rounds)))
+
+    def round(self, number: int) -> tuple["Item", ...]:
+        """What round `number` runs, counted from 0."""
+        return tuple(_moved(self.body, self.steps, number))
+
+
+Item = Call | Repeat
+
+
+def _moved(items: Iterable[Item], steps: Iterable[tuple[int, ...]], rounds: int) -> Iterator[Item]:
+    each = iter(steps)
+    for item in items:
+        if isinstance(item, Call):
+            yield item.moved(next(each), rounds)
+        else:
+            yield item.moved([next(each) for _ in item.steps], rounds)
+
+
+def every_call(items: Iterable[Item]) -> Iterator[Call]:
+    """The calls as they are written down: those in a loop once, with the addresses of its first round."""
+    for item in items:
+        if isinstance(item, Call):
+            yield item
+        else:
+            yield from every_call(item.body)
+
+
+def written_out(items: Iterable[Item]) -> Iterator[Call]:
+    """The calls as they run: those in a loop again in each round, with that round's addresses."""
+    for item in items:
+        if isinstance(item, Call):
+            yield item
+        else:
+            for number in range(item.count):
+                yield from written_out(item.round(number))
+
 
 @dataclass(frozen=True)
 class Segment:
     """Calls for each sample of a group ("image"), or once for all samples of it ("group")."""
 
     level: str
-    calls: tuple[Call, ...]
+    calls: tuple[Item, ...]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Work between two barriers: over chunks of samples (`segments`, after `prologue`), or in fixed `pieces`."""
+    """Work between two barriers: over chunks of samples (`segments`, after `prologue`), or in fixed `pieces`.
+
+    Each piece is a task; a `Repeat` among them is as many tasks as it has rounds.
+    """
 
     name: str
     segments: tuple[Segment, ...] = ()
-    prologue: tuple[Call, ...] = ()
-    pieces: tuple[tuple[Call, ...], ...] = ()
+    prologue: tuple[Item, ...] = ()
+    pieces: tuple[tuple[Item, ...] | Repeat, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[tuple[Item, ...], ...]:
+        """What each task of `pieces` runs."""
+        found: list[tuple[Item, ...]] = []
+        for piece in self.pieces:
+            found += [piece.round(i) for i in range(piece.count)] if isinstance(piece, Repeat) else [piece]
+        return tuple(found)
+
+    @property
+    def task_count(self) -> int:
+        """How many tasks `pieces` are."""
+        return sum(piece.count if isinstance(piece, Repeat) else 1 for piece in self.pieces)
+
+    @property
+    def lists(self) -> tuple[tuple[Item, ...], ...]:
+        """Everything that the stage may run: its prologue, each segment, each piece."""
+        pieces = ((piece,) if isinstance(piece, Repeat) else piece for piece in self.pieces)
+        return (self.prologue, *(segment.calls for segment in self.segments), *pieces)
 
 
 @dataclass(frozen=True)

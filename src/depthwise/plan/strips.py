@@ -56,8 +56,10 @@ class Block:
         last = self.rows[-1] if last is None else last
         if not self.height:
             return ((WHOLE,) * len(self.operations),)
+        # Of two neighbouring heights, and the higher ones first: strips of one height are a loop.
         count = -(-(last - first) // self.height)
-        ends = [self._needed(first + (last - first) * i // count) for i in range(count + 1)]
+        height, higher = divmod(last - first, count)
+        ends = [self._needed(first + i * height + min(i, higher)) for i in range(count + 1)]
         return tuple(tuple(Rows(first=start, rows=end - start) for start, end in zip(*both)) for both in pairwise(ends))
 
     def part(self, first: int, last: int) -> Strip:

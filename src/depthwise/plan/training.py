@@ -19,8 +19,9 @@ from depthwise.plan.layout import Layout, lay_out, pack_lifetimes, shared_places
 from depthwise.plan.machine import Machine
 from depthwise.plan.placement import ALIGNMENT, WHOLE, Placement
 from depthwise.plan.prediction import border_calls, external_places, finish, with_copies
+from depthwise.plan.repeats import in_pieces, rolled
 from depthwise.plan.rules import calls_of
-from depthwise.plan.schedule import Call, Place, Pointer, Schedule, Segment, Stage
+from depthwise.plan.schedule import Call, Item, Place, Pointer, Schedule, Segment, Stage
 from depthwise.plan.strips import Block, find_blocks
 
 __all__ = ["Update", "plan_training", "samples_per_chunk"]
@@ -35,7 +36,7 @@ MAXIMUM_CHUNKS = 16
 NUMBERS_PER_PIECE = 1 << 14
 """Numbers of a parameter that one task of the optimiser moves."""
 
-Calls = list[Call]
+Items = list[Item]
 
 
 def samples_per_chunk(batch: int) -> int:
@@ -96,8 +97,8 @@ def _packing(placement: Placement) -> tuple[Stage, ...]:
         source = placement.parameter(form.parameter)
         calls = tuple(Call(copy, (source + first, target + to)) for copy, first, to in form.copies)
         share = -(-len(calls) // PIECES_PER_PACKING)
-        pieces += [calls[first : first + share] for first in range(0, len(calls), share)]
-    return (Stage("pack", pieces=tuple(pieces)),) if pieces else ()
+        pieces += [rolled((call,) for call in calls[first : first + share]) for first in range(0, len(calls), share)]
+    return (Stage("pack", pieces=in_pieces(pieces)),) if pieces else ()
 
 
 class _TrainingPlan:
@@ -255,7 +256,7 @@ class _TrainingPlan:
         return (*stages, *self._updates(placement))
 
     def _segments(self, steps: Sequence[_Step], placement: Placement) -> tuple[Segment, ...]:
-        segments: dict[int, tuple[str, Calls]] = {}
+        segments: dict[int, tuple[str, Items]] = {}
         for step in steps:
             calls = segments.setdefault(step.segment, (step.level, []))[1]
             operation = step.operation
@@ -266,26 +267,26 @@ class _TrainingPlan:
                 calls += self._block(block, placement)
         return tuple(Segment(level, tuple(calls)) for level, calls in segments.values())
 
-    def _block(self, block: Block, placement: Placement) -> Calls:
-        calls: Calls = []
+    def _block(self, block: Block, placement: Placement) -> Items:
+        calls: Items = []
         for operation in block.operations:
             if operation.output not in self.external:
                 calls += border_calls(self.layouts[operation.output], placement.places[operation.output])
-        for strip in block.strips():
-            for operation, part in zip(block.operations, strip):
-                calls += calls_of(operation, placement, part)
-        return calls
+        return calls + rolled(
+            [call for operation, part in zip(block.operations, strip) for call in calls_of(operation, placement, part)]
+            for strip in block.strips()
+        )
 
     # -- the end of the step -----------------------------------------------------------------------------------------
 
     def _updates(self, placement: Placement) -> list[Stage]:
         """Gradients of the whole batch, their norms where they are clipped, then the optimizer."""
-        gradients: dict[str, list[Calls]] = {}
+        gradients: dict[str, list[Items]] = {}
         for operation in self.program.operations:
             for name in operation.accumulates:
                 self._add_gradient(name, operation, gradients.setdefault(name, []), placement)
         names = list(gradients)
-        stages = [Stage("gradients", pieces=tuple(tuple(piece) for name in names for piece in gradients[name]))]
+        stages = [Stage("gradients", pieces=in_pieces(piece for name in names for piece in gradients[name]))]
         factors: dict[str, Pointer] = {}
         if self.update.clip_norm is not None or self.update.global_clip_norm is not None:
             clipping, factors = self._clipping(names, placement)
@@ -295,10 +296,10 @@ class _TrainingPlan:
             for name in names
             for piece in self._update(self.program.parameters[name], factors.get(name), placement)
         ]
-        stages.append(Stage("update", pieces=tuple(updates)))
+        stages.append(Stage("update", pieces=in_pieces(updates)))
         return [stage for stage in stages if stage.pieces]
 
-    def _add_gradient(self, name: str, operation: Operation, pieces: list[Calls], placement: Placement) -> None:
+    def _add_gradient(self, name: str, operation: Operation, pieces: list[Items], placement: Placement) -> None:
         """What brings one operation's share of a parameter's gradient to where the optimizer reads it.
 
         Several shares of one parameter are added one after the other, in one piece.
@@ -308,14 +309,14 @@ class _TrainingPlan:
             return
         if _is_last(operation):
             calls = calls_of(operation, placement, WHOLE)
-            shares = [[call] for call in calls]
+            shares: list[Items] = [[call] for call in calls]
         elif (name, "chunks") in self._reduced:
             return
         else:
             self._reduced.add((name, "chunks"))
             shares = [[self._sum_of_chunks(name, operation, placement)]]
         if name in placement.begun and pieces:
-            pieces[:] = [[call for piece in (*pieces, *shares) for call in piece]]
+            pieces[:] = [rolled([*pieces, *shares])]
         else:
             pieces += shares
         placement.begun.add(name)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from depthwise.compiler.ir.program import Program
 from depthwise.compiler.ir.verify import verify
 from depthwise.compiler.passes.crop import crop_unread
+from depthwise.compiler.passes.depthwise import use_depthwise
 from depthwise.compiler.passes.fold import fold_batch_normalization
 from depthwise.compiler.passes.fuse import fuse_activation, fuse_activation_for_training, pool_before_activation
 from depthwise.compiler.passes.gradients import choose_transposed, fuse_slope_and_sum, sum_before_pooling
@@ -21,6 +22,7 @@ Pass = Callable[[Program], Program]
 
 PREDICTION: tuple[Pass, ...] = (
     drop_unused,
+    use_depthwise,
     fold_batch_normalization,
     pool_before_activation,
     fuse_activation,
@@ -29,6 +31,7 @@ PREDICTION: tuple[Pass, ...] = (
 
 TRAINING: tuple[Pass, ...] = (
     drop_unused,
+    use_depthwise,
     pool_before_activation,
     fuse_activation_for_training,
     crop_unread,

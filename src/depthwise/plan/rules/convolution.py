@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise, product
+from itertools import pairwise
 from math import prod
 
 from depthwise.compiler.ir import operations as op
@@ -13,8 +13,9 @@ from depthwise.emit.maps import MapView
 from depthwise.plan import packing
 from depthwise.plan.machine import choose_depthwise_tile, choose_tile
 from depthwise.plan.placement import Part, Placement
+from depthwise.plan.repeats import repeated, rolled
 from depthwise.plan.rules.registry import operand_places, rule
-from depthwise.plan.schedule import NOWHERE, Call, Place, Pointer
+from depthwise.plan.schedule import NOWHERE, Call, Item, Place, Pointer
 
 __all__ = ["convolution_calls"]
 
@@ -46,24 +47,23 @@ def convolution_calls(
     kernel_size: tuple[int, int],
     strides: tuple[int, int],
     dilation: tuple[int, int],
-    channels: int,
-    filters: int,
-    first_channel: int,
-    first_filter: int,
-    exact: bool,
+    groups: int,
     initial: str,
     activation: str,
     pack: Callable[[Contraction], Pointer],
     bias: Pointer,
     part: Part,
-) -> list[Call]:
-    """Calls for a convolution from `channels` of `source` on to `filters` of `target` on.
+) -> list[Item]:
+    """A convolution of each group of `source`'s channels into as many of `target`'s.
 
     `origin` is the pixel of `source` that the first window starts at. The shares of `part` are rows, or panels of filters
     where the rows do not divide evenly and the panels do.
     """
     vectors = placement.vectors
     view = target.view
+    channels, filters = source.view.channels // groups, view.channels // groups
+    # A group's last vector must not reach into the next group.
+    exact = groups > 1 and filters % vectors.lanes > 0
     shared = channels == 1 and strides[1] == dilation[1] == source.view.pixel_pitch
     tile = choose_tile(vectors, view.rows * view.columns, filters, kernel_size[1] if shared else 1)
     loops = _loops(kernel_size, source.view, dilation, channels)
@@ -85,53 +85,52 @@ def convolution_calls(
     )
     b = pack(whole)
     panels = whole.panels(vectors)
-    start, out = source.pixel(*origin) + first_channel, target.pointer + first_filter
+    start, out = source.pixel(*origin), target.pointer
+    steps = {
+        "a": channels,
+        "b": packing.matrix_size(placement, whole, depth),
+        "bias": filters if initial == "bias" else 0,
+        "out": filters,
+    }
     if part.count > 1 and view.rows % part.count and len(panels) % part.count == 0 and not exact:
         first, count = part.of(len(panels))
         channel = panels[first][0] * vectors.lanes
         share = replace(whole, channels=min(filters - channel, count * tile[1] * vectors.lanes))
-        return [Call(share, (start, b + channel * depth, bias + channel, out + channel))]
+        call = Call(share, (start, b + channel * depth, bias + channel, out + channel))
+        return repeated([call], groups, steps)
     first, count = part.of(view.rows)
     if count == 0:
         return []
     a = start + first * strides[0] * source.view.row_pitch
     share = replace(whole, a_rows=whole.a_rows[:count], out_rows=whole.out_rows[:count])
-    return [Call(share, (a, b, bias, out + first * view.row_pitch))]
+    return repeated([Call(share, (a, b, bias, out + first * view.row_pitch))], groups, steps)
 
 
 @rule(op.Convolve)
-def _convolve(operation: op.Convolve, placement: Placement, part: Part) -> list[Call]:
+def _convolve(operation: op.Convolve, placement: Placement, part: Part) -> list[Item]:
     source, target = placement.places[operation.source], placement.places[operation.output]
-    filters = target.view.channels // operation.groups
-    channels = source.view.channels // operation.groups
-    depth = prod(operation.kernel_size) * channels
-    bias = packing.bias(placement, operation.bias) if operation.bias else NOWHERE
-    calls = []
-    for group in range(operation.groups):
+    groups, filters = operation.groups, target.view.channels
+    depth = prod(operation.kernel_size) * source.view.channels // groups
 
-        def pack(kernel: Contraction, first: int = group * filters) -> Pointer:
-            return packing.panels(placement, operation.kernel, kernel, ((depth, target.view.channels),), 1, first)
+    def pack(kernel: Contraction) -> Pointer:
+        each = ((groups, filters // groups),)
+        return packing.panels(placement, operation.kernel, kernel, ((depth, filters),), 1, repeats=each)
 
-        calls += convolution_calls(
-            placement,
-            source,
-            target,
-            origin=(-operation.padding[0], -operation.padding[2]),
-            kernel_size=operation.kernel_size,
-            strides=operation.strides,
-            dilation=operation.dilation,
-            channels=channels,
-            filters=filters,
-            first_channel=group * channels,
-            first_filter=group * filters,
-            exact=operation.groups > 1 and filters % placement.vectors.lanes > 0,
-            initial="bias" if operation.bias else "zero",
-            activation=operation.activation,
-            pack=pack,
-            bias=bias + group * filters,
-            part=part,
-        )
-    return calls
+    return convolution_calls(
+        placement,
+        source,
+        target,
+        origin=(-operation.padding[0], -operation.padding[2]),
+        kernel_size=operation.kernel_size,
+        strides=operation.strides,
+        dilation=operation.dilation,
+        groups=groups,
+        initial="bias" if operation.bias else "zero",
+        activation=operation.activation,
+        pack=pack,
+        bias=packing.bias(placement, operation.bias) if operation.bias else NOWHERE,
+        part=part,
+    )
 
 
 @rule(op.ConvolveDepthwise)
@@ -161,11 +160,11 @@ def _convolve_depthwise(operation: op.ConvolveDepthwise, placement: Placement, p
 
 
 @rule(op.ConvolveTransposed)
-def _convolve_transposed(operation: op.ConvolveTransposed, placement: Placement, part: Part) -> list[Call]:
+def _convolve_transposed(operation: op.ConvolveTransposed, placement: Placement, part: Part) -> list[Item]:
     return (_scatter if operation.scatters else _gather)(operation, placement, part)
 
 
-def _gather(operation: op.ConvolveTransposed, placement: Placement, part: Part) -> list[Call]:
+def _gather(operation: op.ConvolveTransposed, placement: Placement, part: Part) -> list[Item]:
     """A convolution of the operand with the mirrored kernel, zeros around."""
     gradient, target = operand_places(operation, placement)
     groups, (height, width) = operation.groups, operation.kernel_size
@@ -175,49 +174,46 @@ def _gather(operation: op.ConvolveTransposed, placement: Placement, part: Part) 
         operation.padding[0] - (height - 1) * operation.dilation[0],
         operation.padding[2] - (width - 1) * operation.dilation[1],
     )
-    calls = []
-    for group in range(groups):
 
-        def pack(kernel: Contraction, group: int = group) -> Pointer:
-            # The forward kernel is (height, width, channels of the group, all filters): mirrored, read by filters.
-            cell = channels * total
-            depth = ((height, -width * cell), (width, -cell), (filters, 1))
-            last = (height * width - 1) * cell + group * filters
-            return packing.panels(placement, operation.kernel, kernel, depth, total, last)
+    def pack(kernel: Contraction) -> Pointer:
+        # The forward kernel is (height, width, channels of the group, all filters): mirrored, read by filters.
+        cell = channels * total
+        depth = ((height, -width * cell), (width, -cell), (filters, 1))
+        last = (height * width - 1) * cell
+        return packing.panels(placement, operation.kernel, kernel, depth, total, last, repeats=((groups, filters),))
 
-        calls += convolution_calls(
-            placement,
-            gradient,
-            target,
-            origin=origin,
-            kernel_size=operation.kernel_size,
-            strides=(1, 1),
-            dilation=operation.dilation,
-            channels=filters,
-            filters=channels,
-            first_channel=group * filters,
-            first_filter=group * channels,
-            exact=groups > 1 and channels % placement.vectors.lanes > 0,
-            initial="zero",
-            activation="linear",
-            pack=pack,
-            bias=NOWHERE,
-            part=part,
-        )
-    return calls
+    return convolution_calls(
+        placement,
+        gradient,
+        target,
+        origin=origin,
+        kernel_size=operation.kernel_size,
+        strides=(1, 1),
+        dilation=operation.dilation,
+        groups=groups,
+        initial="zero",
+        activation="linear",
+        pack=pack,
+        bias=NOWHERE,
+        part=part,
+    )
 
 
-def _scatter(operation: op.ConvolveTransposed, placement: Placement, part: Part) -> list[Call]:
-    """One contraction for each cell of the kernel: all that the cell read inside the map gets its share."""
+def _scatter(operation: op.ConvolveTransposed, placement: Placement, part: Part) -> list[Item]:
+    """One contraction for each cell of the kernel and each group: all that the cell read inside the map gets its share."""
     gradient, target = operand_places(operation, placement)
-    groups, width = operation.groups, operation.kernel_size[1]
+    groups, (height, width) = operation.groups, operation.kernel_size
     filters, channels = gradient.view.channels // groups, target.view.channels // groups
     total = gradient.view.channels
     rows, columns = operation.valid(gradient.view.rows, gradient.view.columns)
-    calls = [Call(Fill(target.view, None, 0.0), (target.pointer,))]
-    for (i, (top, down)), (j, (left, across)), group in product(enumerate(rows), enumerate(columns), range(groups)):
+    # One tile for all cells, whatever they reach: so their packed weights follow each other.
+    most = max(down for _, down in rows) * max(across for _, across in columns)
+    tile = choose_tile(placement.vectors, max(1, most), channels)
+
+    def cell(i: int, j: int) -> list[Item]:
+        (top, down), (left, across) = rows[i], columns[j]
         if not down or not across:
-            continue
+            return []
         kernel = Contraction(
             a_rows=tuple(row * gradient.view.row_pitch for row in range(down)),
             out_rows=tuple(row * operation.strides[0] * target.view.row_pitch for row in range(down)),
@@ -230,18 +226,26 @@ def _scatter(operation: op.ConvolveTransposed, placement: Placement, part: Part)
             initial="out",
             activation="linear",
             exact=groups > 1 and channels % placement.vectors.lanes > 0,
-            tile=choose_tile(placement.vectors, down * across, channels),
+            tile=tile,
             panels_outside=False,
         )
         # The forward kernel is (height, width, channels of the group, all filters).
-        first = (i * width + j) * channels * total + group * filters
-        b = packing.panels(placement, operation.kernel, kernel, ((filters, 1),), total, first)
+        step = channels * total
+        each = ((height, width * step), (width, step), (groups, filters))
+        size = packing.matrix_size(placement, kernel, filters)
+        b = packing.panels(placement, operation.kernel, kernel, ((filters, 1),), total, repeats=each)
+        b += (i * width + j) * groups * size
         out = target.pixel(
             top * operation.strides[0] + i * operation.dilation[0] - operation.padding[0],
             left * operation.strides[1] + j * operation.dilation[1] - operation.padding[2],
         )
-        calls.append(Call(kernel, (gradient.pixel(top, left) + group * filters, b, b, out + group * channels)))
-    return calls
+        call = Call(kernel, (gradient.pixel(top, left), b, b, out))
+        return repeated([call], groups, {"a": filters, "b": size, "bias": size, "out": channels})
+
+    return [
+        Call(Fill(target.view, None, 0.0), (target.pointer,)),
+        *rolled([rolled([cell(i, j) for j in range(width)]) for i in range(height)]),
+    ]
 
 
 @rule(op.ConvolveDepthwiseTransposed)
@@ -286,7 +290,7 @@ def _spread(operation: op.Spread, placement: Placement, part: Part) -> list[Call
 
 
 @rule(op.AccumulateConvolution)
-def _convolution_kernel(operation: op.AccumulateConvolution, placement: Placement, part: Part) -> list[Call]:
+def _convolution_kernel(operation: op.AccumulateConvolution, placement: Placement, part: Part) -> list[Item]:
     source, gradient = operand_places(operation, placement)
     groups, (height, width) = operation.groups, operation.kernel_size
     filters, channels = gradient.view.channels // groups, source.view.channels // groups
@@ -299,7 +303,7 @@ def _convolution_kernel(operation: op.AccumulateConvolution, placement: Placemen
         for j in range(width)
     )
     start = source.pixel(-operation.padding[0], -operation.padding[2])
-    calls = []
+    strips = []
     for first, count in _strips(placement, operation, view, dy):
         kernel = Contraction(
             a_rows=a_rows,
@@ -317,10 +321,10 @@ def _convolution_kernel(operation: op.AccumulateConvolution, placement: Placemen
             panels_outside=False,
         )
         a = start + first * operation.strides[0] * view.row_pitch
-        for group in range(groups):
-            b = gradient.pixel(first, 0) + group * filters
-            calls.append(Call(kernel, (a + group * channels, b, b, out + group * filters)))
-    return calls
+        b = gradient.pixel(first, 0)
+        call = Call(kernel, (a, b, b, out))
+        strips.append(repeated([call], groups, {"a": channels, "b": filters, "bias": filters, "out": filters}))
+    return rolled(strips)
 
 
 def _pixel_loops(source: MapView, gradient: MapView, strides: tuple[int, int]) -> tuple[Reduction, ...]:
@@ -340,7 +344,8 @@ def _strips(
     budget = placement.machine.first_cache * 3 // 4 - 4 * reach * source.row_pitch
     height = max(1, budget // (4 * (operation.strides[0] * source.row_pitch + gradient.row_pitch)))
     count = -(-gradient.rows // height)
-    edges = [gradient.rows * i // count for i in range(count + 1)]
+    height, higher = divmod(gradient.rows, count)
+    edges = [i * height + min(i, higher) for i in range(count + 1)]
     return [(first, last - first) for first, last in pairwise(edges)]
 
 

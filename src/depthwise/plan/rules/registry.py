@@ -3,16 +3,16 @@
 A rule gets the operation, where everything lies, and which share of the result to compute; it returns the calls.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from depthwise.compiler.ir.program import Operation
 from depthwise.plan.placement import Part, Placement
-from depthwise.plan.schedule import Call, Place
+from depthwise.plan.schedule import Item, Place
 
 __all__ = ["RULES", "Rule", "calls_of", "operand_places", "rule"]
 
-Rule = Callable[[Any, Placement, Part], list[Call]]
+Rule = Callable[[Any, Placement, Part], Sequence[Item]]
 
 RULES: dict[type[Operation], Rule] = {}
 
@@ -27,9 +27,9 @@ def rule(*kinds: type[Operation]) -> Callable[[Rule], Rule]:
     return register
 
 
-def calls_of(operation: Operation, placement: Placement, part: Part) -> list[Call]:
+def calls_of(operation: Operation, placement: Placement, part: Part) -> list[Item]:
     """The calls that compute `part` of an operation; each knows the layer that it comes from."""
-    return [call.of(operation.origin) for call in RULES[type(operation)](operation, placement, part)]
+    return [item.of(operation.origin) for item in RULES[type(operation)](operation, placement, part)]
 
 
 def operand_places(operation: Operation, placement: Placement) -> list[Place]:
