@@ -1,7 +1,7 @@
 """How each tensor lies in memory: its pitches, the border that its readers want, and which tensors share a place."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from depthwise.compiler.ir.program import Program
 from depthwise.compiler.ir.types import NO_BORDER, Padding
@@ -82,8 +82,19 @@ def lay_out(program: Program, vectors: Vectors) -> dict[str, Layout]:
         pitch = shape[2] if exact else vectors.round_up(shape[2])
         if any(wanted) and pitch * 4 % ALIASED_BYTES == 0:
             pitch += 16
-        layouts[name] = layout_of(shape, wanted, pitch)
+        layout = layout_of(shape, wanted, pitch)
+        room = vectors.lanes - 1 if _is_read_by_groups(program, name) else 0
+        layouts[name] = replace(layout, numbers=layout.numbers + room)
     return layouts
+
+
+def _is_read_by_groups(program: Program, name: str) -> bool:
+    return any(
+        reader.reads_by_groups(i)
+        for reader in program.readers[name]
+        for i, operand in enumerate(reader.operands)
+        if operand == name
+    )
 
 
 def shared_places(program: Program, layouts: Mapping[str, Layout], vectors: Vectors) -> dict[str, str]:

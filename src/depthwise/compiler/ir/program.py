@@ -84,6 +84,11 @@ class Operation(ABC):
         """Whether it reads single numbers, so that the operand's pixels need no room for whole vectors."""
         return False
 
+    def reads_by_groups(self, operand: int) -> bool:
+        """Whether whole vectors of an operand are read from any channel on, where a group of channels begins: the last ones end
+        behind the last pixel."""
+        return False
+
     def work(self, result: TensorType, operands: tuple[TensorType, ...]) -> int:
         """About how many steps it takes: values written, or multiply-adds."""
         return result.size

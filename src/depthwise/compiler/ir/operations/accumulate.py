@@ -66,6 +66,9 @@ class AccumulateConvolution(Accumulate):
     def reads_exactly(self, operand: int) -> bool:
         return True
 
+    def reads_by_groups(self, operand: int) -> bool:
+        return operand == 1 and self.groups > 1
+
 
 @dataclass(frozen=True)
 class AccumulateDepthwise(Accumulate):

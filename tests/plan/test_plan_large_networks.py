@@ -1,0 +1,64 @@
+"""Code does not grow with the map, the groups or the weights: lines of IR of networks that people use."""
+
+from collections.abc import Callable
+from math import prod
+
+import pytest
+
+from depthwise.emit.schedule import emit_kernel, emit_stages, kernels_of
+from depthwise.graph import Graph
+from depthwise.plan.machine import Machine
+from depthwise.plan.prediction import plan_batches, plan_single
+from depthwise.plan.schedule import Schedule
+from depthwise.plan.training import plan_training
+from support.large import convnext_tiny, inverted_residuals, resnext, vgg16
+from support.planned import ADAM, MACHINES, prediction_program, training_program
+
+LARGEST_L3 = 512 << 20
+"""Bytes: no weights stay in it."""
+
+
+def plan(graph: Graph, work: str, machine: Machine) -> Schedule:
+    if work == "training":
+        return plan_training(training_program(graph), machine, ADAM)
+    program = prediction_program(graph)
+    return plan_batches(program, machine) if work == "batches" else plan_single(program, machine, 2)
+
+
+def lines(schedule: Schedule, machine: Machine) -> tuple[int, int]:
+    """Lines of IR of the stages, and of the kernels."""
+    kernels = (emit_kernel(kernel, machine.vectors).count("\n") for kernel in kernels_of(schedule).values())
+    return emit_stages(schedule, machine.vectors).count("\n"), sum(kernels)
+
+
+BOUNDS = {"batches": (1_500, 40_000), "single": (3_000, 40_000), "training": (18_000, 100_000)}
+"""Lines of the stages, and of stages and kernels together."""
+
+MANY_SHAPES = 140_000
+"""Lines for training a network with four hundred kernels: nearly every layer has a shape of its own."""
+
+
+@pytest.mark.parametrize("family", ["avx512", "avx2"])
+@pytest.mark.parametrize("work", BOUNDS)
+@pytest.mark.parametrize("make", [convnext_tiny, inverted_residuals, resnext, vgg16])
+def test_lines_of_ir(make: Callable[[], Graph], work: str, family: str) -> None:
+    machine = MACHINES[family]
+    stages, kernels = lines(plan(make(), work, machine), machine)
+    assert stages < BOUNDS[work][0]
+    many = work == "training" and make is inverted_residuals
+    assert stages + kernels < (MANY_SHAPES if many else BOUNDS[work][1])
+
+
+def test_these_networks_are_large() -> None:
+    assert len(inverted_residuals().calls) > 150
+    assert convnext_tiny().input_shapes == inverted_residuals().input_shapes == ((224, 224, 3),)
+    weights = sum(prod(weight.shape) for node in vgg16().calls for weight in node.weights)
+    assert 4 * weights > LARGEST_L3
+
+
+@pytest.mark.parametrize("work", BOUNDS)
+def test_sixteen_times_as_many_pixels_are_about_as_many_lines(work: str) -> None:
+    """In the stages: how far kernels are unrolled depends on their shapes."""
+    machine = MACHINES["avx2"]
+    sizes = [lines(plan(inverted_residuals(size), work, machine), machine)[0] for size in (112, 448)]
+    assert sizes[1] < 1.5 * sizes[0]
