@@ -87,7 +87,7 @@ def test_reads_follow_writes_and_tasks_stay_apart(name: str, work: str, family: 
                         room = machine.vectors.lanes - 1
                         known = known | task.writes.get(arena, known)
                         missing = np.array(
-                            [place for place in missing if not known[max(0, place - room) : place].any()]
+                            [place for place in missing if not known[max(0, int(place) - room) : int(place)].any()]
                         )
                     assert not missing.size, (task.stage, task.number, arena, missing[:5])
         for task, other in ((a, b) for a in tasks for b in tasks if a is not b):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from depthwise.graph import Graph, Input, functional
+from depthwise.graph import Graph
 from depthwise.layers import (
     Add,
     BatchNormalization,
@@ -14,6 +14,7 @@ from depthwise.layers import (
     MaxPooling2D,
     ReLU,
 )
+from depthwise.symbolic import Input, functional
 
 __all__ = ["convnext_tiny", "inverted_residuals", "resnext", "vgg16"]
 
