@@ -1,4 +1,4 @@
-"""Fits the polynomials of `depthwise.emit.mathematics`: minimax by weights, coefficients rounded to float32 one by one.
+"""Fits the polynomials of `depthwise.compiler.kernels.mathematics`: minimax by weights, coefficients rounded to float32 one by one.
 
     python benchmarks/fit_polynomials.py
 

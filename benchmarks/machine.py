@@ -71,8 +71,8 @@ def fma_peak(threads: int) -> float | None:
 def count_macs(network: Any) -> int | None:
     """Return the network's MACs an image from the package's own arithmetic, or None without the package."""
     try:
-        from depthwise import arithmetic
         from depthwise.layers import descriptions as layers
+        from depthwise.network import facts as arithmetic
     except ImportError:
         return None
     shape, total = network.input_shape, 0

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from depthwise.arithmetic import describe, largest_smaller_depth_multiplier
 from depthwise.layers.descriptions import Conv2D, DepthwiseConv2D, MaxPooling2D, SeparableConv2D
+from depthwise.network.facts import describe, largest_smaller_depth_multiplier
 from support import networks
 
 
@@ -34,7 +34,7 @@ def test_small_example_is_57_not_54() -> None:
 def test_small_example_separable_is_27_and_has_one_bias_after_the_pointwise_stage() -> None:
     (facts,) = facts_of(networks.note_small_separable())
     depthwise, pointwise, bias = facts.weights
-    assert depthwise.formula.text == "2×(3×3×1) = 18"
+    assert depthwise.network.formula.text == "2×(3×3×1) = 18"
     assert pointwise.formula.text == "3×(1×1×2) = 6"
     assert (bias.shape, bias.formula.value) == ((3,), 3)
     assert pointwise.formula.value + bias.formula.value == 9

@@ -11,42 +11,38 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "depthwise"
 
 LEVELS = [
     # What everything stands on.
-    {"errors"},
-    {"arguments", "files", "formula", "initializers", "messages", "streams", "targets", "timing", "utils"},
+    {"errors", "moved"},
+    {"arguments", "files", "initializers", "messages", "random", "timing", "utils"},
     # The network as data, and what follows from it.
-    {"random", "window"},
-    {"arithmetic"},
+    {"network.formula", "network.window"},
+    {"network.facts"},
     {"arrays"},
-    {"initialize"},
+    {"network.initialize"},
     {"compiler.ir"},
     {"layers"},
-    {"activations", "graph"},
-    {"tree"},
-    {"symbolic"},
-    {"summary", "twins", "inputs", "reference", "data", "native"},
-    # From the graph to machine code.
-    {"emit", "plan", "compiler"},
-    {"packed"},
-    {"execution"},
-    {"inference"},
+    {"activations", "network"},
+    {"reference", "data", "model.inputs"},
+    # From the graph to machine code, and what runs it.
+    {"compiler"},
+    {"losses", "metrics", "optimizers"},
+    {"runtime"},
     # Files, models, training.
-    {"formats", "predicting", "training"},
-    {"weights"},
-    {"trainable"},
+    {"data.formats", "model.predict_loop", "training"},
+    {"model"},
     {"models"},
-    {"losses", "metrics", "optimizers", "callbacks", "datasets", "saving", "networks"},
+    {"callbacks", "datasets", "saving", "networks"},
     # The user's tools.
+    {"cli.streams", "cli.targets"},
     {"classification", "explain"},
     {"compare"},
     {"bench"},
-    {"commands"},
     {"cli"},
     {"__main__"},
 ]
 """Each file or folder of the package, the foundation first. What stands in one level may import from it and from those above."""
 
 LAZY_UPWARD = {
-    ("layers", "formats"): "layer.get_config() and from_config() write and read as files do",
+    ("layers", "data.formats"): "layer.get_config() and from_config() write and read as files do",
     ("models", "explain"): "model.explain(…) and how a model shows itself in a notebook",
 }
 """Imports inside functions that go up, each with its reason."""
@@ -54,17 +50,14 @@ LAZY_UPWARD = {
 STANDARD_LIBRARY_ONLY = {
     "arguments",
     "errors",
-    "formula",
     "initializers",
     "layers",
-    "window",
-    "arithmetic",
     "compiler.ir",
-    "graph",
-    "tree",
-    "symbolic",
-    "twins",
     "messages",
+    "network",
+    "network.facts",
+    "network.formula",
+    "network.window",
 }
 LONGEST_FILE = 500
 

@@ -6,6 +6,8 @@ The names are Keras 3's: replace `keras` by `depthwise`. Everything is imported 
 import importlib
 from typing import Any
 
+from depthwise import moved
+
 __version__ = "0.1.0"
 
 _MODULES = (
@@ -27,16 +29,19 @@ _MODULES = (
 
 _NAMES = {
     "DepthwiseError": "errors",
-    "Input": "symbolic",
+    "Input": "network.symbolic",
     "Model": "models",
     "Sequential": "models",
     "from_keras": "models",
-    "get_threads": "native.threads",
+    "get_threads": "runtime.threads",
     "load_model": "models",
-    "set_threads": "native.threads",
+    "set_threads": "runtime.threads",
 }
 
 __all__ = ["__version__", *sorted({*_MODULES, *_NAMES})]
+
+
+moved.install()
 
 
 def __getattr__(name: str) -> Any:

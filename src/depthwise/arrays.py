@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from depthwise.arithmetic import Shape
 from depthwise.errors import InvalidDataError, ShapeError, describe_value
+from depthwise.network.facts import Shape
 
 __all__ = ["checked_weight", "numeric"]
 

@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InvalidDataError, ShapeError, UnsupportedError, describe_value
-from depthwise.graph import Graph
-from depthwise.inputs import arrays_for
 from depthwise.layers.activation import Activation
 from depthwise.layers.input import InputLayer
 from depthwise.layers.merging import Add, Concatenate
@@ -16,7 +14,9 @@ from depthwise.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, G
 from depthwise.layers.preprocessing import Rescaling
 from depthwise.layers.regularization import Dropout
 from depthwise.layers.shaping import Flatten, ZeroPadding2D
-from depthwise.training.losses import SparseCategoricalCrossentropy
+from depthwise.losses import SparseCategoricalCrossentropy
+from depthwise.model.inputs import arrays_for
+from depthwise.network.graph import Graph
 
 __all__ = ["check_classifier", "class_loss", "scaled_for"]
 
@@ -26,7 +26,7 @@ def scaled_for(graph: Graph, images: NDArray[Any]) -> NDArray[np.float32]:
 
     A network that starts with a `Rescaling` layer gets 0 to 255, every other one 0 to 1.
 
-    >>> from depthwise.graph import sequential
+    >>> from depthwise.network.graph import sequential
     >>> from depthwise.layers import Flatten
     >>> graph = sequential([Flatten(input_shape=(1, 2, 1))])
     >>> scaled_for(graph, np.array([[[[0], [255]]]], np.uint8)).ravel().tolist()
@@ -48,7 +48,7 @@ def _rescales(graph: Graph) -> bool:
 def class_loss(graph: Graph) -> SparseCategoricalCrossentropy:
     """Cross-entropy with class numbers; from logits unless the network's outputs are probabilities.
 
-    >>> from depthwise.graph import sequential
+    >>> from depthwise.network.graph import sequential
     >>> from depthwise.layers import Conv2D
     >>> graph = sequential([Conv2D(10, 6, activation="softmax", input_shape=(6, 6, 1)), Flatten()])
     >>> class_loss(graph).from_logits

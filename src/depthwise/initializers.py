@@ -1,6 +1,6 @@
 """Descriptions of Keras' initializers: what distribution a new weight is drawn from.
 
-A description holds no numbers of the weight itself; `depthwise.initialize` draws them. Names, arguments and defaults are
+A description holds no numbers of the weight itself; `depthwise.network.initialize` draws them. Names, arguments and defaults are
 those of `keras.initializers`.
 """
 

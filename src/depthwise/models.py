@@ -18,15 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.arrays import numeric
+from depthwise.compiler.native.once import making
 from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError, describe_value
-from depthwise.graph import Graph, with_input
-from depthwise.inputs import arrays_for, is_batches
 from depthwise.layers.input import InputLayer
 from depthwise.layers.layer import Layer
 from depthwise.layers.store import CHANGES
-from depthwise.native.once import making
-from depthwise.predicting import predict_batches
-from depthwise.symbolic import (
+from depthwise.model.inputs import arrays_for, is_batches
+from depthwise.model.predict_loop import predict_batches
+from depthwise.model.trainable import Trainable
+from depthwise.network.graph import Graph, with_input
+from depthwise.network.symbolic import (  # fmt: skip
     Input,
     Structure,
     SymbolicTensor,
@@ -36,13 +37,12 @@ from depthwise.symbolic import (
     refuse_late_input,
     structure,
     tensors_of,
-)  # fmt: skip
-from depthwise.trainable import Trainable
-from depthwise.tree import ModelTree, TreePort, tree_of
+)
+from depthwise.network.tree import ModelTree, TreePort, tree_of
 
 if TYPE_CHECKING:
+    from depthwise.data.formats.saved import SavedNetwork
     from depthwise.explain.explanation import Explanation
-    from depthwise.formats.saved import SavedNetwork
 
 __all__ = ["Input", "Model", "Sequential", "clone_model", "from_keras", "load_model", "model_from_json", "save_model"]
 
@@ -60,7 +60,7 @@ class Model(Trainable):
         trainable: see the property.
 
     Raises:
-        InvalidArgumentError, ShapeError, UnsupportedError: see `depthwise.symbolic.structure`.
+        InvalidArgumentError, ShapeError, UnsupportedError: see `depthwise.network.symbolic.structure`.
 
     A model can be a layer of another one: `y = encoder(x)`. The weights stay its own, and are shared.
 
@@ -179,7 +179,7 @@ class Model(Trainable):
             A float32 array (samples, …); a list or a dict of such where the model has several outputs.
 
         Raises:
-            ShapeError, InvalidDataError: see `depthwise.inputs.arrays_for`. NaN in the data is not an error: it comes out.
+            ShapeError, InvalidDataError: see `depthwise.model.inputs.arrays_for`. NaN in the data is not an error: it comes out.
         """
         if not is_batches(x):
             self._build_for(x)
@@ -206,7 +206,7 @@ class Model(Trainable):
         Raises:
             UnsupportedError: one layer stands in two of the models inside, which no file can say.
         """
-        from depthwise.formats.saved import SavedNetwork
+        from depthwise.data.formats.saved import SavedNetwork
 
         for path, first in self._shared.items():
             raise UnsupportedError(
@@ -221,7 +221,7 @@ class Model(Trainable):
 
     def save_weights(self, filepath: PathLike, overwrite: bool = True) -> None:
         """Writes the weights alone, as a `.weights.h5` file that real Keras 3 loads."""
-        from depthwise.formats.keras_file import write_weights
+        from depthwise.data.formats.keras_file import write_weights
 
         write_weights(self.saved(), filepath, overwrite)
 
@@ -231,13 +231,13 @@ class Model(Trainable):
         Raises:
             InvalidFileError: the file is damaged, or holds the weights of another network; the model is as before.
         """
-        from depthwise.formats.keras_file import read_weights
+        from depthwise.data.formats.keras_file import read_weights
 
         self.set_weights_by_name(read_weights(self.graph, filepath))
 
     def get_config(self) -> dict[str, Any]:
         """The model's config as Keras writes it."""
-        from depthwise.formats.config import model_config
+        from depthwise.data.formats.config import model_config
 
         config: dict[str, Any] = model_config(self.description)["config"]
         return config
@@ -252,7 +252,7 @@ class Model(Trainable):
         """The model's config as JSON, for `model_from_json` here or in Keras."""
         import json
 
-        from depthwise.formats.config import model_config
+        from depthwise.data.formats.config import model_config
 
         return json.dumps(model_config(self.description))
 
@@ -429,7 +429,7 @@ def save_model(model: Model, filepath: PathLike, overwrite: bool = True, zipped:
         InvalidArgumentError: the name does not end in .keras, or the file exists and `overwrite` is False.
         DepthwiseError: the folder cannot be written to, or the disk is full; an old file is then as it was.
     """
-    from depthwise.formats.keras_file import write_model
+    from depthwise.data.formats.keras_file import write_model
 
     if zipped is False:
         raise UnsupportedError("zipped=False is not supported; a model is written as one .keras file")
@@ -450,7 +450,7 @@ def load_model(filepath: PathLike, custom_objects: None = None, compile: bool = 
         InvalidFileError: no such file, not a `.keras` file, truncated, damaged, or it contradicts itself.
         UnsupportedError: it holds something that Depthwise does not have; the message names it.
     """
-    from depthwise.formats.keras_file import read_model
+    from depthwise.data.formats.keras_file import read_model
 
     if custom_objects:
         raise UnsupportedError("custom_objects is not supported; only Keras' own layers are read")
@@ -467,20 +467,20 @@ def from_keras(model: Any) -> Model:
         InvalidArgumentError: not a Keras model.
         UnsupportedError: a layer or an option that Depthwise does not have; the message names it.
     """
-    from depthwise.formats.keras_model import read_live
+    from depthwise.data.formats.keras_model import read_live
 
     return _from_saved(read_live(model))
 
 
 def model_from_json(json_string: str, custom_objects: None = None) -> Model:
     """A model with new weights from what `to_json` gave, here or in Keras."""
-    from depthwise.formats.json_text import parse_json
+    from depthwise.data.formats.json_text import parse_json
 
     return _from_config(parse_json(json_string, "the JSON text"), "the config")
 
 
 def _from_config(config: Any, what: str) -> Model:
-    from depthwise.formats.config import parse_model
+    from depthwise.data.formats.config import parse_model
 
     return Model.from_tree(parse_model(config, what).tree)
 

@@ -14,17 +14,17 @@ from depthwise.bench.probes import MachineRates
 from depthwise.bench.report import Cost
 from depthwise.bench.rows import Group, group_calls, kind_of
 from depthwise.compiler.ir.expression import Apply, Operand
-from depthwise.emit.contraction import Contraction, Reduction
-from depthwise.emit.depthwise import DepthwiseConvolution
-from depthwise.emit.elementwise import Copy, Elementwise, Fill
-from depthwise.emit.loss import LossKernel
-from depthwise.emit.maps import MapView
-from depthwise.emit.optimizer import OptimizerUpdate
-from depthwise.emit.pooling import Pooling
-from depthwise.emit.schedule import kernels_of
-from depthwise.plan.prediction import plan_batches, plan_single
-from depthwise.plan.schedule import Call, Pointer, every_call, written_out
-from depthwise.plan.training import plan_training
+from depthwise.compiler.kernels.contraction import Contraction, Reduction
+from depthwise.compiler.kernels.depthwise import DepthwiseConvolution
+from depthwise.compiler.kernels.elementwise import Copy, Elementwise, Fill
+from depthwise.compiler.kernels.loss import LossKernel
+from depthwise.compiler.kernels.maps import MapView
+from depthwise.compiler.kernels.optimizer import OptimizerUpdate
+from depthwise.compiler.kernels.pooling import Pooling
+from depthwise.compiler.module import kernels_of
+from depthwise.compiler.plan.prediction import plan_batches, plan_single
+from depthwise.compiler.plan.schedule import Call, Pointer, every_call, written_out
+from depthwise.compiler.plan.training import plan_training
 from support.planned import ADAM, GRAPHS, MACHINES, prediction_program, training_program
 from support.simulation import kernel_addresses
 

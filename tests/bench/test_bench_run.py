@@ -20,10 +20,10 @@ from depthwise.bench.run import measure
 from depthwise.bench.table import print_report
 from depthwise.cli import app
 from depthwise.compiler.lower import lower
+from depthwise.compiler.native.compile import assembly, target_for
+from depthwise.compiler.native.listing import functions_of, vector_stack_accesses
 from depthwise.errors import InvalidArgumentError, UnsupportedError
-from depthwise.graph import Graph
-from depthwise.native.compile import assembly, target_for
-from depthwise.native.listing import functions_of, vector_stack_accesses
+from depthwise.network.graph import Graph
 from support.networks import note_cnn_with_head, seeded_weights
 from support.planned import MACHINES, mobile
 
@@ -43,7 +43,7 @@ def test_clocks_change_no_prediction(make: Callable[[], Graph], batch: int) -> N
     graph = make()
     weights = seeded_weights(graph, 3)
     x = np.random.default_rng(0).standard_normal((batch, *graph.input_shapes[0])).astype(np.float32)
-    plain, clocked = depthwise.inference.Prediction(lower(graph)), bench_run._MeasuredPrediction(lower(graph))
+    plain, clocked = depthwise.runtime.prediction.Prediction(lower(graph)), bench_run._MeasuredPrediction(lower(graph))
     for prediction in (plain, clocked):
         prediction.load(weights)
     np.testing.assert_array_equal(clocked((x,))[0], plain((x,))[0])
@@ -62,7 +62,7 @@ def test_clocks_change_no_training_step() -> None:
     x, y = rng.random((6, *graph.input_shapes[0]), np.float32), rng.integers(0, 5, 6).astype(np.int32)
     loss, optimizer = depthwise.losses.SparseCategoricalCrossentropy(), depthwise.optimizers.Adam()
     steps = (
-        depthwise.training.step.TrainingStep(lower(graph, training=True), loss, optimizer),
+        depthwise.runtime.training_step.TrainingStep(lower(graph, training=True), loss, optimizer),
         bench_run._MeasuredStep(lower(graph, training=True), loss, optimizer),
     )
     results = []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import depthwise
-from depthwise.streams import substitute
+from depthwise.cli.streams import substitute
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the shell's redirections")
 

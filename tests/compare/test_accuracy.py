@@ -2,7 +2,7 @@
 
 import pytest
 
-from depthwise.commands.compare import DEFAULT_BATCH_SIZE, DEFAULT_EPOCHS, DEFAULT_SEEDS
+from depthwise.cli.compare import DEFAULT_BATCH_SIZE, DEFAULT_EPOCHS, DEFAULT_SEEDS
 from depthwise.compare.run import Contestant
 from depthwise.compare.training import train
 from depthwise.data.dataset import load_data

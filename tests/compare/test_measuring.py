@@ -13,11 +13,11 @@ from depthwise.compare.report import Report
 from depthwise.compare.run import Contestant, compare
 from depthwise.data.dataset import Dataset
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError
-from depthwise.graph import Graph, sequential
 from depthwise.layers import Conv2D, Dense, Flatten, GlobalAveragePooling2D, Rescaling
 from depthwise.models import Model
+from depthwise.network.graph import Graph, sequential
+from depthwise.network.twins import ordinary_twin
 from depthwise.timing import time_in_turns
-from depthwise.twins import ordinary_twin
 from support.made_up import Watch, light_graph
 
 

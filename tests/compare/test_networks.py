@@ -3,8 +3,8 @@
 import pytest
 
 from depthwise.errors import InvalidArgumentError
+from depthwise.network.twins import ordinary_twin
 from depthwise.networks import NETWORKS, network
-from depthwise.twins import ordinary_twin
 
 
 @pytest.mark.parametrize(

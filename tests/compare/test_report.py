@@ -8,8 +8,8 @@ import pytest
 
 from depthwise.compare.report import Epoch, Ratio, Timing, TrainingRun
 from depthwise.compare.wording import delivered_sentences, layer_pairs, percent, result_rows, short_number, times
-from depthwise.graph import sequential
 from depthwise.layers.descriptions import Dense
+from depthwise.network.graph import sequential
 from support.made_up import made_up, stopped_early
 
 

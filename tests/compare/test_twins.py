@@ -3,7 +3,6 @@
 import pytest
 
 from depthwise.errors import UnsupportedError
-from depthwise.graph import Graph, sequential
 from depthwise.layers import (
     Add,
     BatchNormalization,
@@ -14,8 +13,9 @@ from depthwise.layers import (
     ReLU,
     SeparableConv2D,
 )
-from depthwise.symbolic import Input, functional
-from depthwise.twins import Direction, ordinary_twin, separable_twin, twin, twin_direction
+from depthwise.network.graph import Graph, sequential
+from depthwise.network.symbolic import Input, functional
+from depthwise.network.twins import Direction, ordinary_twin, separable_twin, twin, twin_direction
 from support.networks import note_cnn, note_cnn_separable_twin, note_separable, note_separable_ordinary_twin
 
 

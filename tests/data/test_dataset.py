@@ -9,14 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from depthwise.data import (
-    load_data,
-    mnist,
-    validate_dataset_arrays,
-    validate_images,
-    validate_labels,
-    validate_pair,
-)
+from depthwise.data import load_data, mnist, validate_dataset_arrays, validate_images, validate_labels, validate_pair
 from depthwise.data.idx import IDX_NAMES
 from depthwise.errors import InvalidArgumentError, InvalidDataError, InvalidFileError
 

@@ -12,8 +12,8 @@ from depthwise.errors import InvalidArgumentError, InvalidDataError, Unsupported
 from depthwise.explain import values as values_module
 from depthwise.explain.cells import cell_facts, equivalent_kernel
 from depthwise.explain.values import LayerValues, drawn_picture, layer_values, pixel_range
-from depthwise.graph import Graph, sequential
 from depthwise.layers.descriptions import Activation, Conv2D, Dense, Dropout, ReLU, Rescaling
+from depthwise.network.graph import Graph, sequential
 from depthwise.reference import forward as reference
 from support.explained import NAMES, network_and_weights, random_positions
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from depthwise.arithmetic import describe
 from depthwise.errors import InvalidArgumentError
 from depthwise.explain.facts import find_node, formula_facts, network_facts, ordinary_layer
 from depthwise.explain.questions import questions
 from depthwise.explain.variations import DILATIONS, KERNEL_SIZES, PADDINGS, STRIDES, axis_table, templates, variations
-from depthwise.graph import sequential
 from depthwise.layers.descriptions import Conv2D, DepthwiseConv2D, MaxPooling2D, SeparableConv2D
+from depthwise.network.facts import describe
+from depthwise.network.graph import sequential
 from support.explained import NAMES, network_and_weights
 
 

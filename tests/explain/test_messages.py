@@ -11,9 +11,9 @@ from depthwise.arguments import ACTIVATIONS
 from depthwise.errors import InvalidArgumentError
 from depthwise.explain.facts import network_facts
 from depthwise.explain.questions import questions
-from depthwise.graph import sequential
 from depthwise.layers.descriptions import LAYERS, Conv2D, SeparableConv2D
 from depthwise.messages import LANGUAGES, PLACEHOLDER, catalogue, keys, section, text
+from depthwise.network.graph import sequential
 from support.explained import NAMES, mobile_network, network_and_weights
 
 PACKAGE = Path(depthwise.__file__).parent

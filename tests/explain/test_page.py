@@ -15,13 +15,13 @@ from depthwise.explain.explanation import Explanation, explain
 from depthwise.explain.note import small_network, small_picture, small_weights
 from depthwise.explain.page import MOST_WEIGHT_BYTES, Page, Sample, make_page
 from depthwise.explain.samples import page_samples
-from depthwise.graph import Graph
-from depthwise.initialize import draw_weights
 from depthwise.layers import Add
 from depthwise.messages import LANGUAGES
 from depthwise.models import Model, Sequential
+from depthwise.network.graph import Graph
+from depthwise.network.initialize import draw_weights
+from depthwise.network.symbolic import Input, functional
 from depthwise.networks import note_cnn
-from depthwise.symbolic import Input, functional
 from support.explained import mobile_network, network_and_weights, tiny
 
 NOTES = ("note-cnn", "note-separable", "note-ordinary")

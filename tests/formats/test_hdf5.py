@@ -17,9 +17,9 @@ import h5py
 import numpy as np
 import pytest
 
+from depthwise.data.formats.hdf5 import File
+from depthwise.data.formats.hdf5_write import Group, write
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, UnsupportedError
-from depthwise.formats.hdf5 import File
-from depthwise.formats.hdf5_write import Group, write
 
 
 def tree(groups: int, seed: int = 0) -> dict[str, Any]:
@@ -93,9 +93,12 @@ def test_what_cannot_be_written() -> None:
 @pytest.mark.parametrize(
     ("statement", "library"),
     [
-        ("import depthwise.formats.hdf5, depthwise.formats.hdf5_write, depthwise.formats.keras_file", "h5py pyfive"),
-        ("from depthwise.formats.hdf5_write import write; write({})", "pyfive"),
-        ("from depthwise.formats.hdf5 import File; File(open(sys.argv[1], 'rb').read())", "h5py"),
+        (
+            "import depthwise.data.formats.hdf5, depthwise.data.formats.hdf5_write, depthwise.data.formats.keras_file",
+            "h5py pyfive",
+        ),
+        ("from depthwise.data.formats.hdf5_write import write; write({})", "pyfive"),
+        ("from depthwise.data.formats.hdf5 import File; File(open(sys.argv[1], 'rb').read())", "h5py"),
     ],
 )
 def test_libraries_are_imported_when_they_are_needed(statement: str, library: str, tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 
 from depthwise import layers, models
+from depthwise.data.formats.config import parse_model
+from depthwise.data.formats.json_text import parse_json
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, UnsupportedError
-from depthwise.formats.config import parse_model
-from depthwise.formats.json_text import parse_json
 
 from .conftest import CONFIG, METADATA, WEIGHTS, Change, parts_of, put_together, small
 

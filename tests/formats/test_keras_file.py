@@ -13,9 +13,9 @@ import pytest
 import depthwise
 from depthwise import layers, models
 from depthwise.errors import InvalidArgumentError, InvalidFileError, UnsupportedError
-from depthwise.graph import snake_case
+from depthwise.network.graph import snake_case
+from depthwise.network.tree import in_keras_order
 from depthwise.reference.network import forward
-from depthwise.tree import in_keras_order
 from support.networks import note_cnn_with_head, note_separable
 
 from .conftest import every_layer, parts_of, small

@@ -5,13 +5,13 @@ import numpy.typing as npt
 import pytest
 
 from depthwise.compiler.lower import lower
-from depthwise.graph import Graph
 from depthwise.layers import descriptions as layers
+from depthwise.losses import MeanSquaredError
+from depthwise.network.graph import Graph
+from depthwise.optimizers import SGD
 from depthwise.reference import bounds, network
 from depthwise.reference.losses import loss_gradient
-from depthwise.training.losses import MeanSquaredError
-from depthwise.training.optimizers import SGD
-from depthwise.training.step import TrainingStep
+from depthwise.runtime.training_step import TrainingStep
 from support.branches import chains_to_one_vector, graph_weights, trainable_side_by_side
 from support.gates import error_gate, exact_gate
 from support.gradient_bounds import gradient_errors

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from depthwise import losses
 from depthwise.compiler.lower import lower
-from depthwise.graph import Graph, sequential
 from depthwise.layers.descriptions import (
     Activation,
     BatchNormalization,
@@ -20,11 +20,11 @@ from depthwise.layers.descriptions import (
     GlobalAveragePooling2D,
     ReLU,
 )
+from depthwise.network.graph import Graph, sequential
+from depthwise.optimizers import SGD
 from depthwise.reference import bounds, network
 from depthwise.reference.losses import loss_gradient, sample_losses
-from depthwise.training import losses
-from depthwise.training.optimizers import SGD
-from depthwise.training.step import TrainingStep
+from depthwise.runtime.training_step import TrainingStep
 from support.branches import graph_weights
 from support.gates import error_gate
 from support.gradient_bounds import gradient_errors

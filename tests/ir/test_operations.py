@@ -13,7 +13,7 @@ from depthwise.compiler.ir.expression import Operand
 from depthwise.compiler.ir.program import IllegalProgramError, Operation, Program, Scope
 from depthwise.compiler.ir.types import NO_BORDER, ROW, Role, TensorType, Value, Window
 from depthwise.compiler.ir.verify import verify
-from depthwise.plan.rules import RULES
+from depthwise.compiler.plan.rules import RULES
 
 EXPANDED = {op.NormaliseBatch, op.NormaliseBatchGradient}
 """Operations that a pass replaces by others before a plan is made."""

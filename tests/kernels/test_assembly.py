@@ -7,20 +7,20 @@ import pytest
 
 from depthwise.compiler.compile import compile
 from depthwise.compiler.ir.program import Program
+from depthwise.compiler.kernels.contraction import Contraction, Reduction
+from depthwise.compiler.kernels.depthwise import DepthwiseConvolution, DepthwiseWeightGradient
+from depthwise.compiler.kernels.maps import MapView
 from depthwise.compiler.lower import lower
+from depthwise.compiler.machine import choose_depthwise_tile, choose_tile, machine_for
+from depthwise.compiler.module import emit_kernel, emit_stages, kernels_of
+from depthwise.compiler.native.cache import CompileCache
+from depthwise.compiler.native.compile import assembly, can_run, target_for
+from depthwise.compiler.native.listing import called_symbols, functions_of
 from depthwise.compiler.passes import PREDICTION, run_passes
-from depthwise.emit.contraction import Contraction, Reduction
-from depthwise.emit.depthwise import DepthwiseConvolution, DepthwiseWeightGradient
-from depthwise.emit.maps import MapView
-from depthwise.emit.schedule import emit_kernel, emit_stages, kernels_of
-from depthwise.execution import Executable
-from depthwise.native.cache import CompileCache
-from depthwise.native.compile import assembly, can_run, target_for
-from depthwise.native.listing import called_symbols, functions_of
-from depthwise.packed import PackedParameters
-from depthwise.plan.machine import choose_depthwise_tile, choose_tile, machine_for
-from depthwise.plan.prediction import plan_batches
+from depthwise.compiler.plan.prediction import plan_batches
 from depthwise.reference import bounds, network
+from depthwise.runtime.executable import Executable
+from depthwise.runtime.packed import PackedParameters
 from support.compiled import module_text
 from support.gates import error_gate
 from support.networks import note_cnn_with_head, note_separable, seeded_weights

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from depthwise.emit.contraction import Contraction, Reduction
-from depthwise.plan.machine import choose_tile, fits
+from depthwise.compiler.kernels.contraction import Contraction, Reduction
+from depthwise.compiler.machine import choose_tile, fits
 from depthwise.reference.activations import activation
 from support.compiled import Kernels, compile_kernels, empty, fenced
 from support.gates import exact_gate, hard_gate

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from depthwise.emit.depthwise import DepthwiseConvolution, DepthwiseWeightGradient
+from depthwise.compiler.kernels.depthwise import DepthwiseConvolution, DepthwiseWeightGradient
 from depthwise.reference.activations import activation
 from support.compiled import compile_kernels, empty
 from support.gates import exact_gate, hard_gate

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from depthwise.emit.loss import LossKernel
-from depthwise.emit.maps import MapView
+from depthwise.compiler.kernels.loss import LossKernel
+from depthwise.compiler.kernels.maps import MapView
 from depthwise.reference.bounds import UNIT_ROUNDOFF as U
 from depthwise.reference.losses import Loss, loss_gradient, sample_losses
 from support.compiled import compile_kernels, empty, fenced

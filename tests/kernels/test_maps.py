@@ -10,11 +10,11 @@ import pytest
 from depthwise.compiler.functions import slope_of, vector_jacobian
 from depthwise.compiler.ir.expression import Apply, Expression, Operand, apply
 from depthwise.compiler.ir.operations import AFFINE
-from depthwise.emit.elementwise import Copy, Dropout, Elementwise, Fill, StridedCopy
-from depthwise.emit.gradients import GlobalPoolingGradient, RepeatedSum, SoftmaxGradient
-from depthwise.emit.maps import MapView
-from depthwise.emit.pooling import Pooling, PoolingGradient
-from depthwise.emit.reductions import (
+from depthwise.compiler.kernels.elementwise import Copy, Dropout, Elementwise, Fill, StridedCopy
+from depthwise.compiler.kernels.gradients import GlobalPoolingGradient, RepeatedSum, SoftmaxGradient
+from depthwise.compiler.kernels.maps import MapView
+from depthwise.compiler.kernels.pooling import Pooling, PoolingGradient
+from depthwise.compiler.kernels.reductions import (
     BroadcastReduction,
     ChannelReduction,
     DivideByCounts,

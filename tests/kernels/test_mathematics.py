@@ -13,9 +13,9 @@ from scipy import special
 
 from depthwise.arguments import ACTIVATIONS
 from depthwise.compiler.functions import FUNCTIONS, evaluate, evaluate_function, slope_of
-from depthwise.emit import mathematics
-from depthwise.emit.builder import Function
-from depthwise.native.compile import can_run, target_for
+from depthwise.compiler.kernels import mathematics
+from depthwise.compiler.kernels.builder import Function
+from depthwise.compiler.native.compile import can_run, target_for
 from support.compiled import Array, Unary, compile_unary
 
 Doubles = npt.NDArray[np.float64]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from depthwise.emit.normalisation import CollectMoments, CollectSums, FinishMoments, FinishSums
+from depthwise.compiler.kernels.normalisation import CollectMoments, CollectSums, FinishMoments, FinishSums
 from depthwise.reference.bounds import UNIT_ROUNDOFF as U
 from support.compiled import compile_kernels, empty, fenced
 from support.gates import error_gate

@@ -4,10 +4,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from depthwise.emit.optimizer import ClipFactor, OptimizerUpdate, ReduceChunks, SumOfSquares
+from depthwise.compiler.kernels.optimizer import ClipFactor, OptimizerUpdate, ReduceChunks, SumOfSquares
+from depthwise.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from depthwise.reference import optimizers as reference
 from depthwise.reference.bounds import UNIT_ROUNDOFF as U
-from depthwise.training.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from support.compiled import compile_kernels, empty, fenced
 from support.gates import error_gate, exact_gate
 from support.maps import LANES

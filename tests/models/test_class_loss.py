@@ -5,8 +5,8 @@ import pytest
 
 from depthwise import Input, Model, Sequential, layers
 from depthwise.classification import class_loss
-from depthwise.graph import sequential
 from depthwise.layers import Layer
+from depthwise.network.graph import sequential
 
 MAP = layers.Conv2D(4, 2, activation="softmax", input_shape=(3, 3, 1))
 LOGITS = layers.Conv2D(4, 2, input_shape=(3, 3, 1))

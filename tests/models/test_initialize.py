@@ -8,11 +8,12 @@ import pytest
 from keras.src.initializers.random_initializers import compute_fans as keras_fans
 
 import depthwise
-from depthwise import initialize, initializers
+from depthwise import initializers
 from depthwise.errors import InvalidArgumentError
-from depthwise.graph import sequential
 from depthwise.layers import Dense
 from depthwise.layers import descriptions as layers
+from depthwise.network import initialize
+from depthwise.network.graph import sequential
 
 SHAPES = [(), (7,), (12, 5), (3, 3, 4, 8), (5, 3, 16, 2), (1, 1, 32, 64)]
 NAMES = sorted(set(initializers.CLASSES) - {"Identity", "Orthogonal"})

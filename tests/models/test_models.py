@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import depthwise
-from depthwise import layers, models, predicting
+from depthwise import layers, models
 from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError
+from depthwise.model import predict_loop as predicting
 from depthwise.reference.network import forward
 from support.networks import note_cnn_with_head, note_separable
 

@@ -8,8 +8,8 @@ import pytest
 import depthwise
 from depthwise import layers, models
 from depthwise.errors import InvalidArgumentError
-from depthwise.graph import Graph
-from depthwise.summary import readable_size, summary_facts
+from depthwise.network.graph import Graph
+from depthwise.network.summary import readable_size, summary_facts
 from support.networks import note_cnn, note_separable
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from depthwise.native.threads import set_threads
+from depthwise.runtime.threads import set_threads
 
 
 @pytest.fixture(autouse=True)

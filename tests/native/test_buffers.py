@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from depthwise.errors import InvalidArgumentError
-from depthwise.native.buffers import aligned_empty, guarded
+from depthwise.runtime.buffers import aligned_empty, guarded
 
 LARGE = 5 * 2**20 + 3
 
@@ -57,7 +57,7 @@ def test_guarded_buffers_hold_nan_and_can_be_written(nbytes: int, fence: Literal
 def test_a_step_over_the_fence_kills(fence: str, nbytes: int, offset: int, access: str) -> None:
     script = f"""
 import ctypes, resource
-from depthwise.native.buffers import guarded
+from depthwise.runtime.buffers import guarded
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 buffer = guarded({nbytes}, {fence!r})
 inside = ctypes.c_char.from_address(buffer.ctypes.data)

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from depthwise.native import cache as cache_module
-from depthwise.native import compile as compile_module
-from depthwise.native import load as load_module
-from depthwise.native.cache import CompileCache, cache_key, default_folder
-from depthwise.native.compile import LoadedCode, NativeCodeError, Source, compile_sources
-from depthwise.native.load import load_program
-from depthwise.native.targets import Target, host_target
+from depthwise.compiler.native import cache as cache_module
+from depthwise.compiler.native import compile as compile_module
+from depthwise.compiler.native import load as load_module
+from depthwise.compiler.native.cache import CompileCache, cache_key, default_folder
+from depthwise.compiler.native.compile import LoadedCode, NativeCodeError, Source, compile_sources
+from depthwise.compiler.native.load import load_program
+from depthwise.compiler.native.targets import Target, host_target
 
 KEY = "0123456789abcdef" * 4
 OTHER_KEY = "fedcba9876543210" * 4
@@ -189,7 +189,7 @@ def test_a_write_that_the_system_cuts_short(run_script: Any, tmp_path: Path) -> 
     output = run_script(
         f"""
         import logging, resource, signal
-        from depthwise.native.cache import CompileCache
+        from depthwise.compiler.native.cache import CompileCache
         logging.disable(logging.WARNING)
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
@@ -237,7 +237,7 @@ def test_an_entry_beyond_the_bound_alone_stays_alone(tmp_path: Path) -> None:
 def test_several_processes_at_once(tmp_path: Path) -> None:
     script = f"""
 import random, sys
-from depthwise.native.cache import CompileCache
+from depthwise.compiler.native.cache import CompileCache
 cache = CompileCache({str(tmp_path / "folder")!r}, maximum_bytes=60_000)
 generator = random.Random(int(sys.argv[1]))
 found = 0

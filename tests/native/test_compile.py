@@ -7,24 +7,11 @@ from typing import Any
 
 import pytest
 
+from depthwise.compiler.native.compile import IMPORTED_SYMBOLS, NativeCodeError, assembly, compile_module, load_object
+from depthwise.compiler.native.listing import called_symbols, functions_of, vector_stack_accesses
+from depthwise.compiler.native.scheduler import scheduler_ir, team_ir
+from depthwise.compiler.native.targets import TARGET_NAMES, Target, can_run, host_target, llvm_versions, target_for
 from depthwise.errors import InvalidArgumentError
-from depthwise.native.compile import (
-    IMPORTED_SYMBOLS,
-    NativeCodeError,
-    assembly,
-    compile_module,
-    load_object,
-)
-from depthwise.native.listing import called_symbols, functions_of, vector_stack_accesses
-from depthwise.native.scheduler import scheduler_ir, team_ir
-from depthwise.native.targets import (
-    TARGET_NAMES,
-    Target,
-    can_run,
-    host_target,
-    llvm_versions,
-    target_for,
-)
 
 STAGE = "define void @stage(ptr %context, i64 %task, i64 %participant) { ret void }\n"
 FMA = """
@@ -300,8 +287,8 @@ def test_a_signal_handler_may_fork_while_helpers_compile(run_script: Any) -> Non
     output = run_script(
         """
         import os, signal
-        from depthwise.native import compile as native_compile
-        from depthwise.native.compile import Source, host_target
+        from depthwise.compiler.native import compile as native_compile
+        from depthwise.compiler.native.compile import Source, host_target
         native_compile.usable_processors = lambda: 4
         body = "".join(f"  %x{i + 1} = mul i64 %x{i}, {i + 3}\\n" for i in range(800))
         sources = [Source(f"define i64 @f{n}(i64 %x0) {{\\n{body}  ret i64 %x800\\n}}") for n in range(24)]

@@ -11,7 +11,7 @@ PRELUDE = """
 import os, signal, sys, threading, time
 import numpy as np
 from support.programs import Gate, Rendezvous, Tally
-from depthwise.native.threads import ThreadTeam, set_threads, team
+from depthwise.runtime.threads import ThreadTeam, set_threads, team
 set_threads(3)
 tally = Tally([5, 4])
 arguments = tally.arguments()
@@ -212,8 +212,8 @@ def test_importing_native_code_does_not_import_llvmlite(run_script: Any) -> None
     output = run_script(
         """
 import sys
-import depthwise.native.cache, depthwise.native.compile, depthwise.native.load
-import depthwise.native.scheduler, depthwise.native.targets, depthwise.native.threads
+import depthwise.compiler.native.cache, depthwise.compiler.native.compile, depthwise.compiler.native.load
+import depthwise.compiler.native.scheduler, depthwise.compiler.native.targets, depthwise.runtime.threads
 print([name for name in ("llvmlite", "platformdirs") if name in sys.modules], end="")
 """
     )

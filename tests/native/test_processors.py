@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from depthwise.native import processors
-from depthwise.native.processors import control_group_quota, usable_processors
+from depthwise.compiler.native import processors
+from depthwise.compiler.native.processors import control_group_quota, usable_processors
 
 
 def _write(root: Any, files: Any) -> Any:

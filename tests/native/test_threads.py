@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from depthwise.compiler.native.compile import compile_module, load_object
+from depthwise.compiler.native.targets import host_target
 from depthwise.errors import InvalidArgumentError
-from depthwise.native import threads
-from depthwise.native.compile import compile_module, load_object
-from depthwise.native.targets import host_target
-from depthwise.native.threads import ThreadTeam
+from depthwise.runtime import threads
+from depthwise.runtime.threads import ThreadTeam
 from support.programs import Chain, Rendezvous, Subnormal, Tally
 
 

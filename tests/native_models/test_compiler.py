@@ -12,32 +12,32 @@ import pytest
 
 from depthwise.compiler import compile as compiler
 from depthwise.compiler import dump
+from depthwise.compiler import module as emit_schedule
 from depthwise.compiler.ir.program import Program
+from depthwise.compiler.kernels import contraction, loss
+from depthwise.compiler.kernels.builder import Kernel
+from depthwise.compiler.kernels.elementwise import Fill, StridedCopy
 from depthwise.compiler.lower import lower
+from depthwise.compiler.machine import machine_for
+from depthwise.compiler.native import compile as native_compile
+from depthwise.compiler.native import load as native_load
+from depthwise.compiler.native import scheduler
+from depthwise.compiler.native.cache import CompileCache
+from depthwise.compiler.native.compile import Source
+from depthwise.compiler.native.targets import Target, host_target
 from depthwise.compiler.passes import PREDICTION, run_passes
-from depthwise.emit import contraction, loss
-from depthwise.emit import schedule as emit_schedule
-from depthwise.emit.builder import Kernel
-from depthwise.emit.elementwise import Fill, StridedCopy
+from depthwise.compiler.plan import prediction as plan_prediction
+from depthwise.compiler.plan import training as plan_training
+from depthwise.compiler.plan.prediction import plan_batches, plan_single
+from depthwise.compiler.plan.rules import contraction as contraction_rules
+from depthwise.compiler.plan.schedule import Form, Schedule, Stage, every_call
 from depthwise.errors import InvalidArgumentError
-from depthwise.execution import host_machine
-from depthwise.graph import Graph, sequential
-from depthwise.inference import Prediction
 from depthwise.layers import BatchNormalization, Conv2D, Dense, DepthwiseConv2D, Flatten
-from depthwise.native import compile as native_compile
-from depthwise.native import load as native_load
-from depthwise.native import scheduler
-from depthwise.native.cache import CompileCache
-from depthwise.native.compile import Source
-from depthwise.native.targets import Target, host_target
-from depthwise.native.threads import get_threads, set_threads
-from depthwise.packed import pack
-from depthwise.plan import prediction as plan_prediction
-from depthwise.plan import training as plan_training
-from depthwise.plan.machine import machine_for
-from depthwise.plan.prediction import plan_batches, plan_single
-from depthwise.plan.rules import contraction as contraction_rules
-from depthwise.plan.schedule import Form, Schedule, Stage, every_call
+from depthwise.network.graph import Graph, sequential
+from depthwise.runtime.executable import host_machine
+from depthwise.runtime.packed import pack
+from depthwise.runtime.prediction import Prediction
+from depthwise.runtime.threads import get_threads, set_threads
 from support.compiled import compile_kernels
 from support.networks import note_cnn_with_head, seeded_weights
 from support.planned import ADAM, mobile, prediction_program, training_program

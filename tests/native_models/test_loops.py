@@ -8,9 +8,10 @@ import pytest
 from depthwise.compiler.lower import lower
 from depthwise.compiler.passes import PREDICTION
 from depthwise.compiler.passes.depthwise import use_depthwise
-from depthwise.execution import host_machine
-from depthwise.graph import Graph, sequential
-from depthwise.inference import Prediction
+from depthwise.compiler.plan import repeats
+from depthwise.compiler.plan.prediction import plan_batches
+from depthwise.compiler.plan.schedule import Item, Repeat, Schedule
+from depthwise.compiler.plan.training import plan_training
 from depthwise.layers import (
     BatchNormalization,
     Conv2D,
@@ -20,15 +21,14 @@ from depthwise.layers import (
     MaxPooling2D,
     SeparableConv2D,
 )
-from depthwise.native.threads import get_threads, set_threads
-from depthwise.plan import repeats
-from depthwise.plan.prediction import plan_batches
-from depthwise.plan.schedule import Item, Repeat, Schedule
-from depthwise.plan.training import plan_training
+from depthwise.losses import SparseCategoricalCrossentropy
+from depthwise.network.graph import Graph, sequential
+from depthwise.optimizers import SGD
 from depthwise.reference import bounds, network
-from depthwise.training.losses import SparseCategoricalCrossentropy
-from depthwise.training.optimizers import SGD
-from depthwise.training.step import TrainingStep
+from depthwise.runtime.executable import host_machine
+from depthwise.runtime.prediction import Prediction
+from depthwise.runtime.threads import get_threads, set_threads
+from depthwise.runtime.training_step import TrainingStep
 from support.gates import error_gate
 from support.large import inverted_residuals
 from support.networks import seeded_weights
@@ -128,7 +128,7 @@ def test_a_group_for_each_channel_is_a_depthwise_convolution(
     kinds, found = predict()
     assert kinds.count("ConvolveDepthwise") == 1
     without = tuple(item for item in PREDICTION if item is not use_depthwise)
-    monkeypatch.setattr("depthwise.inference.PREDICTION", without)
+    monkeypatch.setattr("depthwise.runtime.prediction.PREDICTION", without)
     kinds, grouped = predict()
     assert "ConvolveDepthwise" not in kinds
     for one, other in zip(found, grouped, strict=True):

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from depthwise import Input, layers, models
+from depthwise import Input, layers, losses, models
 from depthwise.compiler.lower import lower
-from depthwise.graph import Graph
+from depthwise.network.graph import Graph
+from depthwise.optimizers import SGD
 from depthwise.reference import bounds
-from depthwise.training import losses
-from depthwise.training.optimizers import SGD
-from depthwise.training.step import TrainingStep
+from depthwise.runtime.training_step import TrainingStep
 from support.branches import graph_weights
 from support.gates import error_gate
 from support.native_runs import step_gradients, train

@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from depthwise import losses, optimizers
 from depthwise.compiler.lower import lower
-from depthwise.graph import Graph, sequential
-from depthwise.inference import Prediction
 from depthwise.layers import descriptions as layers
+from depthwise.network.graph import Graph, sequential
 from depthwise.reference import bounds, network
 from depthwise.reference import layer as one_layer
-from depthwise.training import losses, optimizers
-from depthwise.training.step import TrainingStep
+from depthwise.runtime.prediction import Prediction
+from depthwise.runtime.training_step import TrainingStep
 from support.branches import graph_weights, side_by_side
 from support.gates import error_gate
 from support.networks import note_cnn_with_head, note_separable, seeded_weights

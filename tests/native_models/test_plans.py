@@ -6,18 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from depthwise import execution, inference
 from depthwise.compiler.lower import lower
-from depthwise.graph import Graph
-from depthwise.inference import Prediction
-from depthwise.native.threads import get_threads, set_threads
-from depthwise.plan import prediction as planning
-from depthwise.plan.machine import Machine
+from depthwise.compiler.machine import Machine
+from depthwise.compiler.plan import prediction as planning
+from depthwise.losses import SparseCategoricalCrossentropy
+from depthwise.network.graph import Graph
+from depthwise.network.symbolic import Input, functional
+from depthwise.optimizers import SGD
 from depthwise.reference import network
-from depthwise.symbolic import Input, functional
-from depthwise.training import step as training
-from depthwise.training.losses import SparseCategoricalCrossentropy
-from depthwise.training.optimizers import SGD
+from depthwise.runtime import executable as execution
+from depthwise.runtime import prediction as inference
+from depthwise.runtime import training_step as training
+from depthwise.runtime.prediction import Prediction
+from depthwise.runtime.threads import get_threads, set_threads
 from support.branches import graph_weights, random_chain
 from support.gates import exact_gate
 from support.native_runs import predict

@@ -7,12 +7,12 @@ import numpy.typing as npt
 import pytest
 
 from depthwise.compiler.lower import lower
-from depthwise.graph import Graph
-from depthwise.inference import Prediction
 from depthwise.layers import descriptions as layers
+from depthwise.network.graph import Graph
+from depthwise.network.symbolic import Input, functional
 from depthwise.reference import bounds, network
 from depthwise.reference import layer as one_layer
-from depthwise.symbolic import Input, functional
+from depthwise.runtime.prediction import Prediction
 from support.branches import graph_weights, random_chain, side_by_side
 from support.gates import error_gate, exact_gate
 from support.native_runs import predict

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from depthwise.compiler.lower import lower
-from depthwise.graph import Graph
-from depthwise.inference import Prediction
-from depthwise.native.threads import get_threads, set_threads
-from depthwise.training.losses import Loss, MeanSquaredError, SparseCategoricalCrossentropy
-from depthwise.training.optimizers import Adam
-from depthwise.training.step import TrainingStep
+from depthwise.losses import Loss, MeanSquaredError, SparseCategoricalCrossentropy
+from depthwise.network.graph import Graph
+from depthwise.optimizers import Adam
+from depthwise.runtime.prediction import Prediction
+from depthwise.runtime.threads import get_threads, set_threads
+from depthwise.runtime.training_step import TrainingStep
 from support.branches import chains_to_one_vector, graph_weights
 from support.native_runs import fence
 from support.networks import note_cnn_with_head, note_separable, seeded_weights

@@ -5,12 +5,12 @@ from math import prod
 
 import pytest
 
-from depthwise.emit.schedule import emit_kernel, emit_stages, kernels_of
-from depthwise.graph import Graph
-from depthwise.plan.machine import Machine
-from depthwise.plan.prediction import plan_batches, plan_single
-from depthwise.plan.schedule import Schedule
-from depthwise.plan.training import plan_training
+from depthwise.compiler.machine import Machine
+from depthwise.compiler.module import emit_kernel, emit_stages, kernels_of
+from depthwise.compiler.plan.prediction import plan_batches, plan_single
+from depthwise.compiler.plan.schedule import Schedule
+from depthwise.compiler.plan.training import plan_training
+from depthwise.network.graph import Graph
 from support.large import convnext_tiny, inverted_residuals, resnext, vgg16
 from support.planned import ADAM, MACHINES, prediction_program, training_program
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from depthwise.compiler.ir.program import Scope
-from depthwise.plan import training
-from depthwise.plan.layout import lay_out, layout_of, pack_lifetimes, shared_places
-from depthwise.plan.prediction import with_copies
+from depthwise.compiler.plan import training
+from depthwise.compiler.plan.layout import lay_out, layout_of, pack_lifetimes, shared_places
+from depthwise.compiler.plan.prediction import with_copies
 from support.planned import ADAM, GRAPHS, MACHINES, mobile, prediction_program, training_program
 
 LIFETIMES = st.dictionaries(

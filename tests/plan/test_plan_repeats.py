@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from depthwise.compiler.dump import schedule_text
-from depthwise.emit.elementwise import Copy
-from depthwise.emit.maps import MapView
-from depthwise.plan.repeats import LEAST_ROUNDS, in_pieces, repeated, rolled
-from depthwise.plan.schedule import Call, Item, Pointer, Repeat, Schedule, Stage, every_call, written_out
+from depthwise.compiler.kernels.elementwise import Copy
+from depthwise.compiler.kernels.maps import MapView
+from depthwise.compiler.plan.repeats import LEAST_ROUNDS, in_pieces, repeated, rolled
+from depthwise.compiler.plan.schedule import Call, Item, Pointer, Repeat, Schedule, Stage, every_call, written_out
 
 VIEWS = [MapView(1, 1, channels, 16, 16) for channels in (1, 2)]
 KERNELS = [Copy(view, view) for view in VIEWS]

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from depthwise.graph import Graph, sequential
+from depthwise.compiler.machine import Machine
+from depthwise.compiler.plan.prediction import plan_batches, plan_single
+from depthwise.compiler.plan.schedule import Schedule
+from depthwise.compiler.plan.training import plan_training, samples_per_chunk
 from depthwise.layers.descriptions import Conv2D, Dense, Description, Flatten, MaxPooling2D, SeparableConv2D
-from depthwise.plan.machine import Machine
-from depthwise.plan.prediction import plan_batches, plan_single
-from depthwise.plan.schedule import Schedule
-from depthwise.plan.training import plan_training, samples_per_chunk
+from depthwise.network.graph import Graph, sequential
 from support.networks import note_small_separable
 from support.planned import ADAM, GRAPHS, MACHINES, prediction_program, small_caches, training_program
 from support.simulation import PRIVATE, Mask, Task, simulate

@@ -8,15 +8,15 @@ import pytest
 from depthwise.compiler.compile import compile
 from depthwise.compiler.ir.operations import Convolve, ConvolveDepthwise
 from depthwise.compiler.ir.program import Operation, Program
-from depthwise.execution import Executable, host_machine
-from depthwise.graph import Graph
-from depthwise.native.cache import CompileCache
-from depthwise.native.targets import host_target
-from depthwise.packed import PackedParameters
-from depthwise.plan.layout import lay_out
-from depthwise.plan.machine import Machine
-from depthwise.plan.prediction import plan_batches, plan_single, with_copies
-from depthwise.plan.strips import Block, find_blocks
+from depthwise.compiler.machine import Machine
+from depthwise.compiler.native.cache import CompileCache
+from depthwise.compiler.native.targets import host_target
+from depthwise.compiler.plan.layout import lay_out
+from depthwise.compiler.plan.prediction import plan_batches, plan_single, with_copies
+from depthwise.compiler.plan.strips import Block, find_blocks
+from depthwise.network.graph import Graph
+from depthwise.runtime.executable import Executable, host_machine
+from depthwise.runtime.packed import PackedParameters
 from support.networks import seeded_weights
 from support.planned import GRAPHS, MACHINES, mobile, prediction_program, small_caches
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from depthwise.emit.contraction import Contraction, Reduction
-from depthwise.native.compile import Target, assembly, target_for
-from depthwise.native.listing import functions_of, vector_stack_accesses
-from depthwise.plan.machine import FMA_LATENCY, choose_tile, machine_for, tile_cycles
+from depthwise.compiler.kernels.contraction import Contraction, Reduction
+from depthwise.compiler.machine import FMA_LATENCY, choose_tile, machine_for, tile_cycles
+from depthwise.compiler.native.compile import Target, assembly, target_for
+from depthwise.compiler.native.listing import functions_of, vector_stack_accesses
 from support.compiled import module_text
 from support.planned import MACHINES
 from support.simulation import kernel_addresses

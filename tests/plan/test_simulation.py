@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from depthwise.emit.builder import Function, Kernel
+from depthwise.compiler.kernels.builder import Function, Kernel
 from support.planned import MACHINES
 from support.simulation import UnknownInstructionError, kernel_addresses
 

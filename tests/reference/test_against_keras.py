@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from depthwise import losses, optimizers
 from depthwise.arguments import ACTIVATIONS
-from depthwise.graph import sequential
 from depthwise.layers import descriptions as layers
+from depthwise.network.graph import sequential
 from depthwise.reference import activations, bounds, network
 from depthwise.reference import layer as one_layer
 from depthwise.reference.losses import Loss, loss_gradient, sample_losses, total_loss
 from depthwise.reference.optimizers import step
-from depthwise.training import losses, optimizers
 from support.gates import UNIT_ROUNDOFF, error_gate
 from support.networks import note_cnn_with_head, note_separable, seeded_weights
 from support.oracle import keras_layer, keras_model, set_keras_weights

@@ -7,10 +7,10 @@ import numpy.typing as npt
 import pytest
 
 from depthwise import layers
+from depthwise.network.symbolic import Input, functional
 from depthwise.reference import activations, network
 from depthwise.reference import layer as one_layer
 from depthwise.reference.losses import Loss, loss_gradient, total_loss
-from depthwise.symbolic import Input, functional
 from support.sizes import draw_inputs, draw_weights, random_configuration
 
 RELATIVE = 1e-6

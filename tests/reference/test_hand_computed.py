@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from depthwise import optimizers
 from depthwise.arguments import ACTIVATIONS
 from depthwise.errors import ShapeError
 from depthwise.layers import descriptions as layers
@@ -13,7 +14,6 @@ from depthwise.reference import activations, backward, forward, layer
 from depthwise.reference.losses import Loss, loss_gradient, sample_losses, total_loss
 from depthwise.reference.optimizers import step
 from depthwise.reference.windows import windows
-from depthwise.training import optimizers
 
 
 def image(rows: Any) -> Any:

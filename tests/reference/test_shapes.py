@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from depthwise.arguments import ACTIVATIONS
-from depthwise.arithmetic import describe
 from depthwise.errors import ShapeError
 from depthwise.layers import descriptions as layers
+from depthwise.network.facts import describe
 from depthwise.reference import bounds
 from depthwise.reference import layer as one_layer
 from depthwise.reference.forward import conv2d

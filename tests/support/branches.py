@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from depthwise import layers
-from depthwise.graph import Graph
 from depthwise.layers.layer import Layer
-from depthwise.symbolic import Input, SymbolicTensor, functional
+from depthwise.network.graph import Graph
+from depthwise.network.symbolic import Input, SymbolicTensor, functional
 from support.sizes import Configuration, Shape, draw_weights
 
 __all__ = [

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depthwise.emit.builder import Function, Module, Vectors
-from depthwise.native.buffers import guarded
-from depthwise.native.compile import Target, compile_module, host_target, load_object, target_for
-from depthwise.plan.machine import machine_for
+from depthwise.compiler.kernels.builder import Function, Module, Vectors
+from depthwise.compiler.machine import machine_for
+from depthwise.compiler.native.compile import Target, compile_module, host_target, load_object, target_for
+from depthwise.runtime.buffers import guarded
 
 __all__ = ["Kernels", "compile_kernels", "compile_unary", "fenced"]
 

@@ -5,8 +5,6 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from depthwise.graph import Graph, sequential
-from depthwise.initialize import draw_weights
 from depthwise.layers import (
     Activation,
     Add,
@@ -26,8 +24,10 @@ from depthwise.layers import (
     SeparableConv2D,
     ZeroPadding2D,
 )
+from depthwise.network.graph import Graph, sequential
+from depthwise.network.initialize import draw_weights
+from depthwise.network.symbolic import Input, functional
 from depthwise.networks import NETWORKS, network
-from depthwise.symbolic import Input, functional
 
 __all__ = ["NAMES", "Weights", "every_layer", "mobile_network", "network_and_weights", "random_positions", "tiny"]
 

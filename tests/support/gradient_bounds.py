@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depthwise.graph import Graph
 from depthwise.layers import descriptions as layers
 from depthwise.layers.descriptions import InputLayer
+from depthwise.network.graph import Graph
 from depthwise.reference import activations, bounds, network
 from depthwise.reference import layer as one_layer
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from depthwise.graph import Graph
 from depthwise.layers import (
     Add,
     BatchNormalization,
@@ -14,7 +13,8 @@ from depthwise.layers import (
     MaxPooling2D,
     ReLU,
 )
-from depthwise.symbolic import Input, functional
+from depthwise.network.graph import Graph
+from depthwise.network.symbolic import Input, functional
 
 __all__ = ["convnext_tiny", "inverted_residuals", "resnext", "vgg16"]
 

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from depthwise.compare.report import Epoch, Machine, NetworkResult, Report, Settings, Timing, TrainingRun
-from depthwise.graph import Graph, sequential
 from depthwise.layers.descriptions import Conv2D, Dense, Flatten, SeparableConv2D
-from depthwise.twins import ordinary_twin
+from depthwise.network.graph import Graph, sequential
+from depthwise.network.twins import ordinary_twin
 
 
 def light_graph(name: str = "light", layer_name: str | None = None) -> Graph:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from depthwise.emit.builder import Vectors
-from depthwise.emit.maps import MapView
-from depthwise.native.compile import host_target
-from depthwise.plan.machine import machine_for
+from depthwise.compiler.kernels.builder import Vectors
+from depthwise.compiler.kernels.maps import MapView
+from depthwise.compiler.machine import machine_for
+from depthwise.compiler.native.compile import host_target
 from support.compiled import empty
 
 __all__ = ["LANES", "VECTORS", "MapMemory", "random_view", "vector"]

@@ -7,15 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 from depthwise.compiler.ir import operations as op
+from depthwise.compiler.kernels.elementwise import Dropout
+from depthwise.compiler.kernels.maps import MapView
 from depthwise.compiler.lower import lower
-from depthwise.emit.elementwise import Dropout
-from depthwise.emit.maps import MapView
-from depthwise.execution import Executable
-from depthwise.graph import Graph
-from depthwise.inference import Prediction
 from depthwise.layers.descriptions import Dropout as DropoutLayer
-from depthwise.native.threads import get_threads
-from depthwise.training.step import StepResult, TrainingStep
+from depthwise.network.graph import Graph
+from depthwise.runtime.executable import Executable
+from depthwise.runtime.prediction import Prediction
+from depthwise.runtime.threads import get_threads
+from depthwise.runtime.training_step import StepResult, TrainingStep
 from support.compiled import compile_kernels, empty, fenced
 
 __all__ = ["dropout_masks", "fence", "predict", "step_gradients", "train"]

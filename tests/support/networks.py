@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from depthwise.graph import Graph, sequential
 from depthwise.layers.descriptions import Conv2D, Dense, Description, Flatten, MaxPooling2D, SeparableConv2D
+from depthwise.network.graph import Graph, sequential
 from support.sizes import draw_weights
 
 __all__ = [

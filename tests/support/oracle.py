@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.graph import Graph
 from depthwise.layers import descriptions as layers
 from depthwise.layers.descriptions import InputLayer
+from depthwise.network.graph import Graph
 from depthwise.reference import layer as one_layer
 
 __all__ = ["keras_layer", "keras_model", "set_keras_weights"]

@@ -3,8 +3,9 @@
 from depthwise.compiler.differentiate import LossRule, differentiate
 from depthwise.compiler.ir.program import Program
 from depthwise.compiler.lower import lower
+from depthwise.compiler.machine import Machine, machine_for
 from depthwise.compiler.passes import GRADIENTS, PREDICTION, TRAINING, run_passes
-from depthwise.graph import Graph
+from depthwise.compiler.plan.training import Update
 from depthwise.layers import (
     Add,
     BatchNormalization,
@@ -15,9 +16,8 @@ from depthwise.layers import (
     GlobalAveragePooling2D,
     ReLU,
 )
-from depthwise.plan.machine import Machine, machine_for
-from depthwise.plan.training import Update
-from depthwise.symbolic import Input, functional
+from depthwise.network.graph import Graph
+from depthwise.network.symbolic import Input, functional
 from support.networks import note_cnn_with_head, note_separable, note_separable_ordinary_twin
 
 __all__ = [

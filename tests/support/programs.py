@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.native.compile import Source
-from depthwise.native.load import load_program
-from depthwise.native.scheduler import scheduler_ir
-from depthwise.native.targets import host_target
+from depthwise.compiler.native.compile import Source
+from depthwise.compiler.native.load import load_program
+from depthwise.compiler.native.scheduler import scheduler_ir
+from depthwise.compiler.native.targets import host_target
 
 
 def _load(text: str) -> Any:

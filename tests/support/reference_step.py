@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from depthwise import layers, models
+from depthwise.losses import per_sample
+from depthwise.optimizers import SGD, Adam
 from depthwise.reference import network
 from depthwise.reference.losses import loss_gradient
-from depthwise.training.losses import per_sample
-from depthwise.training.optimizers import SGD, Adam
 
 
 class ReferenceStep:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depthwise.emit.builder import Module, Vectors
-from depthwise.plan.schedule import Call, Pointer, Schedule, Stage, written_out
+from depthwise.compiler.kernels.builder import Module, Vectors
+from depthwise.compiler.plan.schedule import Call, Pointer, Schedule, Stage, written_out
 
 __all__ = ["Task", "UnknownInstructionError", "kernel_addresses", "simulate"]
 

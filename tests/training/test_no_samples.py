@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from depthwise import losses
 from depthwise.callbacks import Callback
 from depthwise.errors import InvalidDataError
 from depthwise.models import Model
-from depthwise.training import losses
 from support.reference_step import data, dense_model
 
 Batch = tuple[np.ndarray[Any, Any], ...]

@@ -18,11 +18,11 @@ import pytest
 
 from depthwise import layers, models
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError
+from depthwise.metrics import MetricSet, SparseCategoricalAccuracy
+from depthwise.optimizers import SGD, Adam
 from depthwise.random import set_random_seed
 from depthwise.training import callbacks, not_finite
 from depthwise.training.callback import CallbackList
-from depthwise.training.metrics import MetricSet, SparseCategoricalAccuracy
-from depthwise.training.optimizers import SGD, Adam
 from depthwise.training.progress import ProgbarLogger
 from support.reference_step import data, dense_model
 
@@ -123,7 +123,7 @@ def test_the_learning_rate_reaches_the_step(reference_step: Any) -> None:
     assert [call.learning_rate for call in reference_step[0].calls] == [0.05, 0.05, 0.025, 0.025, 0.0125, 0.0125]
     assert history.history["learning_rate"] == [0.05, 0.025, 0.0125]
     assert model.optimizer.learning_rate == 0.0125
-    from depthwise.training.schedules import ExponentialDecay
+    from depthwise.optimizers.schedules import ExponentialDecay
 
     model.compile(SGD(ExponentialDecay(0.1, 1, 0.5)), LOSS)
     model.fit(x, y, batch_size=25, epochs=2, verbose=0)

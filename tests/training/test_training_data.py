@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from depthwise import layers, models
+from depthwise import layers, losses, models
 from depthwise.data import Batches
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError
-from depthwise.training import losses
 from depthwise.training.samples import CHUNK, prepare
 from support.reference_step import data, dense_model
 

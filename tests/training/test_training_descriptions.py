@@ -9,8 +9,9 @@ import keras
 import numpy as np
 import pytest
 
+from depthwise import losses, metrics, optimizers
 from depthwise.errors import DepthwiseError, InvalidArgumentError, ShapeError, UnsupportedError
-from depthwise.training import losses, metrics, optimizers, schedules
+from depthwise.optimizers import schedules
 
 GENERATOR = np.random.default_rng(5)
 PROBABILITIES = GENERATOR.dirichlet(np.ones(6), size=40).astype(np.float32)

@@ -10,9 +10,9 @@ import pytest
 from depthwise import layers, models
 from depthwise.data import Batches
 from depthwise.errors import InvalidArgumentError
+from depthwise.optimizers import SGD, Adam
 from depthwise.random import set_random_seed
 from depthwise.training.callbacks import Callback, EarlyStopping, LambdaCallback
-from depthwise.training.optimizers import SGD, Adam
 from support.reference_step import data, dense_model
 
 

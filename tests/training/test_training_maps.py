@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from depthwise import layers, models
+from depthwise import layers, losses, metrics, models
 from depthwise.errors import InvalidDataError, ShapeError
-from depthwise.training import losses, metrics
 
 Array = npt.NDArray[Any]
 SPARSE, CATEGORICAL = "sparse_categorical_crossentropy", "categorical_crossentropy"

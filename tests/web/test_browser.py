@@ -11,13 +11,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
-from depthwise.arithmetic import describe
 from depthwise.explain.explanation import Explanation
 from depthwise.explain.page import make_page
-from depthwise.initialize import draw_weights
 from depthwise.layers.descriptions import Conv2D, DepthwiseConv2D, SeparableConv2D
 from depthwise.messages import LANGUAGES, catalogue
 from depthwise.models import Model
+from depthwise.network.facts import describe
+from depthwise.network.initialize import draw_weights
 from support.explained import mobile_network, network_and_weights, tiny
 
 FRAME = 16.0

@@ -10,8 +10,8 @@ from depthwise.compiler.lower import lower
 from depthwise.data import load_data
 from depthwise.explain.cells import cell_facts
 from depthwise.explain.values import LayerValues, layer_values
-from depthwise.graph import Graph
-from depthwise.inference import Prediction
+from depthwise.network.graph import Graph
+from depthwise.runtime.prediction import Prediction
 from support.explained import NAMES, network_and_weights, random_positions
 
 CLOSE = 1e-4

@@ -8,9 +8,9 @@ from depthwise.bench.instructions import Instructions, count_instructions
 from depthwise.bench.measured import MeasuredRow
 from depthwise.bench.probes import MachineRates
 from depthwise.bench.report import Cost
-from depthwise.emit.builder import Vectors
-from depthwise.emit.contraction import Contraction
-from depthwise.plan.schedule import Call, Pointer, Schedule, written_out
+from depthwise.compiler.kernels.builder import Vectors
+from depthwise.compiler.kernels.contraction import Contraction
+from depthwise.compiler.plan.schedule import Call, Pointer, Schedule, written_out
 
 __all__ = ["bound_of", "cost_of", "macs_of"]
 

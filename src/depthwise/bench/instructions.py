@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from depthwise.emit.builder import Module, Vectors
+from depthwise.compiler.kernels.builder import Module, Vectors
 
 __all__ = ["Instructions", "count_instructions"]
 

@@ -13,13 +13,13 @@ from depthwise.bench.probes import counter_instruction
 from depthwise.bench.rows import Group, group_calls, main_kind
 from depthwise.compiler.compile import compile
 from depthwise.compiler.ir.program import Program
-from depthwise.emit.builder import Function, Kernel
-from depthwise.execution import Executable, host_machine
-from depthwise.native.cache import CompileCache
-from depthwise.native.targets import Target, host_target
-from depthwise.plan.machine import Machine
-from depthwise.plan.placement import ALIGNMENT
-from depthwise.plan.schedule import Call, Item, Pointer, Repeat, Schedule, Segment, Stage, written_out
+from depthwise.compiler.kernels.builder import Function, Kernel
+from depthwise.compiler.machine import Machine
+from depthwise.compiler.native.cache import CompileCache
+from depthwise.compiler.native.targets import Target, host_target
+from depthwise.compiler.plan.placement import ALIGNMENT
+from depthwise.compiler.plan.schedule import Call, Item, Pointer, Repeat, Schedule, Segment, Stage, written_out
+from depthwise.runtime.executable import Executable, host_machine
 
 __all__ = ["MeasuredExecutable", "MeasuredRow", "measured_schedule"]
 

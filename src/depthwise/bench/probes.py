@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from depthwise.emit.builder import Function, Module, Vectors
-from depthwise.execution import host_machine
-from depthwise.native.buffers import aligned_empty
-from depthwise.native.compile import Source
-from depthwise.native.load import load_program
-from depthwise.native.targets import Target, host_target
-from depthwise.plan.machine import Machine
+from depthwise.compiler.kernels.builder import Function, Module, Vectors
+from depthwise.compiler.machine import Machine
+from depthwise.compiler.native.compile import Source
+from depthwise.compiler.native.load import load_program
+from depthwise.compiler.native.targets import Target, host_target
+from depthwise.runtime.buffers import aligned_empty
+from depthwise.runtime.executable import host_machine
 
 __all__ = ["MachineRates", "Probes", "measure_fma_peak", "probes"]
 

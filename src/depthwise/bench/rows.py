@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from depthwise.emit.elementwise import Copy, Elementwise, ElementwiseSum, Fill
-from depthwise.plan.schedule import Call, Item, every_call, written_out
+from depthwise.compiler.kernels.elementwise import Copy, Elementwise, ElementwiseSum, Fill
+from depthwise.compiler.plan.schedule import Call, Item, every_call, written_out
 
 __all__ = ["Group", "group_calls", "kind_of", "main_kind"]
 

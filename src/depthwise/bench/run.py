@@ -17,14 +17,14 @@ from depthwise.classification import class_loss
 from depthwise.compare.machine import this_machine
 from depthwise.compiler.ir.program import Program
 from depthwise.compiler.lower import lower
-from depthwise.execution import Executable, host_machine
-from depthwise.graph import Graph
-from depthwise.inference import Prediction
 from depthwise.layers.activation import Activation
-from depthwise.native.threads import get_threads
-from depthwise.training.losses import Loss, MeanSquaredError
-from depthwise.training.optimizers import Adam, Optimizer
-from depthwise.training.step import TrainingStep
+from depthwise.losses import Loss, MeanSquaredError
+from depthwise.network.graph import Graph
+from depthwise.optimizers import Adam, Optimizer
+from depthwise.runtime.executable import Executable, host_machine
+from depthwise.runtime.prediction import Prediction
+from depthwise.runtime.threads import get_threads
+from depthwise.runtime.training_step import TrainingStep
 
 __all__ = ["Observer", "measure"]
 

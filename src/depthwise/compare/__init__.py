@@ -6,5 +6,5 @@
 - `wording`: the rows that people read, in their language. `console`, `page` with `charts`: the two views.
 - `folder`: what is written where, and what is never overwritten.
 
-All formulas come from `depthwise.arithmetic`, all words from `depthwise.messages`.
+All formulas come from `depthwise.network.facts`, all words from `depthwise.messages`.
 """

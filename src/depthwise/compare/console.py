@@ -8,8 +8,8 @@ from rich.text import Text
 from depthwise.compare.report import Report
 from depthwise.compare.wording import delivered_sentences, layer_pairs, name_of, result_rows, subtitles
 from depthwise.explain.text import printable, shape_text
-from depthwise.graph import Call
 from depthwise.messages import text
+from depthwise.network.graph import Call
 
 __all__ = ["print_report"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import depthwise
 from depthwise.compare.report import Machine
-from depthwise.native.processors import usable_processors
+from depthwise.compiler.native.processors import usable_processors
 
 __all__ = ["this_machine"]
 

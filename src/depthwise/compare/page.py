@@ -21,8 +21,8 @@ from depthwise.compare.wording import (
     times,
 )
 from depthwise.explain.text import printable, shape_text
-from depthwise.graph import Call
 from depthwise.messages import check_language, text
+from depthwise.network.graph import Call
 
 __all__ = ["report_page"]
 

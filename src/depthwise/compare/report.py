@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from depthwise.compare.statistics import mean_and_spread, wilson_interval
-from depthwise.graph import Call, Graph
 from depthwise.layers.dense import Dense
 from depthwise.layers.input import InputLayer
+from depthwise.network.graph import Call, Graph
 
 __all__ = [
     "FORMAT",

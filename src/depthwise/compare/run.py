@@ -10,9 +10,9 @@ from depthwise.compare.timing import time_prediction
 from depthwise.compare.training import Observer, count_correct, describe_optimizer, train
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InvalidArgumentError
-from depthwise.graph import Graph
 from depthwise.models import Model
-from depthwise.native.threads import get_threads
+from depthwise.network.graph import Graph
+from depthwise.runtime.threads import get_threads
 from depthwise.utils import set_random_seed
 
 __all__ = ["Contestant", "compare"]

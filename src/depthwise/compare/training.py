@@ -11,9 +11,9 @@ from depthwise.classification import class_loss, scaled_for
 from depthwise.compare.report import Epoch, TrainingRun
 from depthwise.data.dataset import Dataset
 from depthwise.models import Model
+from depthwise.optimizers import Adam
+from depthwise.optimizers.schedules import CosineDecay
 from depthwise.training.callback import Callback
-from depthwise.training.optimizers import Adam
-from depthwise.training.schedules import CosineDecay
 
 __all__ = ["PEAK_LEARNING_RATE", "Observer", "count_correct", "describe_optimizer", "train"]
 

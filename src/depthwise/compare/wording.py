@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from depthwise.compare.report import NetworkResult, Ratio, Report, Timing
 from depthwise.explain.text import printable
-from depthwise.graph import Call
 from depthwise.messages import text
+from depthwise.network.graph import Call
 
 __all__ = [
     "ResultRow",

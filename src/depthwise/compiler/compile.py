@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from depthwise import emit
+from depthwise.compiler import functions, kernels, module
 from depthwise.compiler.dump import Dump
+from depthwise.compiler.ir import expression
 from depthwise.compiler.ir.program import Program
-from depthwise.emit.builder import Vectors
-from depthwise.emit.schedule import emit_kernel, emit_stages, kernels_of, stage_names
-from depthwise.native import scheduler
-from depthwise.native.cache import CompileCache
-from depthwise.native.compile import LoadedCode, Source
-from depthwise.native.load import load_program
-from depthwise.native.targets import Target
-from depthwise.plan.machine import Machine
-from depthwise.plan.schedule import Schedule
+from depthwise.compiler.kernels.builder import Vectors
+from depthwise.compiler.machine import Machine
+from depthwise.compiler.module import emit_kernel, emit_stages, kernels_of, stage_names
+from depthwise.compiler.native import scheduler
+from depthwise.compiler.native.cache import CompileCache
+from depthwise.compiler.native.compile import LoadedCode, Source
+from depthwise.compiler.native.load import load_program
+from depthwise.compiler.native.targets import Target
+from depthwise.compiler.plan.schedule import Schedule
 
 __all__ = ["Compiled", "Plan", "compile", "modules", "schedule_identity"]
 
@@ -65,18 +66,18 @@ def compile(program: Program, plan: Plan, machine: Machine, target: Target, cach
 
 def modules(schedule: Schedule, vectors: Vectors, target: Target) -> dict[str, Source]:
     """The modules of a schedule by name: its stages, the scheduler around them, and each kernel by itself."""
-    kernels = kernels_of(schedule)
+    own = kernels_of(schedule)
     stages = stage_names(schedule)
     return {
         "stages": Source(
             emit_stages(schedule, vectors) + scheduler.stage_table_ir(stages),
             optimisation=STAGES_OPTIMISATION,
-            calls=frozenset(kernels),
+            calls=frozenset(own),
         ),
         "scheduler": Source(
             scheduler.participate_ir(target, table_elsewhere=True), calls=scheduler.TABLE_SYMBOLS, shared=True
         ),
-        **{name: Source(emit_kernel(kernel, vectors), shared=True) for name, kernel in kernels.items()},
+        **{name: Source(emit_kernel(kernel, vectors), shared=True) for name, kernel in own.items()},
     }
 
 
@@ -90,23 +91,25 @@ def schedule_identity(schedule: Schedule, vectors: Vectors) -> str:
 
 @functools.cache
 def _generator_modules() -> tuple[ModuleType, ...]:
-    names = sorted(module.name for module in pkgutil.iter_modules(emit.__path__))
-    return (*(importlib.import_module(f"{emit.__name__}.{name}") for name in names), scheduler, sys.modules[__name__])
+    """Everything that writes IR: a program's code is taken from the cache only while all of it is what it was."""
+    names = sorted(item.name for item in pkgutil.iter_modules(kernels.__path__))
+    families = (importlib.import_module(f"{kernels.__name__}.{name}") for name in names)
+    return (*families, expression, functions, module, scheduler, sys.modules[__name__])
 
 
 @functools.cache
 def _generator_source() -> str:
     digest = hashlib.sha256()
-    for module in _generator_modules():
-        digest.update(Path(str(module.__file__)).read_bytes())
+    for item in _generator_modules():
+        digest.update(Path(str(item.__file__)).read_bytes())
     return digest.hexdigest()
 
 
 def _generator_constants() -> list[tuple[str, str, object]]:
     """As they are now: an experiment may have changed one."""
     return [
-        (module.__name__, name, sorted(value) if isinstance(value, frozenset) else value)
-        for module in _generator_modules()
-        for name, value in sorted(vars(module).items())
+        (item.__name__, name, sorted(value) if isinstance(value, frozenset) else value)
+        for item in _generator_modules()
+        for name, value in sorted(vars(item).items())
         if name.isupper() and isinstance(value, (bool, int, float, str, tuple, frozenset))
     ]

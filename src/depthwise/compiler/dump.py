@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from depthwise.compiler.ir.program import Program
+from depthwise.compiler.native.compile import Source, assembly
+from depthwise.compiler.native.targets import Target
+from depthwise.compiler.plan.schedule import Call, Item, Pointer, Repeat, Schedule, Stage
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.files import atomic_write_text
-from depthwise.native.compile import Source, assembly
-from depthwise.native.targets import Target
-from depthwise.plan.schedule import Call, Item, Pointer, Repeat, Schedule, Stage
 
 __all__ = ["FOLDER_VARIABLE", "STEPS", "STEPS_VARIABLE", "Dump", "dump_everything", "program_text", "schedule_text"]
 

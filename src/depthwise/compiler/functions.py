@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from depthwise.arguments import LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE
 from depthwise.compiler.ir.expression import Apply, Constant, Expression, Operand, apply
-from depthwise.emit import mathematics
-from depthwise.emit.builder import Function as Code
+from depthwise.compiler.kernels import mathematics
+from depthwise.compiler.kernels.builder import Function as Code
 
 __all__ = ["FUNCTIONS", "Elementary", "evaluate", "evaluate_function", "is_short", "slope_of", "vector_jacobian"]
 

@@ -11,7 +11,7 @@ from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression
 from depthwise.compiler.ir.program import Operation, Program
 from depthwise.compiler.ir.types import NO_BORDER, Derived, Padding, Role, Shape, TensorType, Value
-from depthwise.graph import Call, Graph
+from depthwise.network.graph import Call, Graph
 
 __all__ = ["Builder", "lower"]
 

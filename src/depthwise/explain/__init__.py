@@ -6,6 +6,6 @@
 - `terminal`, `page`, `explanation` (for notebooks): the three views. `note`: the note's worked examples, its slips and open questions.
 - `command`: `depthwise explain`.
 
-Nothing here computes a formula: they all come from `depthwise.arithmetic`. Nothing here has words of its own: they come
+Nothing here computes a formula: they all come from `depthwise.network.facts`. Nothing here has words of its own: they come
 from `depthwise.messages`.
 """

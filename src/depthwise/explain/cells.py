@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depthwise.arithmetic import Axis
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.explain.facts import activation_of, find_node
 from depthwise.explain.values import LayerValues
-from depthwise.graph import Call, Graph
 from depthwise.layers.activation import Activation, ReLU
 from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
 from depthwise.layers.dense import Dense
@@ -29,6 +27,8 @@ from depthwise.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, G
 from depthwise.layers.preprocessing import Rescaling
 from depthwise.layers.regularization import Dropout
 from depthwise.layers.shaping import Flatten, ZeroPadding2D
+from depthwise.network.facts import Axis
+from depthwise.network.graph import Call, Graph
 from depthwise.reference.activations import activation, relu
 
 __all__ = ["cell_facts", "check_position", "equivalent_kernel"]

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
+from depthwise.cli.streams import print_json
+from depthwise.cli.targets import check_target_file
 from depthwise.errors import InvalidArgumentError, InvalidFileError, describe_value
 from depthwise.messages import check_language, text
-from depthwise.streams import print_json
-from depthwise.targets import check_target_file
 
 __all__ = ["explain_command", "register"]
 

@@ -1,6 +1,6 @@
 """A network's facts as plain data: numbers, texts, lists and dictionaries that `json` can write.
 
-The terminal, the page and programs all read these. Formulas come from `depthwise.arithmetic` as trees, so that a reader can
+The terminal, the page and programs all read these. Formulas come from `depthwise.network.facts` as trees, so that a reader can
 point at one factor and see what it counts.
 """
 
@@ -8,19 +8,13 @@ import dataclasses
 import math
 from typing import Any
 
-from depthwise.arithmetic import (
-    Axis,
-    Formula,
-    LayerFacts,
-    describe,
-    largest_smaller_depth_multiplier,
-)
 from depthwise.errors import InvalidArgumentError, describe_value
-from depthwise.graph import Call, Graph
 from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
 from depthwise.layers.dense import Dense
 from depthwise.layers.description import Description
 from depthwise.layers.regularization import Dropout
+from depthwise.network.facts import Axis, Formula, LayerFacts, describe, largest_smaller_depth_multiplier
+from depthwise.network.graph import Call, Graph
 
 __all__ = [
     "FORMAT",

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.arithmetic import LayerFacts, describe, largest_smaller_depth_multiplier
 from depthwise.explain.cells import cell_facts, equivalent_kernel
 from depthwise.explain.facts import separable_stages
 from depthwise.explain.text import number_text, shape_text
 from depthwise.explain.values import layer_values
-from depthwise.graph import Graph, sequential
 from depthwise.layers.convolution import Conv2D, SeparableConv2D
 from depthwise.layers.pooling import MaxPooling2D
+from depthwise.network.facts import LayerFacts, describe, largest_smaller_depth_multiplier
+from depthwise.network.graph import Graph, sequential
+from depthwise.network.twins import ordinary_twin
 from depthwise.networks import note_cnn, note_separable
 from depthwise.reference import forward as reference
-from depthwise.twins import ordinary_twin
 
 __all__ = ["answers", "examples", "small_network", "small_picture", "small_weights"]
 

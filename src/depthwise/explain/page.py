@@ -24,10 +24,10 @@ from depthwise.explain.questions import questions
 from depthwise.explain.timing import measure
 from depthwise.explain.values import check_input, drawn_picture, pixel_range
 from depthwise.explain.variations import variations
-from depthwise.graph import Graph
-from depthwise.initialize import draw_weights
 from depthwise.messages import LANGUAGES, check_language, section
-from depthwise.twins import twin
+from depthwise.network.graph import Graph
+from depthwise.network.initialize import draw_weights
+from depthwise.network.twins import twin
 
 __all__ = ["MOST_MACS", "MOST_WEIGHT_BYTES", "Page", "Sample", "make_page"]
 

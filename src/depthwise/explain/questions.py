@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-from depthwise.arithmetic import describe
 from depthwise.errors import ShapeError
 from depthwise.explain.facts import formula_facts, ordinary_layer
-from depthwise.graph import Call, Graph
 from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
 from depthwise.layers.dense import Dense
+from depthwise.network.facts import describe
+from depthwise.network.graph import Call, Graph
 
 __all__ = ["MOST_LAYERS", "questions"]
 

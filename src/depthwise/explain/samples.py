@@ -11,7 +11,7 @@ from depthwise.data import load_data, load_image, mnist
 from depthwise.errors import InvalidArgumentError, InvalidDataError, describe_value
 from depthwise.explain.page import Sample
 from depthwise.explain.values import drawn_picture, pixel_range
-from depthwise.graph import Graph
+from depthwise.network.graph import Graph
 
 __all__ = ["Picture", "choose_picture", "page_samples"]
 

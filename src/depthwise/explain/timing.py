@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depthwise.errors import UnsupportedError
-from depthwise.graph import Graph
+from depthwise.network.graph import Graph
 from depthwise.timing import time_in_turns
 
 __all__ = ["measure"]
@@ -52,7 +52,7 @@ def measure(graph: Graph, weights: Weights, twin: Graph, twin_weights: Weights) 
 
 def _ready(graph: Graph, weights: Weights) -> Callable[[tuple[npt.NDArray[np.float32], ...]], object]:
     from depthwise.compiler.lower import lower
-    from depthwise.inference import Prediction  # the compiler is heavy, and a machine may lack it
+    from depthwise.runtime.prediction import Prediction  # the compiler is heavy, and a machine may lack it
 
     prediction: Callable[[tuple[npt.NDArray[np.float32], ...]], object]
     prediction = made = Prediction(lower(graph))

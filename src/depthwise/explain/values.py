@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from depthwise.errors import InvalidDataError, UnsupportedError, describe_value
-from depthwise.graph import Graph
 from depthwise.layers.preprocessing import Rescaling
+from depthwise.network.graph import Graph
 from depthwise.reference.layer import forward
 
 __all__ = ["LayerValues", "check_input", "drawn_picture", "layer_values", "pixel_range"]
@@ -71,7 +71,7 @@ def check_input(graph: Graph, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
 
 def _native_values(graph: Graph, weights: Mapping[str, npt.ArrayLike], inputs: tuple[Array, ...]) -> dict[str, Array]:
     from depthwise.compiler.lower import lower
-    from depthwise.inference import Prediction  # the compiler is heavy, and a machine may lack it
+    from depthwise.runtime.prediction import Prediction  # the compiler is heavy, and a machine may lack it
 
     program = lower(graph)
     # Nothing is fused over what the caller gets to see, so no layer loses its values.

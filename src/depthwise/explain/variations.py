@@ -7,12 +7,12 @@ in the leaves, and evaluates the tree; and it gets a table of how windows of eac
 from dataclasses import replace
 from typing import Any
 
-from depthwise.arithmetic import Axis, Formula, LayerFacts, describe, number
 from depthwise.errors import ShapeError
 from depthwise.explain.facts import separable_stages
-from depthwise.graph import Graph
 from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
 from depthwise.layers.description import Description
+from depthwise.network.facts import Axis, Formula, LayerFacts, describe, number
+from depthwise.network.graph import Graph
 
 __all__ = ["DILATIONS", "KERNEL_SIZES", "PADDINGS", "STRIDES", "axis_table", "templates", "variations"]
 

@@ -11,7 +11,7 @@ from depthwise.layers.description import Description
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
-    from depthwise.graph import Call
+    from depthwise.network.graph import Call
 
 __all__ = ["Activation", "ReLU"]
 

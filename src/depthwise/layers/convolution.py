@@ -4,17 +4,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise.arguments import Pair, activation_name, choice, integer, pair
-from depthwise.arithmetic import LayerFacts, Shape, Weight, as_pair, image, kernel_formula, layer_facts, window_axes
 from depthwise.compiler.ir import operations as op
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError
-from depthwise.formula import Formula, number
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
-from depthwise.window import Axis
+from depthwise.network.facts import LayerFacts, Shape, Weight, as_pair, image, kernel_formula, layer_facts, window_axes
+from depthwise.network.formula import Formula, number
+from depthwise.network.window import Axis
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
-    from depthwise.graph import Call
+    from depthwise.network.graph import Call
 
 __all__ = ["Conv2D", "DepthwiseConv2D", "SeparableConv2D"]
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from depthwise import initializers
 from depthwise.arguments import integer
-from depthwise.arithmetic import LayerFacts, Shape, layer_facts, single, sizes
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
+from depthwise.network.facts import LayerFacts, Shape, layer_facts, single, sizes
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
-    from depthwise.graph import Call
+    from depthwise.network.graph import Call
 
 __all__ = ["Description"]
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.arguments import integer
-from depthwise.arithmetic import LayerFacts, Shape, layer_facts, sizes
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.layers.description import Description
+from depthwise.network.facts import LayerFacts, Shape, layer_facts, sizes
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
-    from depthwise.graph import Call
+    from depthwise.network.graph import Call
 
 __all__ = ["InputLayer"]
 

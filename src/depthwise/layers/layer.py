@@ -13,10 +13,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from depthwise.arithmetic import LayerFacts, Shape, Weight, describe
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.layers.description import Description
 from depthwise.layers.store import LOCK, TRAINABLE, WeightStore, look
+from depthwise.network.facts import LayerFacts, Shape, Weight, describe
 from depthwise.utils import next_seed
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Layer:
 
     def get_config(self) -> dict[str, Any]:
         """The arguments as Keras writes them."""
-        from depthwise.formats.layer_config import layer_config
+        from depthwise.data.formats.layer_config import layer_config
 
         config: dict[str, Any] = layer_config(self.description)["config"]
         return config
@@ -133,7 +133,7 @@ class Layer:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Layer":
         """A new layer from what `get_config` gave, here or in Keras."""
-        from depthwise.formats.layer_config import layer_from_config
+        from depthwise.data.formats.layer_config import layer_from_config
 
         return cls.of(layer_from_config(cls.__name__, config))
 
@@ -228,7 +228,7 @@ class Layer:
     def held_arrays(self) -> "dict[str, NDArray[np.float32]]":
         """The layer's own arrays, whatever a training holds."""
         if self._store.arrays is None:
-            from depthwise.initialize import draw_layer  # NumPy: not before it is needed
+            from depthwise.network.initialize import draw_layer  # NumPy: not before it is needed
 
             weights = self._needs()
             with LOCK:

@@ -3,17 +3,17 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from depthwise.arithmetic import LayerFacts, Shape, Weight, layer_facts, single, sizes
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression, Operand
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
-from depthwise.formula import number
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
+from depthwise.network.facts import LayerFacts, Shape, Weight, layer_facts, single, sizes
+from depthwise.network.formula import number
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
-    from depthwise.graph import Call
+    from depthwise.network.graph import Call
 
 __all__ = ["LayerNormalization"]
 

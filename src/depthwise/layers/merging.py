@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from depthwise.arithmetic import LayerFacts, Shape, layer_facts, sizes
 from depthwise.compiler.ir import operations as op
 from depthwise.errors import ShapeError, UnsupportedError, describe_value
-from depthwise.formula import number, total
 from depthwise.layers.description import Description
+from depthwise.network.facts import LayerFacts, Shape, layer_facts, sizes
+from depthwise.network.formula import number, total
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
-    from depthwise.graph import Call
+    from depthwise.network.graph import Call
 
 __all__ = ["Add", "Concatenate"]
 

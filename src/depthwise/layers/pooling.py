@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise.arguments import Pair, choice, pair
-from depthwise.arithmetic import LayerFacts, Shape, image, layer_facts, window_axes
 from depthwise.compiler.ir import operations as op
-from depthwise.formula import number
 from depthwise.layers.description import Description
+from depthwise.network.facts import LayerFacts, Shape, image, layer_facts, window_axes
+from depthwise.network.formula import number
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
-    from depthwise.graph import Call
+    from depthwise.network.graph import Call
 
 __all__ = ["AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "MaxPooling2D"]
 

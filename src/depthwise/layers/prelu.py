@@ -4,16 +4,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.arguments import integer
-from depthwise.arithmetic import LayerFacts, Shape, Weight, layer_facts, single, sizes
 from depthwise.compiler.ir.expression import Operand, apply
 from depthwise.errors import ShapeError
-from depthwise.formula import number, product
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
+from depthwise.network.facts import LayerFacts, Shape, Weight, layer_facts, single, sizes
+from depthwise.network.formula import number, product
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
-    from depthwise.graph import Call
+    from depthwise.network.graph import Call
 
 __all__ = ["PReLU"]
 

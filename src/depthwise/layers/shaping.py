@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise.arguments import pair
-from depthwise.arithmetic import LayerFacts, Shape, image, layer_facts, single
 from depthwise.compiler.ir import operations as op
-from depthwise.formula import number, product
 from depthwise.layers.description import Description
+from depthwise.network.facts import LayerFacts, Shape, image, layer_facts, single
+from depthwise.network.formula import number, product
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
-    from depthwise.graph import Call
+    from depthwise.network.graph import Call
 
 __all__ = ["Flatten", "ZeroPadding2D"]
 

@@ -1,4 +1,200 @@
-"""`keras.optimizers.schedules` by name; see `depthwise.training.schedules`."""
+"""Learning-rate schedules: the learning rate as a function of the steps done. Names and values are Keras' own.
 
-from depthwise.training.schedules import *  # noqa: F403
-from depthwise.training.schedules import __all__ as __all__
+A schedule is called once a step in Python; the native training step takes the number.
+"""
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from depthwise.errors import InvalidArgumentError, describe_value
+
+__all__ = ["CosineDecay", "ExponentialDecay", "LearningRateSchedule", "PiecewiseConstantDecay", "get"]
+
+
+class LearningRateSchedule(ABC):
+    """Base of all schedules; a class of your own needs `__call__(step)` only."""
+
+    @abstractmethod
+    def __call__(self, step: int) -> float:
+        """The learning rate of the step after `step` steps."""
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, as Keras writes them into a file."""
+        raise InvalidArgumentError(
+            f"{type(self).__name__} cannot be saved: it has no get_config(); add one that returns its arguments"
+        )
+
+
+def _number(owner: str, name: str, value: object) -> float:
+    if isinstance(value, bool) or not hasattr(value, "__float__") or not math.isfinite(float(value)):
+        raise InvalidArgumentError(f"{owner}: {name} must be a finite number, got {describe_value(value)}")
+    return float(value)
+
+
+def _steps(owner: str, name: str, value: object, minimum: int) -> int:
+    number = _number(owner, name, value)
+    if number != int(number) or number < minimum:
+        raise InvalidArgumentError(
+            f"{owner}: {name} must be a whole number of at least {minimum}, got {describe_value(value)}"
+        )
+    return int(number)
+
+
+@dataclass(frozen=True)
+class _Described(LearningRateSchedule):
+    def __post_init__(self) -> None:
+        self._normalise(type(self).__name__)
+
+    def _normalise(self, owner: str) -> None:
+        raise NotImplementedError
+
+    def _set(self, **values: object) -> None:
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
+
+    def __call__(self, step: int) -> float:
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+
+@dataclass(frozen=True)
+class ExponentialDecay(_Described):
+    """`initial_learning_rate × decay_rate ^ (step / decay_steps)`.
+
+    Args:
+        initial_learning_rate: at step 0.
+        decay_steps: steps in which the rate is multiplied by `decay_rate` once.
+        decay_rate: the factor.
+        staircase: round `step / decay_steps` down, so that the rate falls in stairs.
+
+    >>> ExponentialDecay(0.1, decay_steps=10, decay_rate=0.5)(20)
+    0.025
+    """
+
+    initial_learning_rate: float
+    decay_steps: int
+    decay_rate: float
+    staircase: bool = False
+    name: str = "ExponentialDecay"
+
+    def _normalise(self, owner: str) -> None:
+        self._set(
+            initial_learning_rate=_number(owner, "initial_learning_rate", self.initial_learning_rate),
+            decay_steps=_steps(owner, "decay_steps", self.decay_steps, 1),
+            decay_rate=_number(owner, "decay_rate", self.decay_rate),
+        )
+        if self.decay_rate <= 0:
+            raise InvalidArgumentError(f"{owner}: decay_rate must be above 0, got {self.decay_rate}")
+
+    def __call__(self, step: int) -> float:
+        exponent = step // self.decay_steps if self.staircase else step / self.decay_steps
+        return self.initial_learning_rate * self.decay_rate**exponent
+
+
+@dataclass(frozen=True)
+class CosineDecay(_Described):
+    """Half a cosine down to `alpha` times the peak, after an optional linear warm-up (Loshchilov and Hutter 2016,
+    arXiv:1608.03983; warm-up after Goyal et al. 2017, arXiv:1706.02677).
+
+    Args:
+        initial_learning_rate: at step 0.
+        decay_steps: steps of the decay, not counting the warm-up.
+        alpha: the last rate as a share of the peak.
+        warmup_target: the peak; None for no warm-up, then `initial_learning_rate` is the peak.
+        warmup_steps: steps of the warm-up.
+
+    >>> CosineDecay(0.0, decay_steps=10, warmup_target=0.1, warmup_steps=4)(2)
+    0.05
+    """
+
+    initial_learning_rate: float
+    decay_steps: int
+    alpha: float = 0.0
+    name: str = "CosineDecay"
+    warmup_target: float | None = None
+    warmup_steps: int = 0
+
+    def _normalise(self, owner: str) -> None:
+        self._set(
+            initial_learning_rate=_number(owner, "initial_learning_rate", self.initial_learning_rate),
+            decay_steps=_steps(owner, "decay_steps", self.decay_steps, 1),
+            alpha=_number(owner, "alpha", self.alpha),
+            warmup_steps=_steps(owner, "warmup_steps", self.warmup_steps, 0),
+        )
+        if self.warmup_target is not None:
+            self._set(warmup_target=_number(owner, "warmup_target", self.warmup_target))
+
+    def __call__(self, step: int) -> float:
+        start, peak = 0, self.initial_learning_rate
+        if self.warmup_target is not None:
+            start, peak = self.warmup_steps, self.warmup_target
+            if step < start:
+                return self.initial_learning_rate + (peak - self.initial_learning_rate) * step / start
+        share = min(step - start, self.decay_steps) / self.decay_steps
+        return peak * ((1 - self.alpha) * 0.5 * (1 + math.cos(math.pi * share)) + self.alpha)
+
+
+@dataclass(frozen=True)
+class PiecewiseConstantDecay(_Described):
+    """`values[0]` up to and including step `boundaries[0]`, then `values[1]`, and so on.
+
+    Args:
+        boundaries: rising step numbers.
+        values: one more than there are boundaries.
+
+    >>> PiecewiseConstantDecay([100, 200], [1.0, 0.5, 0.1])(101)
+    0.5
+    """
+
+    boundaries: Sequence[int]
+    values: Sequence[float]
+    name: str = "PiecewiseConstant"
+
+    def _normalise(self, owner: str) -> None:
+        for key in ("boundaries", "values"):
+            if not isinstance(getattr(self, key), Sequence) or isinstance(getattr(self, key), str):
+                raise InvalidArgumentError(f"{owner}: {key} must be a list, got {describe_value(getattr(self, key))}")
+        boundaries = tuple(_steps(owner, "boundaries", item, 0) for item in self.boundaries)
+        values = tuple(_number(owner, "values", item) for item in self.values)
+        if len(values) != len(boundaries) + 1 or not boundaries:
+            raise InvalidArgumentError(
+                f"{owner}: values must hold one more number than boundaries, and boundaries at least one, got "
+                f"{len(values)} values and {len(boundaries)} boundaries"
+            )
+        if any(first >= second for first, second in itertools.pairwise(boundaries)):
+            raise InvalidArgumentError(f"{owner}: boundaries must rise, got {describe_value(list(boundaries))}")
+        self._set(boundaries=boundaries, values=values)
+
+    def __call__(self, step: int) -> float:
+        return self.values[bisect_left(self.boundaries, step)]
+
+
+CLASSES: dict[str, type[_Described]] = {
+    cls.__name__: cls for cls in (CosineDecay, ExponentialDecay, PiecewiseConstantDecay)
+}
+
+
+def get(identifier: LearningRateSchedule | dict[str, Any]) -> LearningRateSchedule:
+    """A schedule from Keras' configuration (`{"class_name": …, "config": {…}}`), or a schedule itself.
+
+    Raises:
+        InvalidArgumentError: not one of the schedules here; the message lists them.
+    """
+    if isinstance(identifier, LearningRateSchedule):
+        return identifier
+    if isinstance(identifier, dict):
+        cls = CLASSES.get(str(identifier.get("class_name")))
+        config = identifier.get("config", {})
+        if cls is not None and isinstance(config, dict) and set(config) <= {item.name for item in fields(cls)}:
+            return cls(**config)
+    raise InvalidArgumentError(
+        f"unknown learning-rate schedule {describe_value(identifier)}; allowed are " + ", ".join(sorted(CLASSES))
+    )

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depthwise.graph import Graph
 from depthwise.layers.activation import Activation, ReLU
 from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
 from depthwise.layers.dense import Dense
@@ -25,6 +24,7 @@ from depthwise.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, G
 from depthwise.layers.preprocessing import Rescaling
 from depthwise.layers.regularization import Dropout
 from depthwise.layers.shaping import Flatten, ZeroPadding2D
+from depthwise.network.graph import Graph
 from depthwise.reference import forward as operations
 from depthwise.reference import layer as one_layer
 from depthwise.reference import network

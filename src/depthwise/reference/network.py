@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from depthwise.graph import Call, Graph
 from depthwise.layers.input import InputLayer
+from depthwise.network.graph import Call, Graph
 from depthwise.reference import layer as one_layer
 from depthwise.reference import optimizers
 from depthwise.reference.losses import loss_gradient, total_loss

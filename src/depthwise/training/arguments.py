@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from depthwise.errors import InvalidArgumentError, describe_value
-from depthwise.inputs import is_batches
+from depthwise.model.inputs import is_batches
 from depthwise.training.batches import ArrayBatches, Batch, GivenBatches, Place, Schedule, Source, StreamedBatches
 from depthwise.training.compiled import Compiled
 from depthwise.training.samples import Samples, prepare

@@ -18,10 +18,10 @@ import numpy as np
 from depthwise.data.npy import read_npy_header
 from depthwise.errors import InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.files import atomic_write
-from depthwise.graph import Graph
+from depthwise.network.graph import Graph
+from depthwise.optimizers import Optimizer
 from depthwise.training.batches import Place
 from depthwise.training.callback import Callback, Logs
-from depthwise.training.optimizers import Optimizer
 from depthwise.training.session import Session
 
 __all__ = ["BackupAndRestore", "TrainingState", "load_state", "save_state"]

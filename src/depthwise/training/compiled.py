@@ -5,15 +5,15 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from depthwise import losses, optimizers
+from depthwise import metrics as metric_names
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
-from depthwise.graph import Graph
-from depthwise.training import losses, optimizers
-from depthwise.training import metrics as metric_names
-from depthwise.training.losses import Loss
-from depthwise.training.metrics import MetricSet
-from depthwise.training.optimizers import Optimizer
+from depthwise.losses import Loss
+from depthwise.metrics import MetricSet
+from depthwise.network.graph import Graph
+from depthwise.optimizers import Optimizer
+from depthwise.optimizers.schedules import LearningRateSchedule
 from depthwise.training.samples import check_network
-from depthwise.training.schedules import LearningRateSchedule
 
 __all__ = ["Compiled", "OptimizerInUse", "StepResult", "TrainStep", "make_step"]
 
@@ -33,7 +33,7 @@ class StepResult(Protocol):
 
 
 class TrainStep(Protocol):
-    """What `depthwise.training.step.TrainingStep` is to the loop."""
+    """What `depthwise.runtime.training_step.TrainingStep` is to the loop."""
 
     def load(self, weights: Mapping[str, Array], optimizer_state: Mapping[str, Array]) -> None: ...
 
@@ -49,7 +49,7 @@ class TrainStep(Protocol):
 def make_step(graph: Graph, loss: Loss, optimizer: Optimizer) -> TrainStep:
     """The native training step: the one place where the loop gets it from."""
     from depthwise.compiler.lower import lower
-    from depthwise.training.step import TrainingStep  # generates and compiles code: not before it is needed
+    from depthwise.runtime.training_step import TrainingStep  # generates and compiles code: not before it is needed
 
     step: TrainStep = TrainingStep(lower(graph, training=True), loss, optimizer)
     return step

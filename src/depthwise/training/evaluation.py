@@ -3,13 +3,13 @@
 from typing import Any
 
 from depthwise.errors import InvalidDataError
-from depthwise.inputs import is_batches
+from depthwise.losses import per_sample
+from depthwise.metrics import MetricSet
+from depthwise.model.inputs import is_batches
 from depthwise.training.arguments import check_arguments, compiled_for, given_batches, one_batch, size_of_batch
 from depthwise.training.batches import ArrayBatches, Batch, Schedule, Source
 from depthwise.training.callback import CallbackList
 from depthwise.training.compiled import Compiled
-from depthwise.training.losses import per_sample
-from depthwise.training.metrics import MetricSet
 from depthwise.training.progress import ProgbarLogger
 from depthwise.training.samples import prepare
 

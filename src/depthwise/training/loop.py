@@ -7,7 +7,7 @@ What Python does in a step besides it: cut the batch, add up loss and metrics, c
 from typing import Any
 
 from depthwise.errors import InvalidDataError, UnsupportedError
-from depthwise.inputs import is_batches
+from depthwise.model.inputs import is_batches
 from depthwise.random import next_seed
 from depthwise.training.arguments import (
     check_arguments,

@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from depthwise.errors import DepthwiseError
-from depthwise.graph import Graph
 from depthwise.layers.input import InputLayer
 from depthwise.layers.normalization import BatchNormalization
+from depthwise.network.graph import Graph
 from depthwise.training.batches import Batch, Place
 from depthwise.training.callback import Callback, Logs
 from depthwise.training.session import Session, seed_of_step

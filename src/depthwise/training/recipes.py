@@ -13,8 +13,8 @@ More passes bring a little more (two: about 99.2 %) for twice the time.
 from dataclasses import dataclass
 
 from depthwise.errors import InvalidArgumentError, describe_value
-from depthwise.training.optimizers import Adam
-from depthwise.training.schedules import CosineDecay
+from depthwise.optimizers import Adam
+from depthwise.optimizers.schedules import CosineDecay
 
 __all__ = ["RECIPES", "Recipe", "recipe"]
 

@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError, describe_value
-from depthwise.graph import Graph
-from depthwise.inputs import arrays_for, numeric
-from depthwise.training.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, SparseCategoricalCrossentropy
+from depthwise.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, SparseCategoricalCrossentropy
+from depthwise.model.inputs import arrays_for, numeric
+from depthwise.network.graph import Graph
 
 __all__ = ["Samples", "check_network", "outputs_of", "prepare"]
 

@@ -1,4 +1,4 @@
-/** Filling in formula templates and writing formulas down. The formulas themselves come from `depthwise.arithmetic`. */
+/** Filling in formula templates and writing formulas down. The formulas themselves come from `depthwise.network.facts`. */
 
 import type { Formula, Template } from "./data";
 

@@ -1,0 +1,227 @@
+"""`depthwise compare`: two networks side by side on this machine."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from depthwise.cli.options import BatchSize, DataName, Language, SkipUnreadable, Threads, load_dataset, use_threads
+from depthwise.cli.targets import save_or_rescue
+from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.messages import check_language, text
+
+if TYPE_CHECKING:
+    from depthwise.compare.run import Contestant
+
+__all__ = ["compare_command", "register"]
+
+DEFAULT_EPOCHS = 5
+DEFAULT_SEEDS = "1"
+DEFAULT_BATCH_SIZE = 128
+"""With these, both networks of the note pass 99.0 % on MNIST; a test keeps it."""
+
+DEFAULT_FOLDER = Path("compare")
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT."""
+
+_MOST_EPOCHS, _MOST_SEEDS = 10_000, 100
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command `compare` to the application."""
+    app.command("compare")(compare_command)
+
+
+def compare_command(
+    first: Annotated[
+        str,
+        typer.Argument(help="A network's name (note-cnn, note-separable, note-ordinary) or a .keras file."),
+    ] = "note-separable",
+    second: Annotated[
+        str | None, typer.Argument(help="The other one; without it, the first one's twin.", show_default=False)
+    ] = None,
+    twin: Annotated[
+        bool,
+        typer.Option(
+            "--twin",
+            help="Compare FIRST with its twin: ordinary convolutions for separable ones, or the other way round.",
+        ),
+    ] = False,
+    direction: Annotated[
+        str | None,
+        typer.Option(
+            help="Which twin: ordinary or separable; by default the one that differs.",
+            metavar="KIND",
+            show_default=False,
+        ),
+    ] = None,
+    data: DataName = "mnist",
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Passes over the training data. By default {DEFAULT_EPOCHS}; 0 where both networks come from files, which "
+            "then are compared with the weights that they have.",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[
+        str, typer.Option(help="One training for each: 1,2,3 gives means and spreads.", metavar="N,N,…")
+    ] = DEFAULT_SEEDS,
+    batch_size: BatchSize = DEFAULT_BATCH_SIZE,
+    prediction_batch_size: Annotated[int, typer.Option(help="Images for one timed prediction.", min=1)] = 256,
+    threads: Threads = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder for report.html, report.json and both .keras files. One that holds an earlier comparison is refused. By "
+            "default compare, or where that is taken compare-2, compare-3, ….",
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the earlier comparison in the folder, as a whole.")
+    ] = False,
+    skip_unreadable: SkipUnreadable = False,
+    language: Language = "en",
+) -> None:
+    """Train two networks alike and compare parameters, arithmetic, accuracy and time.
+
+    Without arguments: the note's separable network and its ordinary twin on MNIST. Ctrl-C stops and reports the results so far.
+
+    Examples:
+
+      depthwise compare
+
+      depthwise compare note-cnn --twin --epochs 2 --seeds 1,2,3
+
+      depthwise compare mine.keras other.keras --data photos/ --language zh
+    """
+    check_language(language)
+    seed_numbers = _seeds(seeds)
+    contestants = _contestants(first, second, twin, direction)
+    are_loaded = all(contestant.loaded is not None for contestant in contestants)
+    wanted = (0 if are_loaded else DEFAULT_EPOCHS) if epochs is None else epochs
+    if not 0 <= wanted <= _MOST_EPOCHS:
+        raise InvalidArgumentError(f"--epochs must be from 0 to {_MOST_EPOCHS:,}, got {wanted}")
+    use_threads(threads)
+    _run(
+        contestants,
+        data,
+        wanted,
+        seed_numbers,
+        batch_size,
+        prediction_batch_size,
+        out,
+        overwrite,
+        skip_unreadable,
+        language,
+    )
+
+
+def _seeds(given: str) -> tuple[int, ...]:
+    try:
+        seeds = tuple(int(part) for part in given.split(","))
+    except ValueError:
+        seeds = ()
+    if not seeds or len(seeds) > _MOST_SEEDS or len(set(seeds)) < len(seeds) or not all(0 <= n < 2**32 for n in seeds):
+        raise InvalidArgumentError(
+            f"--seeds must be up to {_MOST_SEEDS} different whole numbers from 0 to 4294967295 with commas between, for "
+            f"example 1,2,3, got {describe_value(given)}"
+        )
+    return seeds
+
+
+def _contestants(first: str, second: str | None, twin: bool, direction: str | None) -> "tuple[Contestant, Contestant]":
+    from depthwise.compare.run import Contestant
+    from depthwise.network.twins import Direction, twin_direction
+    from depthwise.network.twins import twin as twin_of
+    from depthwise.networks import open_model
+
+    if second is not None and (twin or direction):
+        raise InvalidArgumentError(
+            "--twin and --direction go with one network; leave the second one out, or leave out --twin and --direction"
+        )
+    if direction is not None and direction not in list(Direction):
+        raise InvalidArgumentError(f"--direction must be ordinary or separable, got {describe_value(direction)}")
+    model, is_loaded = open_model(first)
+    one = Contestant(first if not is_loaded else Path(first).name, model.graph, model if is_loaded else None)
+    if second is not None:
+        other, is_loaded = open_model(second)
+        return one, Contestant(
+            second if not is_loaded else Path(second).name, other.graph, other if is_loaded else None
+        )
+    chosen = Direction(direction) if direction else twin_direction(model.graph)
+    # The twin of note-separable has a name of its own in the note's family.
+    name = "note-ordinary" if first == "note-separable" and chosen is Direction.ORDINARY else None
+    return one, Contestant("twin", twin_of(model.graph, chosen, name))
+
+
+def _run(
+    contestants: "tuple[Contestant, Contestant]",
+    data_name: str,
+    epochs: int,
+    seeds: tuple[int, ...],
+    batch_size: int,
+    prediction_batch_size: int,
+    out: Path | None,
+    overwrite: bool,
+    skip_unreadable: bool,
+    language: str,
+) -> None:
+    from dataclasses import replace
+
+    from rich.console import Console
+    from rich.text import Text
+
+    from depthwise.compare.console import print_report
+    from depthwise.compare.folder import (
+        PAGE_NAME,
+        REPORT_NAME,
+        free_folder,
+        model_file_names,
+        prepare_folder,
+        write_folder,
+    )
+    from depthwise.compare.progress import ProgressDisplay
+    from depthwise.compare.run import compare
+
+    names = [contestant.graph.name for contestant in contestants]
+    files = model_file_names(names, seeds if epochs else (None,))
+    all_files = [name for group in files for name in group]
+    folder = (DEFAULT_FOLDER if overwrite else free_folder(DEFAULT_FOLDER, all_files)) if out is None else out
+    prepare_folder(folder, all_files, overwrite)
+    if out is None and folder != DEFAULT_FOLDER:
+        print(text("comparison.beside", language, taken=f"{DEFAULT_FOLDER}/", folder=f"{folder}/"), file=sys.stderr)
+    data = load_dataset(data_name, skip_unreadable, contestants[0].graph.input_shapes[0])
+    with ProgressDisplay(Console(stderr=True), names, epochs, len(seeds) * len(names), language) as progress:
+        report, models = compare(
+            contestants,
+            data,
+            progress,
+            epochs=epochs,
+            seeds=seeds,
+            batch_size=batch_size,
+            prediction_batch_size=prediction_batch_size,
+            on_interrupt=lambda: progress.say(text("comparison.stopping", language)),
+        )
+    first, second = (
+        replace(network, files=tuple(group[: len(trained)]))
+        for network, group, trained in zip(report.networks, files, models)
+    )
+    report = replace(report, networks=(first, second))
+    # Written first, then printed: whatever becomes of the output, the training is kept.
+    place, failure = save_or_rescue(folder, lambda place: write_folder(place, report, models, language, overwrite))
+    written = [*first.files, *second.files, REPORT_NAME, PAGE_NAME]
+    console = Console()
+    print_report(report, console, language)
+    line = text("comparison.written", language, folder=f"{place}/", files=", ".join(written))
+    console.print()
+    console.print(Text(line), soft_wrap=True)
+    if failure is not None:
+        raise failure
+    if not report.is_complete:
+        raise typer.Exit(INTERRUPTED)

@@ -1,0 +1,102 @@
+"""`depthwise` on the command line: the application, and how errors are reported.
+
+Nothing heavy is imported here, so that `depthwise --help` is quick; each command imports what it needs when it runs.
+
+Exit codes: 0 done; 1 a failure at work (a full disk); 2 a wrong argument, file or data; 130 stopped by Ctrl-C; 141 the
+reader of the output left before its end.
+"""
+
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from depthwise import __version__
+from depthwise.cli import bench, compare, evaluate, predict, summary, train
+from depthwise.cli.streams import guard_streams
+from depthwise.errors import (
+    DepthwiseError,
+    InvalidArgumentError,
+    InvalidDataError,
+    InvalidFileError,
+    UnsupportedError,
+    describe_value,
+)
+from depthwise.explain import command as explain
+
+__all__ = ["app", "main"]
+
+FAILURE, WRONG_INPUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+_WRONG_INPUT = (InvalidArgumentError, InvalidDataError, InvalidFileError, UnsupportedError)
+
+
+class _Commands(TyperGroup):
+    """All commands, with one sentence on stderr for every error that is not a bug of ours."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DepthwiseError as error:
+            _fail(str(error), WRONG_INPUT if isinstance(error, _WRONG_INPUT) else FAILURE)
+        except KeyboardInterrupt:
+            _fail("stopped", INTERRUPTED)
+        except MemoryError:
+            _fail("there is not enough memory for this; try a smaller --batch-size or less data", FAILURE)
+        except OSError as error:
+            place = "" if error.filename is None else f": {describe_value(str(error.filename), 200)}"
+            _fail(f"{error.strerror or 'the system failed'}{place}", FAILURE)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"depthwise: {message}", file=sys.stderr)
+    raise typer.Exit(code) from None
+
+
+app = typer.Typer(
+    name="depthwise",
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"depthwise {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Explain, compare, train and run convolutional networks on the CPU.
+
+    Start with: depthwise compare
+    """
+
+
+for _module in (compare, explain, train, evaluate, predict, summary, bench):
+    _module.register(app)
+
+
+def main() -> None:
+    """The entry point of the `depthwise` command."""
+    output = guard_streams()
+    code: Any = 0
+    try:
+        app()
+    except SystemExit as leaving:
+        code = leaving.code
+    sys.stdout.flush()
+    if output is not None and output.failure is not None:
+        if not output.is_pipe_closed:
+            reason = output.failure.strerror or "the system failed"
+            print(f"depthwise: the output could not be printed: {reason}; send it to another place", file=sys.stderr)
+        code = code or (PIPE_CLOSED if output.is_pipe_closed else FAILURE)
+    sys.exit(code)

@@ -1,0 +1,77 @@
+"""Options and helpers that several commands share."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from depthwise.errors import describe_value
+
+__all__ = [
+    "BatchSize",
+    "DataName",
+    "Json",
+    "Language",
+    "ModelName",
+    "Threads",
+    "load_dataset",
+    "use_threads",
+]
+
+_PATH_LIMIT = 200
+
+ModelName = Annotated[
+    str,
+    typer.Argument(
+        help="A .keras file, or one of the note's networks with new weights: note-cnn, note-separable, note-ordinary.",
+        show_default=False,
+    ),
+]
+DataName = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="mnist (in the package), fashion-mnist, cifar10, an .npz file in Keras' MNIST form, a folder of IDX files, or a "
+        "folder of images with a subfolder for each class.",
+        metavar="NAME_OR_PATH",
+    ),
+]
+SkipUnreadable = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Leave out images that cannot be read, and name them.")
+]
+BatchSize = Annotated[int, typer.Option("--batch-size", help="Images for one training step.", min=1)]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", help="Processor threads; by default all. Results do not depend on it.", show_default=False
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Language = Annotated[str, typer.Option("--language", help="en or zh.", metavar="LANGUAGE")]
+
+
+def use_threads(threads: int | None) -> None:
+    """Sets the number of threads where one was given.
+
+    Raises:
+        InvalidArgumentError: not from 1 to 64.
+    """
+    if threads is not None:
+        from depthwise.runtime.threads import set_threads
+
+        set_threads(threads)
+
+
+def load_dataset(name: str, skip_unreadable: bool = False, image_shape: tuple[int, ...] | None = None) -> Any:
+    """The data set `name`, images resized to `image_shape` where they are files; skipped ones are named on stderr."""
+    from depthwise.data.dataset import load_data
+
+    size: dict[str, Any] = {}
+    if image_shape is not None and len(image_shape) == 3:
+        size["image_size"] = image_shape[:2]
+        if image_shape[2] in (1, 3):
+            size["color_mode"] = "grayscale" if image_shape[2] == 1 else "rgb"
+    data = load_data(name, skip_unreadable=skip_unreadable, **size)
+    for path, reason in data.skipped:
+        print(f"skipped {describe_value(str(path), _PATH_LIMIT)}: {reason}", file=sys.stderr)
+    return data

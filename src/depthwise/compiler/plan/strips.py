@@ -1,0 +1,174 @@
+"""Fused blocks: a chain of operations runs strip by strip of rows, so that what lies between them never leaves the caches.
+
+depthwise → pointwise → activation → pool is one block: each strip of the depthwise result is consumed at once, and only a
+strip of it exists. A stage with windows reads rows of earlier strips too, so what it reads is kept whole; it is still in the
+second cache: expand → depthwise → project.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from depthwise.compiler.ir.program import Operation, Program
+from depthwise.compiler.ir.types import Window
+from depthwise.compiler.machine import Machine
+from depthwise.compiler.plan.layout import Layout
+from depthwise.compiler.plan.placement import WHOLE, Part
+from depthwise.compiler.plan.schedule import Place
+
+__all__ = ["Block", "Rows", "Strip", "find_blocks"]
+
+
+@dataclass(frozen=True)
+class Rows(Part):
+    """Certain rows instead of a share."""
+
+    first: int = 0
+    rows: int = 0
+
+    def of(self, total: int) -> tuple[int, int]:
+        return self.first, self.rows
+
+
+Strip = tuple[Part, ...]
+"""For each operation of a block the rows of its output that it computes."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Operations that run one after the other for each strip.
+
+    Attributes:
+        operations: each the only reader of the one before.
+        rows: rows of each operation's output.
+        height: rows of the last output in a strip; 0 means that nothing is divided.
+    """
+
+    operations: tuple[Operation, ...]
+    rows: tuple[int, ...]
+    height: int
+
+    def strips(self, first: int = 0, last: int | None = None) -> tuple[Strip, ...]:
+        """The strips of the last output's rows from `first` to `last`; every row of every map is computed once.
+
+        Rows that the last operation never asks for (11 → 5 by pooling) are not computed.
+        """
+        last = self.rows[-1] if last is None else last
+        if not self.height:
+            return ((WHOLE,) * len(self.operations),)
+        # Of two neighbouring heights, and the higher ones first: strips of one height are a loop.
+        count = -(-(last - first) // self.height)
+        height, higher = divmod(last - first, count)
+        ends = [self._needed(first + i * height + min(i, higher)) for i in range(count + 1)]
+        return tuple(tuple(Rows(first=start, rows=end - start) for start, end in zip(*both)) for both in pairwise(ends))
+
+    def part(self, first: int, last: int) -> Strip:
+        """The strip of these rows of the last output."""
+        pairs = zip(self._needed(first), self._needed(last))
+        return tuple(Rows(first=start, rows=end - start) for start, end in pairs)
+
+    def _needed(self, end: int) -> list[int]:
+        """Rows of each output that the first `end` rows of the last one need."""
+        ends = [end]
+        for operation, rows in zip(reversed(self.operations[1:]), reversed(self.rows[:-1])):
+            ends.insert(0, min(rows, _window(operation).rows_read(ends[0])))
+        return ends
+
+    @property
+    def between(self) -> tuple[str, ...]:
+        """Tensors of which only a strip exists at a time."""
+        pairs = pairwise(self.operations) if self.height else ()
+        return tuple(item.output for item, reader in pairs if not _window(reader).overlaps)
+
+    def strip_rows(self, strips: Sequence[Strip]) -> dict[str, int]:
+        """Rows of the largest strip of each tensor between."""
+        outputs = [operation.output for operation in self.operations]
+        sizes = {name: outputs.index(name) for name in self.between}
+        return {name: max(strip[i].of(self.rows[i])[1] for strip in strips) for name, i in sizes.items()}
+
+    def places(self, strip: Strip, places: Mapping[str, Place]) -> dict[str, Place]:
+        """The tensors between as if they were whole: their first row lies before the strip that there is."""
+        moved = {}
+        for operation, part, rows in zip(self.operations, strip, self.rows):
+            if operation.output in self.between:
+                place = places[operation.output]
+                before = part.of(rows)[0] * place.view.row_pitch
+                moved[operation.output] = replace(place, pointer=place.pointer + -before)
+        return moved
+
+
+def _window(operation: Operation) -> Window:
+    """What the operation reads of the tensor before it in a block."""
+    return operation.window(0)
+
+
+def _runs_by_rows(program: Program, operation: Operation) -> bool:
+    """Whether it reads one tensor, of which a row of the result needs only some rows."""
+    return len(program.tensor_operands(operation)) == 1 and not _window(operation).whole
+
+
+def find_blocks(
+    program: Program,
+    operations: Sequence[Operation],
+    follows: Callable[[Operation, Operation], bool],
+    layouts: Mapping[str, Layout],
+    machine: Machine,
+    *,
+    windows: bool,
+) -> list[Block]:
+    """Operations as blocks.
+
+    `follows(first, second)` says whether the second may run on the first's strips; that it needs only some rows is checked
+    here. With `windows`, one stage with windows may follow where what it reads would not stay in the second cache.
+    """
+    blocks: list[Block] = []
+    chain: list[Operation] = []
+
+    def continues(second: Operation) -> bool:
+        first = chain[-1]
+        if second.writes_exactly:  # a copy to where the caller wants the whole map
+            return False
+        if not _runs_by_rows(program, second) or not _runs_by_rows(program, first) or not follows(first, second):
+            return False
+        if not _window(second).overlaps:
+            return not first.writes_exactly
+        large = 4 * layouts[first.output].numbers > machine.second_cache // 2
+        only = not any(_window(item).overlaps for item in chain[1:])
+        return windows and large and only
+
+    for operation in operations:
+        if chain and not continues(operation):
+            blocks.append(_block(program, chain, layouts, machine))
+            chain = []
+        chain.append(operation)
+    if chain:
+        blocks.append(_block(program, chain, layouts, machine))
+    return blocks
+
+
+def _block(program: Program, chain: list[Operation], layouts: Mapping[str, Layout], machine: Machine) -> Block:
+    """The block of a chain, with strips so high that what lies between stays in half the first cache, and so many positions
+    that weights from behind the second cache come no slower than they are used."""
+    views = [layouts[item.output].view for item in chain]
+    rows = tuple(view.rows for view in views)
+    # Rows of each output for one row of the last one.
+    scales = [1]
+    for operation in reversed(chain[1:]):
+        scales.insert(0, scales[0] * _window(operation).stride)
+    row_bytes = [4 * view.row_pitch * scale for view, scale in zip(views, scales)]
+    inner = list(zip(chain[1:], row_bytes, views))
+    strip = sum(size for reader, size, _ in inner if not _window(reader).overlaps)
+    kept = sum(size for reader, size, _ in inner if _window(reader).overlaps)
+    whole = sum(4 * view.rows * view.row_pitch for reader, _, view in inner if not _window(reader).overlaps)
+    if not inner or (whole <= machine.first_cache // 2 and not kept):
+        return Block(tuple(chain), rows, 0)
+    heights = [machine.first_cache // 2 // strip] if strip else []
+    heights += [machine.second_cache // 2 // kept] if kept else []
+    least = [
+        -(-machine.least_positions // (views[i].columns * scales[i]))
+        for i, operation in enumerate(chain)
+        if any(
+            4 * program.type(name).size > machine.second_cache // 2 for name in program.parameter_operands(operation)
+        )
+    ]
+    return Block(tuple(chain), rows, min(rows[-1], max(1, min(heights), *least)))

@@ -1,0 +1,172 @@
+"""What `.keras` files say about training: optimizer, loss, metrics, and what the optimizer has learnt.
+
+In the file the optimizer's state is a list without names: the steps done, the learning rate where it is a number, then arrays
+for each trainable weight, in the order in which Keras' optimizer makes them.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depthwise.data.formats.hdf5 import File
+from depthwise.data.formats.hdf5_write import Group
+from depthwise.data.formats.layer_config import check_module, serialized
+from depthwise.data.formats.saved import SavedNetwork
+from depthwise.errors import DepthwiseError, UnsupportedError, describe_value
+from depthwise.network.graph import Graph
+
+if TYPE_CHECKING:
+    from depthwise.training.compiled import Compiled, OptimizerInUse
+
+__all__ = ["config_of", "read", "state_of"]
+
+STATE = "optimizer/vars"
+
+_INTERLEAVED = ("momentum", "velocity")
+"""Adam makes these two weight by weight; every other state is made for all weights at once."""
+
+_METRIC_OPTIONS = ("k", "threshold", "from_logits", "label_smoothing", "axis")
+
+
+def config_of(network: SavedNetwork) -> dict[str, Any]:
+    """The compilation as Keras serialises it; empty where the network is not compiled."""
+    compiled = network.training
+    if compiled is None:
+        return {}
+    optimizer = compiled.optimizer
+    return {
+        "optimizer": serialized("keras.optimizers", type(optimizer.description).__name__, optimizer.get_config()),
+        "loss": serialized("keras.losses", type(compiled.loss).__name__, compiled.loss.get_config()),
+        "loss_weights": None,
+        "metrics": [_metric(item) for item in compiled.metrics] or None,
+        "weighted_metrics": [_metric(item) for item in compiled.weighted_metrics] or None,
+        "run_eagerly": False,
+        "steps_per_execution": 1,
+        "jit_compile": "auto",
+    }
+
+
+def _metric(metric: Any) -> Any:
+    if isinstance(metric, (str, dict)):
+        return metric
+    if isinstance(metric, type):
+        metric = metric()
+    options = {name: getattr(metric, name) for name in _METRIC_OPTIONS if hasattr(metric, name)}
+    return serialized("keras.metrics", type(metric).__name__, {"name": metric.name} | options)
+
+
+def state_of(network: SavedNetwork) -> dict[str, Group]:
+    """The group of the optimizer's state; nothing where the network is not compiled."""
+    compiled = network.training
+    if compiled is None:
+        return {}
+    optimizer: OptimizerInUse = compiled.optimizer
+    arrays: list[NDArray[Any]] = [np.array(optimizer.iterations, dtype=np.int32)]
+    if not optimizer.has_schedule:
+        arrays.append(np.array(optimizer.learning_rate, dtype=np.float32))
+    for name, shape in _slots(optimizer, network.graph):
+        arrays.append(np.asarray(optimizer.state.get(name, np.zeros(shape)), dtype=np.float32).reshape(shape))
+    members: dict[str, Any] = {str(index): array for index, array in enumerate(arrays)}
+    return {"optimizer": Group({"vars": Group(members, name=optimizer.name)})}
+
+
+def _slots(optimizer: "OptimizerInUse", graph: Graph) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """(name, shape) of every array of the state, in Keras' order."""
+    weights = [
+        (call.key(weight.name), weight.shape)
+        for call in graph.layers.values()
+        for weight in call.weights
+        if weight.trainable
+    ]
+    slots = optimizer.description.slots
+    together = slots[:2] if slots[:2] == _INTERLEAVED else slots[:1]
+    for group in (together, *((slot,) for slot in slots[len(together) :])):
+        for name, shape in weights:
+            for slot in group:
+                yield f"{name}/{slot}", shape
+
+
+def read(config: Any, file: File, graph: Graph) -> "Compiled | None":
+    """What the file says of training, with what the optimizer had learnt.
+
+    What Depthwise does not have gives None, with a warning that names it.
+    """
+    from depthwise.training.compiled import Compiled  # not before a file is compiled
+
+    try:
+        if not isinstance(config, dict):
+            raise UnsupportedError(f"the compilation is {describe_value(config)}")
+        unsupported = [name for name in ("loss_weights",) if config.get(name) is not None]
+        if unsupported:
+            raise UnsupportedError(f"{unsupported[0]} = {describe_value(config[unsupported[0]])} is not supported")
+        compiled = Compiled(
+            optimizer=_described(config.get("optimizer"), "the optimizer"),
+            loss=_described(config.get("loss"), "the loss"),
+            metrics=_metrics(config.get("metrics")),
+            weighted_metrics=_metrics(config.get("weighted_metrics")),
+        )
+        compiled.metric_set(graph)
+        _restore_state(compiled.optimizer, file, graph)
+        return compiled
+    except (DepthwiseError, TypeError, ValueError, OverflowError) as error:
+        reason = str(error) if isinstance(error, DepthwiseError) else "an option has a wrong type"
+        warnings.warn(
+            f"{file.what}: the model is loaded but not compiled: {reason}; call compile before fit or evaluate",
+            stacklevel=4,
+        )
+        return None
+
+
+def _metrics(value: Any) -> list[Any] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise UnsupportedError(f"metrics must be a list, got {describe_value(value)}")
+    flat = [item for entry in value for item in (entry if isinstance(entry, list) else [entry])]
+    return [_described(item, "a metric") for item in flat]
+
+
+def _described(value: Any, what: str) -> Any:
+    """A name, or `{"class_name": …, "config": …}` of one of Keras' own classes, its learning rate included."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, dict):
+        return value
+    if value.get("class_name") == "function":
+        return value.get("config")
+    check_module(value, what)
+    options = value.get("config")
+    if isinstance(options, dict):
+        for inner in options.values():
+            if isinstance(inner, dict):
+                check_module(inner, what)
+        # A metric's type of numbers: as for losses, float32 is the only one.
+        options = {key: item for key, item in options.items() if key != "fn"}
+    return {"class_name": value.get("class_name"), "config": options}
+
+
+def _restore_state(optimizer: "OptimizerInUse", file: File, graph: Graph) -> None:
+    members = file.group(STATE) if file.group("optimizer") else None
+    if not members:
+        return
+    slots = list(_slots(optimizer, graph))
+    first = 1 if optimizer.has_schedule else 2
+    if sorted(members) != sorted(str(index) for index in range(first + len(slots))):
+        return  # saved before the first step, or by a Keras whose optimizer keeps other state: it starts afresh
+    state: dict[str, NDArray[Any]] = {}
+    for index, (name, shape) in enumerate(slots, first):
+        dataset = file.dataset(f"{STATE}/{index}")
+        if dataset is None or dataset.shape != shape or dataset.dtype != np.float32:
+            raise UnsupportedError(f"the optimizer's state {describe_value(name)} does not have the shape {shape}")
+        state[name] = dataset.read()
+    _keep(optimizer, state, file)
+
+
+def _keep(optimizer: "OptimizerInUse", state: Mapping[str, NDArray[Any]], file: File) -> None:
+    steps = file.dataset(f"{STATE}/0")
+    if steps is None or steps.shape != () or steps.dtype.kind not in "iu":
+        raise UnsupportedError("the number of steps done is not one integer")
+    optimizer.keep({**state, "iteration": np.asarray(int(steps.read()), dtype=np.int64)})

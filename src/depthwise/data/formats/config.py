@@ -1,0 +1,340 @@
+"""A model's config, as Keras 3 writes it to JSON, ↔ a tree of models. What is not known here is refused by name.
+
+Source: the files that Keras 3.0 to 3.15 write (`keras.saving`), read as data; no class is looked up, nothing is imported.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from depthwise.data.formats.layer_config import (  # fmt: skip
+    as_dict,
+    as_list,
+    as_name,
+    check_dtype,
+    check_module,
+    layer_config,
+    parse_layer,
+    sample_shape,
+    serialized,
+)
+from depthwise.errors import InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
+from depthwise.layers.input import InputLayer
+from depthwise.network.facts import Shape, describe
+from depthwise.network.graph import Graph, unique_names
+from depthwise.network.tree import Member, ModelTree, TreeCall, TreePort, calls_within, chain, in_keras_order, inlined
+
+__all__ = ["Parsed", "model_config", "parse_model"]
+
+MOST_LAYERS = 10_000
+DEEPEST = 16
+"""Models inside models inside models …"""
+
+MODELS = ("Sequential", "Functional", "Model")
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a config says.
+
+    Attributes:
+        graph: the network; its tree is in Keras' order.
+        written: the tree in the order of the file, which its weights follow.
+    """
+
+    graph: Graph
+    written: ModelTree
+
+    @property
+    def tree(self) -> ModelTree:
+        assert self.graph.tree is not None
+        return self.graph.tree
+
+
+# Reading.
+
+
+def parse_model(config: Any, what: str = "the config") -> Parsed:
+    """The network that a serialised `Sequential` or functional model describes.
+
+    Raises:
+        UnsupportedError: a layer or an option that Depthwise does not have; the message names it and its value.
+        InvalidFileError: the config contradicts itself, or is none.
+    """
+    config = as_dict(config, what)
+    class_name = config.get("class_name")
+    if class_name not in MODELS:
+        raise UnsupportedError(
+            f"{what} describes {describe_value(class_name)}; Sequential and functional models are supported, custom ones are not"
+        )
+    try:
+        written = _model(config, what, 0)
+        if calls_within(written) > MOST_LAYERS:
+            raise InvalidFileError(f"{what} has more than {MOST_LAYERS:,} layers, which is the most that is read")
+        return Parsed(inlined(_ordered(written)), written)
+    except InvalidFileError:
+        raise
+    except InvalidArgumentError as error:
+        raise InvalidFileError(f"{what} contradicts itself: {error}") from error
+
+
+def _model(config: Mapping[str, Any], what: str, depth: int) -> ModelTree:
+    class_name = config.get("class_name")
+    if depth > DEEPEST:
+        raise InvalidFileError(f"{what} has models inside models, more than {DEEPEST} deep")
+    check_module(config, f"the model {describe_value(class_name)}")
+    if re.search(r"\.layers\b", str(config.get("module"))):
+        raise InvalidFileError(
+            f"{what}: {describe_value(class_name)} of {describe_value(config.get('module'))} is no model"
+        )
+    body = as_dict(config.get("config"), f"{what}: the model's config")
+    check_dtype(body.get("dtype"), "the model")
+    trainable = body.get("trainable", True)
+    if not isinstance(trainable, bool):
+        raise InvalidFileError(f"{what}: trainable of the model must be true or false, got {describe_value(trainable)}")
+    layers = as_list(body.get("layers"), f"{what}: the list of layers")
+    if len(layers) > MOST_LAYERS:
+        raise InvalidFileError(f"{what} has {len(layers):,} layers, at most {MOST_LAYERS:,} are read")
+    name = None if body.get("name") is None else as_name(body["name"], "the model's name")
+    if class_name == "Sequential":
+        return _sequential(body, layers, name or "sequential", trainable, depth)
+    return _functional(body, layers, name or "functional", trainable, depth)
+
+
+def _member(entry: Any, depth: int) -> Member:
+    if isinstance(entry, dict) and entry.get("class_name") in MODELS:
+        tree = _model(entry, "the model inside", depth + 1)
+        return replace(tree, name=as_name(entry.get("name", tree.name), "a model's name"))
+    return parse_layer(entry)
+
+
+def _sequential(body: Mapping[str, Any], layers: list[Any], name: str, trainable: bool, depth: int) -> ModelTree:
+    members = [_member(layer, depth) for layer in layers]
+    if not members:
+        raise InvalidArgumentError("Sequential has no layers yet; add one with .add(layer)")
+    if not isinstance(members[0], InputLayer):
+        shape = body.get("build_input_shape")
+        if shape is None:
+            raise UnsupportedError(
+                "the Sequential model was saved before its input shape was known; build it in Keras first"
+            )
+        members.insert(0, InputLayer(shape=sample_shape(shape, "the Sequential model")))
+    for member in members[1:]:
+        if isinstance(member, InputLayer):
+            raise InvalidArgumentError("Sequential takes one Input, as its first layer")
+        if (isinstance(member, ModelTree) and len(member.inputs) != 1) or len(getattr(member, "outputs", "1")) != 1:
+            raise InvalidFileError(
+                f"the model {describe_value(member.name)} has several inputs or outputs, in a Sequential"
+            )
+    names = unique_names([(member.name, None, InputLayer.default_name) for member in members])
+    named = [member if member.name == own else replace(member, name=own) for member, own in zip(members, names)]
+    return chain(named, name, trainable)
+
+
+def _functional(body: Mapping[str, Any], entries: list[Any], name: str, trainable: bool, depth: int) -> ModelTree:
+    members: dict[str, Member] = {}
+    calls: list[TreeCall] = []
+    for entry in entries:
+        member = _member(entry, depth)
+        key = as_name(entry.get("name", member.name), "a layer's name")
+        if member.name != key or key in members:
+            raise InvalidFileError(f"the config gives the name {describe_value(key)} twice, or a layer two names")
+        members[key] = member
+        uses = _inbound(entry, key)
+        if isinstance(member, InputLayer):
+            if uses:
+                raise InvalidFileError(f"the layer {describe_value(key)} has {len(uses[0])} inputs, which cannot be")
+            uses = [[]]
+        elif not uses or not all(uses):
+            raise InvalidFileError(f"the layer {describe_value(key)} has 0 inputs, which cannot be")
+        calls += [TreeCall(key, index, tuple(reads)) for index, reads in enumerate(uses)]
+    inputs, _ = _ends(body.get("input_layers"), "input_layers")
+    outputs, keys = _ends(body.get("output_layers"), "output_layers")
+    outputs = tuple(replace(port, call=port.call - _first_use(members.get(port.member))) for port in outputs)
+    uses_of = Counter(call.member for call in calls)
+    for call in calls:
+        for port in call.inputs:
+            _check_port(port, members, uses_of, f"the layer {describe_value(call.member)} reads")
+    for what, ports in (("input_layers", inputs), ("output_layers", outputs)):
+        for port in ports:
+            _check_port(port, members, uses_of, f"{what} names")
+    if not inputs or not all(isinstance(members[port.member], InputLayer) for port in inputs):
+        raise InvalidFileError("input_layers must name InputLayers, at least one")
+    tree = ModelTree(name, tuple(members.values()), tuple(calls), inputs, outputs, False, keys, trainable)
+    _check_connected(tree)
+    return tree
+
+
+def _first_use(member: Member | None) -> int:
+    """The number that `output_layers` gives the first call of a member.
+
+    As Keras: a functional model has a call of its own, number 0, between its input and its output. The `keras_history` of
+    what layers read does not count it.
+    """
+    return 1 if isinstance(member, ModelTree) and not member.is_sequential else 0
+
+
+def _check_port(port: TreePort, members: Mapping[str, Member], uses: Mapping[str, int], what: str) -> None:
+    if port.member not in members:
+        raise InvalidFileError(f"{what} {describe_value(port.member)}, which does not exist")
+    member = members[port.member]
+    outputs = len(member.outputs) if isinstance(member, ModelTree) else 1
+    if not (0 <= port.call < uses[port.member] and 0 <= port.output < outputs):
+        raise InvalidFileError(
+            f"{what} the call {[port.call, port.output]} of {describe_value(port.member)}, which does not exist"
+        )
+
+
+def _check_connected(tree: ModelTree) -> None:
+    """Every call leads to an output, and only from the model's inputs."""
+    calls = {(call.member, call.index): call for call in tree.calls}
+    reached: set[tuple[str, int]] = set()
+    stack = [(port.member, port.call) for port in tree.outputs]
+    while stack:
+        item = stack.pop()
+        if item not in reached:
+            reached.add(item)
+            stack.extend((port.member, port.call) for port in calls[item].inputs)
+    given = {port.member for port in tree.inputs}
+    for item, call in calls.items():
+        if item not in reached and item[0] not in given:
+            raise InvalidFileError(f"the layer {describe_value(item[0])} is not connected to an output")
+        if not call.inputs and item[0] not in given:
+            raise InvalidFileError(f"the input {describe_value(item[0])} is not among input_layers")
+
+
+def _ordered(tree: ModelTree) -> ModelTree:
+    members = tuple(_ordered(member) if isinstance(member, ModelTree) else member for member in tree.members)
+    return in_keras_order(replace(tree, members=members))
+
+
+def _inbound(entry: Mapping[str, Any], name: str) -> list[list[TreePort]]:
+    """What each call of a layer reads."""
+    nodes = as_list(entry.get("inbound_nodes", []), f"the inputs of {describe_value(name)}")
+    return [_arguments(as_dict(node, f"the inputs of {describe_value(name)}"), name) for node in nodes]
+
+
+def _arguments(node: Mapping[str, Any], name: str) -> list[TreePort]:
+    for key, value in as_dict(node.get("kwargs", {}), f"the arguments of {describe_value(name)}").items():
+        if value is not None and not (key == "training" and value is False):
+            raise UnsupportedError(
+                f"the layer {describe_value(name)} is called with {describe_value(key)} = {describe_value(value)}, which is not "
+                "supported"
+            )
+    arguments = as_list(node.get("args", []), f"the arguments of {describe_value(name)}")
+    if len(arguments) == 1 and isinstance(arguments[0], list):
+        arguments = arguments[0]
+    return [_history(argument, name) for argument in arguments]
+
+
+def _history(argument: Any, name: str) -> TreePort:
+    if isinstance(argument, dict) and argument.get("class_name") == "__keras_tensor__":
+        return _place(as_dict(argument.get("config"), "a tensor").get("keras_history"), name)
+    raise UnsupportedError(
+        f"the layer {describe_value(name)} is called on {describe_value(argument)}, not on another layer"
+    )
+
+
+def _place(value: Any, name: str) -> TreePort:
+    if not (
+        isinstance(value, list)
+        and len(value) == 3
+        and isinstance(value[0], str)
+        and [type(index) for index in value[1:]] == [int, int]
+    ):
+        raise InvalidFileError(
+            f"an input of {describe_value(name)} is not given as [layer, call, output]: {describe_value(value)}"
+        )
+    return TreePort(*value)
+
+
+def _ends(value: Any, what: str) -> tuple[tuple[TreePort, ...], tuple[str, ...] | None]:
+    """(ports, their keys if they are given by name)."""
+    keys: tuple[str, ...] | None = None
+    single = isinstance(value, list) and len(value) == 3 and isinstance(value[0], str)
+    if isinstance(value, dict):
+        keys = tuple(sorted(as_name(key, f"a key of {what}") for key in value))
+        places = [value[key] for key in keys]
+    else:
+        places = [value] if single else as_list(value, what)
+    if not places:
+        raise InvalidFileError(f"{what} is empty")
+    return tuple(_place(place, what) for place in places), keys
+
+
+# Writing.
+
+
+def model_config(tree: ModelTree) -> dict[str, Any]:
+    """The model as Keras serialises it, without its compilation."""
+    if tree.is_sequential:
+        shape = [None, *tree.input_shapes[0]]
+        config: dict[str, Any] = {
+            "name": tree.name,
+            "trainable": tree.trainable,
+            "dtype": "float32",
+            "layers": [_member_config(member) for member in tree.members],
+            "build_input_shape": shape,
+        }
+        return serialized("keras", "Sequential", config) | {"build_config": {"input_shape": shape}}
+    shapes = port_shapes(tree)
+    layers = []
+    for member in tree.members:
+        uses = sorted((call for call in tree.calls if call.member == member.name), key=lambda call: call.index)
+        inbound = [_call_config(call, shapes) for call in uses if call.inputs]
+        layers.append(_member_config(member) | {"name": member.name, "inbound_nodes": inbound})
+    inputs = [_history_config(port) for port in tree.inputs]
+    outputs = [
+        _history_config(replace(port, call=port.call + _first_use(tree.member(port.member)))) for port in tree.outputs
+    ]
+    ends: Any = outputs[0] if len(outputs) == 1 else outputs
+    if tree.output_keys is not None:
+        ends = dict(zip(tree.output_keys, outputs))
+    config = {
+        "name": tree.name,
+        "trainable": tree.trainable,
+        "layers": layers,
+        "input_layers": inputs[0] if len(inputs) == 1 else inputs,
+        "output_layers": ends,
+    }
+    return serialized("keras.src.models.functional", "Functional", config, "Functional")
+
+
+def _member_config(member: Member) -> dict[str, Any]:
+    return model_config(member) if isinstance(member, ModelTree) else layer_config(member)
+
+
+def _history_config(port: TreePort) -> list[Any]:
+    return [port.member, port.call, port.output]
+
+
+def _call_config(call: TreeCall, shapes: Mapping[TreePort, Shape]) -> dict[str, Any]:
+    tensors = [
+        {
+            "class_name": "__keras_tensor__",
+            "config": {
+                "shape": [None, *shapes[port]],
+                "dtype": "float32",
+                "keras_history": _history_config(port),
+            },
+        }
+        for port in call.inputs
+    ]
+    return {"args": tensors if len(tensors) == 1 else [tensors], "kwargs": {}}
+
+
+def port_shapes(tree: ModelTree) -> dict[TreePort, Shape]:
+    """The shape of every value between the members of a tree whose calls are in order."""
+    members = {member.name: member for member in tree.members}
+    shapes: dict[TreePort, Shape] = {}
+    for call in tree.calls:
+        member = members[call.member]
+        if isinstance(member, ModelTree):
+            inner = port_shapes(member)
+            results = [inner[port] for port in member.outputs]
+        else:
+            results = [describe(member, [shapes[port] for port in call.inputs]).output_shape]
+        shapes.update((TreePort(call.member, call.index, i), shape) for i, shape in enumerate(results))
+    return shapes

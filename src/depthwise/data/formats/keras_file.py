@@ -1,0 +1,318 @@
+"""`.keras` and `.weights.h5` files, as Keras 3 writes and reads them.
+
+A `.keras` file is a zip of `metadata.json`, `config.json` and `model.weights.h5`. The weights of a layer lie at
+`layers/<class>[_<number>]/vars/<index>`: the snake-case name of its class, numbered in the order of the config, not its own name.
+Nothing in a file is run, extracted, or used as a path; every size is checked before it is allocated.
+"""
+
+import datetime
+import io
+import json
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depthwise.data.formats import compilation
+from depthwise.data.formats.config import model_config, parse_model
+from depthwise.data.formats.hdf5 import File
+from depthwise.data.formats.hdf5_write import Group, write
+from depthwise.data.formats.json_text import parse_json
+from depthwise.data.formats.saved import SavedNetwork
+from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
+from depthwise.files import atomic_write_bytes
+from depthwise.layers.input import InputLayer
+from depthwise.network.facts import BYTES_PER_NUMBER
+from depthwise.network.graph import Graph, LayerPath, snake_case
+from depthwise.network.tree import Member, ModelTree, tree_of
+
+__all__ = ["read_model", "read_weights", "write_model", "write_weights"]
+
+Float32 = NDArray[np.float32]
+PathLike = str | os.PathLike[str]
+
+METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
+KERAS_VERSION = "3.8.0"
+"""The oldest Keras whose files ours are like; written into the metadata, which Keras shows and does not check."""
+
+LARGEST_METADATA = 64 * 2**10
+LARGEST_CONFIG = 16 * 2**20
+LARGEST_DIRECTORY = 2**20
+
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    struct.error,
+    ValueError,
+    OSError,
+)
+
+
+def read_model(filepath: PathLike, compile: bool = True) -> SavedNetwork:
+    """What a `.keras` file of Keras 3 or of Depthwise holds.
+
+    Args:
+        filepath: the file.
+        compile: also read optimizer, loss and metrics where the file has them.
+
+    Raises:
+        InvalidFileError: no such file, not a `.keras` file, truncated, damaged, or it contradicts itself.
+        UnsupportedError: it holds something that Depthwise does not have; the message names it.
+    """
+    what = describe_value(os.fspath(filepath), 200)
+    try:
+        with _open(filepath, what) as file, _archive(file, what) as archive:
+            members = _members(archive, what)
+            _check_version(_read(archive, members[METADATA], LARGEST_METADATA, what), what)
+            config = parse_json(_read(archive, members[CONFIG], LARGEST_CONFIG, what), f"{CONFIG} in {what}")
+            parsed = parse_model(config, f"{CONFIG} in {what}")
+            data = _read(archive, members[WEIGHTS], _largest_weights(parsed.graph), what)
+    except DepthwiseError:
+        raise
+    except _DAMAGE as error:
+        raise InvalidFileError(f"{what} is damaged or truncated: {describe_value(str(error))[1:-1]}") from error
+    file_of_weights = File(data, f"{WEIGHTS} in {what}", _largest_structures(parsed.graph))
+    weights = _read_weights(file_of_weights, parsed.graph, parsed.written)
+    training = None
+    if compile and config.get("compile_config"):
+        training = compilation.read(config["compile_config"], file_of_weights, parsed.graph)
+    return SavedNetwork(parsed.tree, weights, training)
+
+
+def write_model(network: SavedNetwork, filepath: PathLike, overwrite: bool = True) -> None:
+    """Writes a `.keras` file that `keras.models.load_model` of Keras 3 reads, wholly or not at all.
+
+    Raises:
+        InvalidArgumentError: the name does not end in .keras, or the file exists and `overwrite` is False.
+        DepthwiseError: the folder cannot be written to, or the disk is full; an old file is then as it was.
+    """
+    _check_target(filepath, ".keras", overwrite)
+    now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
+    metadata = {"keras_version": KERAS_VERSION, "date_saved": now}
+    config = model_config(network.tree) | {"compile_config": compilation.config_of(network)}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(zipfile.ZipInfo(METADATA), json.dumps(metadata))
+        archive.writestr(zipfile.ZipInfo(CONFIG), json.dumps(config))
+        archive.writestr(zipfile.ZipInfo(WEIGHTS), _weights_file(network))
+    atomic_write_bytes(filepath, buffer.getvalue())
+
+
+def write_weights(network: SavedNetwork, filepath: PathLike, overwrite: bool = True) -> None:
+    """Writes a `.weights.h5` file that `load_weights` of Keras 3 reads; raises what `write_model` does."""
+    _check_target(filepath, ".weights.h5", overwrite)
+    atomic_write_bytes(filepath, _weights_file(network))
+
+
+def read_weights(graph: Graph, filepath: PathLike) -> dict[str, Float32]:
+    """The weights in a `.weights.h5` or `.keras` file of a network with the same layers.
+
+    Raises:
+        InvalidFileError: the file is damaged, or holds the weights of another network.
+    """
+    what = describe_value(os.fspath(filepath), 200)
+    largest = _largest_weights(graph)
+    try:
+        with _open(filepath, what) as file:
+            if os.fspath(filepath).endswith(".keras"):
+                with _archive(file, what) as archive:
+                    data = _read(archive, _members(archive, what)[WEIGHTS], largest, what)
+            else:
+                data = file.read(largest + 1)
+                if len(data) > largest:
+                    raise InvalidFileError(
+                        f"{what} is larger than the weights of this model can be ({largest:,} bytes)"
+                    )
+    except DepthwiseError:
+        raise
+    except _DAMAGE as error:
+        raise InvalidFileError(f"{what} is damaged or truncated: {describe_value(str(error))[1:-1]}") from error
+    return _read_weights(File(data, what, _largest_structures(graph)), graph, tree_of(graph))
+
+
+# The zip.
+
+
+def _open(filepath: PathLike, what: str) -> BinaryIO:
+    try:
+        regular = stat.S_ISREG(os.stat(filepath).st_mode)  # opening a pipe would wait for ever
+        if regular:
+            return open(filepath, "rb")
+    except FileNotFoundError:
+        raise InvalidFileError(f"{what} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise InvalidFileError(f"{what} cannot be read: {describe_value(str(error))[1:-1]}") from error
+    raise InvalidFileError(f"{what} is not a file")
+
+
+def _archive(file: BinaryIO, what: str) -> zipfile.ZipFile:
+    """The opened zip, after a look at the size of its directory, which `zipfile` reads whole."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 2**16 - 42))
+    tail = file.read()
+    place = tail.rfind(b"PK\x05\x06")
+    if place < 0 or len(tail) < place + 22:
+        file.seek(0)
+        kind = (
+            "an HDF5 file of the older Keras format; save it as .keras"
+            if file.read(4) == b"\x89HDF"
+            else "not a .keras file"
+        )
+        raise InvalidFileError(f"{what} is truncated or {kind}: the directory of the zip is missing")
+    if tail[max(0, place - 20) : place].startswith(b"PK\x06\x07"):
+        raise UnsupportedError(f"{what} is a zip of more than 2 GiB (zip64), which is not supported")
+    (directory,) = struct.unpack_from("<I", tail, place + 12)
+    if directory > LARGEST_DIRECTORY:
+        raise InvalidFileError(f"{what} is not a .keras file: its zip directory has {directory:,} bytes")
+    return zipfile.ZipFile(file)
+
+
+def _members(archive: zipfile.ZipFile, what: str) -> dict[str, zipfile.ZipInfo]:
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        if info.filename in members:
+            raise InvalidFileError(f"{what} holds {describe_value(info.filename)} twice")
+        if info.filename in (METADATA, CONFIG, WEIGHTS):
+            members[info.filename] = info
+        elif info.filename.startswith("model.weights"):
+            raise UnsupportedError(
+                f"{what} holds its weights as {describe_value(info.filename)}; {WEIGHTS} is supported"
+            )
+        elif not info.filename.startswith("assets/"):
+            raise InvalidFileError(f"{what} is not a .keras file: it holds {describe_value(info.filename)}")
+    for name in (METADATA, CONFIG, WEIGHTS):
+        if name not in members:
+            raise InvalidFileError(f"{what} is not a .keras file: it has no {name}")
+    return members
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, largest: int, what: str) -> bytes:
+    if info.file_size > largest:
+        raise InvalidFileError(
+            f"{info.filename} in {what} would unpack to {info.file_size:,} bytes, where {largest:,} are plausible; it is refused"
+        )
+    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise UnsupportedError(f"{info.filename} in {what} is encrypted or packed in a way that Keras does not use")
+    with archive.open(info) as member:
+        data = member.read(largest + 1)
+    if len(data) != info.file_size:
+        raise InvalidFileError(f"{info.filename} in {what} is truncated")
+    return data
+
+
+def _check_version(text: bytes, what: str) -> None:
+    metadata = parse_json(text, f"{METADATA} in {what}")
+    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
+    if not isinstance(version, str) or not version.startswith("3."):
+        raise UnsupportedError(
+            f"{what} was written by Keras {describe_value(version)}; files of Keras 3 are read, load and save it with that first"
+        )
+
+
+# The weights.
+
+
+def _places(tree: ModelTree, group: str = "layers", path: LayerPath = ()) -> Iterator[tuple[str, LayerPath]]:
+    """(group, path of the layer): at each level the classes numbered in order, without the input of a `Sequential`."""
+    counts: Counter[str] = Counter()
+    for member in tree.members:
+        if tree.is_sequential and isinstance(member, InputLayer):
+            continue
+        base = snake_case(_class_name(member))
+        place = f"{group}/{base}_{counts[base]}" if counts[base] else f"{group}/{base}"
+        counts[base] += 1
+        own = (*path, str(member.name))
+        if isinstance(member, ModelTree):
+            yield from _places(member, f"{place}/layers", own)
+        else:
+            yield place, own
+
+
+def _class_name(member: Member) -> str:
+    if isinstance(member, ModelTree):
+        return "Sequential" if member.is_sequential else "Functional"
+    return type(member).__name__
+
+
+def _largest_weights(graph: Graph) -> int:
+    """Bytes that a weights file of the graph may have: the weights, an optimizer's state, and HDF5's own structures."""
+    return 5 * BYTES_PER_NUMBER * graph.parameters + 2**16 * len(graph.calls) + 2**20
+
+
+def _largest_structures(graph: Graph) -> int:
+    """Bytes that HDF5's own structures may have: a layer's groups, its weights' headers and an optimizer's take up to 7,000."""
+    return 2**14 * len(graph.calls) + 2**20
+
+
+def _read_weights(file: File, graph: Graph, tree: ModelTree) -> dict[str, Float32]:
+    found: dict[str, Float32] = {}
+    for place, path in _places(tree):
+        call = graph.layers.get(path)
+        if call is None:
+            continue  # the input of a model inside
+        expected = call.weights
+        members = file.group(f"{place}/vars") if expected else {}
+        if members is None or sorted(members) != sorted(str(index) for index in range(len(expected))):
+            raise InvalidFileError(
+                f"{file.what}: the layer {describe_value('/'.join(path))} needs {len(expected)} weights at {place}/vars, "
+                f"the file has {len(members) if members is not None else 'none'}"
+            )
+        for index, weight in enumerate(expected):
+            dataset = file.dataset(f"{place}/vars/{index}")
+            assert dataset is not None
+            key = call.key(weight.name)
+            if dataset.shape != weight.shape:
+                raise InvalidFileError(
+                    f"{file.what}: {describe_value(key)} must have the shape {weight.shape} by the config, the file has "
+                    f"{describe_value(dataset.shape)}"
+                )
+            if dataset.dtype != np.float32:
+                raise UnsupportedError(
+                    f"{file.what}: {describe_value(key)} must be float32, the file has {dataset.dtype}"
+                )
+            # No copy: the model makes its own, and the weights may be most of the memory.
+            found[key] = dataset.view().astype(np.float32, copy=False)
+    return {key: found[key] for key in graph.weight_shapes}
+
+
+def _weights_file(network: SavedNetwork) -> bytes:
+    graph, weights = network.graph, network.weights
+    layers: dict[str, Any] = {}
+    for place, path in _places(network.tree):
+        call = graph.layers.get(path)
+        arrays = [] if call is None else [weights[call.key(weight.name)] for weight in call.weights]
+        members: dict[str, Any] = {str(index): array for index, array in enumerate(arrays)}
+        _put(layers, place.split("/")[1:], Group({"vars": Group(members, name=path[-1])}))
+    root: dict[str, Any] = {"layers": Group(layers), "vars": Group(name=network.tree.name)}
+    return write(root | compilation.state_of(network))
+
+
+def _put(members: dict[str, Any], place: Sequence[str], group: Group) -> None:
+    """Puts a group where `place` says, through the groups of the models around it."""
+    first, *rest = place
+    if not rest:
+        members[first] = group
+        return
+    within = members.setdefault(first, Group({"layers": Group({}), "vars": Group({})}))
+    _put(within.members["layers"].members, rest[1:], group)
+
+
+def _check_target(filepath: PathLike, suffix: str, overwrite: bool) -> None:
+    if not os.fspath(filepath).endswith(suffix):
+        raise InvalidArgumentError(
+            f"the file's name must end in {suffix}, got {describe_value(os.fspath(filepath), 200)}"
+        )
+    if not overwrite and os.path.exists(filepath):
+        raise InvalidArgumentError(
+            f"{describe_value(os.fspath(filepath), 200)} exists and overwrite is False; choose another name"
+        )

@@ -1,0 +1,36 @@
+"""What a file holds: a network as a value. Files are read into it and written from it; models stand above."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depthwise.network.graph import Graph
+from depthwise.network.tree import ModelTree, inlined
+
+if TYPE_CHECKING:
+    from depthwise.training.compiled import Compiled
+
+__all__ = ["SavedNetwork"]
+
+
+@dataclass(frozen=True)
+class SavedNetwork:
+    """A network with its weights.
+
+    Attributes:
+        tree: the models as their author nested them, in Keras' order.
+        weights: float32 arrays by `WeightKey.text`, all of them.
+        training: what it is compiled with, and what the optimizer has learnt; None where it is not.
+    """
+
+    tree: ModelTree
+    weights: Mapping[str, NDArray[np.float32]]
+    training: "Compiled | None" = None
+
+    @cached_property
+    def graph(self) -> Graph:
+        return inlined(self.tree)

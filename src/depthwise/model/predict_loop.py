@@ -1,0 +1,140 @@
+"""`predict` over many samples: batches in, one native call for each, outputs joined; a bar when it takes long."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depthwise.errors import InvalidArgumentError, InvalidDataError, describe_value
+from depthwise.model.inputs import Arrays, arrays_for, as_float32, is_batches, shaped
+from depthwise.network.graph import Graph
+
+__all__ = ["predict_batches"]
+
+LARGEST_BATCH = 1024
+"""Samples of one native call by default: enough to hide its cost, few enough for Ctrl-C and the bar."""
+
+SECONDS_BEFORE_BAR = 2.0
+
+Outputs = tuple[NDArray[np.float32], ...]
+
+
+def predict_batches(
+    graph: Graph,
+    ready: Callable[[], Callable[[Arrays], Outputs]],
+    x: Any,
+    batch_size: int | None,
+    verbose: str | int,
+    steps: int | None,
+    callbacks: Any,
+) -> Outputs:
+    """Runs `ready()` over x; the arguments are those of `Model.predict`.
+
+    Returns:
+        One array for each output of the graph.
+    """
+    for name, value in (("batch_size", batch_size), ("steps", steps)):
+        if value is not None and (isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1):
+            raise InvalidArgumentError(f"predict: {name} must be an integer of at least 1, got {describe_value(value)}")
+    if verbose not in ("auto", 0, 1, 2):
+        raise InvalidArgumentError(f"predict: verbose must be 'auto', 0, 1 or 2, got {describe_value(verbose)}")
+    total, batches = _batches(graph, x, batch_size, steps)
+    hooks = _Callbacks(callbacks)
+    bar = _Progress(total, verbose)
+    parts: list[Outputs] = []
+    try:
+        hooks.call("on_predict_begin")
+        for index, batch in enumerate(batches):
+            hooks.call("on_predict_batch_begin", index)
+            parts.append(ready()(batch))
+            hooks.call("on_predict_batch_end", index)
+            bar.advance()
+        hooks.call("on_predict_end")
+    finally:
+        bar.close()
+    if not parts:
+        raise InvalidDataError("predict: x holds no samples; give at least one")
+    return parts[0] if len(parts) == 1 else tuple(np.concatenate(arrays) for arrays in zip(*parts))
+
+
+def _batches(graph: Graph, x: Any, batch_size: int | None, steps: int | None) -> tuple[int | None, Iterator[Arrays]]:
+    if is_batches(x):
+        count = len(x) if hasattr(x, "__len__") else None
+        if steps is not None:
+            count = steps if count is None else min(count, int(steps))
+        return count, _given_batches(graph, x, count)
+    size = int(batch_size or LARGEST_BATCH)
+    # Only a batch at a time is converted: a large uint8 array stays the size it is.
+    whole = shaped(graph, x)
+    samples = len(whole[0])
+    count = -(-samples // size)
+    if steps is not None:
+        count = min(count, int(steps))
+
+    def slices() -> Iterator[Arrays]:
+        for start in range(0, count * size, size):
+            yield as_float32(array[start : start + size] for array in whole)
+
+    return count, slices()
+
+
+def _given_batches(graph: Graph, x: Any, count: int | None) -> Iterator[Arrays]:
+    source: Iterable[Any] = (x[i] for i in range(count or 0)) if hasattr(x, "__getitem__") else x
+    for index, item in enumerate(source):
+        if count is not None and index >= count:
+            return
+        # A batch of (x, y) or (x, y, sample_weight): only x is read. A list is several inputs.
+        batch = item[0] if isinstance(item, tuple) and 1 <= len(item) <= 3 else item
+        arrays = arrays_for(graph, batch, f"batch {index} of x")
+        if len(arrays[0]):
+            yield arrays
+
+
+class _Callbacks:
+    """Calls the hooks that the user's callbacks have; Keras hands each the index and an empty dict of logs."""
+
+    def __init__(self, callbacks: Any) -> None:
+        self.callbacks: Sequence[Any] = (
+            () if callbacks is None else callbacks if isinstance(callbacks, (list, tuple)) else (callbacks,)
+        )
+
+    def call(self, hook: str, *arguments: int) -> None:
+        for callback in self.callbacks:
+            method = getattr(callback, hook, None)
+            if method is not None:
+                method(*arguments, None)
+
+
+class _Progress:
+    def __init__(self, total: int | None, verbose: str | int) -> None:
+        self.total = total
+        self.verbose = verbose
+        self.done = 0
+        self.start = time.monotonic()
+        self.bar: Any = None
+
+    def advance(self) -> None:
+        self.done += 1
+        if self.verbose in (0, 2):
+            return
+        late = time.monotonic() - self.start > SECONDS_BEFORE_BAR
+        if self.bar is None and (self.verbose == 1 or late) and self.done != self.total:
+            self._open()
+        if self.bar is not None:
+            self.bar.update(self.task, completed=self.done)
+
+    def _open(self) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.bar = Progress(TextColumn("predict"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.task = self.bar.add_task("predict", total=self.total)
+        self.bar.start()
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+        elif self.verbose == 2:
+            seconds = time.monotonic() - self.start
+            print(f"{self.done}/{self.total or self.done} - {seconds:.0f}s")

@@ -1,0 +1,142 @@
+"""`compile`, `fit` and `evaluate` of a model; the work is done by `depthwise.training.loop`, which is imported when first used."""
+
+from typing import TYPE_CHECKING, Any
+
+from depthwise.model.base import GraphWithWeights
+from depthwise.model.inputs import is_batches
+
+if TYPE_CHECKING:
+    from depthwise.training.history import History
+
+__all__ = ["Trainable"]
+
+
+class Trainable(GraphWithWeights):
+    """What a model does with training; `depthwise.models.Model` is what users make."""
+
+    def _build_for(self, x: Any) -> None:
+        """`Sequential` without an input shape takes it from the first data."""
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
+    ) -> None:
+        """Sets what `fit` and `evaluate` use.
+
+        Args:
+            optimizer: a name, or one of `depthwise.optimizers`.
+            loss: a name, or one of `depthwise.losses`.
+            metrics, weighted_metrics: lists of names or of `depthwise.metrics`; the latter use the sample weights.
+
+        `run_eagerly`, `steps_per_execution`, `jit_compile` and `auto_scale_loss` are accepted for compatibility with Keras and change nothing:
+        a step is one native call in any case.
+        """
+        from depthwise.training import loop
+
+        self.compiled = loop.compile_model(self, optimizer, loss, loss_weights, metrics, weighted_metrics)
+
+    @property
+    def optimizer(self) -> Any:
+        return None if self.compiled is None else self.compiled.optimizer
+
+    @property
+    def loss(self) -> Any:
+        return None if self.compiled is None else self.compiled.loss
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
+    ) -> "History":
+        """Trains the model; see `depthwise.training.loop.fit`."""
+        from depthwise.training import loop
+
+        if x is not None and not is_batches(x):
+            self._build_for(x)
+        return loop.fit(
+            self,
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
+        )
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Loss and metrics on the data; see `depthwise.training.loop.evaluate`."""
+        from depthwise.training import loop
+
+        if x is not None and not is_batches(x):
+            self._build_for(x)
+        return loop.evaluate(
+            self,
+            x,
+            y,
+            batch_size=batch_size,
+            verbose=verbose,
+            sample_weight=sample_weight,
+            steps=steps,
+            callbacks=callbacks,
+            return_dict=return_dict,
+        )
+
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """One training step; see `depthwise.training.loop.train_on_batch`."""
+        from depthwise.training import loop
+
+        self._build_for(x)
+        return loop.train_on_batch(
+            self, x, y, sample_weight=sample_weight, class_weight=class_weight, return_dict=return_dict
+        )
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """Loss and metrics on one batch; see `depthwise.training.loop.test_on_batch`."""
+        from depthwise.training import loop
+
+        self._build_for(x)
+        return loop.test_on_batch(self, x, y, sample_weight=sample_weight, return_dict=return_dict)

@@ -1,0 +1,250 @@
+"""Output shapes, parameter counts, MACs, bytes and receptive fields: what the facts of all layers share.
+
+A layer's own rule is in its file of `depthwise.layers`. Each fact is a number *and* the formula that gives it, with its numbers filled in: `32×(3×3×1)+32 = 320`. Nothing else in
+the project computes one. Convention: 1 MAC is one multiply and one add, 2 FLOP; bias and activation are not MACs; padded
+window cells count. Shapes are those of one sample, without the batch; images are (height, width, channels).
+
+>>> from depthwise.layers.descriptions import Conv2D
+>>> facts = describe(Conv2D(32, (3, 3)), ((28, 28, 1),))
+>>> facts.output_shape, facts.parameters.text, facts.macs.text
+((26, 26, 32), '32×(3×3×1)+32 = 320', '26×26×32×(3×3×1) = 194,688')
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from depthwise.errors import ShapeError, describe_value
+from depthwise.network.formula import Formula, number, product, total
+from depthwise.network.window import Axis, window_axis
+
+if TYPE_CHECKING:
+    from depthwise.layers.description import Description
+
+__all__ = [
+    "BYTES_PER_NUMBER",
+    "FLOP_PER_MAC",
+    "MAXIMUM_ELEMENTS",
+    "Axis",
+    "Formula",
+    "LayerFacts",
+    "Shape",
+    "Weight",
+    "as_pair",
+    "describe",
+    "image",
+    "kernel_formula",
+    "largest_smaller_depth_multiplier",
+    "layer_facts",
+    "number",
+    "receptive_field",
+    "single",
+    "sizes",
+    "window_axes",
+]
+
+Shape = tuple[int, ...]
+
+BYTES_PER_NUMBER = 4
+"""All arithmetic is float32."""
+
+FLOP_PER_MAC = 2
+"""One multiply and one add."""
+
+MAXIMUM_ELEMENTS = 2**31 - 1
+"""The most elements that a map or a weight may hold; larger shapes are refused, so that nothing overflows."""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One array of a layer: its Keras name, shape, the formula of its size, and whether `fit` changes it."""
+
+    name: str
+    shape: Shape
+    formula: Formula
+    trainable: bool
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """Everything that follows from a layer and the shapes of its inputs.
+
+    Attributes:
+        output_shape: shape of one output sample.
+        output_formulas: one formula for each size of `output_shape`.
+        weights: the layer's arrays, in Keras' order.
+        parameters: the size of all weights together.
+        macs: multiply-accumulates for one sample.
+        rows, columns: how the window moves, for layers that have one; else None.
+        reads_all: whether every output depends on the whole map.
+    """
+
+    layer: "Description"
+    input_shapes: tuple[Shape, ...]
+    output_formulas: tuple[Formula, ...]
+    weights: tuple[Weight, ...]
+    parameters: Formula
+    macs: Formula
+    rows: Axis | None = None
+    columns: Axis | None = None
+    reads_all: bool = False
+
+    @property
+    def output_shape(self) -> Shape:
+        return tuple(formula.value for formula in self.output_formulas)
+
+    @property
+    def trainable_parameters(self) -> int:
+        return sum(weight.formula.value for weight in self.weights if weight.trainable)
+
+    @property
+    def weight_bytes(self) -> Formula:
+        """Bytes of all weights."""
+        return number(self.parameters.value, "parameters") * number(BYTES_PER_NUMBER, "bytes_per_number")
+
+    @property
+    def output_bytes(self) -> Formula:
+        """Bytes of one output sample."""
+        sizes = [number(size, meaning) for size, meaning in zip(self.output_shape, _meanings(self.output_shape))]
+        return product(sizes) * number(BYTES_PER_NUMBER, "bytes_per_number")
+
+    @property
+    def flop(self) -> Formula:
+        """Floating-point operations for one sample: a multiply and an add for each MAC."""
+        return number(self.macs.value, "macs") * number(FLOP_PER_MAC, "flop_per_mac")
+
+    @property
+    def moved_bytes(self) -> Formula:
+        """Bytes that must move at least once for one sample: inputs, weights and output."""
+        inputs = number(sum(math.prod(shape) for shape in self.input_shapes), "input_numbers")
+        numbers = inputs + number(self.parameters.value, "parameters")
+        numbers = numbers + number(math.prod(self.output_shape), "output_numbers")
+        return numbers.group() * number(BYTES_PER_NUMBER, "bytes_per_number")
+
+    @property
+    def arithmetic_intensity(self) -> float:
+        """FLOP for each of `moved_bytes`; 0 without MACs."""
+        return self.flop.value / self.moved_bytes.value
+
+
+def _meanings(shape: Shape) -> tuple[str, ...]:
+    names = ("output_height", "output_width", "output_channels")
+    return names if len(shape) == 3 else ("output_units",) if len(shape) == 1 else ("output_size",) * len(shape)
+
+
+def describe(layer: "Description", input_shapes: Sequence[Shape]) -> LayerFacts:
+    """The facts of `layer` for inputs of `input_shapes` (each the shape of one sample).
+
+    Raises:
+        ShapeError: wrong rank or channels, an empty output, shapes that differ where they must not, or too many elements.
+    """
+    facts = layer.facts(tuple(tuple(shape) for shape in input_shapes))
+    for what, shape in [("output", facts.output_shape), *((weight.name, weight.shape) for weight in facts.weights)]:
+        if math.prod(shape) > MAXIMUM_ELEMENTS:
+            raise ShapeError(
+                f"{layer.label}: the {what} of shape {describe_value(shape)} would hold more numbers than the "
+                f"{MAXIMUM_ELEMENTS:,} that are allowed"
+            )
+    return facts
+
+
+# What the layers' own rules are made of.
+
+
+def layer_facts(
+    layer: "Description",
+    input_shapes: tuple[Shape, ...],
+    output: Sequence[Formula],
+    weights: Sequence[Weight] = (),
+    macs: Formula | None = None,
+    parameters: Formula | None = None,
+    axes: tuple[Axis | None, Axis | None] = (None, None),
+    reads_all: bool = False,
+) -> LayerFacts:
+    """The facts; `parameters` is the sum of the weights' formulas unless given, `macs` 0."""
+    size = parameters if parameters is not None else total([weight.formula for weight in weights])
+    return LayerFacts(layer, input_shapes, tuple(output), tuple(weights), size, macs or number(0), *axes, reads_all)
+
+
+def sizes(shape: Shape) -> list[Formula]:
+    """A shape as formulas: what a layer that keeps the shape gives."""
+    return [number(size, meaning) for size, meaning in zip(shape, _meanings(shape))]
+
+
+def single(layer: "Description", shapes: tuple[Shape, ...]) -> Shape:
+    """The shape of the one input, or ShapeError."""
+    if len(shapes) != 1:
+        raise ShapeError(f"{layer.label} takes one input, got {len(shapes)}")
+    return shapes[0]
+
+
+def image(layer: "Description", shapes: tuple[Shape, ...]) -> tuple[int, int, int]:
+    """The shape of the one input, which must be (height, width, channels), or ShapeError."""
+    shape = single(layer, shapes)
+    if len(shape) != 3:
+        raise ShapeError(
+            f"{layer.label} takes images of shape (height, width, channels), got a sample of shape {shape}; "
+            "add the channel axis, or remove the Flatten before it"
+        )
+    return shape[0], shape[1], shape[2]
+
+
+def window_axes(
+    owner: str, shape: tuple[int, int, int], kernel: Any, strides: Any, dilation: Any, padding: str
+) -> tuple[Axis, Axis]:
+    """How a window moves along rows and columns."""
+    rows, columns = (
+        window_axis(owner, name, shape[i], kernel[i], strides[i], dilation[i], padding)
+        for i, name in enumerate(("height", "width"))
+    )
+    return rows, columns
+
+
+def kernel_formula(kernel_size: Any, channels: Formula) -> Formula:
+    """The numbers of one kernel: (height×width×channels)."""
+    height, width = number(kernel_size[0], "kernel_height"), number(kernel_size[1], "kernel_width")
+    return (height * width * channels).group()
+
+
+def as_pair(value: Any) -> tuple[int, int]:
+    """A normalised argument, for the type checker."""
+    return value[0], value[1]
+
+
+def receptive_field(path: Sequence[LayerFacts]) -> tuple[Formula, Formula, tuple[int, int]]:
+    """Rows and columns of the input that one value at the end of `path` can depend on, and the step between neighbours.
+
+    `path` is the chain of layers from the input on. Each window adds (span − 1) · step to the field, then multiplies the
+    step by its stride. A layer that reads the whole map (Dense after Flatten, global pooling) makes it the whole input.
+
+    Returns:
+        (rows, columns, (row step, column step)) in input cells.
+    """
+    fields = [number(1), number(1)]
+    steps = [1, 1]
+    whole: tuple[int, int] | None = None
+    for facts in path:
+        if facts.reads_all:
+            first = next((item for item in path if len(item.output_shape) == 3), None)
+            whole = (first.output_shape[0], first.output_shape[1]) if first else None
+        for index, axis in enumerate((facts.rows, facts.columns)):
+            if axis is None:
+                continue
+            if axis.span > 1:
+                growth = number(axis.span - 1, "window_span_minus_one")
+                fields[index] = fields[index] + (growth * number(steps[index], "step") if steps[index] > 1 else growth)
+            steps[index] *= axis.stride
+    if whole is not None:
+        return number(whole[0], "input_height"), number(whole[1], "input_width"), (0, 0)
+    return fields[0], fields[1], (steps[0], steps[1])
+
+
+def largest_smaller_depth_multiplier(kernel_size: tuple[int, int], filters: int) -> int:
+    """The largest depth multiplier d with which a separable layer still has fewer weights than the ordinary one.
+
+    Per input channel a separable layer has d·(k² + filters) weights, an ordinary one k²·filters (biases are the same), so
+    it is smaller exactly while d < k²·filters / (k² + filters). 0 means that not even d = 1 is smaller.
+    """
+    cells = kernel_size[0] * kernel_size[1]
+    return -(-cells * filters // (cells + filters)) - 1

@@ -1,0 +1,258 @@
+"""`model.summary()`: Keras' table, with the formula of every parameter count and the MACs beside it.
+
+The facts (`summary_facts`) are apart from their printing (`print_summary`); all numbers come from `depthwise.network.facts`.
+"""
+
+import re
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.network.facts import BYTES_PER_NUMBER, Formula, Shape
+from depthwise.network.graph import Graph
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["Summary", "SummaryRow", "print_summary", "printable", "readable_size", "summary_facts"]
+
+STYLES = ("depthwise", "keras")
+
+LONGEST_NAME = 120
+
+_KERAS_CHAIN = (("Layer (type)", "left", 0.45), ("Output Shape", "left", 0.80), ("Param #", "right", 1.0))
+_KERAS_GRAPH = (
+    ("Layer (type)", "left", 0.3),
+    ("Output Shape", "left", 0.56),
+    ("Param #", "right", 0.74),
+    ("Connected to", "left", 1.0),
+)
+_OURS = (("Parameter formula", "left", 0.0), ("MACs", "right", 0.0))
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """One layer of the table. `trainable` is None for a layer without weights; `connections` names what it reads."""
+
+    name: str
+    class_name: str
+    output_shape: Shape
+    parameters: Formula
+    macs: Formula
+    connections: tuple[str, ...]
+    trainable: bool | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The table's facts. `is_chain` says that "Connected to" would tell nothing, so that Keras leaves it out."""
+
+    name: str
+    rows: tuple[SummaryRow, ...]
+    is_chain: bool
+    parameters: int
+    trainable_parameters: int
+    macs: int
+
+    @property
+    def non_trainable_parameters(self) -> int:
+        return self.parameters - self.trainable_parameters
+
+
+def summary_facts(graph: Graph) -> Summary:
+    """What the table of `graph` says. `Sequential` has no row for its input, as in Keras."""
+    rows = tuple(
+        SummaryRow(
+            node.name,
+            type(node.layer).__name__,
+            node.output_shape,
+            node.facts.parameters,
+            node.facts.macs,
+            node.reads,
+            node.layer.trainable if node.weights else None,
+        )
+        for node in graph.calls
+        if not (graph.is_sequential and not node.reads)
+    )
+    is_chain = (
+        len(graph.inputs) == 1
+        and all(len(node.reads) <= 1 for node in graph.calls)
+        and all(len(readers) <= 1 for readers in graph.consumers.values())
+    )
+    return Summary(graph.name, rows, is_chain, graph.parameters, graph.trainable_parameters, graph.macs)
+
+
+def readable_size(parameters: int) -> str:
+    """The bytes of so many float32 numbers as Keras writes them.
+
+    >>> readable_size(55_744)
+    '217.75 KB'
+    """
+    size = float(parameters * BYTES_PER_NUMBER)
+    for unit in ("B", "KB", "MB", "GB", "TB"):
+        if size < 1024:
+            return f"{size:.2f} {unit}"
+        size /= 1024
+    return f"{size:.2f} PB"
+
+
+def printable(name: str) -> str:
+    """A name that may come from a hostile file, safe to print: no control characters, no markup, not too long.
+
+    >>> printable("conv\\x1b[31m[red]")
+    'conv\\\\x1b[31m\\\\[red]'
+    """
+    from rich.markup import escape
+
+    short = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    return escape("".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in short))
+
+
+def print_summary(
+    graph: Graph,
+    line_length: int | None = None,
+    positions: Sequence[float] | None = None,
+    print_fn: Callable[[str], object] | None = None,
+    expand_nested: bool = False,
+    show_trainable: bool = False,
+    layer_range: Sequence[str] | None = None,
+    style: str = "depthwise",
+) -> None:
+    """Prints the table of layers and the totals.
+
+    Args:
+        line_length: characters in a line; by default what the terminal has, at most 88 (Keras' columns) or 140.
+        positions: where the columns end, as shares of the line: one for each column, growing, the last 1.0.
+        print_fn: takes the whole text instead of the terminal.
+        expand_nested: accepted for compatibility with Keras: there are no nested models.
+        show_trainable: a column more: Y, N, or - for layers without weights.
+        layer_range: names, or regular expressions, of the first and the last layer to show; the totals stay those of the model.
+        style: "depthwise" has the columns "Parameter formula" and "MACs", "keras" has Keras' alone.
+
+    Raises:
+        InvalidArgumentError: an unknown style, positions that do not fit the columns, or a range that matches no layer.
+    """
+    from rich.console import Console
+
+    if style not in STYLES:
+        raise InvalidArgumentError(f"summary: style must be 'depthwise' or 'keras', got {describe_value(style)}")
+    facts = summary_facts(graph)
+    rows = _in_range(facts.rows, layer_range)
+    columns = [*(_KERAS_CHAIN if facts.is_chain else _KERAS_GRAPH)]
+    if style == "depthwise":
+        columns[3:3] = _OURS
+    elif positions is None:
+        positions = [end * (0.9 if show_trainable else 1.0) for _, _, end in columns] + [1.0] * show_trainable
+    if show_trainable:
+        columns.append(("Trainable", "center", 0.0))
+    length = line_length or _default_length(style, facts.is_chain, show_trainable, print_fn is None)
+    table = _table(columns, length, positions, style)
+    for row in rows:
+        table.add_row(*_fields(row, facts.is_chain, style, show_trainable))
+    plain = print_fn is not None
+    console = Console(
+        highlight=False,
+        width=max(length, 40),
+        force_terminal=False if plain else None,
+        color_system=None if plain else "auto",
+    )
+    with console.capture() as capture:
+        _print(console, facts, table, style)
+    if print_fn is not None:
+        print_fn(capture.get())
+    else:
+        sys.stdout.write(capture.get())
+
+
+def _default_length(style: str, is_chain: bool, show_trainable: bool, to_terminal: bool) -> int:
+    if style == "keras":
+        return min((88 if is_chain else 108) + 12 * show_trainable, shutil.get_terminal_size().columns - 4)
+    wide = 120 + 24 * (not is_chain) + 12 * show_trainable
+    # Text that goes to a file or a pipe has no terminal to fit into.
+    return min(wide, shutil.get_terminal_size().columns) if to_terminal and sys.stdout.isatty() else wide
+
+
+def _in_range(rows: tuple[SummaryRow, ...], layer_range: Sequence[str] | None) -> tuple[SummaryRow, ...]:
+    if layer_range is None:
+        return rows
+    if len(layer_range) != 2 or not all(isinstance(name, str) for name in layer_range):
+        raise InvalidArgumentError(
+            f"summary: layer_range must hold the names of the first and the last layer, got {describe_value(layer_range)}"
+        )
+    try:
+        first, last = ([i for i, row in enumerate(rows) if re.match(name, row.name)] for name in layer_range)
+    except re.error as error:
+        raise InvalidArgumentError(
+            f"summary: layer_range {describe_value(layer_range)} is not a regular expression: {error}"
+        ) from error
+    if not first or not last:
+        raise InvalidArgumentError(f"summary: layer_range {describe_value(layer_range)} matches no layer of the model")
+    if min(first) > max(last):
+        first, last = last, first
+    return rows[min(first) : max(last) + 1]
+
+
+def _table(
+    columns: Sequence[tuple[str, str, float]], length: int, positions: Sequence[float] | None, style: str
+) -> "Table":
+    from rich.table import Column, Table
+
+    widths: list[int | None] = [None] * len(columns)
+    if positions is not None:
+        if len(positions) != len(columns):
+            raise InvalidArgumentError(
+                f"summary: positions must hold one number for each of the {len(columns)} columns, got "
+                f"{describe_value(positions)}"
+            )
+        current = 0
+        for index, position in enumerate(positions):
+            width = int(position * length) - current
+            if width < 4:
+                raise InvalidArgumentError(
+                    f"summary: the line of {length} characters is too short for its columns; give a larger line_length"
+                )
+            widths[index] = width
+            current += width
+    justify: Any = [alignment for _, alignment, _ in columns]
+    # Keras cuts words that do not fit; a formula must not be cut.
+    overflow: Any = "ellipsis" if style == "keras" else "fold"
+    return Table(
+        *(
+            Column(title, justify=justify[index], width=widths[index], overflow=overflow)
+            for index, (title, _, _) in enumerate(columns)
+        ),
+        width=length,
+        show_lines=True,
+    )
+
+
+def _fields(row: SummaryRow, is_chain: bool, style: str, show_trainable: bool) -> list[str]:
+    shape = ", ".join(["[color(45)]None[/]", *(f"[color(34)]{size}[/]" for size in row.output_shape)])
+    fields = [
+        f"{printable(row.name)} ([color(33)]{row.class_name}[/])",
+        f"({shape})",
+        f"[color(34)]{row.parameters.value:,}[/]",
+    ]
+    if style == "depthwise":
+        fields += [row.parameters.expression if row.parameters.value else "", f"{row.macs.value:,}"]
+    if not is_chain:
+        fields.append(", ".join(f"{printable(name)}\\[0]\\[0]" for name in row.connections) or "-")
+    if show_trainable:
+        fields.append("-" if row.trainable is None else "Y" if row.trainable else "N")
+    return fields
+
+
+def _print(console: Any, facts: Summary, table: "Table", style: str) -> None:
+    console.print(f'[bold]Model: "{printable(facts.name)}"[/]')
+    console.print(table)
+    for title, count in (
+        ("Total params", facts.parameters),
+        ("Trainable params", facts.trainable_parameters),
+        ("Non-trainable params", facts.non_trainable_parameters),
+    ):
+        console.print(f"[bold] {title}: [/][color(34)]{count:,}[/] ({readable_size(count)})")
+    if style == "depthwise":
+        console.print(f"[bold] Total MACs: [/][color(34)]{facts.macs:,}[/] a sample ({2 * facts.macs:,} FLOP)")

@@ -1,6 +1,0 @@
-"""How each operation becomes kernel calls, by family."""
-
-from depthwise.plan.rules import contraction, convolution, elementwise, pooling, shaping, training
-from depthwise.plan.rules.registry import RULES, calls_of
-
-__all__ = ["RULES", "calls_of", "contraction", "convolution", "elementwise", "pooling", "shaping", "training"]

@@ -1,0 +1,1 @@
+"""Running compiled programs: memory, threads, predictions, training steps."""
