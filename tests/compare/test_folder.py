@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_up import made_up
 
 import depthwise
 from depthwise.compare.folder import free_folder, prepare_folder, write_folder
 from depthwise.compare.report import Report
 from depthwise.errors import DepthwiseError, InvalidArgumentError
 from depthwise.models import Model
+from support.made_up import made_up
 
 FIRST, SECOND = ("a.keras", "a-seed-2.keras"), ("b.keras", "b-seed-2.keras")
 
