@@ -34,7 +34,7 @@ def test_small_example_is_57_not_54() -> None:
 def test_small_example_separable_is_27_and_has_one_bias_after_the_pointwise_stage() -> None:
     (facts,) = facts_of(networks.note_small_separable())
     depthwise, pointwise, bias = facts.weights
-    assert depthwise.network.formula.text == "2×(3×3×1) = 18"
+    assert depthwise.formula.text == "2×(3×3×1) = 18"
     assert pointwise.formula.text == "3×(1×1×2) = 6"
     assert (bias.shape, bias.formula.value) == ((3,), 3)
     assert pointwise.formula.value + bias.formula.value == 9
@@ -69,9 +69,9 @@ def test_note_cnn() -> None:
     assert graph.macs == 2_756_736
     names = [node.name for node in graph.calls if node.reads]
     assert names == ["conv2d", "max_pooling2d", "conv2d_1", "max_pooling2d_1", "conv2d_2"]
-    fields = [graph.receptive_field(name) for name in names]
-    assert [rows.value for rows, _, _ in fields] == [3, 4, 8, 10, 18]
-    assert all(rows.value == columns.value for rows, columns, _ in fields)
+    fields = [graph.receptive_fields[name] for name in names]
+    assert [field.rows.value for field in fields] == [3, 4, 8, 10, 18]
+    assert all(field.rows.value == field.columns.value for field in fields)
 
 
 @pytest.mark.parametrize(

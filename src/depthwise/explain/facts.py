@@ -145,7 +145,7 @@ def layer_facts(graph: Graph, node: Call) -> dict[str, Any]:
         (what is odd: message keys with their facts).
     """
     facts = node.facts
-    field_rows, field_columns, step = graph.receptive_field(node.name)
+    field = graph.receptive_fields[node.name]
     return {
         "name": node.name,
         **_basic_facts(facts),
@@ -157,9 +157,9 @@ def layer_facts(graph: Graph, node: Call) -> dict[str, Any]:
         "moved_bytes": formula_facts(facts.moved_bytes),
         "arithmetic_intensity": facts.arithmetic_intensity,
         "receptive_field": {
-            "rows": formula_facts(field_rows),
-            "columns": formula_facts(field_columns),
-            "step": list(step),
+            "rows": formula_facts(field.rows),
+            "columns": formula_facts(field.columns),
+            "step": list(field.steps),
         },
         "separable": _separable_facts(facts),
         "remarks": _remarks(graph, node),

@@ -44,7 +44,7 @@ def _about(graph: Graph, node: Call) -> list[dict[str, Any]]:
     if facts.macs.value:
         result.append(_question(node, "macs", formula_facts(facts.macs), _mac_mistakes(node)))
     if facts.rows is not None and facts.rows.span > 1:
-        rows, _, _ = graph.receptive_field(node.name)
+        rows = graph.receptive_fields[node.name].rows
         result.append(_question(node, "receptive_field", formula_facts(rows), []))
     return result
 

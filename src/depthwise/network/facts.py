@@ -29,6 +29,7 @@ __all__ = [
     "Axis",
     "Formula",
     "LayerFacts",
+    "ReceptiveField",
     "Shape",
     "Weight",
     "as_pair",
@@ -212,32 +213,51 @@ def as_pair(value: Any) -> tuple[int, int]:
     return value[0], value[1]
 
 
-def receptive_field(path: Sequence[LayerFacts]) -> tuple[Formula, Formula, tuple[int, int]]:
-    """Rows and columns of the input that one value at the end of `path` can depend on, and the step between neighbours.
+@dataclass(frozen=True)
+class ReceptiveField:
+    """The part of the input that one value can depend on.
 
-    `path` is the chain of layers from the input on. Each window adds (span − 1) · step to the field, then multiplies the
-    step by its stride. A layer that reads the whole map (Dense after Flatten, global pooling) makes it the whole input.
-
-    Returns:
-        (rows, columns, (row step, column step)) in input cells.
+    Attributes:
+        rows, columns: its size in cells of the input.
+        steps: how far apart, in cells of the input, neighbouring values look; (0, 0) where each sees the whole input.
+        image: rows and columns of the first map on the way, None before there is one.
+        is_whole: whether every value sees the whole input.
     """
-    fields = [number(1), number(1)]
-    steps = [1, 1]
-    whole: tuple[int, int] | None = None
-    for facts in path:
-        if facts.reads_all:
-            first = next((item for item in path if len(item.output_shape) == 3), None)
-            whole = (first.output_shape[0], first.output_shape[1]) if first else None
-        for index, axis in enumerate((facts.rows, facts.columns)):
-            if axis is None:
-                continue
+
+    rows: Formula
+    columns: Formula
+    steps: tuple[int, int]
+    image: tuple[int, int] | None = None
+    is_whole: bool = False
+
+
+def receptive_field(facts: LayerFacts, before: Sequence[ReceptiveField]) -> ReceptiveField:
+    """The receptive field of a layer's output, from those of its inputs; none for the network's input itself.
+
+    Each window adds (span − 1) · step to the field, then multiplies the step by its stride. Where branches meet, it is the
+    largest over all ways to the input, whatever their order (Araujo, Norris and Sim, "Computing receptive fields of
+    convolutional neural networks", distill.pub 2019). A layer that reads the whole map (Dense after Flatten, global pooling)
+    makes it the whole input.
+    """
+    shape = facts.output_shape
+    own = (shape[0], shape[1]) if len(shape) == 3 else None
+    if not before:
+        return ReceptiveField(number(1), number(1), (1, 1), own)
+    image = next((field.image for field in before if field.image is not None), own)
+    if image is not None and (facts.reads_all or any(field.is_whole for field in before)):
+        return ReceptiveField(number(image[0], "input_height"), number(image[1], "input_width"), (0, 0), image, True)
+    sizes, steps = [], []
+    for index, axis in enumerate((facts.rows, facts.columns)):
+        widest = max(before, key=lambda field: (field.rows, field.columns)[index].value)
+        size, step = (widest.rows, widest.columns)[index], widest.steps[index]
+        if axis is not None:
             if axis.span > 1:
                 growth = number(axis.span - 1, "window_span_minus_one")
-                fields[index] = fields[index] + (growth * number(steps[index], "step") if steps[index] > 1 else growth)
-            steps[index] *= axis.stride
-    if whole is not None:
-        return number(whole[0], "input_height"), number(whole[1], "input_width"), (0, 0)
-    return fields[0], fields[1], (steps[0], steps[1])
+                size = size + (growth * number(step, "step") if step > 1 else growth)
+            step *= axis.stride
+        sizes.append(size)
+        steps.append(step)
+    return ReceptiveField(sizes[0], sizes[1], (steps[0], steps[1]), image)
 
 
 def largest_smaller_depth_multiplier(kernel_size: tuple[int, int], filters: int) -> int:

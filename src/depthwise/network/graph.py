@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.layers.description import Description
 from depthwise.layers.input import InputLayer
-from depthwise.network.facts import Formula, LayerFacts, Shape, Weight, describe, receptive_field
+from depthwise.network.facts import LayerFacts, ReceptiveField, Shape, Weight, describe, receptive_field
 
 if TYPE_CHECKING:
     from depthwise.network.tree import ModelTree
@@ -167,19 +167,13 @@ class Graph:
         changed = any(call is not before for call, before in zip(calls, self.calls))
         return replace(self, calls=tuple(calls)) if changed else self
 
-    def path_to(self, name: str) -> tuple[LayerFacts, ...]:
-        """The facts along one way from an input to the call, always through a call's first input."""
-        facts: list[LayerFacts] = []
-        current: str | None = name
-        while current is not None:
-            call = self.by_name[current]
-            facts.append(call.facts)
-            current = call.reads[0] if call.inputs else None
-        return tuple(reversed(facts))
-
-    def receptive_field(self, name: str) -> tuple[Formula, Formula, tuple[int, int]]:
-        """Rows and columns of the input that one value of the call depends on, and the step; see `arithmetic`."""
-        return receptive_field(self.path_to(name))
+    @cached_property
+    def receptive_fields(self) -> Mapping[str, ReceptiveField]:
+        """The part of the input that one value of each call can depend on."""
+        fields: dict[str, ReceptiveField] = {}
+        for call in self.calls:
+            fields[call.name] = receptive_field(call.facts, [fields[name] for name in call.reads])
+        return fields
 
 
 def snake_case(name: str) -> str:
