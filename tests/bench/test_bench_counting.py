@@ -20,8 +20,10 @@ from depthwise.emit.elementwise import Copy, Elementwise
 from depthwise.emit.maps import MapView
 from depthwise.emit.pooling import Pooling
 from depthwise.emit.schedule import kernels_of
+from depthwise.graph import sequential
+from depthwise.layers import Conv2D, Layer
 from depthwise.plan.prediction import plan_batches
-from depthwise.plan.schedule import Call, Pointer, written_out
+from depthwise.plan.schedule import Call, Pointer, Repeat, written_out
 from depthwise.plan.training import plan_training
 from support.planned import ADAM, GRAPHS, MACHINES, prediction_program, training_program
 from support.simulation import kernel_addresses
@@ -158,6 +160,25 @@ def test_all_rows_together_have_the_networks_macs(name: str) -> None:
     assert 0.85 * stated <= total <= stated
     if name == "mobile":
         assert total == stated
+
+
+def test_a_grouped_layer_is_one_row_with_all_its_macs() -> None:
+    chain: list[Layer] = [
+        Conv2D(24, 3, padding="same", groups=8, input_shape=(30, 30, 16)),
+        Conv2D(12, 3, groups=4),
+    ]
+    graph = sequential(chain, "grouped")
+    schedule = plan_batches(prediction_program(graph), MACHINES["avx2"])
+    (segment,) = schedule.stages[0].segments
+    assert sum(isinstance(item, Repeat) for item in segment.calls) == 2
+    groups = [group for group in group_calls(segment.calls, weight_names(schedule), AVX2) if group.layers]
+    assert [group.layers for group in groups] == [("conv2d",), ("conv2d_1",)]
+    for group, node in zip(groups, (item for item in graph.calls if item.inputs), strict=True):
+        assert group.strips == 1, "each group has weights of its own"
+        calls = segment.calls[group.first : group.last]
+        row = MeasuredRow(0, "image", group.layers, group.kinds, group.strips, (calls,))
+        cost, _, _ = cost_of(row, schedule, AVX2, batch=1, images=1, chunks=1)
+        assert cost.macs == node.facts.macs.value
 
 
 def test_memory_is_counted_once_where_calls_share_it() -> None:

@@ -43,7 +43,7 @@ def weight_names(schedule: Schedule) -> dict[str, tuple[list[int], list[str]]]:
     found = {"parameters": parameters, "gradients": parameters}
     found |= {f"packed{i}": ([0], [form.parameter]) for i, form in enumerate(schedule.forms)}
     chunks: dict[int, str] = {}
-    for call in (call for stage in schedule.stages for items in stage.lists for call in written_out(items)):
+    for call in (call for stage in schedule.stages for items in stage.tasks for call in written_out(items)):
         pointers = [item for item in call.arguments if isinstance(item, Pointer)]
         for own, other in ((a, b) for a in pointers for b in pointers):
             # Gradients that chunks collected are added up into gradients.
