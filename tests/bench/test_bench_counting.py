@@ -23,8 +23,10 @@ from depthwise.compiler.kernels.optimizer import OptimizerUpdate
 from depthwise.compiler.kernels.pooling import Pooling
 from depthwise.compiler.module import kernels_of
 from depthwise.compiler.plan.prediction import plan_batches, plan_single
-from depthwise.compiler.plan.schedule import Call, Pointer, every_call, written_out
+from depthwise.compiler.plan.schedule import Call, Pointer, Repeat, every_call, written_out
 from depthwise.compiler.plan.training import plan_training
+from depthwise.layers.descriptions import Conv2D
+from depthwise.network.graph import sequential
 from support.planned import ADAM, GRAPHS, MACHINES, prediction_program, training_program
 from support.simulation import kernel_addresses
 
@@ -208,6 +210,22 @@ def test_all_rows_together_have_the_networks_macs(name: str) -> None:
     assert 0.85 * stated <= total <= stated
     if name == "mobile":
         assert total == stated
+
+
+def test_a_grouped_layer_is_one_row_with_all_its_macs() -> None:
+    chain = [Conv2D(24, 3, padding="same", groups=8, input_shape=(30, 30, 16)), Conv2D(12, 3, groups=4)]
+    graph = sequential(chain, "grouped")
+    schedule = plan_batches(prediction_program(graph), MACHINES["avx2"])
+    (segment,) = schedule.stages[0].segments
+    assert sum(isinstance(item, Repeat) for item in segment.calls) == 2
+    groups = [group for group in group_calls(segment.calls) if "conv2d" in "".join(group.layers)]
+    assert [group.layers for group in groups] == [("conv2d",), ("conv2d_1",)]
+    for group, node in zip(groups, (item for item in graph.calls if item.inputs), strict=True):
+        assert group.strips == 1, "each group has weights of its own"
+        calls = tuple(written_out(segment.calls[group.first : group.last]))
+        row = MeasuredRow(0, "image", group.layers, group.kinds, group.strips, (calls,))
+        cost, _, _ = cost_of(row, schedule, AVX2, batch=1, images=1, chunks=1)
+        assert cost.macs == node.facts.macs.value
 
 
 def test_memory_is_counted_once_where_calls_share_it() -> None:

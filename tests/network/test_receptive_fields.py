@@ -43,6 +43,8 @@ def test_one_branch_that_sees_everything_is_enough() -> None:
 )
 def test_published_networks(name: str, layer: str, size: int) -> None:
     keras: Any = pytest.importorskip("keras")
-    graph = depthwise.from_keras(getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(224, 224, 3))).graph
+    graph = depthwise.from_keras(
+        getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(224, 224, 3))
+    ).graph
     field = graph.receptive_fields[layer]
     assert (field.rows.value, field.columns.value, field.steps) == (size, size, (32, 32))
