@@ -98,10 +98,10 @@ def _row_normalisation(
     """Errors of the gradient through the statistics of each place: (input, weights)."""
 
     def mean(values: Array) -> Array:
-        return values.mean(axis=-1, keepdims=True)
+        return np.asarray(values.mean(axis=-1, keepdims=True))
 
     def total(values: Array) -> Array:
-        return values.reshape(-1, values.shape[-1]).sum(axis=0)
+        return np.asarray(values.reshape(-1, values.shape[-1]).sum(axis=0))
 
     channels, count = x.shape[-1], x.size // x.shape[-1]
     distance = np.abs(x - mean(x))

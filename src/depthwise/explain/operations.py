@@ -259,7 +259,10 @@ def _copy_step(
     source = int(np.searchsorted(starts, number, side="right")) - 1
     at = np.unravel_index(number - int(starts[source]), operands[source].value.shape)
     places[source] = place = tuple(int(index) for index in at)
-    return {"kind": "copy", "from": {"name": program.label(operation.operands[source]), "position": list(place)}}, places
+    return {
+        "kind": "copy",
+        "from": {"name": program.label(operation.operands[source]), "position": list(place)},
+    }, places
 
 
 def _products(operation: Any, operands: Operands) -> Bounded:
@@ -280,6 +283,7 @@ def _products(operation: Any, operands: Operands) -> Bounded:
             shaped = factors.reshape((*operation.kernel_size, image.shape[-1], -1))
             y = reference.depthwise_conv2d(image, shaped, **window)[0]
         y = y[: y.shape[0] - operation.cropped[0], : y.shape[1] - operation.cropped[1]]
+        y = np.asarray(y)
         return y if values.ndim == 3 else y.reshape(*values.shape[:-1], y.shape[-1])
 
     added = bias[0] if bias else exact(0.0)
@@ -327,11 +331,11 @@ def _reduced_step(
     return facts, [None]
 
 
-_RULES.update({
+_RULES |= {
     op.Elementwise: (_elementwise, _elementwise_step),
     op.NormaliseRows: (_normalise_rows, _normalise_rows_step),
     op.Softmax: (_softmax, _softmax_step),
     op.ReduceMap: (_reduced, _reduced_step),
-    **{kind: (_copy, _copy_step) for kind in (op.Reshape, op.Pad, op.Slice, op.Concatenate, op.Repeat)},
-    **{kind: (_products, _products_step) for kind in (op.Convolve, op.ConvolveDepthwise, op.Contract)},
-})  # fmt: skip
+}
+_RULES |= dict.fromkeys((op.Reshape, op.Pad, op.Slice, op.Concatenate, op.Repeat), (_copy, _copy_step))
+_RULES |= dict.fromkeys((op.Convolve, op.ConvolveDepthwise, op.Contract), (_products, _products_step))
