@@ -18,7 +18,9 @@ from depthwise.layers import (
     Flatten,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
+    LayerNormalization,
     MaxPooling2D,
+    PReLU,
     ReLU,
     Rescaling,
     SeparableConv2D,
@@ -29,17 +31,27 @@ from depthwise.network.initialize import draw_weights
 from depthwise.network.symbolic import Input, functional
 from depthwise.networks import NETWORKS, network
 
-__all__ = ["NAMES", "Weights", "every_layer", "mobile_network", "network_and_weights", "random_positions", "tiny"]
+__all__ = [
+    "NAMES",
+    "Weights",
+    "by_operations",
+    "every_layer",
+    "mobile_network",
+    "network_and_weights",
+    "random_positions",
+    "tiny",
+]
 
 Weights = dict[str, NDArray[np.float32]]
 
-NAMES = (*NETWORKS, "every-layer")
+NAMES = (*NETWORKS, "every-layer", "by-operations")
 
 
 @cache
 def network_and_weights(name: str) -> tuple[Graph, Weights]:
     """A graph and seeded weights that are nowhere zero, biases and moving statistics included."""
-    graph = every_layer() if name == "every-layer" else network(name).graph
+    own = {"every-layer": every_layer, "by-operations": by_operations}
+    graph = own[name]() if name in own else network(name).graph
     return graph, _lively(graph)
 
 
@@ -50,6 +62,8 @@ def _lively(graph: Graph) -> Weights:
         own = key.rsplit("/", 1)[-1]
         if own in ("bias", "beta", "moving_mean"):
             weights[key] = generator.normal(0, 0.2, value.shape).astype(np.float32)
+        elif own == "alpha":
+            weights[key] = generator.uniform(-0.3, 0.6, value.shape).astype(np.float32)
         elif own in ("gamma", "moving_variance"):
             weights[key] = generator.uniform(0.5, 1.5, value.shape).astype(np.float32)
     return weights
@@ -82,6 +96,21 @@ def every_layer() -> Graph:
     y = Dense(9, activation="hard_silu", name="hidden")(tops)
     y = Dense(5, activation="softmax", name="classes")(y)
     return functional(x, y, name="every-layer")
+
+
+def by_operations() -> Graph:
+    """Layers that neither the cells nor the page know by name: they are shown by the operations that they lower to."""
+    x = Input((9, 7, 2), name="picture")
+    y = Conv2D(5, 3, name="ordinary")(x)
+    y = PReLU(name="slope_a_place")(y)
+    y = LayerNormalization(name="normalised")(y)
+    y = PReLU(shared_axes=[1, 2], name="slope_a_channel")(y)
+    y = LayerNormalization(center=False, name="scaled")(y)
+    y = Flatten(name="flat")(y)
+    y = PReLU(name="slope_a_unit")(Dense(11, name="hidden")(y))
+    y = LayerNormalization(scale=False, epsilon=1e-5, name="shifted")(y)
+    y = LayerNormalization(center=False, scale=False, name="plain")(y)
+    return functional(x, Dense(4, activation="softmax", name="classes")(y), name="by-operations")
 
 
 def mobile_network(blocks: int = 24) -> Graph:

@@ -92,6 +92,54 @@ def _normalisation(
     return (scale + scale_error) * (inner_error + 6.0 * U * inner) + scale_error * inner, errors
 
 
+def _row_normalisation(
+    layer: Any, weights: network.Weights, x: Array, x_error: Array, dy: Array, dy_error: Array
+) -> tuple[Array, dict[str, Array]]:
+    """Errors of the gradient through the statistics of each place: (input, weights)."""
+
+    def mean(values: Array) -> Array:
+        return np.asarray(values.mean(axis=-1, keepdims=True))
+
+    def total(values: Array) -> Array:
+        return np.asarray(values.reshape(-1, values.shape[-1]).sum(axis=0))
+
+    channels, count = x.shape[-1], x.size // x.shape[-1]
+    distance = np.abs(x - mean(x))
+    inverse = 1.0 / np.sqrt(mean(distance**2) + layer.epsilon)
+    size, size_error = distance * inverse, bounds.normalised_rows_error(x, x_error, layer.epsilon)
+    distance_error = x_error + mean(x_error) + (channels + 3) * U * (np.abs(x) + mean(np.abs(x)))
+    variance_error = mean(distance_error * (2.0 * distance + distance_error)) + (channels + 4) * U * mean(distance**2)
+    inverse_error = inverse * (variance_error * inverse**2 / 2.0 + 4.0 * U)
+    errors = {
+        "beta": total(dy_error) + (count + 2) * U * total(np.abs(dy)),
+        "gamma": total(dy_error * size + (np.abs(dy) + dy_error) * size_error)
+        + (count + 4) * U * total(np.abs(dy) * size),
+    }
+    gamma = np.abs(np.asarray(weights.get("gamma", 1.0), dtype=np.float64))
+    g, g_error = np.abs(dy) * gamma, dy_error * gamma + U * np.abs(dy) * gamma
+    products = g * size
+    product_error = g_error * size + (g + g_error) * size_error + (channels + 4) * U * products
+    inner = g + mean(g) + size * mean(products)
+    inner_error = g_error + mean(g_error) + (channels + 2) * U * mean(g)
+    inner_error = inner_error + size_error * mean(products) + (size + size_error) * mean(product_error)
+    return (inverse + inverse_error) * (inner_error + 6.0 * U * inner) + inverse_error * inner, errors
+
+
+def _prelu(
+    layer: Any, weights: network.Weights, x: Array, x_error: Array, dy: Array, dy_error: Array
+) -> tuple[Array, dict[str, Array]]:
+    """Errors of the gradient through a PReLU, whose slope jumps at 0: (input, weights)."""
+    alpha = np.asarray(weights["alpha"], dtype=np.float64)
+    slope = np.where(x > 0.0, 1.0, np.abs(alpha))
+    slope_error = np.where((np.abs(x) <= x_error) & (x_error > 0.0), 1.0 + np.abs(alpha), 0.0) + U * slope
+    to_input = slope * dy_error + slope_error * (np.abs(dy) + dy_error)
+    below, below_error = np.maximum(-x, 0.0), np.where(x - x_error < 0.0, x_error, 0.0)
+    depth = bounds.gradient_lengths(layer, x.shape[1:], x.shape[1:], x.shape[0])["alpha"] + 3
+    parts = dy_error * below + (np.abs(dy) + dy_error) * below_error + depth * U * np.abs(dy) * below
+    shared = tuple(axis + 1 for axis, length in enumerate(alpha.shape) if length == 1)
+    return to_input, {"alpha": parts.sum(axis=0, keepdims=True).sum(axis=shared, keepdims=True)[0]}
+
+
 def _near_ties(layer: Any, x: Array, x_error: Array, dy: Array) -> Array:
     """Where another cell of a window may be its largest in float32: |dy| at every cell that may be it, else 0."""
     if isinstance(layer, layers.GlobalMaxPooling2D):
@@ -125,6 +173,10 @@ def _node(
     """Errors of the gradients to the layer's inputs and weights."""
     if isinstance(layer, layers.BatchNormalization) and layer.trainable:
         to_input, to_weights = _normalisation(layer, weights, xs[0], x_errors[0], dy, dy_error)
+        return [to_input], to_weights
+    if isinstance(layer, (layers.LayerNormalization, layers.PReLU)):
+        judge = _prelu if isinstance(layer, layers.PReLU) else _row_normalisation
+        to_input, to_weights = judge(layer, weights, xs[0], x_errors[0], dy, dy_error)
         return [to_input], to_weights
     name = one_layer.activation_name(layer)
     owner = replace(layer, activation="linear") if hasattr(layer, "activation") else layer

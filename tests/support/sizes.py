@@ -139,6 +139,18 @@ def _relu(rng: np.random.Generator) -> Configuration:
     return Configuration(layer, (_any_shape(rng),))
 
 
+def _layer_normalization(rng: np.random.Generator) -> Configuration:
+    center, scale = (bool(rng.random() < 0.8) for _ in range(2))
+    layer = layers.LayerNormalization(epsilon=float(_one_of(rng, 1e-3, 1e-5)), center=center, scale=scale)
+    return Configuration(layer, (_any_shape(rng),))
+
+
+def _prelu(rng: np.random.Generator) -> Configuration:
+    shape = _any_shape(rng)
+    shared = tuple(axis + 1 for axis in range(len(shape)) if rng.random() < 0.5)
+    return Configuration(layers.PReLU(shared_axes=shared or None), (shape,))
+
+
 def _zero_padding2d(rng: np.random.Generator) -> Configuration:
     top, bottom, left, right = (int(size) for size in rng.integers(0, 4, 4))
     return Configuration(layers.ZeroPadding2D(((top, bottom), (left, right))), (_image(rng),))
@@ -169,6 +181,8 @@ _KINDS: dict[type[layers.Description], Callable[[np.random.Generator], Configura
     layers.GlobalAveragePooling2D: _global_pooling(layers.GlobalAveragePooling2D),
     layers.GlobalMaxPooling2D: _global_pooling(layers.GlobalMaxPooling2D),
     layers.BatchNormalization: _batch_normalization,
+    layers.LayerNormalization: _layer_normalization,
+    layers.PReLU: _prelu,
     layers.Flatten: lambda rng: Configuration(layers.Flatten(), (_image(rng),)),
     layers.Dropout: lambda rng: Configuration(
         layers.Dropout(float(_one_of(rng, 0.0, 0.2, 0.5, 1.0))), (_any_shape(rng),)
@@ -239,8 +253,8 @@ def integer_case(
     layer, input_shapes = configuration
     if one_layer.activation_name(layer) not in ("linear", "relu", "relu6"):
         raise ValueError(f"the results of {one_layer.activation_name(layer)} are not whole numbers")
-    divides = (layers.AveragePooling2D, layers.GlobalAveragePooling2D, layers.BatchNormalization, layers.Rescaling)
-    if isinstance(layer, divides):
+    means = (layers.AveragePooling2D, layers.GlobalAveragePooling2D)
+    if isinstance(layer, (*means, layers.BatchNormalization, layers.LayerNormalization, layers.Rescaling)):
         raise ValueError(f"{type(layer).__name__} divides or scales; its results are not whole numbers")
     shapes = one_layer.weight_shapes(layer, input_shapes)
     weights = {name: small_integers(rng, shape, largest) for name, shape in shapes.items()}

@@ -67,6 +67,12 @@ def test_200_random_cells_have_the_same_steps(opened: Callable[..., Any], name: 
         if facts["operation"] in ("dense", "separable"):
             terms = facts["terms"] if "terms" in facts else facts["pointwise"]
             _assert_close(cell["products"], [term["product"] for term in terms], where)
+        if facts["operation"] == "operations":
+            for part in ("result", "position"):
+                assert [step[part] for step in cell["steps"]] == [step[part] for step in facts["steps"]], where
+            _assert_close([step["value"] for step in cell["steps"]], [step["value"] for step in facts["steps"]], where)
+            expressions = [step["text"] for step in facts["steps"] if step["kind"] == "expression"]
+            assert [step["text"] for step in cell["steps"] if step["kind"] == "Elementwise"] == expressions, where
         if facts.get("winner") and "place" in facts:
             _assert_close(cell["values"], facts["window"], where)
 
@@ -90,6 +96,8 @@ def test_what_is_shown_for_every_layer_is_what_the_reference_computed(opened: Ca
             _assert_close(page.value("sum"), facts["sum"], where)
             _assert_close(page.value("bias"), facts["bias"] or 0.0, where)
             _assert_close(page.value("before"), facts["before_activation"], where)
+        if facts["operation"] == "operations":
+            _assert_close(page.values("steps"), [step["value"] for step in facts["steps"]], where)
         if facts["operation"] == "convolution" and len(facts["channels"]) > 1:
             _assert_close(page.values("channel-sums"), [item["sum"] for item in facts["channels"]], where)
         if facts["operation"] == "separable":
@@ -123,9 +131,10 @@ def test_the_network_in_the_page_agrees_with_the_compiled_one_on_100_images(
     assert np.abs(np.array(found) - expected).max() <= CLOSE
 
 
-def test_every_layer_in_the_page_agrees_with_the_compiled_one(opened: Callable[..., Any]) -> None:
-    graph, weights = network_and_weights("every-layer")
-    page = opened("every-layer")
+@pytest.mark.parametrize("name", ["every-layer", "by-operations"])
+def test_every_layer_in_the_page_agrees_with_the_compiled_one(opened: Callable[..., Any], name: str) -> None:
+    graph, weights = network_and_weights(name)
+    page = opened(name)
     script = (
         "image => Object.fromEntries([...depthwise.run(image)].map(([name, values]) => [name, Array.from(values)]))"
     )

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.explain.facts import activation_of, find_node
+from depthwise.explain.operations import call_steps
 from depthwise.explain.values import LayerValues
 from depthwise.layers.activation import Activation, ReLU
 from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
@@ -31,7 +32,7 @@ from depthwise.network.facts import Axis
 from depthwise.network.graph import Call, Graph
 from depthwise.reference.activations import activation, relu
 
-__all__ = ["cell_facts", "check_position", "equivalent_kernel"]
+__all__ = ["cell_facts", "check_position", "equivalent_kernel", "has_display"]
 
 ROUNDING = 2.0**-24
 """u: half the distance from 1 to the next float32."""
@@ -92,7 +93,7 @@ def cell_facts(
 
     Returns:
         layer, kind, position, operation (which steps follow: "convolution", "separable", "dense", "maximum", "average",
-        "normalisation", "copy", "activation", "softmax", "sum", "rescaling", "input"), the operation's own steps, output,
+        "normalisation", "copy", "activation", "softmax", "sum", "rescaling", "input", "operations"), the operation's own steps, output,
         and check: what the network computed, the difference, the bound, whether it agrees, and the source of the number.
 
     Raises:
@@ -112,7 +113,8 @@ def cell_facts(
     if isinstance(node.layer, InputLayer):
         explained = _Explained({"operation": "input"}, computed, 0.0)
     else:
-        explained = next(_STEPS[cls] for cls in type(node.layer).__mro__ if cls in _STEPS)(cell)
+        display = next((_STEPS[cls] for cls in type(node.layer).__mro__ if cls in _STEPS), None)
+        explained = display(cell) if display else _by_operations(node, weights, cell)
     difference = abs(computed - explained.value)
     bound = explained.bound + 8 * ROUNDING * abs(explained.value) + SMALLEST_NORMAL
     return {
@@ -129,6 +131,19 @@ def cell_facts(
             "source": values.source,
         },
     }
+
+
+def has_display(layer: Description) -> bool:
+    """Whether the layer is shown in a way of its own, not by its operations."""
+    return isinstance(layer, (InputLayer, *_STEPS))
+
+
+def _by_operations(node: Call, weights: Mapping[str, npt.ArrayLike], cell: _Cell) -> _Explained:
+    """The steps of any layer: the operations that it lowers to."""
+    steps, value, bound = call_steps(node, cell.inputs, weights, cell.position)
+    if not steps:
+        return _copy(cell, 0, cell.position)
+    return _Explained({"operation": "operations", "steps": steps}, value, bound)
 
 
 Steps = Callable[[_Cell], _Explained]

@@ -19,13 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from depthwise.errors import InvalidDataError, UnsupportedError
+from depthwise.explain.cells import has_display
 from depthwise.explain.facts import network_facts
+from depthwise.explain.operations import CallProgram, page_operations
 from depthwise.explain.questions import questions
 from depthwise.explain.timing import measure
 from depthwise.explain.values import check_input, drawn_picture, pixel_range
 from depthwise.explain.variations import variations
 from depthwise.messages import LANGUAGES, check_language, section
-from depthwise.network.graph import Graph
+from depthwise.network.graph import Call, Graph
 from depthwise.network.initialize import draw_weights
 from depthwise.network.twins import twin
 
@@ -101,7 +103,7 @@ def make_page(
     kept = _kept_layers(graph)
     arrays, blob = _embedded(graph, weights, kept)
     data = {
-        "network": network_facts(graph),
+        "network": _with_operations(graph),
         "variations": variations(graph),
         "questions": questions(graph),
         "compare": _comparison(graph, weights, with_times),
@@ -131,13 +133,27 @@ def _in_script(data: dict[str, Any]) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").replace("\u2028", "\\u2028")
 
 
+def _with_operations(graph: Graph) -> dict[str, Any]:
+    """The network's facts; with a layer that the page has no rule for go the operations that it lowers to."""
+    facts = network_facts(graph)
+    for node, layer in zip(graph.calls, facts["layers"], strict=True):
+        operations = None if has_display(node.layer) else page_operations(node)
+        if operations is not None:
+            layer["operations"] = operations
+    return facts
+
+
+def _can_run(node: Call) -> bool:
+    return has_display(node.layer) or page_operations(node) is not None
+
+
 def _kept_layers(graph: Graph) -> int:
     """How many layers, from the first on, the page can run."""
     total_bytes = macs = 0
     for index, node in enumerate(graph.calls):
         total_bytes += node.facts.weight_bytes.value
         macs += node.facts.macs.value
-        if total_bytes > MOST_WEIGHT_BYTES or macs > MOST_MACS:
+        if total_bytes > MOST_WEIGHT_BYTES or macs > MOST_MACS or not _can_run(node):
             return index
     return len(graph.calls)
 
@@ -148,10 +164,13 @@ def _embedded(graph: Graph, weights: Weights, kept: int) -> tuple[dict[str, Any]
     parts: list[bytes] = []
     offset = 0
     for node in graph.calls[:kept]:
-        for weight in node.weights:
-            key = f"{node.name}/{weight.name}"
-            values = np.ascontiguousarray(weights[node.key(weight.name)], dtype="<f4")
-            arrays[key] = {"offset": offset, "shape": list(weight.shape)}
+        own: dict[str, npt.ArrayLike] = {weight.name: weights[node.key(weight.name)] for weight in node.weights}
+        if not has_display(node.layer):  # and what its operations read that follows from the weights
+            program = CallProgram(node)
+            own |= {program.label(name): array for name, array in program.parameters(weights).items()}
+        for name, array in own.items():
+            values = np.ascontiguousarray(array, dtype="<f4")
+            arrays[f"{node.name}/{name}"] = {"offset": offset, "shape": list(values.shape)}
             offset += values.size
             parts.append(values.tobytes())
     return arrays, b"".join(parts)

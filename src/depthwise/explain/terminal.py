@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from depthwise.explain.expressions import written
 from depthwise.explain.text import join_places, number_text, printable, shape_text
 from depthwise.messages import text
 
@@ -340,6 +341,75 @@ def _rescaling(facts: dict[str, Any], inputs: Sequence[str], language: str, show
     yield Text("  " + text("terminal.rescaling", language, **{name: _signed(facts[name]) for name in names}))
 
 
+def _operations(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[Text]:
+    """Each operation of the layer; several are numbered."""
+    steps = facts["steps"]
+    for number, step in enumerate(steps, start=1):
+        if len(steps) > 1:
+            heading = text("terminal.operation", language, number=number, result=printable(step["result"]))
+            yield Text("  " + heading, "bold")
+        yield from _OPERATIONS[step["kind"]](step, language)
+        if number < len(steps):
+            yield line("=", number_text(step["value"]))
+
+
+def _expression_step(step: dict[str, Any], language: str) -> Iterator[Text]:
+    operands = step["operands"]
+    names = [printable(operand["name"]) for operand in operands]
+    yield line(text("terminal.expression", language), written(step["expression"], lambda index: names[index]))
+    for name, operand in zip(names, operands):
+        yield line(name, f"{number_text(operand['value'])}  [{join_places(operand['position'])}]", "dim")
+    values = [number_text(operand["value"]) for operand in operands]
+    yield line(text("terminal.with_values", language), written(step["expression"], lambda index: values[index]))
+
+
+def _normalise_rows_step(step: dict[str, Any], language: str) -> Iterator[Text]:
+    facts = {name: number_text(step[name]) for name in ("mean", "variance", "deviation")}
+    yield Text("  " + text("terminal.row_mean", language, count=step["count"], name=printable(step["name"]), **facts))
+    yield Text("  " + text("terminal.row_deviation", language, epsilon=f"{step['epsilon']:g}", **facts))
+    facts |= {name: _signed(step[name]) for name in ("mean", "input")}
+    yield Text("  " + text("terminal.row_normalised", language, **facts))
+
+
+def _softmax_step(step: dict[str, Any], language: str) -> Iterator[Text]:
+    facts = {name: _signed(step[name]) for name in ("before", "largest")}
+    facts |= {name: number_text(step[name]) for name in ("exponential", "sum")}
+    yield Text("  " + text("terminal.softmax", language, **facts))
+
+
+def _copy_step(step: dict[str, Any], language: str) -> Iterator[Text]:
+    source = step["from"]
+    if source is None:
+        yield Text("  " + text("terminal.copy_value", language, value=number_text(step["value"])))
+        return
+    position = join_places(source["position"])
+    yield Text("  " + text("terminal.copy", language, layer=printable(source["name"]), position=position))
+
+
+def _products_step(step: dict[str, Any], language: str) -> Iterator[Text]:
+    names = {name: printable(step[name]) for name in ("name", "weight")}
+    yield line(text("terminal.sum", language), text("terminal.products_of", language, count=step["count"], **names))
+    yield line("=", number_text(step["sum"]))
+    if step["bias"] is not None:
+        yield line("+ " + text("terminal.bias", language), number_text(step["bias"]))
+
+
+def _reduced_step(step: dict[str, Any], language: str) -> Iterator[Text]:
+    key = "terminal.map_mean" if step["kind"] == "mean" else "terminal.map_maximum"
+    yield Text("  " + text(key, language, count=step["count"], name=printable(step["name"]), channel=step["channel"]))
+
+
+_OPERATIONS = {
+    "expression": _expression_step,
+    "normalise_rows": _normalise_rows_step,
+    "softmax": _softmax_step,
+    "copy": _copy_step,
+    "products": _products_step,
+    "mean": _reduced_step,
+    "maximum": _reduced_step,
+}
+
+
 def _input(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[Text]:
     yield Text("  " + text("terminal.input", language))
 
@@ -356,5 +426,6 @@ _STEPS = {
     "softmax": _activation,
     "sum": _sum,
     "rescaling": _rescaling,
+    "operations": _operations,
     "input": _input,
 }

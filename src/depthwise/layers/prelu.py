@@ -51,5 +51,6 @@ class PReLU(Description):
 
     def lower(self, builder: "Builder", call: "Call") -> None:
         x, alpha = Operand(0), Operand(1)
-        negative = alpha * apply("min", 0.0, x)
-        builder.elementwise(call, apply("max", 0.0, x) + negative, *builder.inputs(call), builder.weight(call, "alpha"))
+        # Of relu, not of maximum and minimum: at 0 it has no slope, as in Keras.
+        expression = apply("relu", x) - alpha * apply("relu", -x)
+        builder.elementwise(call, expression, *builder.inputs(call), builder.weight(call, "alpha"))

@@ -27,7 +27,9 @@ __all__ = [
     "depthwise_conv2d_kernel_gradient",
     "global_average_pooling2d_gradient",
     "global_max_pooling2d_gradient",
+    "layer_normalization_gradients",
     "max_pooling2d_gradient",
+    "prelu_gradients",
     "separable_conv2d_gradients",
     "zero_padding2d_gradient",
 ]
@@ -238,6 +240,31 @@ def batch_normalization_training_gradients(
     count = x.size // x.shape[-1]
     dx = scale / deviation * (dy - bias_gradient(dy) / count - z * bias_gradient(dy * z) / count)
     return dx, bias_gradient(dy * z), bias_gradient(dy)
+
+
+def layer_normalization_gradients(
+    x: npt.ArrayLike, gamma: npt.ArrayLike | None, output_gradient: npt.ArrayLike, epsilon: float = 1e-3
+) -> tuple[Array, Array, Array]:
+    """Gradients to x, gamma and beta where each place has its own mean and variance over the last axis.
+
+    With g = dy · gamma and z = (x − mean) / √(variance + epsilon): dx = (g − mean(g) − z · mean(g · z)) / √(variance + epsilon)
+    (Ba et al. 2016, arXiv:1607.06450).
+    """
+    x, dy = float64(x), float64(output_gradient)
+    centred = x - x.mean(axis=-1, keepdims=True)
+    deviation = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + epsilon)
+    z = centred / deviation
+    g = dy if gamma is None else dy * float64(gamma)
+    dx = (g - g.mean(axis=-1, keepdims=True) - z * (g * z).mean(axis=-1, keepdims=True)) / deviation
+    return dx, bias_gradient(dy * z), bias_gradient(dy)
+
+
+def prelu_gradients(x: npt.ArrayLike, alpha: npt.ArrayLike, output_gradient: npt.ArrayLike) -> tuple[Array, Array]:
+    """Gradients to x and alpha; at x = 0 there is none, as in Keras."""
+    x, dy, slope = float64(x), float64(output_gradient), float64(alpha)
+    dx = np.where(x > 0.0, dy, np.where(x < 0.0, dy * slope, 0.0))
+    shared = tuple(axis + 1 for axis, size in enumerate(slope.shape) if size == 1)
+    return dx, (dy * np.minimum(x, 0.0)).sum(axis=0, keepdims=True).sum(axis=shared, keepdims=True)[0]
 
 
 def zero_padding2d_gradient(output_gradient: npt.ArrayLike, padding: tuple[Pair, Pair]) -> Array:

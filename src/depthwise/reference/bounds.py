@@ -18,9 +18,11 @@ from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2
 from depthwise.layers.dense import Dense
 from depthwise.layers.description import Description
 from depthwise.layers.input import InputLayer
+from depthwise.layers.layer_normalization import LayerNormalization
 from depthwise.layers.merging import Add, Concatenate
 from depthwise.layers.normalization import BatchNormalization
 from depthwise.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
+from depthwise.layers.prelu import PReLU
 from depthwise.layers.preprocessing import Rescaling
 from depthwise.layers.regularization import Dropout
 from depthwise.layers.shaping import Flatten, ZeroPadding2D
@@ -41,7 +43,9 @@ __all__ = [
     "magnitude",
     "network_deviations",
     "network_errors",
+    "normalised_rows_error",
     "reduction_length",
+    "softmax_error",
 ]
 
 UNIT_ROUNDOFF = 2.0**-24
@@ -93,6 +97,8 @@ def reduction_length(layer: Description, input_shape: Sequence[int]) -> int:
             length = math.prod(input_shape[:-1])
         case BatchNormalization():
             length = 6  # variance + epsilon, root, quotient, times gamma, times x, mean times it
+        case LayerNormalization():
+            length = input_shape[-1] + 8  # the sum of a mean; then as above
     return length
 
 
@@ -107,9 +113,15 @@ def magnitude(layer: Description, weights: network.Weights, inputs: Sequence[npt
         scale = scale * np.abs(operations.float64(weights.get("gamma", 1.0)))
         centre = np.abs(operations.float64(weights["moving_mean"])) * scale
         return np.asarray(sizes[0] * scale + centre + np.abs(operations.float64(weights.get("beta", 0.0))))
+    if isinstance(layer, LayerNormalization):
+        x = operations.float64(inputs[0])
+        scale = np.abs(operations.float64(weights.get("gamma", 1.0)))
+        scale = scale / np.sqrt(x.var(axis=-1, keepdims=True) + layer.epsilon)
+        centre = sizes[0].mean(axis=-1, keepdims=True)
+        return np.asarray((sizes[0] + centre) * scale + np.abs(operations.float64(weights.get("beta", 0.0))))
     if isinstance(layer, Rescaling):
         return sizes[0] * abs(layer.scale) + abs(layer.offset)
-    if isinstance(layer, (MaxPooling2D, GlobalMaxPooling2D, ReLU)):
+    if isinstance(layer, (MaxPooling2D, GlobalMaxPooling2D, ReLU, PReLU)):
         return np.abs(one_layer.pre_activation(layer, weights, inputs))
     absolute = {name: np.abs(operations.float64(weight)) for name, weight in weights.items()}
     return one_layer.pre_activation(layer, absolute, sizes)
@@ -142,6 +154,8 @@ def _incoming(
             grown = max(1.0, layer.negative_slope) * errors[0]
             jumps = (layer.threshold > 0.0) & (np.abs(inputs[0] - layer.threshold) <= errors[0])
             return np.asarray(grown + np.where(jumps, layer.threshold, 0.0))
+        case PReLU():
+            return np.asarray(np.maximum(1.0, np.abs(operations.float64(weights["alpha"]))) * errors[0])
         case Rescaling():
             return np.asarray(abs(layer.scale) * errors[0])
         case BatchNormalization():
@@ -172,6 +186,37 @@ def _batch_normalization_training_error(
     return np.asarray(scale * (distance_error + distance * share) + 10.0 * u * size)
 
 
+def normalised_rows_error(x: Array, error: Array, epsilon: float) -> Array:
+    """How far (x − mean) / √(variance + epsilon) over the last axis may be off, if x is off by `error`.
+
+    Mean, then the mean square distance from it, each summed in any order.
+    """
+    count, u = x.shape[-1], UNIT_ROUNDOFF
+    mean = x.mean(axis=-1, keepdims=True)
+    mean_error = error.mean(axis=-1, keepdims=True) + (count + 2) * u * np.abs(x).mean(axis=-1, keepdims=True)
+    distance = np.abs(x - mean)
+    distance_error = error + mean_error + u * distance
+    variance = (distance**2).mean(axis=-1, keepdims=True)
+    squares_error = (distance_error * (2.0 * distance + distance_error)).mean(axis=-1, keepdims=True)
+    # Of the root a relative error e is 1 − √(1 − e), at most e while it is below 1.
+    share = (squares_error + (count + 4) * u * variance) / (variance + epsilon)
+    root_share = 1.0 - np.sqrt(1.0 - np.minimum(share, 1.0))
+    scale = 1.0 / np.sqrt(variance + epsilon) / np.maximum(1.0 - root_share, 1e-3)
+    return np.asarray(scale * (distance_error + distance * root_share + 8.0 * u * distance) + SMALLEST_NORMAL)
+
+
+def softmax_error(before: Array, y: Array, error: Array) -> Array:
+    """How far y = softmax(before) may be off, if `before` is off by `error`.
+
+    A share changes by at most e^(2δ) if no logit changes by more than δ; the rest is the float32 softmax itself: the
+    differences, the exponentials, their sum, the quotient.
+    """
+    logit_error = error.max(axis=-1, keepdims=True) + UNIT_ROUNDOFF * np.abs(before).max(axis=-1, keepdims=True) * 2
+    own = (2.0 * ACTIVATION_ROUNDINGS + y.shape[-1] + 2.0) * UNIT_ROUNDOFF
+    growth = np.expm1(np.minimum(2.0 * logit_error, 700.0)) + own
+    return np.asarray(np.minimum(y * growth, 1.0) + SMALLEST_NORMAL)
+
+
 def layer_error(
     layer: Description,
     weights: network.Weights,
@@ -191,17 +236,17 @@ def layer_error(
     before = one_layer.pre_activation(layer, weights, xs, training, kept)
     if isinstance(layer, BatchNormalization) and training and layer.trainable:
         return _batch_normalization_training_error(layer, weights, xs[0], errors[0])
+    if isinstance(layer, LayerNormalization):
+        gamma = np.abs(operations.float64(weights.get("gamma", 1.0)))
+        brought = gamma * normalised_rows_error(xs[0], errors[0], layer.epsilon)
+        beta = np.abs(operations.float64(weights.get("beta", 0.0)))
+        return np.asarray(brought + UNIT_ROUNDOFF * (2.0 * (np.abs(before) + beta) + brought) + SMALLEST_NORMAL)
     incoming = _incoming(layer, weights, xs, errors, kept if training else None)
     sizes = magnitude(layer, weights, [np.abs(x) + error for x, error in zip(xs, errors)])
     sums = incoming + _sum_roundings(layer, [x.shape for x in xs], training) * (UNIT_ROUNDOFF * sizes + SMALLEST_NORMAL)
     y = activation(name, before)
     if name == "softmax":
-        # A share changes by at most e^(2δ) if no logit changes by more than δ; the rest is the float32 softmax itself:
-        # the differences, the exponentials, their sum, the quotient.
-        logit_error = sums.max(axis=-1, keepdims=True) + UNIT_ROUNDOFF * np.abs(before).max(axis=-1, keepdims=True) * 2
-        own = (2.0 * ACTIVATION_ROUNDINGS + y.shape[-1] + 2.0) * UNIT_ROUNDOFF
-        growth = np.expm1(np.minimum(2.0 * logit_error, 700.0)) + own
-        return np.asarray(np.minimum(y * growth, 1.0) + SMALLEST_NORMAL)
+        return softmax_error(before, y, sums)
     return np.asarray(LIPSCHITZ[name] * sums + _result_roundings(layer, name) * UNIT_ROUNDOFF * np.abs(y))
 
 
@@ -220,6 +265,7 @@ def _sum_roundings(layer: Description, input_shapes: Sequence[tuple[int, ...]], 
             | Concatenate()
             | Activation()
             | ReLU()
+            | PReLU()
             | InputLayer()
         ):
             return 0
@@ -230,7 +276,7 @@ def _result_roundings(layer: Description, activation_name: str) -> float:
     """How many u·|y| the result itself may be off."""
     if activation_name not in ("linear", "relu", "relu6"):
         return ACTIVATION_ROUNDINGS
-    if isinstance(layer, ReLU):
+    if isinstance(layer, (ReLU, PReLU)):
         return 3.0  # its slope rounded to float32, and the product
     return 1.0 if _sum_roundings(layer, [(1, 1), (1, 1)], True) else 0.0
 
@@ -246,16 +292,18 @@ def gradient_magnitudes(
     """S = Σ|a||b| of every value of `layer.gradients`: (inputs, weights).
 
     The gradient to the values before the activation is taken as given, so the activation adds nothing. Not for
-    BatchNormalization in training, whose gradient is no sum of products of its arrays.
+    BatchNormalization in training or LayerNormalization, whose gradients are no sums of products of their arrays.
     """
-    if isinstance(layer, BatchNormalization):
-        raise TypeError("the gradient of BatchNormalization has no condition sum; compare it with its own reference")
+    if isinstance(layer, (BatchNormalization, LayerNormalization)):
+        raise TypeError(
+            f"the gradient of {type(layer).__name__} has no condition sum; compare it with its own reference"
+        )
     before = one_layer.pre_activation(layer, weights, inputs, training, kept)
     dy = np.abs(activation_gradient(one_layer.activation_name(layer), before, output_gradient))
-    choose = (MaxPooling2D, GlobalMaxPooling2D, ReLU, Rescaling)
+    choose = (MaxPooling2D, GlobalMaxPooling2D, ReLU, PReLU, Rescaling)
     if isinstance(layer, choose):
         sizes, found = one_layer.gradients(layer, weights, inputs, dy, training, kept)
-        return [np.abs(size) for size in sizes], found
+        return [np.abs(size) for size in sizes], {name: np.abs(size) for name, size in found.items()}
     absolute = {name: np.abs(operations.float64(weight)) for name, weight in weights.items()}
     owner: Any = layer
     linear = replace(owner, activation="linear") if hasattr(layer, "activation") else layer
@@ -290,6 +338,9 @@ def gradient_lengths(
             return {"input": owner.units, "kernel": positions, "bias": positions}
         case MaxPooling2D() | AveragePooling2D():
             return {"input": math.prod(owner.pool_size)}
+        case PReLU():
+            shared = [size for axis, size in enumerate(output_shape) if axis + 1 in (owner.shared_axes or ())]
+            return {"input": 1, "alpha": batch * math.prod(shared)}
     return {"input": 1}
 
 
@@ -373,7 +424,12 @@ def _incoming_variance(
 ) -> Array:
     """Variances of the inputs' errors, brought through the layer: by the squares of what multiplies them."""
     match layer:
-        case ReLU() | Rescaling() | BatchNormalization():
+        case LayerNormalization():
+            scale = np.abs(operations.float64(weights.get("gamma", 1.0)))
+            scale = scale / np.sqrt(inputs[0].var(axis=-1, keepdims=True) + layer.epsilon)
+            # The slope to each value of the row is at most scale · (1 + (1 + z²) / n) for itself, 2 more by the others.
+            return np.asarray(scale**2 * 4.0 * (variances[0] + variances[0].mean(axis=-1, keepdims=True)))
+        case ReLU() | PReLU() | Rescaling() | BatchNormalization():
             return _incoming(layer, weights, inputs, [np.sqrt(variance) for variance in variances], None) ** 2
         case Dropout():
             return variances[0] / max(1.0 - layer.rate, 1e-3) ** 2 if training else variances[0]

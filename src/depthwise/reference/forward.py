@@ -32,8 +32,10 @@ __all__ = [
     "float64",
     "global_average_pooling2d",
     "global_max_pooling2d",
+    "layer_normalization",
     "max_pooling2d",
     "moving_average",
+    "prelu",
     "rescaling",
     "separable_conv2d",
     "with_magnitude",
@@ -185,6 +187,23 @@ def batch_normalization(
     """
     normalised = (float64(x) - float64(mean)) / np.sqrt(float64(variance) + epsilon)
     return _biased(normalised if gamma is None else normalised * float64(gamma), beta)
+
+
+def layer_normalization(
+    x: npt.ArrayLike, gamma: npt.ArrayLike | None, beta: npt.ArrayLike | None, epsilon: float = 1e-3
+) -> Array:
+    """gamma · (x − mean) / √(variance + epsilon) + beta, mean and variance over the last axis of each place."""
+    values = float64(x)
+    centred = values - values.mean(axis=-1, keepdims=True)
+    normalised = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + epsilon)
+    scaled = normalised if gamma is None else normalised * float64(gamma)
+    return np.asarray(scaled if beta is None else scaled + float64(beta))
+
+
+def prelu(x: npt.ArrayLike, alpha: npt.ArrayLike) -> Array:
+    """max(0, x) + alpha · min(0, x)."""
+    values = float64(x)
+    return np.asarray(np.maximum(values, 0.0) + float64(alpha) * np.minimum(values, 0.0))
 
 
 def batch_statistics(x: npt.ArrayLike) -> tuple[Array, Array]:

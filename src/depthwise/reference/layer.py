@@ -20,9 +20,11 @@ from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2
 from depthwise.layers.dense import Dense
 from depthwise.layers.description import Description
 from depthwise.layers.input import InputLayer
+from depthwise.layers.layer_normalization import LayerNormalization
 from depthwise.layers.merging import Add, Concatenate
 from depthwise.layers.normalization import BatchNormalization
 from depthwise.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
+from depthwise.layers.prelu import PReLU
 from depthwise.layers.preprocessing import Rescaling
 from depthwise.layers.regularization import Dropout
 from depthwise.layers.shaping import Flatten, ZeroPadding2D
@@ -71,6 +73,12 @@ def weight_shapes(layer: Description, input_shapes: Sequence[Shape]) -> dict[str
             if owner.center:
                 shapes["beta"] = (channels,)
             shapes["moving_mean"] = shapes["moving_variance"] = (channels,)
+        case LayerNormalization():
+            names = ("gamma", owner.scale), ("beta", owner.center)
+            shapes.update({name: (input_shapes[0][-1],) for name, is_there in names if is_there})
+        case PReLU():
+            shared = owner.shared_axes or ()
+            shapes["alpha"] = tuple(1 if axis + 1 in shared else size for axis, size in enumerate(input_shapes[0]))
     if getattr(layer, "use_bias", False):
         shapes["bias"] = (outputs,)
     return shapes
@@ -150,6 +158,10 @@ def pre_activation(
             return operations.batch_normalization(
                 x, mean, variance, weights.get("gamma"), weights.get("beta"), owner.epsilon
             )
+        case LayerNormalization():
+            return operations.layer_normalization(x, weights.get("gamma"), weights.get("beta"), owner.epsilon)
+        case PReLU():
+            return operations.prelu(x, weights["alpha"])
         case Dropout():
             if not _drops(layer, training, kept):
                 return operations.float64(x)
@@ -257,6 +269,12 @@ def gradients(
                     x, weights["moving_mean"], weights["moving_variance"], gamma, dy, owner.epsilon
                 )
             return [dx], {name: value for name, value in zip(("gamma", "beta"), scales) if name in weights}
+        case LayerNormalization():
+            dx, *scales = backward.layer_normalization_gradients(x, weights.get("gamma"), dy, owner.epsilon)
+            return [dx], {name: value for name, value in zip(("gamma", "beta"), scales) if name in weights}
+        case PReLU():
+            dx, found["alpha"] = backward.prelu_gradients(x, weights["alpha"], dy)
+            return [dx], found
         case Dropout():
             return [operations.dropout(dy, np.asarray(kept), owner.rate) if _drops(layer, training, kept) else dy], {}
         case ReLU():

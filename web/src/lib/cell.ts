@@ -3,6 +3,7 @@
 import { activation, reluLayer, softmaxSteps, type SoftmaxSteps } from "./activations";
 import { weight, type Axis, type Layer } from "./data";
 import { depthwiseStage, type Values } from "./network";
+import { steps, type Step } from "./operations";
 
 export interface Window {
   rows: number[];
@@ -44,6 +45,8 @@ export interface Cell {
   counted: number;
   from: { layer: string; position: number[] } | null;
   normalisation: Record<string, number> | null;
+  /** The layer's operations, where it has no display of its own. */
+  steps: Step[];
   output: number;
 }
 
@@ -110,6 +113,7 @@ function empty(operation: string, position: number[], output: number): Cell {
     counted: 0,
     from: null,
     normalisation: null,
+    steps: [],
     output,
   };
 }
@@ -119,7 +123,13 @@ export function explain(layer: Layer, position: number[], values: Values): Cell 
   const inputs = layer.inputs.map((name) => values.get(name));
   const computed = values.get(layer.name);
   if (!computed || inputs.some((value) => !value)) return null;
-  const rule = RULES[layer.kind] ?? RULES.InputLayer;
+  if (layer.operations?.length) {
+    const cell = empty("operations", position, computed[offset(position, layer.output_shape)]);
+    cell.steps = steps(layer, position, computed);
+    cell.output = cell.steps[cell.steps.length - 1].value;
+    return cell;
+  }
+  const rule = RULES[layer.kind] ?? RULES[layer.operations ? "Dropout" : "InputLayer"];
   return rule(layer, position, inputs as Float32Array[], computed[offset(position, layer.output_shape)]);
 }
 

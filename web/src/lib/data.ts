@@ -49,7 +49,27 @@ export interface Part {
   weights: Weight[];
 }
 
+/** Element-wise arithmetic: a number (infinities as text), an operand, or a function of other expressions. */
+export type Expression = number | string | { operand: number } | { function: string; arguments: Expression[] };
+
+export interface OperationValue {
+  name: string;
+  label: string;
+  role: "input" | "parameter" | "computed";
+  shape: number[];
+}
+
+export interface Operation {
+  kind: string;
+  operands: OperationValue[];
+  result: OperationValue;
+  expression?: Expression;
+  epsilon?: number;
+}
+
 export interface Layer extends Part {
+  /** What the layer lowers to, where the page has no rule of its own for it. */
+  operations?: Operation[];
   name: string;
   inputs: string[];
   is_output: boolean;

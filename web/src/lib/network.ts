@@ -2,6 +2,7 @@
 
 import { activation, reluLayer, softmaxSteps } from "./activations";
 import { layers, weight, type Axis, type Layer } from "./data";
+import { runOperations } from "./operations";
 
 export type Values = Map<string, Float32Array>;
 
@@ -23,6 +24,7 @@ export function run(input: Float32Array, count: number): Values {
 }
 
 export function forward(layer: Layer, inputs: Float32Array[]): Float32Array {
+  if (layer.operations) return runOperations(layer, inputs);
   const rule = RULES[layer.kind];
   if (!rule) throw new Error(`the page cannot run ${layer.kind}`);
   return rule(layer, inputs);

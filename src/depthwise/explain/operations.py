@@ -1,0 +1,341 @@
+"""What a call computes, operation by operation: how layers are explained that have no display of their own.
+
+The operations are those that the layer's own `lower` writes, before anything is fused, so a new layer needs nothing here.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from depthwise.compiler.derive import derive
+from depthwise.compiler.ir import operations as op
+from depthwise.compiler.ir.program import Operation
+from depthwise.compiler.ir.types import Role, TensorType, Value
+from depthwise.compiler.lower import Builder
+from depthwise.errors import UnsupportedError
+from depthwise.explain.expressions import Bounded, evaluate, exact, expression_facts, written
+from depthwise.network.graph import Call
+from depthwise.reference import forward as reference
+from depthwise.reference.bounds import SMALLEST_NORMAL, UNIT_ROUNDOFF, normalised_rows_error, softmax_error
+from depthwise.reference.windows import Array
+
+__all__ = ["PAGE_OPERATIONS", "CallProgram", "call_steps", "page_operations"]
+
+Position = tuple[int, ...]
+Weights = Mapping[str, npt.ArrayLike]
+
+PAGE_OPERATIONS = (op.Elementwise, op.NormaliseRows, op.Softmax, op.Reshape)
+"""What the page's interpreter (`web/src/lib/operations.ts`) can run."""
+
+
+class CallProgram:
+    """The operations of one call, on values that are named after the layers that it reads.
+
+    Attributes:
+        operations: in the order in which they run.
+        values: every value by name, the weights among them.
+        output: the value that is the call's output; one of the inputs where it computes nothing.
+    """
+
+    def __init__(self, call: Call) -> None:
+        builder = Builder(training=False)
+        for name, shape in zip(call.reads, call.facts.input_shapes):
+            builder.values[name] = Value(name, TensorType(shape), Role.INPUT)
+            builder.tensor_of[name] = name
+        builder.add(call)
+        self._call = call
+        self.operations: Sequence[Operation] = builder.operations
+        self.values: Mapping[str, Value] = builder.values
+        self.output = builder.tensor_of[call.name]
+
+    def label(self, name: str) -> str:
+        """What the reader knows a value as: the layer that it comes from, or the weight's own name."""
+        return name if self.values[name].role is Role.INPUT else name.rpartition("/")[2]
+
+    def parameters(self, weights: Weights) -> dict[str, npt.NDArray[Any]]:
+        """The parameters that the operations read, derived ones among them."""
+        keys = [self._call.key(weight.name) for weight in self._call.weights]
+        known: dict[str, npt.NDArray[Any]] = {key: np.asarray(weights[key]) for key in keys}
+        found = {}
+        for operation in self.operations:
+            for name in operation.operands:
+                if self.values[name].role is Role.PARAMETER:
+                    found[name] = derive(name, self.values, known)
+        return found
+
+
+def call_steps(
+    call: Call, inputs: Sequence[npt.ArrayLike], weights: Weights, position: Position
+) -> tuple[list[dict[str, Any]], float, float]:
+    """How the call's output at `position` comes about.
+
+    Args:
+        inputs: one sample of each layer that the call reads.
+        weights: by `"<layer>/<weight>"`.
+
+    Returns:
+        the steps, each with kind ("expression", "normalise_rows", "softmax", "copy", "products", "mean" or "maximum"), result,
+        position and value; the last one's value, and how far float32 may be off.
+
+    Raises:
+        UnsupportedError: an operation that has no explanation.
+    """
+    program = CallProgram(call)
+    known = {name: exact(value) for name, value in zip(call.reads, inputs)}
+    for name, array in program.parameters(weights).items():
+        values = np.asarray(array, dtype=np.float64)
+        error = UNIT_ROUNDOFF * np.abs(values) if program.values[name].derived else np.zeros_like(values)
+        known[name] = Bounded(values, error)
+    for operation in program.operations:
+        known[operation.output] = _rule(operation)[0](operation, [known[name] for name in operation.operands])
+    wanted: dict[str, Position] = {program.output: position}
+    steps: list[dict[str, Any]] = []
+    for operation in reversed(program.operations):
+        place = wanted.get(operation.output)
+        if place is None:
+            continue
+        operands = [known[name] for name in operation.operands]
+        facts, read = _rule(operation)[1](operation, operands, known[operation.output], place, program)
+        for name, at in zip(operation.operands, read):
+            if at is not None:
+                wanted.setdefault(name, at)
+        value = float(known[operation.output].value[place])
+        steps.append({"result": program.label(operation.output), "position": list(place), **facts, "value": value})
+    result = known[program.output]
+    return steps[::-1], float(result.value[position]), float(result.error[position])
+
+
+def page_operations(call: Call) -> list[dict[str, Any]] | None:
+    """The call's operations as the page's interpreter reads them; None where it cannot run one of them."""
+    program = CallProgram(call)
+    if not all(type(operation) in PAGE_OPERATIONS for operation in program.operations):
+        return None
+
+    def value_facts(name: str) -> dict[str, Any]:
+        value = program.values[name]
+        return {"name": name, "label": program.label(name), "role": value.role.value, "shape": list(value.shape)}
+
+    found = []
+    for operation in program.operations:
+        facts: dict[str, Any] = {
+            "kind": type(operation).__name__,
+            "operands": [value_facts(name) for name in operation.operands],
+            "result": value_facts(operation.output),
+        }
+        if isinstance(operation, op.Elementwise):
+            facts["expression"] = expression_facts(operation.expression)
+        if isinstance(operation, op.NormaliseRows):
+            facts["epsilon"] = operation.epsilon
+        found.append(facts)
+    return found
+
+
+# -- each operation: all of its values, and the step to one of them --------------------------------------------------
+
+Operands = list[Bounded]
+Evaluate = Callable[[Any, Operands], Bounded]
+Step = Callable[[Any, Operands, Bounded, Position, CallProgram], tuple[dict[str, Any], list[Position | None]]]
+_RULES: dict[type[Operation], tuple[Evaluate, Step]] = {}
+
+
+def _rule(operation: Operation) -> tuple[Evaluate, Step]:
+    found = _RULES.get(type(operation))
+    if found is None:
+        raise UnsupportedError(f"{operation.origin}: the operation {type(operation).__name__} has no explanation yet")
+    return found
+
+
+def _broadcast(position: Position, shape: tuple[int, ...]) -> Position:
+    """The place of an operand that is broadcast to the result's `position`."""
+    own = position[len(position) - len(shape) :]
+    return tuple(0 if size == 1 else place for place, size in zip(own, shape))
+
+
+def _elementwise(operation: op.Elementwise, operands: Operands) -> Bounded:
+    value, error = evaluate(operation.expression, operands)
+    shape = np.broadcast_shapes(*(item.value.shape for item in operands))
+    return Bounded(np.broadcast_to(value, shape), np.broadcast_to(error, shape))
+
+
+def _elementwise_step(
+    operation: op.Elementwise, operands: Operands, result: Bounded, position: Position, program: CallProgram
+) -> tuple[dict[str, Any], list[Position | None]]:
+    places: list[Position | None] = [_broadcast(position, item.value.shape) for item in operands]
+    tree, labels = expression_facts(operation.expression), [program.label(name) for name in operation.operands]
+    shown = [
+        {"name": label, "position": list(place or ()), "value": float(item.value[place])}
+        for label, place, item in zip(labels, places, operands)
+    ]
+    text = written(tree, lambda index: labels[index])
+    return {"kind": "expression", "expression": tree, "text": text, "operands": shown}, places
+
+
+def _normalise_rows(operation: op.NormaliseRows, operands: Operands) -> Bounded:
+    ((x, error),) = operands
+    centred = x - x.mean(axis=-1, keepdims=True)
+    value = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + operation.epsilon)
+    return Bounded(value, normalised_rows_error(x, error, operation.epsilon))
+
+
+def _normalise_rows_step(
+    operation: op.NormaliseRows, operands: Operands, result: Bounded, position: Position, program: CallProgram
+) -> tuple[dict[str, Any], list[Position | None]]:
+    row = operands[0].value[position[:-1]]
+    facts = {
+        "kind": "normalise_rows",
+        "name": program.label(operation.source),
+        "count": len(row),
+        "input": float(row[position[-1]]),
+        "mean": float(row.mean()),
+        "variance": float(row.var()),
+        "epsilon": operation.epsilon,
+        "deviation": math.sqrt(float(row.var()) + operation.epsilon),
+    }
+    return facts, [position]
+
+
+def _softmax(operation: op.Softmax, operands: Operands) -> Bounded:
+    ((x, error),) = operands
+    powers = np.exp(x - x.max(axis=-1, keepdims=True))
+    value = powers / powers.sum(axis=-1, keepdims=True)
+    return Bounded(value, softmax_error(x, value, error))
+
+
+def _softmax_step(
+    operation: op.Softmax, operands: Operands, result: Bounded, position: Position, program: CallProgram
+) -> tuple[dict[str, Any], list[Position | None]]:
+    row = operands[0].value[position[:-1]]
+    powers = np.exp(row - row.max())
+    facts = {
+        "kind": "softmax",
+        "before": float(row[position[-1]]),
+        "largest": float(row.max()),
+        "exponential": float(powers[position[-1]]),
+        "sum": float(powers.sum()),
+    }
+    return facts, [position]
+
+
+def _moved(operation: Operation, arrays: Sequence[Array], outside: float) -> Array:
+    """What an operation that only moves values makes of `arrays`; `outside` where it puts in values of its own."""
+    match operation:
+        case op.Reshape():
+            return arrays[0].reshape(operation.shape)
+        case op.Pad():
+            top, bottom, left, right = operation.padding
+            return np.pad(arrays[0], ((top, bottom), (left, right), (0, 0)), constant_values=outside)
+        case op.Repeat():
+            return np.repeat(arrays[0], operation.times, axis=-1)
+        case op.Slice():
+            ends = [first + size for first, size in zip(operation.start, TensorType(operation.shape).map)]
+            source = arrays[0].reshape(TensorType(arrays[0].shape).map)
+            part = source[tuple(slice(first, end) for first, end in zip(operation.start, ends))]
+            return part.reshape(operation.shape)
+    assert isinstance(operation, op.Concatenate)
+    return np.concatenate(arrays, axis=-1)
+
+
+def _copy(operation: Operation, operands: Operands) -> Bounded:
+    outside = getattr(operation, "value", 0.0)
+    value = _moved(operation, [item.value for item in operands], outside)
+    return Bounded(value, _moved(operation, [item.error for item in operands], 0.0))
+
+
+def _copy_step(
+    operation: Operation, operands: Operands, result: Bounded, position: Position, program: CallProgram
+) -> tuple[dict[str, Any], list[Position | None]]:
+    starts = np.cumsum([0, *(item.value.size for item in operands)])
+    numbers = [
+        np.arange(start, start + item.value.size, dtype=np.float64).reshape(item.value.shape)
+        for start, item in zip(starts, operands)
+    ]
+    number = int(_moved(operation, numbers, -1.0)[position])
+    places: list[Position | None] = [None] * len(operands)
+    if number < 0:
+        return {"kind": "copy", "from": None}, places
+    source = int(np.searchsorted(starts, number, side="right")) - 1
+    at = np.unravel_index(number - int(starts[source]), operands[source].value.shape)
+    places[source] = place = tuple(int(index) for index in at)
+    return {
+        "kind": "copy",
+        "from": {"name": program.label(operation.operands[source]), "position": list(place)},
+    }, places
+
+
+def _products(operation: Any, operands: Operands) -> Bounded:
+    """Σ x · kernel + bias, within (n + 2)·u·Σ|a·b| and what the inputs bring."""
+    (x, error), (kernel, kernel_error), *bias = operands
+
+    def apply(values: Array, factors: Array) -> Array:
+        if isinstance(operation, op.Contract):
+            return np.asarray(values @ factors)
+        top, bottom, left, right = operation.padding
+        image = values.reshape(TensorType(values.shape).map)
+        image = np.pad(image, ((top, bottom), (left, right), (0, 0)))[np.newaxis]
+        window = {"strides": operation.strides, "padding": "valid", "dilation_rate": operation.dilation}
+        if isinstance(operation, op.Convolve):
+            shaped = factors.reshape((*operation.kernel_size, *factors.shape[-2:]))
+            y = reference.conv2d(image, shaped, groups=operation.groups, **window)[0]
+        else:
+            shaped = factors.reshape((*operation.kernel_size, image.shape[-1], -1))
+            y = reference.depthwise_conv2d(image, shaped, **window)[0]
+        y = y[: y.shape[0] - operation.cropped[0], : y.shape[1] - operation.cropped[1]]
+        y = np.asarray(y)
+        return y if values.ndim == 3 else y.reshape(*values.shape[:-1], y.shape[-1])
+
+    added = bias[0] if bias else exact(0.0)
+    value, size = apply(x, kernel) + added.value, apply(np.abs(x) + error, np.abs(kernel)) + np.abs(added.value)
+    brought = apply(error, np.abs(kernel)) + apply(np.abs(x), kernel_error) + added.error
+    return Bounded(value, brought + (_count(operation, kernel) + 2) * (UNIT_ROUNDOFF * size + SMALLEST_NORMAL))
+
+
+def _count(operation: Any, kernel: Array) -> int:
+    if isinstance(operation, op.ConvolveDepthwise):
+        return math.prod(operation.kernel_size)
+    return math.prod(kernel.shape[:-1])
+
+
+def _products_step(
+    operation: Any, operands: Operands, result: Bounded, position: Position, program: CallProgram
+) -> tuple[dict[str, Any], list[Position | None]]:
+    bias = float(operands[2].value[position[-1]]) if len(operands) > 2 else None
+    facts = {
+        "kind": "products",
+        "name": program.label(operation.source),
+        "weight": program.label(operation.operands[1]),
+        "count": _count(operation, operands[1].value),
+        "sum": float(result.value[position]) - (bias or 0.0),
+        "bias": bias,
+    }
+    return facts, [None] * len(operands)
+
+
+def _reduced(operation: op.ReduceMap, operands: Operands) -> Bounded:
+    x, error = (item.reshape(-1, item.shape[-1]) for item in operands[0])
+    shape = (1, 1, x.shape[1]) if operation.keepdims else (x.shape[1],)
+    if operation.kind == "max":
+        return Bounded(x.max(axis=0).reshape(shape), error.max(axis=0).reshape(shape))
+    own = (len(x) + 2) * (UNIT_ROUNDOFF * (np.abs(x) + error).mean(axis=0) + SMALLEST_NORMAL)
+    return Bounded(x.mean(axis=0).reshape(shape), (error.mean(axis=0) + own).reshape(shape))
+
+
+def _reduced_step(
+    operation: op.ReduceMap, operands: Operands, result: Bounded, position: Position, program: CallProgram
+) -> tuple[dict[str, Any], list[Position | None]]:
+    kind = "maximum" if operation.kind == "max" else "mean"
+    count = operands[0].value.size // operands[0].value.shape[-1]
+    facts = {"kind": kind, "name": program.label(operation.source), "count": count, "channel": position[-1]}
+    return facts, [None]
+
+
+_RULES |= {
+    op.Elementwise: (_elementwise, _elementwise_step),
+    op.NormaliseRows: (_normalise_rows, _normalise_rows_step),
+    op.Softmax: (_softmax, _softmax_step),
+    op.ReduceMap: (_reduced, _reduced_step),
+}
+_RULES |= dict.fromkeys((op.Reshape, op.Pad, op.Slice, op.Concatenate, op.Repeat), (_copy, _copy_step))
+_RULES |= dict.fromkeys((op.Convolve, op.ConvolveDepthwise, op.Contract), (_products, _products_step))
