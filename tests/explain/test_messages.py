@@ -88,7 +88,7 @@ def test_no_message_is_unused() -> None:
 
 def test_every_layer_and_every_factor_of_a_formula_has_a_name() -> None:
     assert {f"kind.{kind}" for kind in LAYERS} == set(section("kind."))
-    files = [PACKAGE / "arithmetic.py", *(PACKAGE / "layers").glob("*.py")]
+    files = [PACKAGE / "network" / "facts.py", *(PACKAGE / "layers").glob("*.py")]
     meanings = {
         str(node.args[1].value)
         for file in files
