@@ -88,8 +88,11 @@ def test_the_text_gives_every_step_with_its_numbers(name: str, language: str) ->
         if has_display(node.layer):
             continue
         facts = cell_facts(graph, weights, values, node.name, [size - 1 for size in node.output_shape])
-        assert facts["operation"] == "operations"
         assert facts["check"]["agrees"]
+        if node.name == "flat":
+            assert facts["operation"] == "copy"
+            continue
+        assert facts["operation"] == "operations"
         console = Console(width=160, color_system=None)
         with console.capture() as capture:
             print_lines(console, cell_lines(facts, node.reads, language))

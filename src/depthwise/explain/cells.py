@@ -22,12 +22,10 @@ from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2
 from depthwise.layers.dense import Dense
 from depthwise.layers.description import Description
 from depthwise.layers.input import InputLayer
-from depthwise.layers.merging import Add, Concatenate
+from depthwise.layers.merging import Add
 from depthwise.layers.normalization import BatchNormalization
 from depthwise.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from depthwise.layers.preprocessing import Rescaling
-from depthwise.layers.regularization import Dropout
-from depthwise.layers.shaping import Flatten, ZeroPadding2D
 from depthwise.network.facts import Axis
 from depthwise.network.graph import Call, Graph
 from depthwise.reference.activations import activation, relu
@@ -142,7 +140,11 @@ def _by_operations(node: Call, weights: Mapping[str, npt.ArrayLike], cell: _Cell
     """The steps of any layer: the operations that it lowers to."""
     steps, value, bound = call_steps(node, cell.inputs, weights, cell.position)
     if not steps:
-        return _copy(cell, 0, cell.position)
+        return _Explained({"operation": "copy", "from": {"input": 0, "position": list(cell.position)}}, value, bound)
+    if len(steps) == 1 and steps[0]["kind"] == "copy" and (steps[0]["from"] or value == 0.0):
+        source = steps[0]["from"]
+        found = source and {"input": source["operand"], "position": source["position"]}
+        return _Explained({"operation": "copy", "from": found}, value, bound)
     return _Explained({"operation": "operations", "steps": steps}, value, bound)
 
 
@@ -422,42 +424,6 @@ def _batch_normalization(cell: _Cell) -> _Explained:
         "normalised": (x - mean) / deviation,
     }
     return _Explained(facts, value, 10 * ROUNDING * magnitude)
-
-
-def _copy(cell: _Cell, source: int, position: tuple[int, ...]) -> _Explained:
-    value = float(cell.inputs[source][position])
-    return _Explained({"operation": "copy", "from": {"input": source, "position": list(position)}}, value, 0.0)
-
-
-@_explains(Flatten)
-def _flatten(cell: _Cell) -> _Explained:
-    place = np.unravel_index(cell.position[0], cell.inputs[0].shape)
-    return _copy(cell, 0, tuple(int(index) for index in place))
-
-
-@_explains(Dropout)
-def _dropout(cell: _Cell) -> _Explained:
-    return _copy(cell, 0, cell.position)
-
-
-@_explains(Concatenate)
-def _concatenate(cell: _Cell) -> _Explained:
-    channel = cell.position[-1]
-    for source, value in enumerate(cell.inputs):
-        if channel < value.shape[-1]:
-            return _copy(cell, source, (*cell.position[:-1], channel))
-        channel -= value.shape[-1]
-    raise AssertionError("the position was checked against the sum of the inputs' channels")
-
-
-@_explains(ZeroPadding2D)
-def _zero_padding2d(cell: _Cell) -> _Explained:
-    (top, _), (left, _) = cell.layer.padding
-    row, column, channel = cell.position[0] - top, cell.position[1] - left, cell.position[2]
-    height, width = cell.inputs[0].shape[:2]
-    if 0 <= row < height and 0 <= column < width:
-        return _copy(cell, 0, (row, column, channel))
-    return _Explained({"operation": "copy", "from": None}, 0.0, 0.0)
 
 
 @_explains(Activation, ReLU)

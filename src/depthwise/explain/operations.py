@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from depthwise.compiler.derive import derive
 from depthwise.compiler.ir import operations as op
+from depthwise.compiler.ir.expression import Constant
 from depthwise.compiler.ir.program import Operation
 from depthwise.compiler.ir.types import Role, TensorType, Value
 from depthwise.compiler.lower import Builder
@@ -27,7 +28,7 @@ __all__ = ["PAGE_OPERATIONS", "CallProgram", "call_steps", "page_operations"]
 Position = tuple[int, ...]
 Weights = Mapping[str, npt.ArrayLike]
 
-PAGE_OPERATIONS = (op.Elementwise, op.NormaliseRows, op.Softmax, op.Reshape)
+PAGE_OPERATIONS = (op.Elementwise, op.NormaliseRows, op.Softmax, op.Reshape, op.Pad, op.Concatenate)
 """What the page's interpreter (`web/src/lib/operations.ts`) can run."""
 
 
@@ -129,6 +130,8 @@ def page_operations(call: Call) -> list[dict[str, Any]] | None:
             facts["expression"] = expression_facts(operation.expression)
         if isinstance(operation, op.NormaliseRows):
             facts["epsilon"] = operation.epsilon
+        if isinstance(operation, op.Pad):
+            facts |= {"padding": list(operation.padding), "value": expression_facts(Constant(operation.value))}
         found.append(facts)
     return found
 
@@ -259,10 +262,8 @@ def _copy_step(
     source = int(np.searchsorted(starts, number, side="right")) - 1
     at = np.unravel_index(number - int(starts[source]), operands[source].value.shape)
     places[source] = place = tuple(int(index) for index in at)
-    return {
-        "kind": "copy",
-        "from": {"name": program.label(operation.operands[source]), "position": list(place)},
-    }, places
+    read = {"operand": source, "name": program.label(operation.operands[source]), "position": list(place)}
+    return {"kind": "copy", "from": read}, places
 
 
 def _products(operation: Any, operands: Operands) -> Bounded:

@@ -3,7 +3,7 @@
 import { activation, reluLayer, softmaxSteps, type SoftmaxSteps } from "./activations";
 import { weight, type Axis, type Layer } from "./data";
 import { depthwiseStage, type Values } from "./network";
-import { steps, type Step } from "./operations";
+import { isMove, steps, type Step } from "./operations";
 
 export interface Window {
   rows: number[];
@@ -123,14 +123,23 @@ export function explain(layer: Layer, position: number[], values: Values): Cell 
   const inputs = layer.inputs.map((name) => values.get(name));
   const computed = values.get(layer.name);
   if (!computed || inputs.some((value) => !value)) return null;
-  if (layer.operations?.length) {
-    const cell = empty("operations", position, computed[offset(position, layer.output_shape)]);
-    cell.steps = steps(layer, position, computed);
-    cell.output = cell.steps[cell.steps.length - 1].value;
-    return cell;
+  const output = computed[offset(position, layer.output_shape)];
+  if (layer.operations) return byOperations(layer, position, computed, output);
+  const rule = RULES[layer.kind] ?? RULES.InputLayer;
+  return rule(layer, position, inputs as Float32Array[], output);
+}
+
+/** The steps of any layer: the operations that it lowers to. */
+function byOperations(layer: Layer, position: number[], computed: Float32Array, output: number): Cell {
+  const found = steps(layer, position, computed);
+  if (found.length > 1 || (found.length && !isMove(found[0]))) {
+    return { ...empty("operations", position, found[found.length - 1].value), steps: found };
   }
-  const rule = RULES[layer.kind] ?? RULES[layer.operations ? "Dropout" : "InputLayer"];
-  return rule(layer, position, inputs as Float32Array[], computed[offset(position, layer.output_shape)]);
+  const cell = empty("copy", position, found[0]?.value ?? output);
+  if (!found.length) cell.from = { layer: layer.inputs[0], position };
+  const [read] = found[0]?.operands ?? [];
+  if (read) cell.from = { layer: layer.inputs[read.index], position: read.position };
+  return cell;
 }
 
 function weighted(layer: Layer, cell: Cell, sums: (unit: number) => number): Cell {
@@ -276,19 +285,6 @@ function pooled(isMaximum: boolean): Rule {
   };
 }
 
-function copied(find: (layer: Layer, position: number[]) => { source: number; position: number[] } | null): Rule {
-  return (layer, position, inputs, computed) => {
-    const cell = empty("copy", position, computed);
-    const found = find(layer, position);
-    cell.output = 0;
-    if (found) {
-      cell.from = { layer: layer.inputs[found.source], position: found.position };
-      cell.output = inputs[found.source][offset(found.position, layer.input_shapes[found.source])];
-    }
-    return cell;
-  };
-}
-
 const RULES: Record<string, Rule> = {
   Conv2D: conv2d,
   DepthwiseConv2D: depthwiseConv2d,
@@ -309,33 +305,6 @@ const RULES: Record<string, Rule> = {
     cell.output = (gamma * (input - mean)) / Math.sqrt(variance + epsilon) + beta;
     return cell;
   },
-  Flatten: copied((layer, position) => {
-    const shape = layer.input_shapes[0];
-    const place: number[] = [];
-    let rest = position[0];
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      place.unshift(rest % shape[axis]);
-      rest = Math.floor(rest / shape[axis]);
-    }
-    return { source: 0, position: place };
-  }),
-  Dropout: copied((_, position) => ({ source: 0, position })),
-  Concatenate: copied((layer, position) => {
-    let channel = position[position.length - 1];
-    for (let source = 0; source < layer.inputs.length; source++) {
-      const shape = layer.input_shapes[source];
-      const channels = shape[shape.length - 1];
-      if (channel < channels) return { source, position: [...position.slice(0, -1), channel] };
-      channel -= channels;
-    }
-    return null;
-  }),
-  ZeroPadding2D: copied((layer, [row, column, channel]) => {
-    const [[top], [left]] = layer.config.padding as number[][];
-    const [height, width] = layer.input_shapes[0];
-    const inside = row >= top && row < top + height && column >= left && column < left + width;
-    return inside ? { source: 0, position: [row - top, column - left, channel] } : null;
-  }),
   Activation: (layer, position, [x], computed) => {
     const cell = empty("activation", position, computed);
     const at = offset(position, layer.output_shape);

@@ -65,6 +65,8 @@ export interface Operation {
   result: OperationValue;
   expression?: Expression;
   epsilon?: number;
+  padding?: [number, number, number, number];
+  value?: number | string;
 }
 
 export interface Layer extends Part {

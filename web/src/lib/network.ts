@@ -247,30 +247,6 @@ function batchNormalization(layer: Layer, [x]: Float32Array[]): Float32Array {
   });
 }
 
-function zeroPadding(layer: Layer, [x]: Float32Array[]): Float32Array {
-  const [[top], [left]] = layer.config.padding as number[][];
-  const [height, width, channels] = layer.input_shapes[0];
-  const y = new Float32Array(size(layer.output_shape));
-  for (let row = 0; row < height; row++) {
-    const to = ((row + top) * layer.output_shape[1] + left) * channels;
-    y.set(x.subarray(row * width * channels, (row + 1) * width * channels), to);
-  }
-  return y;
-}
-
-function concatenate(layer: Layer, inputs: Float32Array[]): Float32Array {
-  const outputs = layer.output_shape[layer.output_shape.length - 1];
-  const y = new Float32Array(size(layer.output_shape));
-  let start = 0;
-  inputs.forEach((x, index) => {
-    const shape = layer.input_shapes[index];
-    const channels = shape[shape.length - 1];
-    for (let i = 0; i < x.length; i++) y[((i / channels) | 0) * outputs + start + (i % channels)] = x[i];
-    start += channels;
-  });
-  return y;
-}
-
 type Rule = (layer: Layer, inputs: Float32Array[]) => Float32Array;
 
 const RULES: Record<string, Rule> = {
@@ -288,13 +264,9 @@ const RULES: Record<string, Rule> = {
   GlobalMaxPooling2D: (layer, inputs) => globalPooling(layer, inputs, true),
   GlobalAveragePooling2D: (layer, inputs) => globalPooling(layer, inputs, false),
   BatchNormalization: batchNormalization,
-  Flatten: (_, [x]) => x,
-  Dropout: (_, [x]) => x,
   Activation: (layer, [x]) =>
     activate(layer.activation, x.slice(), layer.output_shape[layer.output_shape.length - 1]),
   ReLU: (layer, [x]) => x.map(reluLayer(layer.config)),
   Add: (_, [first, ...others]) => first.map((value, i) => others.reduce((sum, other) => sum + other[i], value)),
-  Concatenate: concatenate,
-  ZeroPadding2D: zeroPadding,
   Rescaling: (layer, [x]) => x.map((value) => value * Number(layer.config.scale) + Number(layer.config.offset)),
 };

@@ -4,6 +4,14 @@ import { activation, erf, reluLayer, softmaxSteps } from "./activations";
 import { weight, type Expression, type Layer, type Operation, type OperationValue } from "./data";
 import { short } from "./formula";
 
+interface StepOperand {
+  /** Which of the operation's operands it is. */
+  index: number;
+  name: string;
+  position: number[];
+  value: number;
+}
+
 /** One operation's part in one output number. */
 export interface Step {
   kind: string;
@@ -13,7 +21,7 @@ export interface Step {
   /** The expression with the operands' names, and with their values. */
   text: string;
   filled: string;
-  operands: { name: string; position: number[]; value: number }[];
+  operands: StepOperand[];
   /** Mean, deviation and the like, for operations that read a whole row. */
   row: Record<string, number>;
 }
@@ -114,7 +122,57 @@ const RULES: Record<string, (operation: Operation, operands: Float32Array[]) => 
       return exponentials.map((value) => value / total);
     }),
   Reshape: (_, [x]) => x.slice(),
+  Pad: (operation, [x]) => {
+    const [top, , left] = operation.padding!;
+    const [, width, channels] = operation.result.shape;
+    const [height, columns] = operation.operands[0].shape;
+    const y = new Float32Array(size(operation.result.shape)).fill(Number(operation.value));
+    for (let row = 0; row < height; row++) {
+      const line = x.subarray(row * columns * channels, (row + 1) * columns * channels);
+      y.set(line, ((row + top) * width + left) * channels);
+    }
+    return y;
+  },
+  Concatenate: (operation, operands) => {
+    const outputs = operation.result.shape[operation.result.shape.length - 1];
+    const y = new Float32Array(size(operation.result.shape));
+    let start = 0;
+    operands.forEach((x, index) => {
+      const channels = operation.operands[index].shape.at(-1)!;
+      for (let i = 0; i < x.length; i++) y[((i / channels) | 0) * outputs + start + (i % channels)] = x[i];
+      start += channels;
+    });
+    return y;
+  },
 };
+
+/** Where operations read that only move numbers: which operand and where in it; null where they put in a number of their own. */
+const MOVES: Record<string, (operation: Operation, position: number[]) => [number, number[]] | null> = {
+  Reshape: (operation, position) => {
+    const at = position.reduce((sum, index, axis) => sum * operation.result.shape[axis] + index, 0);
+    const shape = operation.operands[0].shape;
+    const steps = strides(shape);
+    return [0, shape.map((length, axis) => Math.floor(at / steps[axis]) % length)];
+  },
+  Pad: (operation, position) => {
+    const [top, , left] = operation.padding!;
+    const [height, width] = operation.operands[0].shape;
+    const [row, column] = [position[0] - top, position[1] - left];
+    return row >= 0 && row < height && column >= 0 && column < width ? [0, [row, column, position[2]]] : null;
+  },
+  Concatenate: (operation, position) => {
+    let channel = position[position.length - 1];
+    for (let index = 0; index < operation.operands.length; index++) {
+      const channels = operation.operands[index].shape.at(-1)!;
+      if (channel < channels) return [index, [...position.slice(0, -1), channel]];
+      channel -= channels;
+    }
+    return null;
+  },
+};
+
+/** Whether a step only moves a number. */
+export const isMove = (step: Step) => step.kind in MOVES;
 
 /** What the operations of a layer computed, by the layer's output: `steps` reads what lies between. */
 const intermediates = new WeakMap<Float32Array, Arrays>();
@@ -140,32 +198,40 @@ function read(layer: Layer, value: OperationValue, values: Arrays): Float32Array
 export function steps(layer: Layer, position: number[], output: Float32Array): Step[] {
   const values = intermediates.get(output);
   const found: Step[] = [];
-  if (!values) return found;
   const operations = layer.operations!;
+  if (!values || !operations.length) return found; // without operations the output is the input, which has steps of its own
   const wanted = new Map([[operations[operations.length - 1].result.name, position]]);
   for (const operation of [...operations].reverse()) {
     const place = wanted.get(operation.result.name);
     if (!place) continue;
     const step = stepAt(layer, operation, place, values);
     found.unshift(step);
-    operation.operands.forEach((operand, index) => {
-      if (!wanted.has(operand.name)) wanted.set(operand.name, step.operands[index].position);
-    });
+    for (const { index, position: at } of step.operands) {
+      const { name } = operation.operands[index];
+      if (!wanted.has(name)) wanted.set(name, at);
+    }
   }
   return found;
 }
 
 function stepAt(layer: Layer, operation: Operation, position: number[], values: Arrays): Step {
-  const operands = operation.operands.map((operand) => {
-    const place = source(operation, operand.shape, position);
-    const at = place.reduce((sum, index, axis) => sum * operand.shape[axis] + index, 0);
-    return { name: operand.label, position: place, value: read(layer, operand, values)[at] };
+  const move = MOVES[operation.kind]?.(operation, position);
+  const places: [number, number[]][] =
+    operation.kind in MOVES
+      ? move
+        ? [move]
+        : []
+      : operation.operands.map((operand, index) => [index, placeIn(operand.shape, position)]);
+  const operands = places.map(([index, place]) => {
+    const operand = operation.operands[index];
+    const at = place.reduce((sum, i, axis) => sum * operand.shape[axis] + i, 0);
+    return { index, name: operand.label, position: place, value: read(layer, operand, values)[at] };
   });
   const step: Step = {
     kind: operation.kind,
     result: operation.result.label,
     position,
-    value: operands[0].value,
+    value: operands.length ? operands[0].value : Number(operation.value),
     text: "",
     filled: "",
     operands,
@@ -176,7 +242,7 @@ function stepAt(layer: Layer, operation: Operation, position: number[], values: 
     step.text = written(expression, (index) => operands[index].name);
     step.filled = written(expression, (index) => short(operands[index].value));
     step.value = compile(expression)(operands.map((operand) => operand.value));
-  } else if (operation.kind !== "Reshape") {
+  } else if (!(operation.kind in MOVES)) {
     const shape = operation.result.shape;
     const length = shape[shape.length - 1];
     const channel = position[position.length - 1];
@@ -194,13 +260,8 @@ function stepAt(layer: Layer, operation: Operation, position: number[], values: 
   return step;
 }
 
-/** Which place of an operand the result's `position` reads. */
-function source(operation: Operation, shape: number[], position: number[]): number[] {
-  if (operation.kind === "Reshape") {
-    const at = position.reduce((sum, index, axis) => sum * operation.result.shape[axis] + index, 0);
-    const steps = strides(shape);
-    return shape.map((length, axis) => Math.floor(at / steps[axis]) % length);
-  }
+/** Which place of an operand of this shape, broadcast, the result's `position` reads. */
+function placeIn(shape: number[], position: number[]): number[] {
   const own = position.slice(position.length - shape.length);
   return own.map((place, axis) => (shape[axis] === 1 ? 0 : place));
 }
