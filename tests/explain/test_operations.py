@@ -1,9 +1,7 @@
 """Layers without a display of their own are explained by what they lower to, whatever it is."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,38 +21,7 @@ from depthwise.messages import LANGUAGES
 from depthwise.network.graph import Graph, sequential
 from depthwise.network.initialize import draw_weights
 from support.explained import network_and_weights
-
-ARGUMENTS = {
-    "fma": 3, "relu_layer": 4, "expm1_negative": 2, "where_negative": 3,
-    **dict.fromkeys(("add", "subtract", "multiply", "divide", "max", "min"), 2),
-    **{name: 4 for name in functions.FUNCTIONS if name.startswith("where_o") or name.startswith("where_u")},
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class MadeUp(Description):
-    """A layer that exists in this test only: `write` gives the operations."""
-
-    write: Callable[[Any, Any], None] = field(default=lambda builder, call: None, kw_only=True, compare=False)
-    default_name: ClassVar[str] = "made_up"
-
-    def lower(self, builder: Any, call: Any) -> None:
-        self.write(builder, call)
-
-
-def _of(expression: Expression) -> MadeUp:
-    return MadeUp(name="made_up", write=lambda builder, call: builder.elementwise(call, expression))
-
-
-def _function(name: str) -> Expression:
-    x = Operand(0)
-    if name == "sqrt":
-        return apply("sqrt", x * x + 0.1)
-    if name == "relu_layer":
-        return apply(name, x, 1.5, 0.1, 0.2)
-    if name == "expm1_negative":  # its factor is a constant, and it is defined below 0
-        return apply(name, apply("min", 0.0, x), 1.5)
-    return apply(name, *(x, x * 0.5 + 0.25, 1.5 - x, x * x + 1.0)[: ARGUMENTS.get(name, 1)])
+from support.made_up_layers import function_of_input, layer_of, made_up_layer
 
 
 def _network(layer: Description) -> tuple[Graph, dict[str, Any], Any]:
@@ -69,7 +36,7 @@ def test_every_function_has_a_rule() -> None:
 
 @pytest.mark.parametrize("name", functions.FUNCTIONS)
 def test_a_layer_of_any_function_agrees_with_the_compiled_one(name: str) -> None:
-    graph, weights, values = _network(_of(_function(name)))
+    graph, weights, values = _network(layer_of(function_of_input(name)))
     assert values.source == "native"
     for position in np.ndindex(5, 3, 4):
         facts = cell_facts(graph, weights, values, "made_up", position)
@@ -117,7 +84,7 @@ def test_each_slope_is_read_where_it_lies() -> None:
 
 
 def test_a_wrong_number_is_not_explained_away() -> None:
-    graph, weights, values = _network(_of(apply("sigmoid", Operand(0)) * 2.0))
+    graph, weights, values = _network(layer_of(apply("sigmoid", Operand(0)) * 2.0))
     spoiled = dict(values.by_layer)
     spoiled["made_up"] = spoiled["made_up"] + np.float32(1e-5)
     wrong = type(values)(spoiled, "native")
@@ -140,7 +107,7 @@ def test_several_operations_are_several_steps() -> None:
     x = np.random.default_rng(3).normal(0, 2, (5, 3, 4)).astype(np.float32)
     from depthwise.explain.operations import call_steps
 
-    graph = sequential([InputLayer(shape=(5, 3, 4)), MadeUp(name="made_up", write=_moves)])
+    graph = sequential([InputLayer(shape=(5, 3, 4)), made_up_layer(_moves)])
     mean = np.concatenate([x, x], axis=-1).astype(float).sum(axis=(0, 1)) / 18
     shares = np.exp(mean) / np.exp(mean).sum()
     expected = np.repeat(shares, 2).reshape(4, 1, 4)
@@ -152,7 +119,7 @@ def test_several_operations_are_several_steps() -> None:
 
 
 def test_the_page_stops_before_a_layer_that_it_cannot_run() -> None:
-    graph = sequential([InputLayer(shape=(5, 3, 4)), MadeUp(name="made_up", write=_moves)])
+    graph = sequential([InputLayer(shape=(5, 3, 4)), made_up_layer(_moves)])
     assert page_operations(graph.calls[-1]) is None
     graph, weights = network_and_weights("by-operations")
     assert make_page(graph, weights, with_times=False).kept_layers == len(graph.calls)
