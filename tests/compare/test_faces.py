@@ -98,7 +98,7 @@ def test_an_unknown_language_is_refused() -> None:
 
 def test_every_message_is_used() -> None:
     folder = Path(depthwise.compare.__file__).parent
-    files = [*folder.glob("*.py"), folder.parent / "commands" / "compare.py"]
+    files = [*folder.glob("*.py"), folder.parent / "cli" / "compare.py"]
     source = "".join(path.read_text(encoding="utf-8") for path in files)
     keys = [key.removeprefix("comparison.") for key in catalogue() if key.startswith("comparison.")]
     made = {"kind_batch", "kind_single", "kind_training"}  # from Ratio.kind

@@ -104,7 +104,9 @@ assert wanted > 100, "hardly a line was traced"
 print("fine", end="")
 """
 
-OWN = ["depthwise/weights.py", "depthwise/models.py", "depthwise/inference.py", "depthwise/execution.py"]
+OWN = [
+    "depthwise/model/base.py", "depthwise/models.py", "depthwise/runtime/prediction.py", "depthwise/runtime/executable.py",
+]  # fmt: skip
 
 
 def interrupted(parts: list[str], batch: int, known: bool, first: int, stride: int) -> str:
@@ -228,7 +230,7 @@ print("fine", end="")
 def test_weights_set_while_the_first_prediction_draws_them_are_kept() -> None:
     output = run(
         """
-from depthwise import initialize as module
+from depthwise.network import initialize as module
 model, given = small(), [np.full_like(array, 0.25) for array in small().get_weights()]
 draw, drawing, drawn = module.draw_layer, threading.Event(), threading.Event()
 def slowly(*arguments):

@@ -248,5 +248,5 @@ def test_a_new_element_wise_layer_is_one_file() -> None:
         if "layers.preprocessing import" in path.read_text(encoding="utf-8") and "layers" not in path.parts
     }
     # What treats a preprocessed picture specially, and the reference, which computes everything a second time.
-    assert places == {"classification.py", "twins.py", "explain", "reference"}
+    assert places == {"classification.py", "network", "explain", "reference"}
     assert len((package / "layers" / "preprocessing.py").read_text(encoding="utf-8").splitlines()) <= 60

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from depthwise.arithmetic import layer_facts, sizes
 from depthwise.compiler import functions
 from depthwise.compiler.ir.expression import Expression, Operand, apply
 from depthwise.layers.descriptions import Description
+from depthwise.network.facts import layer_facts, sizes
 
 __all__ = ["function_of_input", "layer_of", "made_up_layer"]
 

@@ -1,4 +1,4 @@
-"""Every example in the docstrings of `depthwise.training` runs."""
+"""Every example in the docstrings of `depthwise.training`, and of what training uses, runs."""
 
 import doctest
 import importlib
@@ -11,6 +11,10 @@ import depthwise.training
 
 MODULES = [
     "depthwise.random",
+    "depthwise.losses",
+    "depthwise.metrics",
+    "depthwise.optimizers",
+    "depthwise.optimizers.schedules",
     *(f"depthwise.training.{item.name}" for item in pkgutil.iter_modules(depthwise.training.__path__)),
 ]
 

@@ -291,7 +291,7 @@ def test_predict_then_reveal(opened: Callable[..., Any]) -> None:
     page = opened("note-cnn", "#/guess")
     get = page.page.get_by_test_id
     get("next-question").click()
-    assert "How many parameters has conv2d?" in get("question").inner_text()
+    assert "How many parameters does conv2d have?" in get("question").inner_text()
     get("guess").fill("288")
     get("check").click()
     assert "You left out the biases" in get("verdict").inner_text()

@@ -12,8 +12,8 @@ from depthwise.compiler.ir import operations as op
 from depthwise.explain.expressions import expression_facts, written
 from depthwise.explain.page import make_page
 from depthwise.explain.values import layer_values
-from depthwise.graph import sequential
 from depthwise.layers.descriptions import InputLayer
+from depthwise.network.graph import sequential
 from support.made_up_layers import function_of_input, made_up_layer
 
 CLOSE = 1e-4
