@@ -47,4 +47,4 @@ class _Finder:
 def install() -> None:
     """Lets the old names be imported."""
     if not any(isinstance(item, _Finder) for item in sys.meta_path):
-        sys.meta_path.append(_Finder())  # type: ignore[arg-type]
+        sys.meta_path.append(_Finder())
