@@ -100,6 +100,8 @@ def compare_command(
 
       depthwise compare mine.keras other.keras --data photos/ --language zh
     """
+    from depthwise.compare.run import check_epochs
+
     check_language(language)
     seed_numbers = _seeds(seeds)
     contestants = _contestants(first, second, twin, direction)
@@ -107,6 +109,7 @@ def compare_command(
     wanted = (0 if are_loaded else DEFAULT_EPOCHS) if epochs is None else epochs
     if not 0 <= wanted <= _MOST_EPOCHS:
         raise InvalidArgumentError(f"--epochs must be from 0 to {_MOST_EPOCHS:,}, got {wanted}")
+    check_epochs(contestants, wanted)
     use_threads(threads)
     _run(
         contestants,

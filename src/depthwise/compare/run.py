@@ -15,7 +15,7 @@ from depthwise.network.graph import Graph
 from depthwise.runtime.threads import get_threads
 from depthwise.utils import set_random_seed
 
-__all__ = ["Contestant", "compare"]
+__all__ = ["Contestant", "check_epochs", "compare"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,20 @@ class Contestant:
         """With weights drawn with `seed`; the same seed also gives `fit` the same order of the images."""
         set_random_seed(seed)
         return Model.from_graph(self.graph)
+
+
+def check_epochs(contestants: Sequence["Contestant"], epochs: int) -> None:
+    """Whether the networks can be compared after so many epochs.
+
+    Raises:
+        InvalidArgumentError: no epochs, for a network whose weights are new.
+    """
+    for contestant in contestants:
+        if not epochs and contestant.loaded is None:
+            raise InvalidArgumentError(
+                f"with --epochs 0 both networks must come from files with trained weights, but {contestant.source} does "
+                "not; give at least --epochs 1"
+            )
 
 
 def compare(
@@ -63,11 +77,7 @@ def compare(
     """
     for contestant in contestants:
         check_classifier(contestant.graph, data)
-        if not epochs and contestant.loaded is None:
-            raise InvalidArgumentError(
-                f"with --epochs 0 both networks must come from files with trained weights, but {contestant.source} does "
-                "not; give at least --epochs 1"
-            )
+    check_epochs(contestants, epochs)
     settings = Settings(
         data=data.name,
         train_samples=len(data.x_train),
