@@ -219,8 +219,3 @@ class Program:
                 used.update(waiting)
         values = {name: value for name, value in known.items() if name in used}
         return Program(self.inputs, self.outputs, kept, values)
-
-    def description(self) -> str:
-        """The whole program as text: equal programs, and only they, have equal text. Part of the cache key."""
-        tensors = sorted((name, type_) for name, type_ in self.tensors.items())
-        return repr((self.inputs, self.outputs, self.operations, [*map(repr, tensors)], list(self.parameters.values())))
