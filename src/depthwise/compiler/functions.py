@@ -13,7 +13,7 @@ from depthwise.compiler.ir.expression import Apply, Constant, Expression, Operan
 from depthwise.compiler.kernels import mathematics
 from depthwise.compiler.kernels.builder import Function as Code
 
-__all__ = ["FUNCTIONS", "Elementary", "evaluate", "evaluate_function", "is_short", "slope_of", "vector_jacobian"]
+__all__ = ["FUNCTIONS", "Elementary", "evaluate", "evaluate_function", "slope_of", "vector_jacobian"]
 
 Arguments = tuple[Expression, ...]
 Slope = Callable[[Expression, Arguments, Expression], tuple[Expression | None, ...]]
@@ -216,13 +216,6 @@ _ACTIVATIONS: dict[str, Elementary] = {
 
 FUNCTIONS: Mapping[str, Elementary] = {**_ARITHMETIC, **_ACTIVATIONS}
 """Every function by name."""
-
-
-def is_short(expression: Expression) -> bool:
-    """Whether an expression takes an instruction or two."""
-    if not isinstance(expression, Apply):
-        return True
-    return FUNCTIONS[expression.function].short and all(not isinstance(item, Apply) for item in expression.arguments)
 
 
 # -- machine code ----------------------------------------------------------------------------------------------------
