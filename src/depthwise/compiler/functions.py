@@ -86,6 +86,8 @@ _ARITHMETIC: dict[str, Elementary] = {
     "sqrt": Elementary(
         lambda code, x: code.intrinsic("sqrt", x), slope=lambda g, args, y: (g * 0.5 / y,), reads_output=True
     ),
+    "exp": Elementary(mathematics.exponential, slope=lambda g, args, y: (g * y,), reads_output=True, monotone=True),
+    "log": Elementary(mathematics.logarithm, slope=lambda g, args, y: (g / args[0],)),
     **{f"where_{predicate}": _compare(predicate) for predicate in ("ogt", "olt", "oge", "ole", "ugt", "uge")},
     "where_negative": Elementary(_where_negative),
     "expm1_negative": Elementary(_scaled_expm1),

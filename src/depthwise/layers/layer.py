@@ -66,7 +66,8 @@ class Layer:
     @classmethod
     def of(cls, description: Description) -> "Layer":
         """A new layer that is described so."""
-        layer: Layer = object.__new__(_BY_DESCRIPTION[type(description)])
+        kind = type(description)
+        layer: Layer = object.__new__(_BY_DESCRIPTION.get(kind) or public(kind))
         layer._start(description)
         if re.fullmatch(rf"{re.escape(description.default_name)}(_\d+)?", description.name or ""):
             layer._chosen = None  # nobody chose it: among other layers it may get another number
