@@ -12,7 +12,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "depthwise"
 LEVELS = [
     # What everything stands on.
     {"errors", "moved"},
-    {"arguments", "files", "initializers", "messages", "random", "timing", "utils"},
+    {"arguments", "files", "initializers", "messages", "progress", "random", "timing", "utils"},
     # The network as data, and what follows from it.
     {"network.formula", "network.window"},
     {"network.facts"},
