@@ -12,7 +12,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "depthwise"
 LEVELS = [
     # What everything stands on.
     {"errors", "moved"},
-    {"arguments", "files", "initializers", "messages", "random", "seeds", "timing"},
+    {"arguments", "files", "initializers", "messages", "progress", "random", "seeds", "timing"},
     # The network as data, and what follows from it.
     {"network.formula", "network.window"},
     {"network.facts"},
