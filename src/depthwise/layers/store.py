@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 
-from depthwise.utils import next_seed
+from depthwise.seeds import next_seed
 
 if TYPE_CHECKING:
     import numpy as np
