@@ -35,7 +35,8 @@ def _convolutions(kind: str) -> list[Configuration]:
         sizes = [(descriptions.Conv1D(filters, 3), 3) for filters in sizes_around(16)]
         sizes += [(descriptions.Conv1D(4, 3, padding="same"), channels) for channels in sizes_around(8)]
     else:
-        make = LAYERS[kind] if kind == "DepthwiseConv1D" else lambda **rest: LAYERS[kind](filters=5, **rest)
+        cls: Any = LAYERS[kind]
+        make: Any = cls if kind == "DepthwiseConv1D" else lambda **rest: cls(filters=5, **rest)
         windows = [window for window in WINDOWS if window["padding"] != "causal"] + BOTH
         made = [(make(depth_multiplier=1 + i % 2, **window), 4) for i, window in enumerate(windows)]
         sizes = [(make(kernel_size=3), channels) for channels in sizes_around(16)]

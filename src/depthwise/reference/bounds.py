@@ -83,7 +83,7 @@ def reduction_length(layer: Description, input_shape: Sequence[int]) -> int:
     """
     owner: Any = planar(layer)
     length = 1
-    match owner:
+    match planar(layer):
         case Conv2D():
             length = math.prod(owner.kernel_size) * (input_shape[-1] // owner.groups)
         case DepthwiseConv2D():
@@ -320,7 +320,7 @@ def gradient_lengths(
     """
     owner: Any = planar(layer)
     positions = batch * math.prod(output_shape[:-1])
-    match owner:
+    match planar(layer):
         case Conv2D():
             to_input = math.prod(owner.kernel_size) * (owner.filters // owner.groups)
             return {"input": to_input, "kernel": positions, "bias": positions}

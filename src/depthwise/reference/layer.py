@@ -140,10 +140,10 @@ def pre_activation(
     kept: npt.ArrayLike | None = None,
 ) -> Array:
     """What the layer computes before its activation; arguments as in `forward`."""
-    owner: Any = planar(layer)
-    if owner is not layer:
-        x = as_map(layer, inputs[0])
-        return as_sequence(pre_activation(owner, as_weights(weights), [x], training, kept))
+    owner: Any = layer
+    flat = planar(layer)
+    if flat is not layer:
+        return as_sequence(pre_activation(flat, as_weights(weights), [as_map(layer, inputs[0])], training, kept))
     x = inputs[0]
     bias = weights.get("bias")
     match layer:
@@ -240,12 +240,13 @@ def gradients(
     Args:
         output_gradient: gradient to the layer's result, after its activation; the others as in `forward`.
     """
-    owner: Any = planar(layer)
-    if owner is not layer:
+    owner: Any = layer
+    flat = planar(layer)
+    if flat is not layer:
         dy = operations.float64(output_gradient)
         x = as_map(layer, inputs[0])
         (dx,), found = gradients(
-            owner, as_weights(weights), [x], dy[:, np.newaxis] if dy.ndim == 3 else dy, training, kept
+            flat, as_weights(weights), [x], dy[:, np.newaxis] if dy.ndim == 3 else dy, training, kept
         )
         return [as_sequence(dx)[:, padded_before(layer) :]], as_sequence_weights(found)
     before = pre_activation(layer, weights, inputs, training, kept)
