@@ -1,5 +1,6 @@
 """Arithmetic on symbolic tensors: predicted, trained, saved and explained as Keras' own operations."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +116,10 @@ def test_what_cannot_be_computed_says_so() -> None:
         bool(x)
     with pytest.raises(InvalidArgumentError, match="cannot be looped over"):
         list(x)
+
+
+def test_models_with_operations_are_pickled() -> None:
+    x = depthwise.Input((4,))
+    model = depthwise.Model(x, (x + 1) * 2)
+    copy = pickle.loads(pickle.dumps(model))
+    assert copy.predict(np.ones((1, 4), np.float32), verbose=0).tolist() == [[4.0] * 4]

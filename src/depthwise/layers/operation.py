@@ -7,7 +7,7 @@ user makes: `depthwise.layers` does not have them, and `Add` among them is not t
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise.compiler.ir.expression import Constant, Expression, Operand, apply
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
@@ -145,3 +145,9 @@ def _operation(name: str, count: int, formula: str, function: Callable[..., Expr
 
 OPERATIONS: Mapping[str, type[Operation]] = {name: _operation(name, *rest) for name, rest in _FUNCTIONS.items()}
 """Every operation by the name of its class in `keras.ops`."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in OPERATIONS:  # what pickle looks up
+        return OPERATIONS[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

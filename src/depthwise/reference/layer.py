@@ -30,6 +30,15 @@ from depthwise.layers.regularization import Dropout
 from depthwise.layers.shaping import Flatten, ZeroPadding2D
 from depthwise.reference import activations, arithmetic, backward
 from depthwise.reference import forward as operations
+from depthwise.reference.planar import (
+    as_map,
+    as_sequence,
+    as_sequence_weights,
+    as_weights,
+    padded_before,
+    planar,
+    with_row,
+)
 from depthwise.reference.rules import Given, Rule
 from depthwise.reference.running import Bounded, exact
 from depthwise.reference.windows import Array
@@ -71,6 +80,9 @@ def weight_shapes(layer: Description, input_shapes: Sequence[Shape]) -> dict[str
     if has_rule(layer):
         return _RULES[type(layer)].weights(layer, input_shapes)
     owner: Any = layer
+    if planar(layer) is not layer:
+        rows = weight_shapes(planar(layer), with_row(input_shapes))
+        return {name: shape[1:] if name.endswith("kernel") else shape for name, shape in rows.items()}
     shapes: dict[str, Shape] = {}
     outputs = 0
     match layer:
@@ -155,6 +167,9 @@ def pre_activation(
     if has_rule(layer):
         return bounded(layer, weights, [exact(x) for x in inputs], training, kept).value
     owner: Any = layer
+    flat = planar(layer)
+    if flat is not layer:
+        return as_sequence(pre_activation(flat, as_weights(weights), [as_map(layer, inputs[0])], training, kept))
     x = inputs[0]
     bias = weights.get("bias")
     match layer:
@@ -255,11 +270,19 @@ def gradients(
         known = {name: exact(value) for name, value in weights.items()}
         given = Given(layer, known, [exact(x) for x in inputs], kept if training else None)
         return _RULES[type(layer)].gradients(given, operations.float64(output_gradient))
+    owner: Any = layer
+    flat = planar(layer)
+    if flat is not layer:
+        dy = operations.float64(output_gradient)
+        x = as_map(layer, inputs[0])
+        (dx,), found = gradients(
+            flat, as_weights(weights), [x], dy[:, np.newaxis] if dy.ndim == 3 else dy, training, kept
+        )
+        return [as_sequence(dx)[:, padded_before(layer) :]], as_sequence_weights(found)
     before = pre_activation(layer, weights, inputs, training, kept)
     dy = activations.activation_gradient(activation_name(layer), before, output_gradient)
-    owner: Any = layer
     x = operations.float64(inputs[0])
-    found: dict[str, Array] = {}
+    found = {}
     if "bias" in weights:
         found["bias"] = backward.bias_gradient(dy)
     match layer:
