@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -36,20 +36,39 @@ class StepResult:
     predictions: np.ndarray
 
 
-def _loss_rule(loss: losses.Loss) -> LossRule:
-    names = {
-        "SparseCategoricalCrossentropy": "categorical",
-        "CategoricalCrossentropy": "categorical",
-        "BinaryCrossentropy": "binary",
-        "MeanSquaredError": "squared",
-        "MeanAbsoluteError": "absolute",
-    }
-    return LossRule(
-        names[type(loss).__name__],
-        bool(getattr(loss, "from_logits", False)),
-        loss.sparse,
-        float(getattr(loss, "label_smoothing", 0.0)),
-    )
+_KERNELS = {
+    "SparseCategoricalCrossentropy": "categorical",
+    "CategoricalCrossentropy": "categorical",
+    "BinaryCrossentropy": "binary",
+    "MeanSquaredError": "squared",
+    "MeanAbsoluteError": "absolute",
+}
+"""Losses with kernels of their own; others are given by their formula."""
+
+
+def _loss_rule(loss: losses.Loss, shape: tuple[int, ...]) -> LossRule:
+    """How the native step computes the loss of an output of that shape.
+
+    Raises:
+        UnsupportedError: a loss over axes that are neither the last one nor all of a sample's.
+    """
+    axes = loss.axes(len(shape) + 1)
+    last = (len(shape),)
+    if axes != last and (not loss.axes_may_be_several or axes != tuple(range(1, len(shape) + 1))):
+        raise UnsupportedError(
+            f"{type(loss).__name__}: training takes axis=-1, the outputs of a position"
+            + (f", or {tuple(range(1, len(shape) + 1))}, the whole sample" if loss.axes_may_be_several else "")
+            + f"; got axis={vars(loss)['axis']}"
+        )
+    smoothing = float(getattr(loss, "label_smoothing", 0.0))
+    name = _KERNELS.get(type(loss).__name__)
+    if name is None:
+        assert isinstance(loss, losses.FormulaLoss)
+        formula = replace(loss.formula(shape[-1]), whole=axes != last)
+        name = type(loss).__name__
+        name = "binary_focal" if name == "BinaryFocalCrossentropy" else name.lower()
+        return LossRule(name, False, loss.sparse, smoothing, formula)
+    return LossRule(name, bool(getattr(loss, "from_logits", False)), loss.sparse, smoothing)
 
 
 def _update(optimizer: optimizers.Optimizer) -> Update:
@@ -83,15 +102,19 @@ class TrainingStep:
         if len(program.outputs) != 1:
             raise UnsupportedError(f"training takes a model with one output, this one has {len(program.outputs)}")
         self.optimizer = optimizer
+        self._loss = loss
+        self._output_shape = program.outputs[0][1]
+        rule = _loss_rule(loss, self._output_shape)
+        self._positions = self._output_shape[:-1] if rule.formula is None or not rule.formula.whole else ()
         forward = run_passes(program, TRAINING)
-        self.program = run_passes(differentiate(forward, [_loss_rule(loss)]), GRADIENTS, "differentiate")
+        self.program = run_passes(differentiate(forward, [rule]), GRADIENTS, "differentiate")
         plan = partial(plan_training, update=_update(optimizer))
         self._executable = Executable(compile(self.program, plan, host_machine(), host_target(), CompileCache()))
         self._unread: dict[str, np.ndarray] = {}
         """Weights that no operation of the program reads: they never change."""
         self._iteration = 0
-        self._sparse = loss.sparse
-        self._output_shape = program.outputs[0][1]
+        self._plain = loss.reducing == "sum_over_batch_size" and vars(loss).get("ignore_class") is None
+        """Each loss counts for its weight divided by the number of losses."""
         self._scalars = self._executable.arenas["scalars"]
         self._share = np.float32(1.0)
         """What a loss of weight 1 counts for in the sum; `_shares` is an array of it for the last batch."""
@@ -132,11 +155,14 @@ class TrainingStep:
         if not self._executable.fits(batch, get_threads()):
             self._executable.reserve(batch, samples_per_chunk(batch))
         if len(self._shares) != batch:
-            shape = (batch, *self._output_shape[:-1])
+            shape = (batch, *self._positions)
             self._share = np.float32(1.0 / math.prod(shape))
             self._shares = np.full(shape, self._share, np.float32)
         weight = self._shares
-        if sample_weight is not None:
+        if not self._plain:
+            given = losses.shares(self._loss, y, self._shares.shape, sample_weight)
+            weight = np.ascontiguousarray(np.broadcast_to(given, self._shares.shape), np.float32)
+        elif sample_weight is not None:
             weight = sample_weight * self._share
             if weight.ndim < self._shares.ndim:
                 weight = np.repeat(weight, self._shares.size // batch)
@@ -144,6 +170,7 @@ class TrainingStep:
         self._set_scalars(learning_rate, seed)
         predictions = np.empty((batch, *self._output_shape), np.float32)
         result = StepResult(np.empty(self._shares.shape, np.float32), predictions)
+        y = self._loss.batch_targets(y)
         self._executable.run((*x, y, weight), (result.losses, result.predictions))
         return result
 
