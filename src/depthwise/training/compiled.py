@@ -104,6 +104,10 @@ class Compiled:
             if not (isinstance(identifier, str) and identifier.lower() in ("accuracy", "acc")):
                 metric_names.get(identifier)  # an unknown one is refused now, not when `fit` is called
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: what `compile` was told and what the optimizer knows; native code is made anew."""
+        return {name: None if name in _MADE_ANEW else value for name, value in vars(self).items()}
+
     def graph(self, model: Any) -> Graph:
         """The model's graph with `trainable` as it was at `compile`; the same object as long as nothing changes."""
         now = model.graph
@@ -139,6 +143,9 @@ class Compiled:
         else:
             self._step.take_optimizer(self.optimizer.description)
         return self._step
+
+
+_MADE_ANEW = ("session", "_graph_of", "_step", "_step_graph", "_metric_set", "_metric_graph")
 
 
 def _as_list(name: str, value: Any) -> list[Any]:
