@@ -13,7 +13,7 @@ from depthwise.compiler.kernels.loss import LossKernel
 from depthwise.compiler.kernels.maps import MapView
 from depthwise.losses import FormulaLoss, per_sample
 from depthwise.reference.bounds import UNIT_ROUNDOFF as U
-from depthwise.runtime.training_step import _loss_rule
+from depthwise.runtime.step_loss import loss_rule
 from support.compiled import compile_kernels, empty, fenced
 from support.maps import LANES, VECTORS, vector
 
@@ -89,7 +89,7 @@ def test_native_value_and_gradient(case: str) -> None:
     kernels = []
     for what in ("value", "gradient"):
         for count in units:
-            rule, pitch = _loss_rule(loss, (count,)), VECTORS.round_up(count)
+            rule, pitch = loss_rule(loss, (count,)), VECTORS.round_up(count)
             view = MapView(1, 1, count, pitch, pitch)
             views = (view, view) if what == "gradient" else (view,)
             kernels.append(LossKernel(what, rule.name, views, rule.smoothing, rule.sparse, rule.formula))
@@ -137,7 +137,7 @@ def test_edges(case: str) -> None:
     name, arguments = CASES[case]
     loss = getattr(losses, name)(**arguments)
     prediction, target = (np.array(item, np.float32) for item in EDGES[case])
-    rule, pitch = _loss_rule(loss, (5,)), VECTORS.round_up(5)
+    rule, pitch = loss_rule(loss, (5,)), VECTORS.round_up(5)
     view = MapView(1, 1, 5, pitch, pitch)
     compiled = compile_kernels(
         [
@@ -162,7 +162,7 @@ def test_edges(case: str) -> None:
 def test_a_zero_vector_has_a_slope_that_is_a_number() -> None:
     """Keras' gradient of the cosine is NaN there, and the network with it."""
     loss = losses.CosineSimilarity()
-    rule, pitch = _loss_rule(loss, (3,)), VECTORS.round_up(3)
+    rule, pitch = loss_rule(loss, (3,)), VECTORS.round_up(3)
     view = MapView(1, 1, 3, pitch, pitch)
     kernel = LossKernel("gradient", rule.name, (view, view), 0.0, False, rule.formula)
     slope = empty(pitch)
@@ -178,7 +178,7 @@ def test_a_missing_prediction_makes_the_loss_missing(case: str) -> None:
     name, arguments = CASES[case]
     loss = getattr(losses, name)(**arguments)
     units = LANES + 1
-    rule, pitch = _loss_rule(loss, (units,)), VECTORS.round_up(units)
+    rule, pitch = loss_rule(loss, (units,)), VECTORS.round_up(units)
     kernel = LossKernel(
         "value", rule.name, (MapView(1, 1, units, pitch, pitch),), rule.smoothing, rule.sparse, rule.formula
     )
