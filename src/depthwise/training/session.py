@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from depthwise.layers.store import CHANGES, LOCK
+from depthwise.layers.store import CHANGES, LOCK, Weights
 from depthwise.metrics import MetricSet
 from depthwise.training.batches import Batch, Place, Schedule
 from depthwise.training.compiled import Compiled, StepResult
@@ -54,7 +54,7 @@ class Session:
         self.epoch = 0
         self.step = 0
         self.native = compiled.step(compiled.graph(model))
-        self._seen: Mapping[str, Array] = {}
+        self._seen = Weights({})
         self._dirty = False
         self._exposed = False
         self._thread = threading.get_ident()
@@ -65,7 +65,7 @@ class Session:
 
     def load(self) -> None:
         """Puts the model's weights, and what the optimizer knows, into the step."""
-        weights = dict(self.model.weights_by_name)
+        weights = self.model.weights_by_name
         self.native.load(weights, self.optimizer.state)
         self._seen = weights
         self._dirty = False
@@ -91,8 +91,7 @@ class Session:
         if not self._exposed:
             return
         self._exposed = False
-        now = self.model.held_weights()
-        if any(now[name] is not array for name, array in self._seen.items()):
+        if not self._seen.same(self.model.held_weights()):
             self.load()
 
     def expose(self) -> None:
