@@ -1,8 +1,9 @@
 """`keras.ops` for what comes out of a network: NumPy's functions under Keras' names, on arrays.
 
 >>> import numpy as np
+>>> from depthwise import ops
 >>> scores = np.array([[1.0, 3.0]], np.float32)
->>> int(argmax(scores, axis=-1)[0]), softmax(scores).round(3).tolist()
+>>> int(ops.argmax(scores, axis=-1)[0]), ops.softmax(scores).round(3).tolist()
 (1, [[0.11900000274181366, 0.8809999823570251]])
 
 A network is made of layers: a symbolic tensor is refused here, in a sentence that says which layer does the same.
@@ -232,6 +233,11 @@ def _convert(x: Any, dtype: Any = None, sparse: Any = None, ragged: Any = None) 
     return np.asarray(x, dtype=dtype)
 
 
+def _gelu(x: Any, approximate: bool = True) -> Array:
+    """x · Φ(x), by default with tanh, as in `keras.ops`; the layers' activation is the exact one."""
+    return activations.gelu(x, approximate)
+
+
 def _in_top_k(targets: Any, predictions: Any, k: int) -> Array:
     """Whether each class number is among the k largest predictions."""
     scores, classes = np.asarray(predictions), np.asarray(targets)
@@ -290,6 +296,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "cast": _cast,
     "convert_to_numpy": np.asarray,
     "convert_to_tensor": _convert,
+    "gelu": _gelu,
     "in_top_k": _in_top_k,
     "is_tensor": lambda x: isinstance(x, np.ndarray),
     "log_softmax": _log_softmax,
@@ -304,10 +311,14 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "unstack": _unstack,
 }
 
-globals().update({name: _checked(name, function) for name, function in _FUNCTIONS.items()})
+_MADE = {name: _checked(name, function) for name, function in _FUNCTIONS.items()}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(
+    name: str,
+) -> Any:  # not as names of this module: they would hide Python's own `any`, `max` and `sorted`
+    if name in _MADE:
+        return _MADE[name]
     raise AttributeError(
         f"depthwise.ops has no {name!r}: it is for what comes out of a network; use NumPy, or a layer of depthwise.layers in a network"
     )

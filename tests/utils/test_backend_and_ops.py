@@ -24,7 +24,9 @@ def test_functions_of_one_array(name: str) -> None:
     np.testing.assert_allclose(ours, np.asarray(theirs), rtol=2**-20, atol=2**-22)  # both round a few times
 
 
-@pytest.mark.parametrize("name", ["mean", "sum", "max", "min", "std", "var", "argmax", "argmin", "logsumexp", "cumsum", "norm"])
+@pytest.mark.parametrize(
+    "name", ["mean", "sum", "max", "min", "std", "var", "argmax", "argmin", "logsumexp", "cumsum", "norm"]
+)
 @pytest.mark.parametrize("axis", [0, -1])
 def test_reductions(name: str, axis: int) -> None:
     ours, theirs = (getattr(module, name)(X, axis=axis) for module in (ops, keras.ops))
@@ -70,7 +72,7 @@ def test_symbolic_tensors_are_refused(name: str) -> None:
 
 
 def test_unknown_and_unsupported() -> None:
-    with pytest.raises(AttributeError, match="depthwise.ops has no 'fft'"):
+    with pytest.raises(AttributeError, match=r"depthwise\.ops has no 'fft'"):
         ops.fft  # noqa: B018
     with pytest.raises(UnsupportedError, match="sparse"):
         ops.one_hot([1], 2, sparse=True)
@@ -118,7 +120,7 @@ def test_what_is_refused(call: Any, message: str) -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(AttributeError, match="depthwise.backend has no 'conv2d'"):
+    with pytest.raises(AttributeError, match=r"depthwise\.backend has no 'conv2d'"):
         backend.conv2d  # noqa: B018
     with pytest.raises(AttributeError, match="has no attribute 'Progbar'"):
         utils.Progbar  # noqa: B018
@@ -128,10 +130,10 @@ def test_unknown_names() -> None:
 
 
 def test_registered_objects() -> None:
-    @utils.register_keras_serializable(package="my")
     def twice(x: Any) -> Any:
         return 2 * x
 
+    assert utils.register_keras_serializable(package="my")(twice) is twice
     assert registration.known_objects()["my>twice"] is twice
     assert utils.get_registered_name(twice) == "my>twice"
     assert utils.get_registered_object("my>twice") is twice

@@ -170,7 +170,12 @@ def test_shuffled_pipelines() -> None:
 
 def test_a_cache_reads_once() -> None:
     seen: list[int] = []
-    data = utils.Dataset.from_tensor_slices([1, 2, 3]).map(lambda x: seen.append(int(x)) or x).cache()
+
+    def note(x: Any) -> Any:
+        seen.append(int(x))
+        return x
+
+    data = utils.Dataset.from_tensor_slices([1, 2, 3]).map(note).cache()
     assert [int(x) for x in data.take(2)] == [1, 2]
     assert [int(x) for x in data] == [int(x) for x in data] == [1, 2, 3]
     assert seen == [1, 2, 1, 2, 3]

@@ -36,7 +36,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         def log_message(self, *arguments: Any) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))) as running:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))
+    ) as running:
         thread = threading.Thread(target=running.serve_forever, daemon=True)
         thread.start()
         running.asked, running.folder = asked, folder  # type: ignore[attr-defined]
@@ -110,7 +112,7 @@ def test_members_do_not_leave_their_folder(server: Any, tmp_path: Path, kind: st
     if kind == "tgz" and name.startswith("/"):  # tarfile takes the slash away
         utils.get_file(origin=f"{server.address}/a.{kind}", extract=True)
     else:
-        with pytest.raises(InvalidFileError, match="evil|outside"):
+        with pytest.raises(InvalidFileError, match=r"evil|outside"):
             utils.get_file(origin=f"{server.address}/a.{kind}", extract=True)
         assert not (tmp_path / "keras" / "datasets" / f"a.{kind}").exists()
     assert {path for path in tmp_path.rglob("*") if "keras" not in path.parts} == before

@@ -14,6 +14,7 @@ import depthwise
 from depthwise import layers
 from depthwise.errors import InvalidArgumentError, InvalidDataError, UnsupportedError
 from depthwise.preprocessing import image
+from depthwise.preprocessing.affine import FILL_MODES, _sampled
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*scipy.ndimage.*:DeprecationWarning")  # Keras' own import
 
@@ -56,7 +57,7 @@ def test_flow_gives_what_keras_gives(settings: dict[str, Any]) -> None:
         same(flows[0][index][0], flows[1][index][0])
 
 
-@pytest.mark.parametrize("mode", image.FILL_MODES)
+@pytest.mark.parametrize("mode", FILL_MODES)
 @pytest.mark.parametrize("order", [0, 1])
 def test_sampling_is_that_of_scipy(mode: str, order: int) -> None:
     rng = np.random.default_rng(1)
@@ -64,8 +65,6 @@ def test_sampling_is_that_of_scipy(mode: str, order: int) -> None:
         plane = rng.uniform(0, 255, (rng.integers(1, 9), rng.integers(1, 9)))
         matrix, offset = rng.normal(size=(2, 2)), rng.normal(scale=6, size=2)
         theirs = scipy.ndimage.affine_transform(plane, matrix, offset, order=order, mode=mode, cval=3.0)
-        from depthwise.preprocessing.affine import _sampled
-
         same(_sampled(plane[None], matrix, offset, mode, 3.0, order)[0], theirs)
 
 

@@ -25,7 +25,7 @@ def test_to_categorical(labels: Any, classes: int | None) -> None:
 @pytest.mark.parametrize("labels", [[0, 5], [-1, 0], [0.5]])
 def test_to_categorical_refuses_what_is_no_class(labels: Any) -> None:
     """Keras counts −1 from the end, and cuts fractions off."""
-    with pytest.raises(InvalidDataError, match="class numbers from 0 to 4|whole numbers"):
+    with pytest.raises(InvalidDataError, match=r"class numbers from 0 to 4|whole numbers"):
         utils.to_categorical(labels, 5)
     with pytest.raises(InvalidDataError, match="give num_classes"):
         utils.to_categorical([])

@@ -58,7 +58,9 @@ def test_threads_change_nothing(shuffle: bool) -> None:
 def test_no_more_wait_than_max_queue_size() -> None:
     data = Ramp(workers=2, max_queue_size=2)
     seen: list[int] = []
-    callback = depthwise.callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: seen.append(len(data.asked) - batch))
+    callback = depthwise.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: seen.append(len(data.asked) - batch)
+    )
     model().fit(data, verbose=0, shuffle=False, callbacks=[callback])
     assert max(seen) <= 3  # the batch itself, and two that wait
 
