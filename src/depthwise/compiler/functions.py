@@ -5,7 +5,7 @@ is, as an expression of the gradient of the result and of the arguments or the r
 Constants and defaults of activations are Keras'. NaN gives NaN: limits are the first argument of a maximum or minimum.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from depthwise.arguments import LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE
@@ -13,7 +13,7 @@ from depthwise.compiler.ir.expression import Apply, Constant, Expression, Operan
 from depthwise.compiler.kernels import mathematics
 from depthwise.compiler.kernels.builder import Function as Code
 
-__all__ = ["FUNCTIONS", "Elementary", "evaluate", "evaluate_function", "slope_of", "vector_jacobian"]
+__all__ = ["FUNCTIONS", "Elementary", "evaluate", "evaluate_all", "evaluate_function", "slope_of", "vector_jacobian"]
 
 Arguments = tuple[Expression, ...]
 Slope = Callable[[Expression, Arguments, Expression], tuple[Expression | None, ...]]
@@ -90,6 +90,8 @@ _ARITHMETIC: dict[str, Elementary] = {
     "where_negative": Elementary(_where_negative),
     "expm1_negative": Elementary(_scaled_expm1),
     "gelu_slope": Elementary(mathematics.gelu_slope),
+    "exp": Elementary(mathematics.exp, slope=lambda g, args, y: (g * y,), reads_output=True, monotone=True),
+    "log": Elementary(mathematics.log, slope=lambda g, args, y: (g / args[0],), monotone=True),
 }
 
 
@@ -223,8 +225,14 @@ FUNCTIONS: Mapping[str, Elementary] = {**_ARITHMETIC, **_ACTIVATIONS}
 
 def evaluate(code: Code, expression: Expression, operands: Mapping[int, str]) -> str:
     """Writes the IR that computes an expression of the vectors `operands`; what occurs twice is computed once."""
-    done: dict[Expression, str] = {Operand(index): value for index, value in operands.items()}
-    return _write(code, expression, done)
+    (result,) = evaluate_all(code, [expression], {Operand(index): value for index, value in operands.items()})
+    return result
+
+
+def evaluate_all(code: Code, expressions: Sequence[Expression], values: Mapping[Expression, str]) -> list[str]:
+    """Writes the IR that computes several expressions; `values` are the vectors that their leaves stand for."""
+    done = dict(values)
+    return [_write(code, expression, done) for expression in expressions]
 
 
 def _write(code: Code, expression: Expression, done: dict[Expression, str]) -> str:
