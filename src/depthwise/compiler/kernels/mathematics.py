@@ -213,12 +213,12 @@ def log(function: Function, x: str) -> str:
 
 
 def logarithm(function: Function, x: str) -> str:
-    """ln x for any x: −∞ at 0, and below the smallest normal number; NaN below 0; ∞ at ∞."""
-    infinity, smallest = function.constant(float("inf")), function.constant(2.0**-126)
-    value = log(function, x)
-    value = function.select(function.compare("olt", x, smallest), function.constant(float("-inf")), value)
-    value = function.select(function.compare("olt", x, function.constant(0.0)), function.constant(float("nan")), value)
-    return function.select(function.compare("oeq", x, infinity), infinity, value)
+    """ln x for any x: −∞ at 0, NaN below, ∞ at ∞; numbers below the smallest normal one count as that."""
+    infinity, zero = function.constant(float("inf")), function.constant(0.0)
+    inside = log(function, function.largest(function.constant(2.0**-126), x))
+    above = function.select(function.compare("oeq", x, infinity), x, inside)
+    at_zero = function.select(function.compare("oeq", x, zero), function.constant(float("-inf")), above)
+    return function.select(function.compare("olt", x, zero), function.constant(float("nan")), at_zero)
 
 
 def softplus(function: Function, x: str) -> str:
