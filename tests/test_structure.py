@@ -30,6 +30,7 @@ LEVELS = [
     {"data.formats", "model.predict_loop", "training"},
     {"model"},
     {"models"},
+    {"trained"},
     {"callbacks", "datasets", "saving", "networks", "utils"},
     # The user's tools.
     {"cli.streams", "cli.targets"},

@@ -11,7 +11,7 @@ from depthwise.explain.text import printable, shape_text
 from depthwise.messages import text
 from depthwise.network.graph import Call
 
-__all__ = ["print_report"]
+__all__ = ["print_first_results", "print_report"]
 
 
 def print_report(report: Report, console: Console, language: str = "en") -> None:
@@ -32,6 +32,14 @@ def print_report(report: Report, console: Console, language: str = "en") -> None
     console.print()
     for line in delivered_sentences(report, language):
         console.print(Text(line))
+
+
+def print_first_results(report: Report, console: Console, language: str = "en") -> None:
+    """Prints what is known before anything is trained: sizes, speed, and the accuracy of shipped weights."""
+    console.print(_results(report, language))
+    for line in delivered_sentences(report, language)[:-1]:
+        console.print(Text(line))
+    console.print()
 
 
 def _table(title: str) -> Table:
