@@ -36,8 +36,8 @@ def print_report(report: Report, console: Console, language: str = "en") -> None
 
 def print_first_results(report: Report, console: Console, language: str = "en") -> None:
     """Prints what is known before anything is trained: sizes, speed, and the accuracy of shipped weights."""
-    console.print(_results(report, language))
-    for line in delivered_sentences(report, language)[:-1]:
+    console.print(_results(report, language, known_only=True))
+    for line in delivered_sentences(report, language, with_definition=False):
         console.print(Text(line))
     console.print()
 
@@ -69,13 +69,16 @@ def _layer(node: Call | None) -> Text:
     return Text.assemble((printable(node.name), "dim"), "\n", node.facts.parameters.text)
 
 
-def _results(report: Report, language: str) -> Table:
+def _results(report: Report, language: str, known_only: bool = False) -> Table:
     table = _table(text("comparison.results", language))
     table.add_column("")
     for network in report.networks:
         table.add_column(Text(name_of(network)), justify="right")
     table.add_column(Text(text("comparison.ratio", language)), justify="right", no_wrap=True)
+    missing = text("comparison.missing", language)
     for row in result_rows(report, language):
+        if known_only and set(row.values) == {missing}:
+            continue
         style = "dim" if row.level else ""
         table.add_row(Text("  " * row.level + row.label, style=style), *map(Text, row.values), Text(row.ratio, style))
     return table

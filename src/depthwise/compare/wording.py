@@ -203,7 +203,7 @@ def _training(network: NetworkResult, language: str) -> str:
     return text("comparison.training_spread", language, seconds=short_number(mean), spread=short_number(spread))
 
 
-def delivered_sentences(report: Report, language: str) -> list[str]:
+def delivered_sentences(report: Report, language: str, with_definition: bool = True) -> list[str]:
     """How much of the arithmetic saved became time saved, in words; ends with how it was measured, and how quiet it was."""
     if report.lighter.graph.macs == report.heavier.graph.macs:
         lines = [text("comparison.delivered_equal", language)]
@@ -212,7 +212,8 @@ def delivered_sentences(report: Report, language: str) -> list[str]:
         names = {"lighter": name_of(report.lighter), "heavier": name_of(report.heavier)}
         lines = [text("comparison.delivered_headline", language, **names, macs=f"{report.macs_times:.1f}")]
         lines += [_delivered(ratio, macs, language) for ratio in report.ratios]
-        lines.append(text("comparison.delivered_definition", language))
+        if with_definition:
+            lines.append(text("comparison.delivered_definition", language))
     if report.is_disturbed:
         lines.append(text("comparison.disturbed", language, load=short_number(report.machine.load or 0.0)))
     return lines
