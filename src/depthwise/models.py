@@ -227,7 +227,9 @@ class Model(Trainable):
         """
         from depthwise.data.formats.keras_file import read_weights
 
-        self.set_weights_by_name(read_weights(self.graph, filepath))
+        weights = read_weights(self.graph, filepath)
+        self._catch_up()
+        self.put_weights(weights)
 
     def get_config(self) -> dict[str, Any]:
         """The model's config as Keras writes it."""
@@ -480,7 +482,8 @@ def _from_config(config: Any, what: str) -> Model:
 
 
 def _from_saved(network: "SavedNetwork") -> Model:
-    model = Model.from_tree(network.tree, network.weights)
+    model = Model.from_tree(network.tree)
+    model.put_weights(network.weights)
     if network.training is not None:
         network.training.trainable = model.flags()
         model.compiled = network.training
