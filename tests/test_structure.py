@@ -47,6 +47,7 @@ LEVELS = [
 """Each file or folder of the package, the foundation first. What stands in one level may import from it and from those above."""
 
 LAZY_UPWARD = {
+    ("layers", "network"): "layers.Input, which Keras has there too",
     ("layers", "data.formats"): "layer.get_config() and from_config() write and read as files do",
     ("models", "explain"): "model.explain(…) and how a model shows itself in a notebook",
 }
