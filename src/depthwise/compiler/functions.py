@@ -255,7 +255,7 @@ def _power(args: Arguments) -> Expression:
         for count in range(int(power.value)):
             result = x if count == 0 else result * x
         return result
-    return apply("exp", apply("log", x) * power)
+    return apply("exp", apply("ln", x) * power)
 
 
 def _power_slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
@@ -267,8 +267,7 @@ def _power_slope(g: Expression, args: Arguments, y: Expression) -> tuple[Express
 
 
 _LOSSES: dict[str, Elementary] = {
-    "log": Elementary(_log, slope=lambda g, args, y: (g / args[0],)),
-    "exp": Elementary(mathematics.exp, slope=lambda g, args, y: (g * y,), reads_output=True),
+    "ln": Elementary(_log, slope=lambda g, args, y: (g / args[0],)),
     # At 0 the slope is 1, as in JAX.
     "abs": Elementary(
         lambda code, x: code.intrinsic("fabs", x), slope=lambda g, args, y: (apply("where_oge", args[0], 0.0, g, -g),)

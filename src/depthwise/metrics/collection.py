@@ -67,11 +67,11 @@ class MetricSet:
     @property
     def state(self) -> list[list[float]]:
         """Sums and counts, to be put back by `restore`."""
-        return [[metric.total, metric.count] for metric in self.all]
+        return [metric.state for metric in self.all]
 
     def restore(self, state: Sequence[Sequence[float]]) -> None:
-        for metric, (total, count) in zip(self.all, state, strict=True):
-            metric.total, metric.count = float(total), float(count)
+        for metric, numbers in zip(self.all, state, strict=True):
+            metric.restore(numbers)
 
 
 def _unique_names(metrics: Sequence[Metric], weighted_metrics: Sequence[Metric]) -> list[str]:
