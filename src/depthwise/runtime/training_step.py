@@ -16,7 +16,6 @@ from depthwise.compiler.native.cache import CompileCache
 from depthwise.compiler.native.targets import host_target
 from depthwise.compiler.passes import GRADIENTS, TRAINING, run_passes
 from depthwise.compiler.plan.training import Update, plan_training, samples_per_chunk
-from depthwise.errors import UnsupportedError
 from depthwise.runtime.executable import Executable, host_machine
 from depthwise.runtime.threads import get_threads
 
@@ -28,12 +27,26 @@ class StepResult:
     """What one step computed before it changed the weights.
 
     Attributes:
-        losses: float32 (batch,): each sample's loss, not weighted; (batch, …) for an output (…, channels).
-        predictions: float32 (batch, …): the network's output.
+        all_losses: of every output float32 (batch,), each sample's loss, not weighted; (batch, …) for an output
+            (…, channels). None for an output without a loss.
+        all_predictions: of every output float32 (batch, …): the network's results.
     """
 
-    losses: np.ndarray
-    predictions: np.ndarray
+    all_losses: tuple[np.ndarray | None, ...]
+    all_predictions: tuple[np.ndarray, ...]
+
+    @property
+    def losses(self) -> np.ndarray:
+        """The losses of a network with one output."""
+        (losses,) = self.all_losses
+        assert losses is not None
+        return losses
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """The results of a network with one output."""
+        (predictions,) = self.all_predictions
+        return predictions
 
 
 def _loss_rule(loss: losses.Loss) -> LossRule:
@@ -67,35 +80,52 @@ def _update(optimizer: optimizers.Optimizer) -> Update:
     )
 
 
+def _weighted(shares: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
+    """What every loss counts for in the sum."""
+    if sample_weight is None:
+        return shares
+    weight = sample_weight * shares.flat[0]
+    return np.repeat(weight, shares.size // len(weight)) if weight.ndim < shares.ndim else weight
+
+
 class TrainingStep:
-    """A program, a loss and an optimizer, compiled for this machine.
+    """A program, its losses and an optimizer, compiled for this machine.
 
     Args:
         program: as a front end lowers it for training; it is optimised and differentiated here.
+        loss: the loss of the program's one output, or one for each output, None for those that are not trained.
+        loss_weights: what each output's loss counts for in the sum that is minimised, 1 by default.
 
     Holds the weights and the optimizer's state while training goes on; `weights` and `optimizer_state` give copies.
-
-    Raises:
-        UnsupportedError: the model has several outputs.
     """
 
-    def __init__(self, program: Program, loss: losses.Loss, optimizer: optimizers.Optimizer) -> None:
-        if len(program.outputs) != 1:
-            raise UnsupportedError(f"training takes a model with one output, this one has {len(program.outputs)}")
+    def __init__(
+        self,
+        program: Program,
+        loss: losses.Loss | Sequence[losses.Loss | None],
+        optimizer: optimizers.Optimizer,
+        loss_weights: Sequence[float] | None = None,
+    ) -> None:
         self.optimizer = optimizer
+        each = [loss] if isinstance(loss, losses.Loss) else loss
         forward = run_passes(program, TRAINING)
-        self.program = run_passes(differentiate(forward, [_loss_rule(loss)]), GRADIENTS, "differentiate")
+        self.program = run_passes(
+            differentiate(forward, [None if item is None else _loss_rule(item) for item in each]),
+            GRADIENTS,
+            "differentiate",
+        )
         plan = partial(plan_training, update=_update(optimizer))
         self._executable = Executable(compile(self.program, plan, host_machine(), host_target(), CompileCache()))
         self._unread: dict[str, np.ndarray] = {}
         """Weights that no operation of the program reads: they never change."""
         self._iteration = 0
-        self._sparse = loss.sparse
-        self._output_shape = program.outputs[0][1]
+        self._shapes = [shape for _, shape in program.outputs]
+        self._trained = [number for number, item in enumerate(each) if item is not None]
+        self._loss_weights = loss_weights or [1.0] * len(each)
         self._scalars = self._executable.arenas["scalars"]
-        self._share = np.float32(1.0)
-        """What a loss of weight 1 counts for in the sum; `_shares` is an array of it for the last batch."""
-        self._shares = np.ones(0, np.float32)
+        self._batch = 0
+        self._shares = [np.ones(0, np.float32)] * len(each)
+        """For each output what every loss of weight 1 counts for in the sum, in a batch of the last one's size."""
 
     def load(self, weights: Mapping[str, np.ndarray], optimizer_state: Mapping[str, np.ndarray]) -> None:
         """Takes the model's weights, and the optimizer's state ({} for a fresh start)."""
@@ -113,8 +143,8 @@ class TrainingStep:
     def __call__(
         self,
         x: Sequence[np.ndarray],
-        y: np.ndarray,
-        sample_weight: np.ndarray | None = None,
+        y: np.ndarray | Sequence[np.ndarray | None],
+        sample_weight: np.ndarray | None | Sequence[np.ndarray | None] = None,
         *,
         learning_rate: float,
         seed: int = 0,
@@ -123,29 +153,44 @@ class TrainingStep:
 
         Args:
             x: float32 inputs (batch, …).
-            y: int32 (batch, …) for a sparse loss and an output (…, classes), else float32 of the output's shape.
-            sample_weight: float32 (batch,), or (batch, …) with one for each loss, or None.
+            y: for each output, or of a network with one output, int32 (batch, …) for a sparse loss and an output
+                (…, classes), else float32 of the output's shape; None without a loss.
+            sample_weight: likewise float32 (batch,), or (batch, …) with one for each loss, or None.
             learning_rate: of this step.
             seed: what dropout draws its choices from.
         """
         batch = x[0].shape[0]
         if not self._executable.fits(batch, get_threads()):
             self._executable.reserve(batch, samples_per_chunk(batch))
-        if len(self._shares) != batch:
-            shape = (batch, *self._output_shape[:-1])
-            self._share = np.float32(1.0 / math.prod(shape))
-            self._shares = np.full(shape, self._share, np.float32)
-        weight = self._shares
-        if sample_weight is not None:
-            weight = sample_weight * self._share
-            if weight.ndim < self._shares.ndim:
-                weight = np.repeat(weight, self._shares.size // batch)
+        if self._batch != batch:
+            self._set_shares(batch)
+        targets = (y,) if isinstance(y, np.ndarray) else y
+        if sample_weight is None or isinstance(sample_weight, np.ndarray):
+            weights: Sequence[np.ndarray | None] = (sample_weight,) * len(targets)
+        else:
+            weights = sample_weight
+        inputs: list[np.ndarray] = [*x]
+        results: list[np.ndarray] = []
+        losses: list[np.ndarray | None] = [None] * len(targets)
+        for number in self._trained:
+            target = targets[number]
+            assert target is not None
+            shares = self._shares[number]
+            inputs += (target, _weighted(shares, weights[number]))
+            found = losses[number] = np.empty(shares.shape, np.float32)
+            results.append(found)
+        predictions = tuple(np.empty((batch, *shape), np.float32) for shape in self._shapes)
         self._iteration += 1
         self._set_scalars(learning_rate, seed)
-        predictions = np.empty((batch, *self._output_shape), np.float32)
-        result = StepResult(np.empty(self._shares.shape, np.float32), predictions)
-        self._executable.run((*x, y, weight), (result.losses, result.predictions))
-        return result
+        self._executable.run(inputs, (*results, *predictions))
+        return StepResult(tuple(losses), predictions)
+
+    def _set_shares(self, batch: int) -> None:
+        for number in self._trained:
+            shape = (batch, *self._shapes[number][:-1])
+            share = np.float32(1.0 / math.prod(shape)) * np.float32(self._loss_weights[number])
+            self._shares[number] = np.full(shape, share, np.float32)
+        self._batch = batch
 
     def _set_scalars(self, learning_rate: float, seed: int) -> None:
         scalars, settings, t = self._scalars, vars(self.optimizer), self._iteration

@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from depthwise.layers.store import CHANGES
-from depthwise.metrics import MetricSet
 from depthwise.training.batches import Batch, Place, Schedule
 from depthwise.training.compiled import Compiled, StepResult
+from depthwise.training.metric_set import MetricSet
 
 __all__ = ["Session", "seed_of_step"]
 
