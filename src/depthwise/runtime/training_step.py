@@ -80,12 +80,31 @@ def _update(optimizer: optimizers.Optimizer) -> Update:
     )
 
 
-def _weighted(shares: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
-    """What every loss counts for in the sum."""
-    if sample_weight is None:
-        return shares
-    weight = sample_weight * shares.flat[0]
-    return np.repeat(weight, shares.size // len(weight)) if weight.ndim < shares.ndim else weight
+class _TrainedOutput:
+    """An output with a loss: what each of its losses counts for in the sum that is minimised.
+
+    Args:
+        loss: its loss. shape: of one sample. weight: what the loss counts for beside those of other outputs.
+    """
+
+    def __init__(self, loss: losses.Loss, shape: tuple[int, ...], weight: float) -> None:
+        self.loss = loss
+        self.positions = shape[:-1]
+        self.weight = np.float32(weight)
+        self._share = np.float32(1.0)
+        self._shares = np.ones(0, np.float32)
+        """`_share`, what a loss of weight 1 counts for in the last batch, for each of its losses."""
+
+    def shares(self, batch: int, sample_weight: np.ndarray | None) -> np.ndarray:
+        """float32 (batch, …), one for each loss."""
+        if len(self._shares) != batch:
+            shape = (batch, *self.positions)
+            self._share = np.float32(1.0 / math.prod(shape)) * self.weight
+            self._shares = np.full(shape, self._share, np.float32)
+        if sample_weight is None:
+            return self._shares
+        weight = sample_weight * self._share
+        return np.repeat(weight, self._shares.size // batch) if weight.ndim < self._shares.ndim else weight
 
 
 class TrainingStep:
@@ -120,12 +139,11 @@ class TrainingStep:
         """Weights that no operation of the program reads: they never change."""
         self._iteration = 0
         self._shapes = [shape for _, shape in program.outputs]
-        self._trained = [number for number, item in enumerate(each) if item is not None]
-        self._loss_weights = loss_weights or [1.0] * len(each)
+        self._trained = [
+            None if item is None else _TrainedOutput(item, shape, weight)
+            for item, shape, weight in zip(each, self._shapes, loss_weights or [1.0] * len(each), strict=True)
+        ]
         self._scalars = self._executable.arenas["scalars"]
-        self._batch = 0
-        self._shares = [np.ones(0, np.float32)] * len(each)
-        """For each output what every loss of weight 1 counts for in the sum, in a batch of the last one's size."""
 
     def load(self, weights: Mapping[str, np.ndarray], optimizer_state: Mapping[str, np.ndarray]) -> None:
         """Takes the model's weights, and the optimizer's state ({} for a fresh start)."""
@@ -162,35 +180,26 @@ class TrainingStep:
         batch = x[0].shape[0]
         if not self._executable.fits(batch, get_threads()):
             self._executable.reserve(batch, samples_per_chunk(batch))
-        if self._batch != batch:
-            self._set_shares(batch)
         targets = (y,) if isinstance(y, np.ndarray) else y
         if sample_weight is None or isinstance(sample_weight, np.ndarray):
             weights: Sequence[np.ndarray | None] = (sample_weight,) * len(targets)
         else:
             weights = sample_weight
-        inputs: list[np.ndarray] = [*x]
-        results: list[np.ndarray] = []
-        losses: list[np.ndarray | None] = [None] * len(targets)
-        for number in self._trained:
-            target = targets[number]
+        inputs = [*x]
+        all_losses: list[np.ndarray | None] = []
+        for output, target, weight in zip(self._trained, targets, weights):
+            if output is None:
+                all_losses.append(None)
+                continue
             assert target is not None
-            shares = self._shares[number]
-            inputs += (target, _weighted(shares, weights[number]))
-            found = losses[number] = np.empty(shares.shape, np.float32)
-            results.append(found)
+            inputs += (target, output.shares(batch, weight))
+            all_losses.append(np.empty((batch, *output.positions), np.float32))
         predictions = tuple(np.empty((batch, *shape), np.float32) for shape in self._shapes)
         self._iteration += 1
         self._set_scalars(learning_rate, seed)
-        self._executable.run(inputs, (*results, *predictions))
-        return StepResult(tuple(losses), predictions)
-
-    def _set_shares(self, batch: int) -> None:
-        for number in self._trained:
-            shape = (batch, *self._shapes[number][:-1])
-            share = np.float32(1.0 / math.prod(shape)) * np.float32(self._loss_weights[number])
-            self._shares[number] = np.full(shape, share, np.float32)
-        self._batch = batch
+        found = [item for item in all_losses if item is not None]
+        self._executable.run(inputs, (*found, *predictions))
+        return StepResult(tuple(all_losses), predictions)
 
     def _set_scalars(self, learning_rate: float, seed: int) -> None:
         scalars, settings, t = self._scalars, vars(self.optimizer), self._iteration

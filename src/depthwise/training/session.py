@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from depthwise.layers.store import CHANGES
+from depthwise.layers.store import CHANGES, LOCK, Weights
 from depthwise.training.batches import Batch, Place, Schedule
 from depthwise.training.compiled import Compiled, StepResult
 from depthwise.training.metric_set import MetricSet
@@ -54,7 +54,7 @@ class Session:
         self.epoch = 0
         self.step = 0
         self.native = compiled.step(compiled.graph(model))
-        self._seen: Mapping[str, Array] = {}
+        self._seen = Weights({})
         self._dirty = False
         self._exposed = False
         self._thread = threading.get_ident()
@@ -65,11 +65,16 @@ class Session:
 
     def load(self) -> None:
         """Puts the model's weights, and what the optimizer knows, into the step."""
-        weights = dict(self.model.weights_by_name)
+        weights = self.model.weights_by_name
         self.native.load(weights, self.optimizer.state)
         self._seen = weights
         self._dirty = False
         self.changes += 1
+
+    @property
+    def has_newer(self) -> bool:
+        """Whether the step holds newer weights than the model."""
+        return self._dirty
 
     def run(self, batch: Batch) -> StepResult:
         """One step."""
@@ -86,8 +91,7 @@ class Session:
         if not self._exposed:
             return
         self._exposed = False
-        now = self.model.held_weights()
-        if any(now[name] is not array for name, array in self._seen.items()):
+        if not self._seen.same(self.model.held_weights()):
             self.load()
 
     def expose(self) -> None:
@@ -101,8 +105,9 @@ class Session:
         if not self._dirty:
             return
         weights, state = self.native.weights(), self.native.optimizer_state()
-        self.model.put_weights(weights)
-        self.optimizer.keep(state)
+        with LOCK:  # whoever copies the model from another thread gets both from before or both from after
+            self.model.put_weights(weights)
+            self.optimizer.keep(state)
         self._seen = self.model.held_weights()
         self._dirty = False
 

@@ -1,19 +1,21 @@
 """Reads the one kind of HDF5 file that Keras writes: plain groups of plain arrays. Everything else is refused by name.
 
-pyfive, which is pure Python, walks the structures; what the file may make it do is decided here. It reads from memory through
+pyfive, which is pure Python, walks the structures; what the file may make it do is decided here. It reads through
 `_Bounded`, which knows the file's end and a budget, so that circles and structures without end are cut off; headers and names are
 looked at before pyfive builds anything from them; links, filters, external and virtual storage are refused by the type of their
-message, before pyfive would follow them; attributes are never read. An array is a slice of the bytes that are there, so that no
-allocation follows what a file merely declares. Why so: docs/decisions/0004-hdf5.md.
+message, before pyfive would follow them; attributes are never read. Arrays have as many bytes as lie in the file for them, so that
+no allocation follows what a file merely declares, and are read one at a time: a file is never in memory as a whole. Why so:
+docs/decisions/0004-hdf5.md.
 """
 
 import io
 import math
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,76 +65,112 @@ _FLOAT32 = bytes.fromhex("20 1f 00 04000000 0000 2000 17 08 00 17 7f000000")
 """How HDF5 describes IEEE float32, after the byte of kind and version: pyfive takes any float of four bytes for it."""
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """An array in the file: what it claims to be, and the bytes that are there for it (already checked to be as many)."""
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[np.generic]
-    data: memoryview
-
-    def read(self) -> NDArray[np.generic]:
-        """A copy of the values."""
-        return self.view().copy()
-
-    def view(self) -> NDArray[np.generic]:
-        """The values where the file's bytes lie; read-only."""
-        return np.frombuffer(self.data, self.dtype).reshape(self.shape)
-
-
 class _DamageError(Exception):
     """What is wrong with the file, in words for the end of a sentence."""
 
 
-class _Bounded(io.BytesIO):
+class _Bounded:
     """The file as pyfive sees it: no read beyond its end, and all reads together within the budget."""
 
-    def __init__(self, data: bytes, budget: int) -> None:
-        super().__init__(data)
-        self._length, self._left = len(data), budget
+    def __init__(self, file: BinaryIO, start: int, length: int, budget: int) -> None:
+        self.length = length
+        self._file, self._start, self._left = file, start, budget
+        self._place = 0
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is None or not 0 <= size <= self._length - self.tell():
+    def seek(self, place: int) -> None:
+        self._place = place
+
+    def tell(self) -> int:
+        return self._place
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= self.length - self._place:
             raise _DamageError("a structure lies beyond the end of the file")
         self._left -= max(size, LEAST_CHARGE)
         if size > LARGEST_STRUCTURE or self._left < 0:
             raise _DamageError("its structures contain themselves, or are larger than those of this network can be")
-        return super().read(size)
+        found = self.at(self._place, size)
+        self._place += size
+        return found
+
+    def at(self, place: int, size: int) -> bytes:
+        """Bytes from `place` on, fewer at the end of the file."""
+        self._file.seek(self._start + place)
+        return self._file.read(min(size, max(0, self.length - place)))
+
+    def into(self, place: int, target: memoryview) -> bool:
+        """Fills `target`; False where the file has become shorter meanwhile."""
+        self._file.seek(self._start + place)
+        done = 0
+        while done < len(target):
+            count: int = self._file.readinto(target[done:])  # type: ignore[attr-defined]
+            if not count:
+                return False
+            done += count
+        return True
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An array in the file: what it claims to be (already checked to have as many bytes there)."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+    file: _Bounded
+    place: int
+
+    def read(self) -> NDArray[np.generic]:
+        """The values, in a new array."""
+        array = np.empty(self.shape, self.dtype)
+        if array.size and not self.file.into(self.place, array.reshape(-1).view(np.uint8).data):
+            raise InvalidFileError(f"the values of {describe_value(self.path)} are no longer in the file")
+        return array
 
 
 class File:
-    """The groups and arrays of an HDF5 file in memory.
+    """The groups and arrays of an HDF5 file.
 
     Args:
-        data: the whole file.
+        data: the whole file, or where it can be read as long as this object is used; it may lie within another file.
         what: what the messages call it.
         structures: bytes that its structures (everything but the arrays' values) may have.
+        start, length: which bytes of `data` it is; up to the end where `length` is None.
 
     Raises:
         InvalidFileError: truncated, damaged, or not HDF5 at all.
         UnsupportedError: legal HDF5 that Keras does not write; the message names what it is.
     """
 
-    def __init__(self, data: bytes, what: str = "the weights file", structures: int = 2**24) -> None:
+    def __init__(
+        self,
+        data: bytes | BinaryIO,
+        what: str = "the weights file",
+        structures: int = 2**24,
+        start: int = 0,
+        length: int | None = None,
+    ) -> None:
         from pyfive.misc_low_level import SuperBlock
 
-        self.data = data
+        file = io.BytesIO(data) if isinstance(data, bytes) else data
+        if length is None:
+            length = file.seek(0, os.SEEK_END) - start
         self.what = what
-        self._file = _Bounded(data, structures)
+        self._file = _Bounded(file, start, length, structures)
         self._groups: dict[str, dict[str, int]] = {}
         self._places: set[int] = set()
-        if not data.startswith(SIGNATURE):
+        head = self._file.at(0, 96)
+        if not head.startswith(SIGNATURE):
             raise InvalidFileError(f"{what} is not an HDF5 file: it does not start with HDF5's signature")
         with self._reading("its start"):
-            if data[8] != 0:
+            if head[8] != 0:
                 raise UnsupportedError(
-                    f"{what} is HDF5 of a layout that Keras does not write (superblock {data[8]}); save the model again with "
+                    f"{what} is HDF5 of a layout that Keras does not write (superblock {head[8]}); save the model again with "
                     "Keras"
                 )
-            base, end = struct.unpack_from("<Q8xQ", data, 24)
-            if base != 0 or end > len(data):
-                raise InvalidFileError(f"{what} is truncated: it says it has {end} bytes, {len(data)} are there")
+            base, end = struct.unpack_from("<Q8xQ", head, 24)
+            if base != 0 or end > length:
+                raise InvalidFileError(f"{what} is truncated: it says it has {end} bytes, {length} are there")
             self._root: int = SuperBlock(self._file, 0).offset_to_dataobjects
 
     def group(self, path: str) -> dict[str, int] | None:
@@ -180,7 +218,7 @@ class File:
         """The header at `place`: pyfive's, if it is a small one of the older layout without anything that is refused."""
         from pyfive.dataobjects import DataObjects
 
-        version, messages = struct.unpack_from("<BxH", self.data, place)
+        version, messages = struct.unpack("<BxH", self._file.at(place, 4))
         if version != 1:
             raise UnsupportedError(
                 f"{self.what}: {describe_value(path)} has an object header of the newer layout, which Keras does not write"
@@ -209,8 +247,8 @@ class File:
             raise _DamageError(f"{describe_value(path)} should be a group and is none")
         # pyfive copies a name for every member: the longest is measured first, or many members of one long name would be too much.
         (heap,) = struct.unpack_from("<8xQ", header.msg_data, tables[0]["offset_to_message"])
-        size, start = struct.unpack_from("<8xQ8xQ", self.data, heap)
-        names = self.data[start : start + min(size, LARGEST_STRUCTURE)]
+        size, start = struct.unpack("<8xQ8xQ", self._file.at(heap, 32))
+        names = self._file.at(start, min(size, LARGEST_STRUCTURE))
         if max(map(len, names.split(b"\0"))) > LONGEST_NAME:
             raise _DamageError(f"a name in {describe_value(path)} is longer than {LONGEST_NAME} bytes")
         members: dict[str, int] = header.get_links()
@@ -233,14 +271,14 @@ class File:
             raise _DamageError(f"the shape of {describe_value(path)} cannot be read")
         self._check_numbers(datatype, path)
         dtype = np.dtype(header.ptype.dtype)
-        data = self._contiguous(layout, path)
+        place, there = self._contiguous(layout, path)
         # Shapes are exact Python integers: nothing can overflow.
         size = math.prod(shape) * dtype.itemsize
-        if len(data) != size:
+        if there != size:
             raise _DamageError(
-                f"{describe_value(path)} claims the shape {describe_value(shape)}, {size} bytes, and has {len(data)}"
+                f"{describe_value(path)} claims the shape {describe_value(shape)}, {size} bytes, and has {there}"
             )
-        return Dataset(path, shape, dtype, data)
+        return Dataset(path, shape, dtype, self._file, place)
 
     def _check_numbers(self, body: memoryview, path: str) -> None:
         """Only plain numbers: pyfive would hand texts of the file to NumPy as types, and take any float for IEEE's."""
@@ -253,7 +291,8 @@ class File:
                 "read"
             )
 
-    def _contiguous(self, body: memoryview, path: str) -> memoryview:
+    def _contiguous(self, body: memoryview, path: str) -> tuple[int, int]:
+        """Where the values lie, and how many bytes they have."""
         version, kind = body[0], body[1]
         if version not in (3, 4) or kind != 1:
             named = {0: "a compact", 2: "a chunked", 3: "a virtual"}.get(kind, "an unknown")
@@ -262,6 +301,6 @@ class File:
                 "model again with Keras"
             )
         start, size = struct.unpack_from("<QQ", body, 2)
-        if start + size > len(self.data):
+        if start + size > self._file.length:
             raise _DamageError(f"the values of {describe_value(path)} are not in the file")
-        return memoryview(self.data)[start : start + size]
+        return start, size
