@@ -31,10 +31,15 @@ from depthwise.reference import forward as operations
 from depthwise.reference import layer as one_layer
 from depthwise.reference import network
 from depthwise.reference.activations import activation, activation_gradient
+from depthwise.reference.planar import planar
+from depthwise.reference.rounding import ACTIVATION_ROUNDINGS, LIPSCHITZ, SMALLEST_NORMAL, UNIT_ROUNDOFF
+from depthwise.reference.running import Bounded
 from depthwise.reference.windows import Array
 
 __all__ = [
+    "ACTIVATION_ROUNDINGS",
     "LIPSCHITZ",
+    "SMALLEST_NORMAL",
     "UNIT_ROUNDOFF",
     "allowed_error",
     "gradient_lengths",
@@ -48,41 +53,15 @@ __all__ = [
     "softmax_error",
 ]
 
-UNIT_ROUNDOFF = 2.0**-24
-
-SMALLEST_NORMAL = 2.0**-126
-"""Smaller float32 values may become 0."""
-
-ACTIVATION_ROUNDINGS = 4.0
-"""An activation within 2 ulp: 2 ulp are at most 4·u·|y|."""
-
-LIPSCHITZ = {
-    "linear": 1.0,
-    "relu": 1.0,
-    "relu6": 1.0,
-    "leaky_relu": 1.0,
-    "elu": 1.0,
-    "selu": 1.7581,  # scale · alpha, the slope just below 0
-    "gelu": 1.1290,  # at x = √2
-    "silu": 1.0999,  # at x = 2.3994
-    "sigmoid": 0.25,
-    "hard_sigmoid": 1.0 / 6.0,
-    "hard_silu": 1.5,
-    "tanh": 1.0,
-    "softplus": 1.0,
-    "softmax": 0.5,  # against the largest change of any input
-}
-"""The steepest slope of each activation: an error of its input grows by at most this."""
-
 
 def reduction_length(layer: Description, input_shape: Sequence[int]) -> int:
     """How many products (or values) one output value of the layer adds up; bias apart. 1 for layers that add nothing.
 
     For a separable layer, of both stages together: the roundings of the first pass through the second.
     """
-    owner: Any = layer
+    owner: Any = planar(layer)
     length = 1
-    match layer:
+    match planar(layer):
         case Conv2D():
             length = math.prod(owner.kernel_size) * (input_shape[-1] // owner.groups)
         case DepthwiseConv2D():
@@ -121,7 +100,7 @@ def magnitude(layer: Description, weights: network.Weights, inputs: Sequence[npt
         return np.asarray((sizes[0] + centre) * scale + np.abs(operations.float64(weights.get("beta", 0.0))))
     if isinstance(layer, Rescaling):
         return sizes[0] * abs(layer.scale) + abs(layer.offset)
-    if isinstance(layer, (MaxPooling2D, GlobalMaxPooling2D, ReLU, PReLU)):
+    if isinstance(planar(layer), (MaxPooling2D, GlobalMaxPooling2D, ReLU, PReLU)):
         return np.abs(one_layer.pre_activation(layer, weights, inputs))
     absolute = {name: np.abs(operations.float64(weight)) for name, weight in weights.items()}
     return one_layer.pre_activation(layer, absolute, sizes)
@@ -232,6 +211,8 @@ def layer_error(
     """
     xs = [operations.float64(x) for x in inputs]
     errors = [np.zeros_like(x) for x in xs] if input_errors is None else [operations.float64(e) for e in input_errors]
+    if one_layer.has_rule(layer):
+        return one_layer.bounded(layer, weights, [Bounded(*pair) for pair in zip(xs, errors)], training, kept).error
     name = one_layer.activation_name(layer)
     before = one_layer.pre_activation(layer, weights, xs, training, kept)
     if isinstance(layer, BatchNormalization) and training and layer.trainable:
@@ -252,7 +233,7 @@ def layer_error(
 
 def _sum_roundings(layer: Description, input_shapes: Sequence[tuple[int, ...]], training: bool) -> int:
     """Roundings on the longest way through the layer's sum; 0 for layers that only move or choose values."""
-    match layer:
+    match planar(layer):
         case Add():
             return len(input_shapes)
         case Dropout():
@@ -301,7 +282,7 @@ def gradient_magnitudes(
     before = one_layer.pre_activation(layer, weights, inputs, training, kept)
     dy = np.abs(activation_gradient(one_layer.activation_name(layer), before, output_gradient))
     choose = (MaxPooling2D, GlobalMaxPooling2D, ReLU, PReLU, Rescaling)
-    if isinstance(layer, choose):
+    if isinstance(planar(layer), choose):
         sizes, found = one_layer.gradients(layer, weights, inputs, dy, training, kept)
         return [np.abs(size) for size in sizes], {name: np.abs(size) for name, size in found.items()}
     absolute = {name: np.abs(operations.float64(weight)) for name, weight in weights.items()}
@@ -317,9 +298,9 @@ def gradient_lengths(
 
     Shapes are those of one sample. Layers without weights add up the windows that read a cell.
     """
-    owner: Any = layer
+    owner: Any = planar(layer)
     positions = batch * math.prod(output_shape[:-1])
-    match layer:
+    match planar(layer):
         case Conv2D():
             to_input = math.prod(owner.kernel_size) * (owner.filters // owner.groups)
             return {"input": to_input, "kernel": positions, "bias": positions}
@@ -395,6 +376,10 @@ def network_deviations(
         own = network.weights_of(node, weights)
         xs = [values[name] for name in node.reads]
         kept = (dropout_masks or {}).get(node.name)
+        if one_layer.has_rule(node.layer):
+            before_all = [np.sqrt(variances[item]) for item in node.reads]
+            variances[node.name] = layer_error(node.layer, own, xs, before_all, training, kept) ** 2
+            continue
         if isinstance(node.layer, BatchNormalization) and training and node.layer.trainable:
             mean, variance = operations.batch_statistics(xs[0])
             own = {**own, "moving_mean": mean, "moving_variance": variance}

@@ -1,6 +1,5 @@
 """One training step in native code: forward, loss, backward and optimizer in a single call."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,13 +9,16 @@ import numpy as np
 from depthwise import losses, optimizers
 from depthwise.compiler.compile import compile
 from depthwise.compiler.derive import derive
-from depthwise.compiler.differentiate import LossRule, differentiate
+from depthwise.compiler.differentiate import differentiate
 from depthwise.compiler.ir.program import Program
+from depthwise.compiler.ir.types import Value
+from depthwise.compiler.ir.update import Update
 from depthwise.compiler.native.cache import CompileCache
 from depthwise.compiler.native.targets import host_target
 from depthwise.compiler.passes import GRADIENTS, TRAINING, run_passes
-from depthwise.compiler.plan.training import Update, plan_training, samples_per_chunk
+from depthwise.compiler.plan.training import plan_training, samples_per_chunk
 from depthwise.runtime.executable import Executable, host_machine
+from depthwise.runtime.step_loss import StepLoss
 from depthwise.runtime.threads import get_threads
 
 __all__ = ["StepResult", "TrainingStep"]
@@ -49,62 +51,15 @@ class StepResult:
         return predictions
 
 
-def _loss_rule(loss: losses.Loss) -> LossRule:
-    names = {
-        "SparseCategoricalCrossentropy": "categorical",
-        "CategoricalCrossentropy": "categorical",
-        "BinaryCrossentropy": "binary",
-        "MeanSquaredError": "squared",
-        "MeanAbsoluteError": "absolute",
-    }
-    return LossRule(
-        names[type(loss).__name__],
-        bool(getattr(loss, "from_logits", False)),
-        loss.sparse,
-        float(getattr(loss, "label_smoothing", 0.0)),
-    )
+@dataclass(frozen=True)
+class _Optimizing:
+    """An optimizer as the plan asks for it, with the weights that it spares from weight decay."""
 
+    description: optimizers.OptimizerDescription
+    undecayed: tuple[str, ...]
 
-def _update(optimizer: optimizers.Optimizer) -> Update:
-    known = ("momentum", "nesterov", "rho", "centered", "epsilon", "beta_1", "beta_2", "amsgrad")
-    options = tuple((name, float(getattr(optimizer, name))) for name in known if hasattr(optimizer, name))
-    settings = vars(optimizer)
-    return Update(
-        type(optimizer).__name__,
-        options,
-        len(optimizer.slots),
-        settings["weight_decay"] is not None,
-        settings["clipvalue"],
-        settings["clipnorm"],
-        settings["global_clipnorm"],
-    )
-
-
-class _TrainedOutput:
-    """An output with a loss: what each of its losses counts for in the sum that is minimised.
-
-    Args:
-        loss: its loss. shape: of one sample. weight: what the loss counts for beside those of other outputs.
-    """
-
-    def __init__(self, loss: losses.Loss, shape: tuple[int, ...], weight: float) -> None:
-        self.loss = loss
-        self.positions = shape[:-1]
-        self.weight = np.float32(weight)
-        self._share = np.float32(1.0)
-        self._shares = np.ones(0, np.float32)
-        """`_share`, what a loss of weight 1 counts for in the last batch, for each of its losses."""
-
-    def shares(self, batch: int, sample_weight: np.ndarray | None) -> np.ndarray:
-        """float32 (batch, …), one for each loss."""
-        if len(self._shares) != batch:
-            shape = (batch, *self.positions)
-            self._share = np.float32(1.0 / math.prod(shape)) * self.weight
-            self._shares = np.full(shape, self._share, np.float32)
-        if sample_weight is None:
-            return self._shares
-        weight = sample_weight * self._share
-        return np.repeat(weight, self._shares.size // batch) if weight.ndim < self._shares.ndim else weight
+    def update(self, weights: Mapping[str, Value]) -> Update:
+        return self.description.update(weights, self.undecayed)
 
 
 class TrainingStep:
@@ -122,27 +77,26 @@ class TrainingStep:
         self,
         program: Program,
         loss: losses.Loss | Sequence[losses.Loss | None],
-        optimizer: optimizers.Optimizer,
+        optimizer: optimizers.Optimizer | optimizers.OptimizerDescription,
         loss_weights: Sequence[float] | None = None,
     ) -> None:
-        self.optimizer = optimizer
+        self.optimizer = optimizers.description_of(optimizer)
+        undecayed = optimizer.undecayed if isinstance(optimizer, optimizers.Optimizer) else ()
         each = [loss] if isinstance(loss, losses.Loss) else loss
+        self._shapes = [shape for _, shape in program.outputs]
+        self._losses = [
+            None if item is None else StepLoss(item, shape, weight)
+            for item, shape, weight in zip(each, self._shapes, loss_weights or [1.0] * len(each), strict=True)
+        ]
+        rules = [None if item is None else item.rule for item in self._losses]
         forward = run_passes(program, TRAINING)
-        self.program = run_passes(
-            differentiate(forward, [None if item is None else _loss_rule(item) for item in each]),
-            GRADIENTS,
-            "differentiate",
-        )
-        plan = partial(plan_training, update=_update(optimizer))
+        self.program = run_passes(differentiate(forward, rules), GRADIENTS, "differentiate")
+        plan = partial(plan_training, optimizer=_Optimizing(self.optimizer, undecayed))
         self._executable = Executable(compile(self.program, plan, host_machine(), host_target(), CompileCache()))
         self._unread: dict[str, np.ndarray] = {}
         """Weights that no operation of the program reads: they never change."""
         self._iteration = 0
-        self._shapes = [shape for _, shape in program.outputs]
-        self._trained = [
-            None if item is None else _TrainedOutput(item, shape, weight)
-            for item, shape, weight in zip(each, self._shapes, loss_weights or [1.0] * len(each), strict=True)
-        ]
+        self._numbers = dict(self.optimizer.numbers)
         self._scalars = self._executable.arenas["scalars"]
 
     def load(self, weights: Mapping[str, np.ndarray], optimizer_state: Mapping[str, np.ndarray]) -> None:
@@ -154,9 +108,14 @@ class TrainingStep:
         self._executable.load(parameters)
         self._executable.arenas["slots"][:] = 0
         self._iteration = int(optimizer_state.get("iteration", np.zeros((), np.int64)))
+        initial = self.optimizer.initial
         for name, slot in self._slots().items():
             if name in optimizer_state:
-                slot[:] = np.asarray(optimizer_state[name], np.float32)
+                slot[...] = np.asarray(optimizer_state[name], np.float32)
+            else:
+                slot[...] = initial.get(name.rpartition("/")[2], 0.0)
+        for name, first in self.optimizer.numbers.items():
+            self._numbers[name] = float(optimizer_state.get(name, first))
 
     def __call__(
         self,
@@ -185,29 +144,30 @@ class TrainingStep:
             weights: Sequence[np.ndarray | None] = (sample_weight,) * len(targets)
         else:
             weights = sample_weight
-        inputs = [*x]
-        all_losses: list[np.ndarray | None] = []
-        for output, target, weight in zip(self._trained, targets, weights):
-            if output is None:
+        inputs, all_losses = [*x], list[np.ndarray | None]()
+        for loss, target, weight in zip(self._losses, targets, weights):
+            if loss is None:
                 all_losses.append(None)
                 continue
             assert target is not None
-            inputs += (target, output.shares(batch, weight))
-            all_losses.append(np.empty((batch, *output.positions), np.float32))
+            inputs += (loss.targets(target), loss.shares(target, weight))
+            all_losses.append(np.empty((batch, *loss.positions), np.float32))
         predictions = tuple(np.empty((batch, *shape), np.float32) for shape in self._shapes)
+        self._set_scalars(learning_rate, self._iteration, seed)
         self._iteration += 1
-        self._set_scalars(learning_rate, seed)
-        found = [item for item in all_losses if item is not None]
-        self._executable.run(inputs, (*found, *predictions))
+        results = [item for item in all_losses if item is not None]
+        self._executable.run(inputs, (*results, *predictions))
         return StepResult(tuple(all_losses), predictions)
 
-    def _set_scalars(self, learning_rate: float, seed: int) -> None:
-        scalars, settings, t = self._scalars, vars(self.optimizer), self._iteration
+    def _set_scalars(self, learning_rate: float, steps: int, seed: int) -> None:
+        scalars = self._scalars
         scalars[:1].view(np.uint32)[0] = seed & 0xFFFFFFFF
-        scalars[1] = learning_rate
-        if "beta_1" in settings:
-            scalars[2] = learning_rate * float(np.sqrt(1.0 - settings["beta_2"] ** t)) / (1.0 - settings["beta_1"] ** t)
-        scalars[3] = learning_rate * (settings["weight_decay"] or 0.0)
+        values = [*self.optimizer.step_scalars(learning_rate, steps, self._numbers).values()]
+        scalars[1 : len(values) + 1] = values
+
+    def take_optimizer(self, description: optimizers.OptimizerDescription) -> None:
+        """Takes other hyperparameters, from the next step on; the `structure` is the same."""
+        self.optimizer = description
 
     def weights(self) -> dict[str, np.ndarray]:
         """Copies of the model's weights as they are now."""
@@ -233,6 +193,7 @@ class TrainingStep:
         return views
 
     def optimizer_state(self) -> dict[str, np.ndarray]:
-        """Copies: `iteration`, and each weight's slots as `node/weight/slot`."""
+        """Copies: `iteration`, each weight's slots as `node/weight/slot`, and single numbers by name."""
         state: dict[str, np.ndarray] = {"iteration": np.asarray(self._iteration, np.int64)}
-        return state | {name: slot.copy() for name, slot in self._slots().items()}
+        state |= {name: slot.copy() for name, slot in self._slots().items()}
+        return state | {name: np.asarray(value, np.float32) for name, value in self._numbers.items()}

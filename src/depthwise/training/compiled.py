@@ -9,12 +9,11 @@ from depthwise import metrics as metric_names
 from depthwise import optimizers
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.network.graph import Graph
-from depthwise.optimizers import Optimizer
-from depthwise.optimizers.schedules import LearningRateSchedule
+from depthwise.optimizers import Optimizer, OptimizerDescription
 from depthwise.training.metric_set import MetricSet
 from depthwise.training.outputs import TrainedOutput, flat_metrics, loss_structure, trained_outputs
 
-__all__ = ["Compiled", "OptimizerInUse", "StepResult", "TrainStep", "make_step"]
+__all__ = ["Compiled", "StepResult", "TrainStep", "make_step"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -46,6 +45,8 @@ class TrainStep(Protocol):
         seed: int,
     ) -> StepResult: ...
 
+    def take_optimizer(self, description: OptimizerDescription) -> None: ...
+
     def weights(self) -> dict[str, Array]: ...
 
     def optimizer_state(self) -> dict[str, Array]: ...
@@ -61,103 +62,6 @@ def make_step(graph: Graph, outputs: Sequence[TrainedOutput], optimizer: Optimiz
     return step
 
 
-def _nothing() -> None:
-    """What `catch_up` is while no training holds a newer state."""
-
-
-class OptimizerInUse:
-    """An optimizer's description with what changes while it works: learning rate, steps done, momentum and velocity.
-
-    Every argument of the description can be read here too (`model.optimizer.momentum`).
-
-    Attributes:
-        description: the frozen arguments.
-        iterations: steps done.
-    """
-
-    def __init__(self, description: Optimizer) -> None:
-        self.description = description
-        self.iterations = 0
-        self.catch_up: Callable[[], None] = _nothing
-        """Brings `state` up to date where a training step still holds a newer one."""
-        self._state: dict[str, Array] = {}
-        self._rate: Any = description.learning_rate  # type: ignore[attr-defined]
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and name not in ("catch_up", "description", "iterations", "learning_rate"):
-            raise InvalidArgumentError(
-                f"optimizer.{name} cannot be assigned: training would not see it; call compile with another optimizer, "
-                f"for example optimizers.{type(self.description).__name__}({name}=…)"
-            )
-        super().__setattr__(name, value)
-
-    @property
-    def learning_rate(self) -> float:
-        """The learning rate of the next step.
-
-        It can be set where it is a number: a schedule decides by itself.
-        """
-        rate = self._rate
-        return float(rate(self.iterations)) if isinstance(rate, LearningRateSchedule) else rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: Any) -> None:
-        if isinstance(value, LearningRateSchedule):
-            self._rate = value
-            return
-        if isinstance(self._rate, LearningRateSchedule):
-            raise InvalidArgumentError(
-                f"the learning rate follows {type(self._rate).__name__}, so it cannot be set; compile with a number to set "
-                "it, or to use callbacks that do"
-            )
-        if not hasattr(value, "__float__") or not 0 <= float(value) < float("inf"):
-            raise InvalidArgumentError(f"learning_rate must be a number of at least 0, got {describe_value(value)}")
-        self._rate = float(value)
-
-    @property
-    def state(self) -> dict[str, Array]:
-        """What the native step keeps for each weight, by name; empty before the first step."""
-        self.catch_up()
-        return self._state
-
-    @property
-    def has_schedule(self) -> bool:
-        return isinstance(self._rate, LearningRateSchedule)
-
-    def reset(self) -> None:
-        """Clears what the optimizer keeps for each weight; the learning rate stays."""
-        self.iterations, self._state = 0, {}
-
-    def keep(self, state: dict[str, Array]) -> None:
-        """Takes the state of the native step."""
-        self._state = state
-        if "iteration" in state:
-            self.iterations = int(state["iteration"])
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments as Keras writes them, with the learning rate of now."""
-        config = self.description.get_config()
-        if not self.has_schedule:
-            config["learning_rate"] = self.learning_rate
-        return config
-
-    def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles: everything but the training that may hold a newer state, which is asked for it."""
-        self.catch_up()
-        return {**vars(self), "catch_up": _nothing}
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        vars(self).update(state)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self.description, name)
-
-    def __repr__(self) -> str:
-        return f"<{self.description!r} after {self.iterations} steps, learning rate {self.learning_rate:g}>"
-
-
 class Compiled:
     """The result of `compile`.
 
@@ -165,21 +69,20 @@ class Compiled:
         optimizer, loss, loss_weights, metrics, weighted_metrics: as `keras.Model.compile` takes them.
 
     Attributes:
-        optimizer: the optimizer in use.
+        optimizer: the optimizer: the object that was given, where it was one.
         loss: the loss's description; a list or a dict of such where it was given as one, None where no loss was given.
         loss_weights, metrics, weighted_metrics: as they were given.
         session: the running training, None outside of `fit`.
+        step_structure: what the optimizer's `structure` was when the native step was made.
         trainable: what each layer's `trainable` was when the model was compiled.
     """
 
     def __init__(
         self, optimizer: Any, loss: Any, loss_weights: Any = None, metrics: Any = None, weighted_metrics: Any = None
     ) -> None:
-        if isinstance(optimizer, OptimizerInUse):
-            optimizer = optimizer.description
         self.loss = loss_structure(loss)
         self.loss_weights = loss_weights
-        self.optimizer = OptimizerInUse(optimizers.get(optimizer))
+        self.optimizer = optimizers.get(optimizer)
         self.metrics = _structure("metrics", metrics)
         self.weighted_metrics = _structure("weighted_metrics", weighted_metrics)
         self.session: Any = None
@@ -187,6 +90,7 @@ class Compiled:
         self._graph_of: tuple[Graph, Graph] | None = None
         self._step: TrainStep | None = None
         self._step_graph: Graph | None = None
+        self.step_structure: tuple[object, ...] = ()
         self._metric_set: MetricSet | None = None
         self._metric_graph: Graph | None = None
         for identifier in (*flat_metrics(self.metrics), *flat_metrics(self.weighted_metrics)):
@@ -224,11 +128,14 @@ class Compiled:
         self, graph: Graph, factory: Callable[[Graph, Sequence[TrainedOutput], Optimizer], TrainStep] | None = None
     ) -> TrainStep:
         """The native step for the network, made once; what the optimizer knows is dropped when the network changed."""
-        if self._step is None or self._step_graph is not graph:
-            self._step = (factory or make_step)(graph, self.outputs(graph), self.optimizer.description)
+        structure = self.optimizer.structure
+        if self._step is None or self._step_graph is not graph or self.step_structure != structure:
+            self._step = (factory or make_step)(graph, self.outputs(graph), self.optimizer)
             if self._step_graph is not None and self._step_graph != graph:
                 self.optimizer.reset()
-            self._step_graph = graph
+            self._step_graph, self.step_structure = graph, structure
+        else:
+            self._step.take_optimizer(self.optimizer.description)
         return self._step
 
 

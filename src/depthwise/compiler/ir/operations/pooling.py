@@ -1,16 +1,18 @@
-"""Maxima and means over windows and over whole maps, and their gradients."""
+"""Maxima, means and sums over windows and over whole maps, and their gradients."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from depthwise.compiler.ir.expression import Operand
 from depthwise.compiler.ir.operations.convolution import Pair
+from depthwise.compiler.ir.operations.elementwise import Elementwise
 from depthwise.compiler.ir.program import Operation
-from depthwise.compiler.ir.types import NO_BORDER, ROW, WHOLE_MAP, Padding, TensorType, Window
+from depthwise.compiler.ir.types import NO_BORDER, ROW, WHOLE_MAP, Padding, Shape, TensorType, Window
 
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape
 
-__all__ = ["PoolGradient", "PoolWindows", "ReduceMap", "ReduceMapGradient"]
+__all__ = ["PoolGradient", "PoolWindows", "ReduceMap", "ReduceMapGradient", "Sum"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class PoolWindows(Operation):
         (source,) = operands
         rows, columns, channels = source.map
         size = [(total - self.pool_size[i]) // self.strides[i] + 1 for i, total in enumerate((rows, columns))]
-        return (TensorType((size[0], size[1], channels)),)
+        return (source.resized(size[0], size[1], channels),)
 
     def window(self, operand: int) -> Window:
         return WHOLE_MAP if any(self.counted_padding) else Window(self.pool_size[0], self.strides[0])
@@ -62,14 +64,15 @@ class PoolGradient(Operation):
 
 @dataclass(frozen=True)
 class ReduceMap(Operation):
-    """The "max" or "mean" of each channel over rows and columns: (channels,), or (1, 1, channels) with `keepdims`."""
+    """The "max" or "mean" of each channel over rows and columns: (channels,), or with `keepdims` as many axes as before, of length 1."""
 
     kind: str
     keepdims: bool = False
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
-        channels = operands[0].map[2]
-        return (TensorType((1, 1, channels) if self.keepdims else (channels,)),)
+        (source,) = operands
+        channels = source.map[2]
+        return (source.resized(1, 1, channels) if self.keepdims else TensorType((channels,)),)
 
     def window(self, operand: int) -> Window:
         return WHOLE_MAP
@@ -92,3 +95,23 @@ class ReduceMapGradient(Operation):
 
     def gradient(self, tape: "Tape", gradient: str) -> None:
         raise self._refuse("has no gradient")
+
+
+@dataclass(frozen=True)
+class Sum(Operation):
+    """The sum over the axes along which `shape`, broadcast to the operand's as in NumPy, has the size 1 and the operand more."""
+
+    shape: Shape
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        wanted, given = TensorType(self.shape).map, operands[0].map
+        if any(size not in (1, whole) for size, whole in zip(wanted, given)):
+            raise self._refuse(f"{operands[0].shape} cannot be summed to {self.shape}")
+        return (TensorType(self.shape),)
+
+    def window(self, operand: int) -> Window:
+        return WHOLE_MAP
+
+    def gradient(self, tape: "Tape", gradient: str) -> None:
+        operands = (gradient, self.source)
+        tape.give(self.source, lambda name: Elementwise(operands, (name,), Operand(0)))
