@@ -86,12 +86,12 @@ _ARITHMETIC: dict[str, Elementary] = {
     "sqrt": Elementary(
         lambda code, x: code.intrinsic("sqrt", x), slope=lambda g, args, y: (g * 0.5 / y,), reads_output=True
     ),
+    "exp": Elementary(mathematics.exponential, slope=lambda g, args, y: (g * y,), reads_output=True, monotone=True),
+    "log": Elementary(mathematics.logarithm, slope=lambda g, args, y: (g / args[0],)),
     **{f"where_{predicate}": _compare(predicate) for predicate in ("ogt", "olt", "oge", "ole", "ugt", "uge")},
     "where_negative": Elementary(_where_negative),
     "expm1_negative": Elementary(_scaled_expm1),
     "gelu_slope": Elementary(mathematics.gelu_slope),
-    "exp": Elementary(mathematics.exp, slope=lambda g, args, y: (g * y,), reads_output=True, monotone=True),
-    "log": Elementary(mathematics.log, slope=lambda g, args, y: (g / args[0],), monotone=True),
 }
 
 
@@ -217,7 +217,56 @@ _ACTIVATIONS: dict[str, Elementary] = {
 }
 
 FUNCTIONS: Mapping[str, Elementary] = {**_ARITHMETIC, **_ACTIVATIONS}
-"""Every function by name."""
+"""Every function of a layer by name."""
+
+
+# -- what only losses read -------------------------------------------------------------------------------------------
+
+
+def _shared(predicate: str, opposite: str) -> Slope:
+    """As `_larger`, but equal ones have half of the gradient each, as in JAX."""
+
+    def slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
+        taken, left = f"where_{predicate}", f"where_{opposite}"
+        half = g * 0.5
+        return apply(taken, *args, g, apply(left, *args, 0.0, half)), apply(
+            taken, *args, 0.0, apply(left, *args, g, half)
+        )
+
+    return slope
+
+
+def _power(args: Arguments) -> Expression:
+    """x to a constant power: by products where that is a small whole number, else e to the power · ln x."""
+    x, power = args
+    assert isinstance(power, Constant)
+    if power.value in (0.0, 1.0, 2.0, 3.0, 4.0):
+        result: Expression = Constant(1.0)
+        for count in range(int(power.value)):
+            result = x if count == 0 else result * x
+        return result
+    return apply("exp", apply("log", x) * power)
+
+
+def _power_slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
+    x, power = args
+    assert isinstance(power, Constant)
+    if power.value == 0.0:
+        return None, None
+    return g * power * apply("power", x, power.value - 1.0), None
+
+
+_LOSSES: dict[str, Elementary] = {
+    # At 0 the slope is 1, as in JAX.
+    "abs": Elementary(
+        lambda code, x: code.intrinsic("fabs", x), slope=lambda g, args, y: (apply("where_oge", args[0], 0.0, g, -g),)
+    ),
+    "maximum": Elementary(Code.largest, slope=_shared("ogt", "olt")),
+    "minimum": Elementary(Code.smallest, slope=_shared("olt", "ogt")),
+    "power": Elementary(definition=_power, slope=_power_slope),
+}
+
+_KNOWN: Mapping[str, Elementary] = {**_LOSSES, **FUNCTIONS}
 
 
 # -- machine code ----------------------------------------------------------------------------------------------------
@@ -240,7 +289,7 @@ def _write(code: Code, expression: Expression, done: dict[Expression, str]) -> s
         return code.constant(expression.value)
     if expression not in done:
         assert isinstance(expression, Apply), f"{expression} has no value"
-        function = FUNCTIONS[expression.function]
+        function = _KNOWN[expression.function]
         if function.definition is not None:
             done[expression] = _write(code, function.definition(expression.arguments), done)
         elif expression.function == "expm1_negative":  # a factor that is a constant goes into its coefficients
@@ -280,7 +329,7 @@ def vector_jacobian(expression: Expression, result: Expression, gradient: Expres
         if isinstance(node, Operand):
             found[node.index] = found[node.index] + seed if node.index in found else seed
         elif isinstance(node, Apply):
-            function = FUNCTIONS[node.function]
+            function = _KNOWN[node.function]
             if function.slope is not None:
                 for item, slope in zip(node.arguments, function.slope(seed, node.arguments, value)):
                     if slope is not None:

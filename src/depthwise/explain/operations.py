@@ -28,7 +28,9 @@ __all__ = ["PAGE_OPERATIONS", "CallProgram", "call_steps", "page_operations"]
 Position = tuple[int, ...]
 Weights = Mapping[str, npt.ArrayLike]
 
-PAGE_OPERATIONS = (op.Elementwise, op.NormaliseRows, op.Softmax, op.Reshape, op.Pad, op.Concatenate)
+PAGE_OPERATIONS = (
+    op.Elementwise, op.NormaliseRows, op.Softmax, op.Sum, op.Reshape, op.Transpose, op.Slice, op.Pad, op.Concatenate,
+)  # fmt: skip
 """What the page's interpreter (`web/src/lib/operations.ts`) can run."""
 
 
@@ -132,6 +134,11 @@ def page_operations(call: Call) -> list[dict[str, Any]] | None:
             facts["epsilon"] = operation.epsilon
         if isinstance(operation, op.Pad):
             facts |= {"padding": list(operation.padding), "value": expression_facts(Constant(operation.value))}
+            facts["channels"] = list(operation.channels)
+        if isinstance(operation, op.Transpose):
+            facts["axes"] = list(operation.axes)
+        if isinstance(operation, op.Slice):
+            facts["start"] = list(operation.start)
         found.append(facts)
     return found
 
@@ -229,8 +236,10 @@ def _moved(operation: Operation, arrays: Sequence[Array], outside: float) -> Arr
             return arrays[0].reshape(operation.shape)
         case op.Pad():
             top, bottom, left, right = operation.padding
-            sides = ((top, bottom), (left, right), (0, 0))[-arrays[0].ndim :]  # a sequence has no rows
-            return np.pad(arrays[0], sides, constant_values=outside)
+            widths = ((top, bottom), (left, right), operation.channels)[-arrays[0].ndim :]
+            return np.pad(arrays[0], widths, constant_values=outside)
+        case op.Transpose():
+            return arrays[0].transpose(operation.axes)
         case op.Repeat():
             return np.repeat(arrays[0], operation.times, axis=-1)
         case op.Slice():
@@ -337,6 +346,21 @@ def _reduced_step(
     return facts, [None]
 
 
+def _summed(operation: op.Sum, operands: Operands) -> Bounded:
+    ((x, error),) = operands
+    shape = (1,) * (x.ndim - len(operation.shape)) + operation.shape
+    axes = tuple(axis for axis, size in enumerate(shape) if size == 1 and x.shape[axis] > 1)
+    own = (x.size // math.prod(shape) + 1) * (UNIT_ROUNDOFF * (np.abs(x) + error) + SMALLEST_NORMAL)
+    return Bounded(x.sum(axis=axes).reshape(operation.shape), (error + own).sum(axis=axes).reshape(operation.shape))
+
+
+def _summed_step(
+    operation: op.Sum, operands: Operands, result: Bounded, position: Position, program: CallProgram
+) -> tuple[dict[str, Any], list[Position | None]]:
+    count = operands[0].value.size // result.value.size
+    return {"kind": "sum", "name": program.label(operation.source), "count": count}, [None]
+
+
 def _pooled(operation: op.PoolWindows, operands: Operands) -> Bounded:
     """A mean of n cells adds n times, divides, and rounds what it adds to."""
     arrays = [item.reshape(TensorType(item.shape).map) for item in operands[0]]
@@ -388,6 +412,7 @@ _RULES |= {
     op.NormaliseRows: (_normalise_rows, _normalise_rows_step),
     op.Softmax: (_softmax, _softmax_step),
     op.ReduceMap: (_reduced, _reduced_step),
+    op.Sum: (_summed, _summed_step),
 }
-_RULES |= dict.fromkeys((op.Reshape, op.Pad, op.Slice, op.Concatenate, op.Repeat), (_copy, _copy_step))
+_RULES |= dict.fromkeys((op.Reshape, op.Pad, op.Slice, op.Concatenate, op.Repeat, op.Transpose), (_copy, _copy_step))
 _RULES |= dict.fromkeys((op.Convolve, op.ConvolveDepthwise, op.Contract), (_products, _products_step))

@@ -33,6 +33,7 @@ __all__ = [
     "Shape",
     "Weight",
     "as_pair",
+    "broadcast",
     "describe",
     "image",
     "kernel_formula",
@@ -182,6 +183,23 @@ def single(layer: "Description", shapes: tuple[Shape, ...]) -> Shape:
     if len(shapes) != 1:
         raise ShapeError(f"{layer.label} takes one input, got {len(shapes)}")
     return shapes[0]
+
+
+def broadcast(owner: str, shapes: Sequence[Shape]) -> Shape:
+    """The shape that inputs of `shapes` have together, as in NumPy: axes of size 1 are repeated, missing ones come first.
+
+    Raises:
+        ShapeError: they do not fit.
+    """
+    longest = max(map(len, shapes))
+    padded = [(1,) * (longest - len(shape)) + tuple(shape) for shape in shapes]
+    together = tuple(max(axis) for axis in zip(*padded))
+    if any(size not in (1, most) for shape in padded for size, most in zip(shape, together)):
+        raise ShapeError(
+            f"{owner}: its inputs have the shapes {', '.join(map(str, shapes))}, which do not fit together; each axis must "
+            "have the same size in all of them, or the size 1"
+        )
+    return together
 
 
 def image(layer: "Description", shapes: tuple[Shape, ...]) -> tuple[int, int, int]:

@@ -32,10 +32,14 @@ from depthwise.reference import layer as one_layer
 from depthwise.reference import network
 from depthwise.reference.activations import activation, activation_gradient
 from depthwise.reference.planar import planar
+from depthwise.reference.rounding import ACTIVATION_ROUNDINGS, LIPSCHITZ, SMALLEST_NORMAL, UNIT_ROUNDOFF
+from depthwise.reference.running import Bounded
 from depthwise.reference.windows import Array
 
 __all__ = [
+    "ACTIVATION_ROUNDINGS",
     "LIPSCHITZ",
+    "SMALLEST_NORMAL",
     "UNIT_ROUNDOFF",
     "allowed_error",
     "gradient_lengths",
@@ -48,32 +52,6 @@ __all__ = [
     "reduction_length",
     "softmax_error",
 ]
-
-UNIT_ROUNDOFF = 2.0**-24
-
-SMALLEST_NORMAL = 2.0**-126
-"""Smaller float32 values may become 0."""
-
-ACTIVATION_ROUNDINGS = 4.0
-"""An activation within 2 ulp: 2 ulp are at most 4·u·|y|."""
-
-LIPSCHITZ = {
-    "linear": 1.0,
-    "relu": 1.0,
-    "relu6": 1.0,
-    "leaky_relu": 1.0,
-    "elu": 1.0,
-    "selu": 1.7581,  # scale · alpha, the slope just below 0
-    "gelu": 1.1290,  # at x = √2
-    "silu": 1.0999,  # at x = 2.3994
-    "sigmoid": 0.25,
-    "hard_sigmoid": 1.0 / 6.0,
-    "hard_silu": 1.5,
-    "tanh": 1.0,
-    "softplus": 1.0,
-    "softmax": 0.5,  # against the largest change of any input
-}
-"""The steepest slope of each activation: an error of its input grows by at most this."""
 
 
 def reduction_length(layer: Description, input_shape: Sequence[int]) -> int:
@@ -233,6 +211,8 @@ def layer_error(
     """
     xs = [operations.float64(x) for x in inputs]
     errors = [np.zeros_like(x) for x in xs] if input_errors is None else [operations.float64(e) for e in input_errors]
+    if one_layer.has_rule(layer):
+        return one_layer.bounded(layer, weights, [Bounded(*pair) for pair in zip(xs, errors)], training, kept).error
     name = one_layer.activation_name(layer)
     before = one_layer.pre_activation(layer, weights, xs, training, kept)
     if isinstance(layer, BatchNormalization) and training and layer.trainable:
@@ -396,6 +376,10 @@ def network_deviations(
         own = network.weights_of(node, weights)
         xs = [values[name] for name in node.reads]
         kept = (dropout_masks or {}).get(node.name)
+        if one_layer.has_rule(node.layer):
+            before_all = [np.sqrt(variances[item]) for item in node.reads]
+            variances[node.name] = layer_error(node.layer, own, xs, before_all, training, kept) ** 2
+            continue
         if isinstance(node.layer, BatchNormalization) and training and node.layer.trainable:
             mean, variance = operations.batch_statistics(xs[0])
             own = {**own, "moving_mean": mean, "moving_variance": variance}

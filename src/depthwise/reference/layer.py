@@ -28,7 +28,7 @@ from depthwise.layers.prelu import PReLU
 from depthwise.layers.preprocessing import Rescaling
 from depthwise.layers.regularization import Dropout
 from depthwise.layers.shaping import Flatten, ZeroPadding2D
-from depthwise.reference import activations, backward
+from depthwise.reference import activations, arithmetic, backward
 from depthwise.reference import forward as operations
 from depthwise.reference.planar import (
     as_map,
@@ -39,12 +39,16 @@ from depthwise.reference.planar import (
     planar,
     with_row,
 )
+from depthwise.reference.rules import Given, Rule
+from depthwise.reference.running import Bounded, exact
 from depthwise.reference.windows import Array
 
 __all__ = [
     "activation_name",
+    "bounded",
     "forward",
     "gradients",
+    "has_rule",
     "moving_statistics",
     "pre_activation",
     "trainable_weights",
@@ -54,9 +58,27 @@ __all__ = [
 Shape = tuple[int, ...]
 Weights = Mapping[str, npt.ArrayLike]
 
+_RULES: dict[type[Description], Rule] = {**arithmetic.RULES}
+"""Layers that are described by a rule of their family's file."""
+
+
+def has_rule(layer: Description) -> bool:
+    """Whether the layer is described by a rule, which gives a bound of its errors too."""
+    return type(layer) in _RULES
+
+
+def bounded(
+    layer: Description, weights: Weights, inputs: Sequence[Bounded], training: bool = False, kept: Any = None
+) -> Bounded:
+    """The result of a layer that has a rule, with what float32 may be off; arguments as in `forward`."""
+    known = {name: exact(value) for name, value in weights.items()}
+    return _RULES[type(layer)].forward(Given(layer, known, inputs, kept if training else None))
+
 
 def weight_shapes(layer: Description, input_shapes: Sequence[Shape]) -> dict[str, Shape]:
     """Names and shapes of the layer's weights, in Keras' order; `input_shapes` are those of one sample."""
+    if has_rule(layer):
+        return _RULES[type(layer)].weights(layer, input_shapes)
     owner: Any = layer
     if planar(layer) is not layer:
         rows = weight_shapes(planar(layer), with_row(input_shapes))
@@ -104,6 +126,8 @@ def trainable_weights(layer: Description, input_shapes: Sequence[Shape]) -> list
 
 def activation_name(layer: Description) -> str:
     """The activation at the layer's end; `linear` for a layer that has none."""
+    if has_rule(layer):
+        return "linear"
     return getattr(layer, "activation", None) or "linear"
 
 
@@ -140,6 +164,8 @@ def pre_activation(
     kept: npt.ArrayLike | None = None,
 ) -> Array:
     """What the layer computes before its activation; arguments as in `forward`."""
+    if has_rule(layer):
+        return bounded(layer, weights, [exact(x) for x in inputs], training, kept).value
     owner: Any = layer
     flat = planar(layer)
     if flat is not layer:
@@ -240,6 +266,10 @@ def gradients(
     Args:
         output_gradient: gradient to the layer's result, after its activation; the others as in `forward`.
     """
+    if has_rule(layer):
+        known = {name: exact(value) for name, value in weights.items()}
+        given = Given(layer, known, [exact(x) for x in inputs], kept if training else None)
+        return _RULES[type(layer)].gradients(given, operations.float64(output_gradient))
     owner: Any = layer
     flat = planar(layer)
     if flat is not layer:
