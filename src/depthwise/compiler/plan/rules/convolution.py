@@ -6,9 +6,10 @@ from itertools import pairwise
 from math import prod
 
 from depthwise.compiler.ir import operations as op
+from depthwise.compiler.ir.expression import Constant
 from depthwise.compiler.kernels.contraction import Contraction, Reduction
 from depthwise.compiler.kernels.depthwise import DepthwiseConvolution, DepthwiseWeightGradient
-from depthwise.compiler.kernels.elementwise import Copy, Fill
+from depthwise.compiler.kernels.elementwise import Copy, Elementwise, Fill
 from depthwise.compiler.kernels.maps import MapView
 from depthwise.compiler.machine import choose_depthwise_tile, choose_tile
 from depthwise.compiler.plan import packing
@@ -214,6 +215,17 @@ def _scatter(operation: op.ConvolveTransposed, placement: Placement, part: Part)
     # One tile for all cells, whatever they reach: so their packed weights follow each other.
     most = max(down for _, down in rows) * max(across for _, across in columns)
     tile = choose_tile(placement.vectors, max(1, most), channels)
+    # The shares of `part` are panels of channels, so that no two add to the same numbers.
+    lanes = tile[1] * placement.vectors.lanes
+    first, count = (share * lanes for share in part.of(-(-channels // lanes)))
+    if groups > 1:
+        first, count = (0, 0) if part.index else (0, channels)
+    count = min(count, channels - first)
+    if count <= 0:
+        return []
+    fill = Call(Fill(target.view, None, 0.0), (target.pointer,))
+    if count < channels:
+        fill = Call(Elementwise(Constant(0.0), (), replace(target.view, channels=count)), (target.pointer + first,))
 
     def cell(i: int, j: int) -> list[Item]:
         (top, down), (left, across) = rows[i], columns[j]
@@ -239,16 +251,18 @@ def _scatter(operation: op.ConvolveTransposed, placement: Placement, part: Part)
         each = ((height, width * step), (width, step), (groups, filters))
         size = packing.matrix_size(placement, kernel, filters)
         b = packing.panels(placement, operation.kernel, kernel, ((filters, 1),), total, repeats=each)
-        b += (i * width + j) * groups * size
+        b += (i * width + j) * groups * size + first * filters
         out = target.pixel(
             top * operation.strides[0] + i * operation.dilation[0] - operation.padding[0],
             left * operation.strides[1] + j * operation.dilation[1] - operation.padding[2],
         )
+        out += first
+        kernel = replace(kernel, channels=count)
         call = Call(kernel, (gradient.pixel(top, left), b, b, out))
         return repeated([call], groups, {"a": filters, "b": size, "bias": size, "out": channels})
 
     return [
-        Call(Fill(target.view, None, 0.0), (target.pointer,)),
+        fill,
         *rolled([rolled([cell(i, j) for j in range(width)]) for i in range(height)]),
     ]
 
