@@ -213,4 +213,10 @@ def get(identifier: str | Loss | type[Loss] | dict[str, Any]) -> Loss:
         raise UnsupportedError(
             f"the loss {describe_value(name)} is not supported: {_REFUSED[name.lower()]}; there are {', '.join(sorted(CLASSES))}"
         )
+    if callable(identifier):
+        raise UnsupportedError(
+            f"the loss {describe_value(getattr(identifier, '__name__', identifier))} is a Python function without a gradient; "
+            "give both as losses.FunctionLoss(value=…, gradient=…), functions of NumPy arrays (y_true, y_pred), or use one of "
+            + ", ".join(sorted(CLASSES))
+        )
     raise InvalidArgumentError(f"unknown loss {describe_value(identifier)}; allowed are " + ", ".join(sorted(CLASSES)))

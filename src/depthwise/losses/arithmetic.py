@@ -33,7 +33,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "divide": np.divide,
     "exp": np.exp,
     "expm1_negative": lambda x, factor: np.expm1(x) * factor,
-    "ln": np.log,
+    "log": np.log,
     "maximum": np.maximum,
     "minimum": np.minimum,
     "multiply": np.multiply,

@@ -47,7 +47,7 @@ class BinaryFocalCrossentropy(FormulaLoss):
     def formula(self, size: int) -> Formula:
         p = apply("sigmoid", PREDICTION) if self.from_logits else PREDICTION
         kept = _clipped(p)
-        entropy = -(TARGET * apply("ln", kept) + (1.0 - TARGET) * apply("ln", 1.0 - kept))
+        entropy = -(TARGET * apply("log", kept) + (1.0 - TARGET) * apply("log", 1.0 - kept))
         right = TARGET * p + (1.0 - TARGET) * (1.0 - p)
         focal = apply("power", 1.0 - right, self.gamma) * entropy
         if self.apply_class_balancing:
@@ -85,7 +85,7 @@ class CategoricalFocalCrossentropy(FormulaLoss):
             p = apply("exp", PREDICTION - result(0))
         total = Reduction("sum", p)
         share = _clipped(p / result(len(before)))
-        focal = apply("power", 1.0 - share, self.gamma) * self.alpha * (-(TARGET * apply("ln", share)))
+        focal = apply("power", 1.0 - share, self.gamma) * self.alpha * (-(TARGET * apply("log", share)))
         return Formula((*before, total, Reduction("sum", focal)), result(len(before) + 1))
 
 
@@ -125,4 +125,4 @@ class KLDivergence(FormulaLoss):
 
     def formula(self, size: int) -> Formula:
         target = _clipped(TARGET, 1.0)
-        return Formula((Reduction("sum", target * apply("ln", target / _clipped(PREDICTION, 1.0))),), result(0))
+        return Formula((Reduction("sum", target * apply("log", target / _clipped(PREDICTION, 1.0))),), result(0))

@@ -67,7 +67,7 @@ class MeanSquaredLogarithmicError(FormulaLoss):
     dtype: str | None = field(default=None, compare=False)
 
     def formula(self, size: int) -> Formula:
-        first, second = (apply("ln", apply("maximum", EPSILON, item) + 1.0) for item in (PREDICTION, TARGET))
+        first, second = (apply("log", apply("maximum", EPSILON, item) + 1.0) for item in (PREDICTION, TARGET))
         difference = first - second
         return mean_of(difference * difference, size)
 
@@ -115,7 +115,7 @@ class Poisson(FormulaLoss):
     dtype: str | None = field(default=None, compare=False)
 
     def formula(self, size: int) -> Formula:
-        return mean_of(PREDICTION - TARGET * apply("ln", PREDICTION + EPSILON), size)
+        return mean_of(PREDICTION - TARGET * apply("log", PREDICTION + EPSILON), size)
 
 
 @dataclass(frozen=True)

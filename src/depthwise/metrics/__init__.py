@@ -57,7 +57,6 @@ from depthwise.metrics.accuracy import (
 )
 from depthwise.metrics.auc import AUC
 from depthwise.metrics.base import Mean, MeanMetric, MeanMetricWrapper, Metric, Sum
-from depthwise.metrics.collection import MetricSet
 from depthwise.metrics.confusion import (
     FalseNegatives,
     FalsePositives,
@@ -130,7 +129,6 @@ __all__ = [
     "MeanSquaredError",
     "MeanSquaredLogarithmicError",
     "Metric",
-    "MetricSet",
     "OneHotIoU",
     "OneHotMeanIoU",
     "PearsonCorrelation",
@@ -284,7 +282,7 @@ def get(identifier: Any) -> Metric:
     if isinstance(identifier, Metric):
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, Metric) and identifier in CLASSES.values():
-        return identifier()  # type: ignore[call-arg]
+        return identifier()
     if isinstance(identifier, dict):
         cls = _BY_NAME.get(str(identifier.get("class_name")))
         config = identifier.get("config", {})
