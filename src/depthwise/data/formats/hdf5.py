@@ -3,7 +3,7 @@
 pyfive, which is pure Python, walks the structures; what the file may make it do is decided here. It reads from memory through
 `_Bounded`, which knows the file's end and a budget, so that circles and structures without end are cut off; headers and names are
 looked at before pyfive builds anything from them; links, filters, external and virtual storage are refused by the type of their
-message, before pyfive would follow them; attributes are never read. An array is a slice of the bytes that are there, so that no
+message, before pyfive would follow them; pyfive never reads attributes (see hdf5_attributes.py). An array is a slice of the bytes that are there, so that no
 allocation follows what a file merely declares. Why so: docs/decisions/0004-hdf5.md.
 """
 
@@ -23,7 +23,7 @@ from depthwise.errors import DepthwiseError, InvalidFileError, UnsupportedError,
 if TYPE_CHECKING:
     from pyfive.dataobjects import DataObjects
 
-__all__ = ["Dataset", "File"]
+__all__ = ["DamageError", "Dataset", "File"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -44,6 +44,8 @@ _REFUSED = {
     0x07: "data in external files",
     0x0B: "compressed or otherwise filtered data",
 }
+
+_TOO_MUCH = "its structures contain themselves, or are larger than those of this network can be"
 
 _KINDS = (
     "integers",
@@ -81,7 +83,7 @@ class Dataset:
         return np.frombuffer(self.data, self.dtype).reshape(self.shape)
 
 
-class _DamageError(Exception):
+class DamageError(Exception):
     """What is wrong with the file, in words for the end of a sentence."""
 
 
@@ -94,11 +96,21 @@ class _Bounded(io.BytesIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or not 0 <= size <= self._length - self.tell():
-            raise _DamageError("a structure lies beyond the end of the file")
-        self._left -= max(size, LEAST_CHARGE)
-        if size > LARGEST_STRUCTURE or self._left < 0:
-            raise _DamageError("its structures contain themselves, or are larger than those of this network can be")
+            raise DamageError("a structure lies beyond the end of the file")
+        self.spend(size)
+        if size > LARGEST_STRUCTURE:
+            raise DamageError(_TOO_MUCH)
         return super().read(size)
+
+    def spend(self, size: int) -> None:
+        """Takes what a read costs from the budget."""
+        self._left -= max(size, LEAST_CHARGE)
+        if self._left < 0:
+            raise DamageError(_TOO_MUCH)
+
+    def allow(self, size: int) -> None:
+        """Adds to the budget."""
+        self._left += size
 
 
 class File:
@@ -122,9 +134,10 @@ class File:
         self._file = _Bounded(data, structures)
         self._groups: dict[str, dict[str, int]] = {}
         self._places: set[int] = set()
+        self._heaps: dict[int, dict[int, tuple[int, int]]] = {}
         if not data.startswith(SIGNATURE):
             raise InvalidFileError(f"{what} is not an HDF5 file: it does not start with HDF5's signature")
-        with self._reading("its start"):
+        with self.reading("its start"):
             if data[8] != 0:
                 raise UnsupportedError(
                     f"{what} is HDF5 of a layout that Keras does not write (superblock {data[8]}); save the model again with "
@@ -144,7 +157,7 @@ class File:
             if place in self._places:
                 raise self._damaged("a structure is used twice, or contains itself")
             self._places.add(place)
-            with self._reading(describe_value(path)):
+            with self.reading(describe_value(path)):
                 self._groups[path] = self._members(place, path)
         return self._groups[path]
 
@@ -153,8 +166,56 @@ class File:
         place = self._place(path)
         if place is None:
             return None
-        with self._reading(describe_value(path)):
+        with self.reading(describe_value(path)):
             return self._dataset(place, path)
+
+    def messages(self, path: str) -> list[tuple[int, memoryview]]:
+        """Type and body of each message in the header of the group at `path`; no group, no messages."""
+        place = self._root if not path else self._place(path)
+        if place is None:
+            return []
+        with self.reading(describe_value(path)):
+            header = self._header(place, path)
+            data = memoryview(header.msg_data)
+            starts = [(message["type"], message["offset_to_message"], message["size"]) for message in header.msgs]
+            return [(kind, data[start : start + size]) for kind, start, size in starts]
+
+    def heap(self, place: int) -> dict[int, tuple[int, int]]:
+        """Place and size of every object of the global heap's collection at `place`, by its index."""
+        if place not in self._heaps:
+            with self.reading("the heap of its texts"):
+                self._heaps[place] = self._collection(place)
+        return self._heaps[place]
+
+    def _collection(self, place: int) -> dict[int, tuple[int, int]]:
+        signature, version, size = struct.unpack_from("<4sB3xQ", self.data, place)
+        end = place + size
+        if signature != b"GCOL" or version != 1 or end > len(self.data):
+            raise DamageError("the heap of its texts is none, or lies beyond the end of the file")
+        objects: dict[int, tuple[int, int]] = {}
+        position = place + 16
+        while position + 16 <= end:
+            index, length = struct.unpack_from("<H6xQ", self.data, position)
+            if index == 0:  # what is left is free
+                break
+            self.spend(LEAST_CHARGE)
+            if position + 16 + length > end:
+                raise DamageError("a text lies beyond the end of its heap")
+            objects[index] = (position + 16, length)
+            position += 16 + -(-length // 8) * 8
+        return objects
+
+    def spend(self, size: int) -> None:
+        """Takes `size` bytes from the budget of structures.
+
+        Raises:
+            DamageError: there is none left.
+        """
+        self._file.spend(size)
+
+    def allow(self, size: int) -> None:
+        """Adds bytes to the budget of structures, once the network is known."""
+        self._file.allow(size)
 
     def _place(self, path: str) -> int | None:
         parent, _, name = path.rpartition("/")
@@ -165,13 +226,13 @@ class File:
         return InvalidFileError(f"{self.what} is damaged: {why}")
 
     @contextmanager
-    def _reading(self, part: str) -> Iterator[None]:
+    def reading(self, part: str) -> Iterator[None]:
         """Turns whatever pyfive raises into one sentence: on damaged files that can be anything, from KeyError to MemoryError."""
         try:
             yield
         except DepthwiseError:
             raise
-        except _DamageError as error:
+        except DamageError as error:
             raise self._damaged(str(error)) from None
         except Exception as error:
             raise self._damaged(f"{part} cannot be read, or lies beyond the end of the file") from error
@@ -186,7 +247,7 @@ class File:
                 f"{self.what}: {describe_value(path)} has an object header of the newer layout, which Keras does not write"
             )
         if messages > MOST_MESSAGES:
-            raise _DamageError(
+            raise DamageError(
                 f"the header of {describe_value(path)} has {messages} messages, at most {MOST_MESSAGES} are read"
             )
         header = DataObjects(self._file, place)
@@ -206,16 +267,16 @@ class File:
         header = self._header(place, path)
         tables = header.find_msg_type(_SYMBOL_TABLE)
         if len(tables) != 1:
-            raise _DamageError(f"{describe_value(path)} should be a group and is none")
+            raise DamageError(f"{describe_value(path)} should be a group and is none")
         # pyfive copies a name for every member: the longest is measured first, or many members of one long name would be too much.
         (heap,) = struct.unpack_from("<8xQ", header.msg_data, tables[0]["offset_to_message"])
         size, start = struct.unpack_from("<8xQ8xQ", self.data, heap)
         names = self.data[start : start + min(size, LARGEST_STRUCTURE)]
         if max(map(len, names.split(b"\0"))) > LONGEST_NAME:
-            raise _DamageError(f"a name in {describe_value(path)} is longer than {LONGEST_NAME} bytes")
+            raise DamageError(f"a name in {describe_value(path)} is longer than {LONGEST_NAME} bytes")
         members: dict[str, int] = header.get_links()
         if any(not name or "/" in name for name in members):
-            raise _DamageError(f"a name in {describe_value(path)} is empty or holds a slash")
+            raise DamageError(f"a name in {describe_value(path)} is empty or holds a slash")
         if any(isinstance(member, str) for member in members.values()):
             raise UnsupportedError(f"{self.what} holds a soft link, which is refused for safety")
         return members
@@ -224,20 +285,20 @@ class File:
         header = self._header(place, path)
         found = {kind: header.find_msg_type(kind) for kind in (_DATASPACE, _DATATYPE, _LAYOUT)}
         if not all(found.values()):
-            raise _DamageError(f"{describe_value(path)} should be an array and is none")
+            raise DamageError(f"{describe_value(path)} should be an array and is none")
         datatype, layout = (
             memoryview(header.msg_data)[found[kind][0]["offset_to_message"] :] for kind in (_DATATYPE, _LAYOUT)
         )
         shape = header.shape
         if shape is None or len(shape) > LARGEST_RANK:
-            raise _DamageError(f"the shape of {describe_value(path)} cannot be read")
+            raise DamageError(f"the shape of {describe_value(path)} cannot be read")
         self._check_numbers(datatype, path)
         dtype = np.dtype(header.ptype.dtype)
         data = self._contiguous(layout, path)
         # Shapes are exact Python integers: nothing can overflow.
         size = math.prod(shape) * dtype.itemsize
         if len(data) != size:
-            raise _DamageError(
+            raise DamageError(
                 f"{describe_value(path)} claims the shape {describe_value(shape)}, {size} bytes, and has {len(data)}"
             )
         return Dataset(path, shape, dtype, data)
@@ -263,5 +324,5 @@ class File:
             )
         start, size = struct.unpack_from("<QQ", body, 2)
         if start + size > len(self.data):
-            raise _DamageError(f"the values of {describe_value(path)} are not in the file")
+            raise DamageError(f"the values of {describe_value(path)} are not in the file")
         return memoryview(self.data)[start : start + size]
