@@ -12,7 +12,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "depthwise"
 LEVELS = [
     # What everything stands on.
     {"errors", "moved"},
-    {"arguments", "files", "initializers", "messages", "random", "timing", "utils"},
+    {"arguments", "files", "initializers", "messages", "progress", "random", "seeds", "timing"},
     # The network as data, and what follows from it.
     {"network.formula", "network.window"},
     {"network.facts"},
@@ -30,7 +30,7 @@ LEVELS = [
     {"data.formats", "model.predict_loop", "training"},
     {"model"},
     {"models"},
-    {"callbacks", "datasets", "saving", "networks"},
+    {"callbacks", "datasets", "saving", "networks", "utils"},
     # The user's tools.
     {"cli.streams", "cli.targets"},
     {"classification", "explain"},

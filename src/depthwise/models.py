@@ -35,10 +35,10 @@ from depthwise.network.symbolic import (  # fmt: skip
     input_tensor,
     is_input,
     refuse_late_input,
+    replay,
     structure,
-    tensors_of,
 )
-from depthwise.network.tree import ModelTree, TreePort, tree_of
+from depthwise.network.tree import ModelTree, tree_of
 
 if TYPE_CHECKING:
     from depthwise.data.formats.saved import SavedNetwork
@@ -116,16 +116,10 @@ class Model(Trainable):
         if tree.is_sequential:
             model = Sequential((members[call.member] for call in tree.calls), name=tree.name)
         else:
-            values: dict[TreePort, Any] = {}
-            for call in tree.calls:
-                member = members[call.member]
-                reads = [values[port] for port in call.inputs]
-                tensors = [input_tensor(member)] if not reads else tensors_of(member, reads)
-                values.update((TreePort(call.member, call.index, i), tensor) for i, tensor in enumerate(tensors))
             model = Model.__new__(Model)
             model._start(tree.name, True)
             model._output_keys = tree.output_keys
-            starts, ends = ([values[port] for port in ports] for ports in (tree.inputs, tree.outputs))
+            starts, ends = replay(tree, members)
             model._set_structure(structure(starts, ends, output_keys=tree.output_keys))
         model._trainable = tree.trainable
         if weights is not None:

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from depthwise.utils import next_seed, set_random_seed
+from depthwise.seeds import next_seed, set_random_seed
 
 __all__ = ["generator", "next_seed", "set_random_seed", "stream"]
 

@@ -10,9 +10,8 @@ import pytest
 from rich.console import Console
 
 import depthwise.compare
-from depthwise.compare.charts import Bar, Series, bars, curves, ratio_bars, ticks
+from depthwise.compare.charts import Bar, Drawing, Series, bars, curves, layer_bars, ratio_bars, ticks
 from depthwise.compare.console import print_report
-from depthwise.compare.markup import element
 from depthwise.compare.page import report_page
 from depthwise.compare.report import Report
 from depthwise.errors import InvalidArgumentError
@@ -98,7 +97,7 @@ def test_an_unknown_language_is_refused() -> None:
 
 def test_every_message_is_used() -> None:
     folder = Path(depthwise.compare.__file__).parent
-    files = [*folder.glob("*.py"), folder.parent / "cli" / "compare.py"]
+    files = [*folder.glob("*.py"), *folder.glob("*.jinja"), folder.parent / "cli" / "compare.py"]
     source = "".join(path.read_text(encoding="utf-8") for path in files)
     keys = [key.removeprefix("comparison.") for key in catalogue() if key.startswith("comparison.")]
     made = {"kind_batch", "kind_single", "kind_training"}  # from Ratio.kind
@@ -113,32 +112,33 @@ def test_both_languages_name_the_same_facts() -> None:
             assert names["en"] == names["zh"], key
 
 
+def attributes(drawing: Drawing, tag: str) -> list[dict[str, object]]:
+    return [shape.attributes for shape in drawing.shapes if shape.tag == tag]
+
+
 def test_bars_have_the_width_of_their_share() -> None:
-    drawing = ElementTree.fromstring(
-        str(bars([Bar("a", "1", (1.0, 1.0), "first"), Bar("b", "4", (4.0,), "second")], "t"))
-    )
-    widths = [item.get("width") for item in drawing.iter("rect") if item.get("class") != "track"]
+    drawing = bars([Bar("a", "1", (1.0, 1.0), "first"), Bar("b", "4", (4.0,), "second")], "t")
+    widths = [item["width"] for item in attributes(drawing, "rect") if item["class"] != "track"]
     assert widths == ["25.000%", "25.000%", "100.000%"]
 
 
 def test_ratio_marks_stand_where_a_bar_of_that_ratio_ends() -> None:
-    drawing = ElementTree.fromstring(
-        str(ratio_bars([Bar("a", "5×", (5.0,), "first")], [(1.0, "no"), (5.0, "all")], "t"))
-    )
-    marks = [item.get("x1", "") for item in drawing.iter("line")]
-    width = next(drawing.iter("rect")).get("width", "")
+    drawing = ratio_bars([Bar("a", "5×", (5.0,), "first")], [(1.0, "no"), (5.0, "all")], "t")
+    marks = [str(item["x1"]) for item in attributes(drawing, "line")]
+    width = str(attributes(drawing, "rect")[0]["width"])
     assert marks[1] == width
     assert float(marks[0].rstrip("%")) == pytest.approx(float(width.rstrip("%")) / 5, abs=1e-2)
 
 
 def test_curves_leave_out_what_is_not_finite() -> None:
     series = [Series((0.5, float("nan"), 0.25, 0.125), ("a", "b", "c", "d"), "first")]
-    drawing = ElementTree.fromstring(str(curves(series, "t", lambda value, digits: f"{value:.{digits}f}", "epoch")))
-    assert len(list(drawing.iter("circle"))) == 3
-    assert sum(item.get("class") == "curve first" for item in drawing.iter("line")) == 1
-    heights = [float(item.get("cy", "")) for item in drawing.iter("circle")]
+    drawing = curves(series, "t", lambda value, digits: f"{value:.{digits}f}", "epoch")
+    assert drawing is not None
+    assert len(attributes(drawing, "circle")) == 3
+    assert sum(item["class"] == "curve first" for item in attributes(drawing, "line")) == 1
+    heights = [float(str(item["cy"])) for item in attributes(drawing, "circle")]
     assert heights == sorted(heights)  # falling values go down the page
-    assert str(curves([Series((float("nan"),), ("a",), "first")], "t", lambda value, digits: "", "epoch")) == ""
+    assert curves([Series((float("nan"),), ("a",), "first")], "t", lambda value, digits: "", "epoch") is None
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 0.0), (0.98, 0.98), (0.962, 0.991), (0.001, 2.3), (1e-9, 1e-8)])
@@ -149,5 +149,8 @@ def test_ticks_cover_the_range_and_are_few(low: float, high: float) -> None:
     assert 1 <= len(found) <= 7
 
 
-def test_elements_escape_texts_and_attributes() -> None:
-    assert str(element("p", "a<b", title='"&')) == '<p title="&quot;&amp;">a&lt;b</p>'
+def test_layer_bars_leave_out_layers_without_arithmetic() -> None:
+    drawing = layer_bars([(0, "", "first"), (5, "5 = 5", "second")], 10, "t")
+    assert [(shape.attributes["width"], shape.attributes["y"], shape.tip) for shape in drawing.shapes] == [
+        ("50.000%", 15, "5 = 5")
+    ]

@@ -147,4 +147,4 @@ def test_set_random_seed_makes_models_repeatable() -> None:
 @pytest.mark.parametrize("seed", [-1, 2**32, True, 1.5, "1"])
 def test_a_bad_seed_is_refused(seed: object) -> None:
     with pytest.raises(InvalidArgumentError, match="seed must be an integer from 0 to 4294967295"):
-        depthwise.utils.set_random_seed(seed)  # type: ignore[arg-type]
+        depthwise.utils.set_random_seed(seed)

@@ -52,14 +52,14 @@ def _image(rng: np.random.Generator, least: tuple[int, int] = (1, 1)) -> tuple[i
     return rows, columns, int(_one_of(rng, 1, 1, 2, 3, 4, 5, 8, int(rng.integers(1, 20))))
 
 
-def _window(rng: np.random.Generator) -> tuple[dict[str, Any], tuple[int, int, int]]:
-    """Arguments of a convolution's window, and an input that it fits."""
+def _window(rng: np.random.Generator, *, both: bool = False) -> tuple[dict[str, Any], tuple[int, int, int]]:
+    """Arguments of a convolution's window, and an input that it fits; `both` may have strides and dilation above 1."""
     kernel = _one_of(rng, (3, 3), (1, 1), (5, 5), (int(rng.integers(1, 5)), int(rng.integers(1, 5))))
     strides, dilation = (1, 1), (1, 1)
     if rng.random() < 0.5:
         # Keras' TensorFlow backend takes equal strides only for depthwise kernels; mostly equal ones are what is used.
         strides = _one_of(rng, (2, 2), (2, 2), (3, 3), (int(rng.integers(1, 4)), int(rng.integers(1, 4))))
-    elif rng.random() < 0.4:
+    if (both or strides == (1, 1)) and rng.random() < 0.4:
         dilation = _one_of(rng, (2, 2), (3, 3), (int(rng.integers(1, 4)), int(rng.integers(1, 4))))
     padding = _one_of(rng, "valid", "same")
     spans = (1 + (kernel[0] - 1) * dilation[0], 1 + (kernel[1] - 1) * dilation[1])
@@ -82,13 +82,13 @@ def _conv2d(rng: np.random.Generator) -> Configuration:
 
 
 def _depthwise_conv2d(rng: np.random.Generator) -> Configuration:
-    window, shape = _window(rng)
+    window, shape = _window(rng, both=True)
     layer = layers.DepthwiseConv2D(depth_multiplier=int(_one_of(rng, 1, 1, 2, 3)), **window, **_ending(rng))
     return Configuration(layer, (shape,))
 
 
 def _separable_conv2d(rng: np.random.Generator) -> Configuration:
-    window, shape = _window(rng)
+    window, shape = _window(rng, both=True)
     filters, multiplier = int(rng.integers(1, 20)), int(_one_of(rng, 1, 1, 2, 3))
     layer = layers.SeparableConv2D(filters, depth_multiplier=multiplier, **window, **_ending(rng))
     return Configuration(layer, (shape,))

@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
+import depthwise.losses
+import depthwise.metrics
+import depthwise.optimizers
 import depthwise.training
 
+PACKAGES = [depthwise.losses, depthwise.metrics, depthwise.optimizers, depthwise.training]
 MODULES = [
     "depthwise.random",
-    "depthwise.losses",
-    "depthwise.metrics",
-    "depthwise.optimizers",
-    "depthwise.optimizers.schedules",
-    *(f"depthwise.training.{item.name}" for item in pkgutil.iter_modules(depthwise.training.__path__)),
+    *(package.__name__ for package in PACKAGES),
+    *(f"{package.__name__}.{item.name}" for package in PACKAGES for item in pkgutil.iter_modules(package.__path__)),
 ]
 
 

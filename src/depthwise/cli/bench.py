@@ -1,6 +1,5 @@
 """`depthwise bench`: where a network's time goes, block by block, as a share of what the machine can do."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +8,7 @@ import typer
 from depthwise.cli.options import Json, Threads, use_threads
 from depthwise.cli.streams import print_json
 from depthwise.errors import InvalidArgumentError
+from depthwise.progress import ProgressBar
 
 if TYPE_CHECKING:
     from depthwise.bench.report import BenchReport
@@ -132,19 +132,14 @@ def _run_rivals(model: str | None, batch: int, training: bool, threads: int | No
 
 def _measure(models: list[Any], batch: int, training: bool, seconds: float) -> "list[BenchReport]":
     """Each model in turn, with a bar on the error stream where it is a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from depthwise.bench.run import measure
 
     reports = []
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not sys.stderr.isatty(), refresh_per_second=2) as progress:
-        task = progress.add_task("measuring", total=float(len(models)))
+    with ProgressBar(len(models), "measuring") as progress:
         for number, model in enumerate(models):
 
             def show(share: float, number: int = number) -> None:
-                progress.update(task, completed=number + share)
+                progress.show(number + share)
 
             reports.append(
                 measure(

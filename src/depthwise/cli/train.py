@@ -72,8 +72,8 @@ def train_command(
     from depthwise import optimizers
     from depthwise.classification import check_classifier, class_loss, scaled_for
     from depthwise.networks import open_model
+    from depthwise.seeds import set_random_seed
     from depthwise.training.recipes import recipe as recipe_of
-    from depthwise.utils import set_random_seed
 
     if epochs < 1:
         raise InvalidArgumentError(f"--epochs must be at least 1, got {epochs}")

@@ -5,13 +5,13 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from depthwise.compare.report import Epoch
 from depthwise.compare.wording import percent, short_number
 from depthwise.explain.text import printable
 from depthwise.messages import text
+from depthwise.progress import ProgressBar
 
 __all__ = ["ProgressDisplay"]
 
@@ -30,36 +30,26 @@ class ProgressDisplay:
         self._epochs = epochs
         self._language = language
         self._finished_epochs = 0
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            refresh_per_second=4,  # drawing takes time from the training that is measured
-            disable=not console.is_terminal,
-        )
         self._console = console
-        self._task = self._progress.add_task("", total=max(1, epochs * trainings))
+        self._total = max(1, epochs * trainings)
+        self._bar = ProgressBar(self._total, console=console)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._bar.close()
 
     def say(self, line: str) -> None:
         """A line above the bar."""
         self._console.print(Text(line))
 
     def training(self, network: int, seed: int, epoch: int, step: int, steps: int) -> None:
-        if step == 1:
-            self._progress.update(self._task, description=self._where(network, seed, epoch))
-        self._progress.update(self._task, completed=self._finished_epochs + step / steps)
+        where = self._where(network, seed, epoch) if step == 1 else None
+        self._bar.show(self._finished_epochs + step / steps, where)
 
     def epoch_done(self, network: int, seed: int, epoch: int, result: Epoch) -> None:
         self._finished_epochs += 1
@@ -75,7 +65,7 @@ class ProgressDisplay:
 
     def timing(self) -> None:
         line = text("comparison.progress_timing", self._language)
-        self._progress.update(self._task, description=line, completed=self._progress.tasks[0].total)
+        self._bar.show(self._total, line)
         self.say(line)
 
     def _where(self, network: int, seed: int, epoch: int) -> str:

@@ -13,7 +13,7 @@ from depthwise.errors import InvalidArgumentError
 from depthwise.models import Model
 from depthwise.network.graph import Graph
 from depthwise.runtime.threads import get_threads
-from depthwise.utils import set_random_seed
+from depthwise.seeds import set_random_seed
 
 __all__ = ["Contestant", "check_epochs", "compare"]
 

@@ -3,9 +3,11 @@
 import hashlib
 import os
 from pathlib import Path
+from typing import Any, cast
 
 from depthwise.data.bounded import shown_path
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, describe_value
+from depthwise.progress import ProgressBar
 
 __all__ = ["cache_folder", "fetch", "find_verified", "keras_cache_folder"]
 
@@ -63,7 +65,12 @@ def fetch(name: str, url: str, sha256: str, cure: str) -> Path:
 
     shown_url = describe_value(url, 200)
     try:
-        return Path(pooch.retrieve(url, known_hash=f"sha256:{sha256}", fname=name, path=folder, progressbar=False))
+        with ProgressBar(None, f"downloading {name}", show="bytes") as bar:
+            # pooch takes an object with `total`, `update`, `reset` and `close`, though its types speak of a bool.
+            path = pooch.retrieve(
+                url, known_hash=f"sha256:{sha256}", fname=name, path=folder, progressbar=cast(Any, bar)
+            )
+        return Path(path)
     except ValueError as error:  # pooch: the hash differs; the download was removed
         raise InvalidFileError(
             f"What came from {shown_url} is not the file expected: its SHA-256 is another; try again later, or {cure}."

@@ -6,7 +6,7 @@ point at one factor and see what it counts.
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
@@ -72,9 +72,18 @@ def separable_stages(layer: SeparableConv2D) -> tuple[DepthwiseConv2D, Conv2D]:
     return depthwise, Conv2D(layer.filters, 1, use_bias=layer.use_bias, activation=layer.activation)
 
 
+class _AnyWindow(Conv2D):
+    """Conv2D with strides and dilation both above 1, which Keras gives to separable layers only; described, never run."""
+
+    takes_both: ClassVar[bool] = True
+
+
+_AnyWindow.__name__ = "Conv2D"
+
+
 def ordinary_layer(layer: SeparableConv2D) -> Conv2D:
     """The ordinary convolution with the same window and shapes."""
-    return Conv2D(
+    return _AnyWindow(
         layer.filters,
         layer.kernel_size,
         strides=layer.strides,

@@ -21,6 +21,9 @@ __all__ = ["Conv2D", "DepthwiseConv2D", "SeparableConv2D"]
 
 @dataclass(frozen=True)
 class _Convolution(Description):
+    takes_both: ClassVar[bool] = True
+    """Whether strides and dilation may both be above 1, as Keras has it."""
+
     def _normalise_window(self) -> None:
         layer: Any = self
         owner = self._owner
@@ -31,10 +34,10 @@ class _Convolution(Description):
             padding=choice(owner, "padding", layer.padding, ("valid", "same")),
             activation=activation_name(owner, layer.activation),
         )
-        if max(layer.strides) > 1 and max(layer.dilation_rate) > 1:
+        if not self.takes_both and max(layer.strides) > 1 and max(layer.dilation_rate) > 1:
             raise UnsupportedError(
                 f"{owner}: strides {layer.strides} and dilation_rate {layer.dilation_rate} above 1 cannot be "
-                "combined; set one of them to 1"
+                "combined (Keras refuses it too); set one of them to 1"
             )
         self._channels_last()
         self._no_regularisers()
@@ -101,6 +104,7 @@ class Conv2D(_Convolution):
     kernel_constraint: None = field(default=None, repr=False)
     bias_constraint: None = field(default=None, repr=False)
     default_name: ClassVar[str] = "conv2d"
+    takes_both: ClassVar[bool] = False
 
     def _normalise(self) -> None:
         self._set(

@@ -17,7 +17,7 @@ from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError,
 from depthwise.layers.description import Description
 from depthwise.layers.store import LOCK, TRAINABLE, WeightStore, look
 from depthwise.network.facts import LayerFacts, Shape, Weight, describe
-from depthwise.utils import next_seed
+from depthwise.seeds import next_seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,6 +123,15 @@ class Layer:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: arguments, name and the weights of now; what the layer was called on stays behind."""
+        look((self._store,))
+        return {name: value for name, value in vars(self).items() if name != "_first_output"}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
+        self._first_output = None
+
     def get_config(self) -> dict[str, Any]:
         """The arguments as Keras writes them."""
         from depthwise.data.formats.layer_config import layer_config
@@ -191,6 +200,11 @@ class Layer:
         """Notes the layer's first symbolic output, for `input` and `output`."""
         if self._first_output is None:
             self._first_output = result
+
+    @property
+    def first_output(self) -> Any:
+        """As `output`; None where the layer was never called."""
+        return self._first_output
 
     @property
     def output(self) -> Any:

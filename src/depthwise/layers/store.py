@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from depthwise.utils import next_seed
+from depthwise.seeds import next_seed
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,11 +12,12 @@ from depthwise.compiler.native.once import making
 from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 from depthwise.layers.layer import Layer, checked_flag, connect, refuse_assignment
 from depthwise.layers.store import CHANGES, LOCK, TRAINABLE, WeightStore, look
+from depthwise.model.copies import restore, state_of
 from depthwise.network.facts import Shape
 from depthwise.network.graph import Graph, LayerPath
 from depthwise.network.symbolic import Structure, SymbolicTensor
 from depthwise.network.tree import ModelTree, inlined
-from depthwise.utils import next_seed
+from depthwise.seeds import next_seed
 
 if TYPE_CHECKING:
     from depthwise.runtime.prediction import Prediction
@@ -75,6 +76,13 @@ class GraphWithWeights:
         else:
             hint = _HINTS.get(name, "nothing would read it; keep it in a variable of your own")
             refuse_assignment(type(self).__name__, name, hint)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, at any time."""
+        return state_of(self)
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        restore(self, state)
 
     def _set_structure(self, structure: Structure | None) -> None:
         """Takes what the model is made of; `_structure` comes last, for whoever looks meanwhile."""

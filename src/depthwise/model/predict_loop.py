@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from depthwise.errors import InvalidArgumentError, InvalidDataError, describe_value
 from depthwise.model.inputs import Arrays, arrays_for, as_float32, is_batches, shaped
 from depthwise.network.graph import Graph
+from depthwise.progress import ProgressBar
 
 __all__ = ["predict_batches"]
 
@@ -113,7 +114,7 @@ class _Progress:
         self.verbose = verbose
         self.done = 0
         self.start = time.monotonic()
-        self.bar: Any = None
+        self.bar: ProgressBar | None = None
 
     def advance(self) -> None:
         self.done += 1
@@ -121,20 +122,14 @@ class _Progress:
             return
         late = time.monotonic() - self.start > SECONDS_BEFORE_BAR
         if self.bar is None and (self.verbose == 1 or late) and self.done != self.total:
-            self._open()
+            self.bar = ProgressBar(self.total, "predict", show="counts")
+            self.bar.start()
         if self.bar is not None:
-            self.bar.update(self.task, completed=self.done)
-
-    def _open(self) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.bar = Progress(TextColumn("predict"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.task = self.bar.add_task("predict", total=self.total)
-        self.bar.start()
+            self.bar.show(self.done)
 
     def close(self) -> None:
         if self.bar is not None:
-            self.bar.stop()
+            self.bar.close()
         elif self.verbose == 2:
             seconds = time.monotonic() - self.start
             print(f"{self.done}/{self.total or self.done} - {seconds:.0f}s")

@@ -15,7 +15,7 @@ from depthwise.network.tree import Member, ModelTree, TreeCall, TreePort, in_ker
 
 __all__ = [
     "Input", "Structure", "SymbolicTensor", "first_shape", "functional", "input_tensor", "is_input", "refuse_late_input",
-    "structure", "tensors_of",
+    "replay", "structure", "tensors_of",
 ]  # fmt: skip
 
 _serial = itertools.count()
@@ -222,6 +222,25 @@ def tensors_of(member: Any, reads: Sequence[SymbolicTensor]) -> list[SymbolicTen
     if isinstance(result, dict):
         return list(result.values())
     return result if isinstance(result, list) else [result]
+
+
+def replay(tree: ModelTree, members: Mapping[str, Any]) -> tuple[list[SymbolicTensor], list[SymbolicTensor]]:
+    """Calls layers and models as `tree` says.
+
+    Args:
+        tree: how to call them.
+        members: the objects by the names that they have in the tree. An input that has its tensor already keeps it.
+
+    Returns:
+        The tree's inputs and outputs.
+    """
+    values: dict[TreePort, SymbolicTensor] = {}
+    for call in tree.calls:
+        member = members[call.member]
+        reads = [values[port] for port in call.inputs]
+        tensors = tensors_of(member, reads) if reads else [member.first_output or input_tensor(member)]
+        values.update((TreePort(call.member, call.index, index), tensor) for index, tensor in enumerate(tensors))
+    return [values[port] for port in tree.inputs], [values[port] for port in tree.outputs]
 
 
 def functional(inputs: Any, outputs: Any, name: str | None = None) -> Graph:

@@ -163,6 +163,11 @@ def _flat(graph: Graph) -> Graph:
 
 def _ordinary(window: Any, filters: int, end: Any, initializer: Any) -> Conv2D:
     """A `Conv2D` with the window of `window` and the bias, activation and place of `end`."""
+    if max(window.strides) > 1 and max(window.dilation_rate) > 1:
+        raise UnsupportedError(
+            f"{window.label} has strides {window.strides} and dilation_rate {window.dilation_rate}, so the network has no "
+            "ordinary twin: Conv2D takes only one of them above 1, here and in Keras"
+        )
     return Conv2D(
         filters,
         window.kernel_size,

@@ -55,6 +55,10 @@ def make_step(graph: Graph, loss: Loss, optimizer: Optimizer) -> TrainStep:
     return step
 
 
+def _nothing() -> None:
+    """What `catch_up` is while no training holds a newer state."""
+
+
 class OptimizerInUse:
     """An optimizer's description with what changes while it works: learning rate, steps done, momentum and velocity.
 
@@ -68,7 +72,7 @@ class OptimizerInUse:
     def __init__(self, description: Optimizer) -> None:
         self.description = description
         self.iterations = 0
-        self.catch_up: Callable[[], None] = lambda: None
+        self.catch_up: Callable[[], None] = _nothing
         """Brings `state` up to date where a training step still holds a newer one."""
         self._state: dict[str, Array] = {}
         self._rate: Any = description.learning_rate  # type: ignore[attr-defined]
@@ -131,6 +135,14 @@ class OptimizerInUse:
             config["learning_rate"] = self.learning_rate
         return config
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: everything but the training that may hold a newer state, which is asked for it."""
+        self.catch_up()
+        return {**vars(self), "catch_up": _nothing}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
@@ -188,6 +200,10 @@ class Compiled:
             if not (isinstance(identifier, str) and identifier.lower() in ("accuracy", "acc")):
                 metric_names.get(identifier)  # an unknown one is refused now, not when `fit` is called
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: what `compile` was told and what the optimizer knows; native code is made anew."""
+        return {name: None if name in _MADE_ANEW else value for name, value in vars(self).items()}
+
     def graph(self, model: Any) -> Graph:
         """The model's graph with `trainable` as it was at `compile`; the same object as long as nothing changes."""
         now = model.graph
@@ -220,6 +236,9 @@ class Compiled:
                 self.optimizer.reset()
             self._step_graph = graph
         return self._step
+
+
+_MADE_ANEW = ("session", "_graph_of", "_step", "_step_graph", "_metric_set", "_metric_graph")
 
 
 def _as_list(name: str, value: Any) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from depthwise.layers.store import CHANGES
+from depthwise.layers.store import CHANGES, LOCK
 from depthwise.metrics import MetricSet
 from depthwise.training.batches import Batch, Place, Schedule
 from depthwise.training.compiled import Compiled, StepResult
@@ -71,6 +71,11 @@ class Session:
         self._dirty = False
         self.changes += 1
 
+    @property
+    def has_newer(self) -> bool:
+        """Whether the step holds newer weights than the model."""
+        return self._dirty
+
     def run(self, batch: Batch) -> StepResult:
         """One step."""
         optimizer = self.optimizer
@@ -101,8 +106,9 @@ class Session:
         if not self._dirty:
             return
         weights, state = self.native.weights(), self.native.optimizer_state()
-        self.model.put_weights(weights)
-        self.optimizer.keep(state)
+        with LOCK:  # whoever copies the model from another thread gets both from before or both from after
+            self.model.put_weights(weights)
+            self.optimizer.keep(state)
         self._seen = self.model.held_weights()
         self._dirty = False
 

@@ -1,4 +1,4 @@
-"""Small helpers with the names of `keras.utils`: the global random seed."""
+"""The one source of seeds, and the number that fixes them all."""
 
 import random
 import secrets
