@@ -10,6 +10,7 @@ is made when first needed.
 """
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -219,15 +220,23 @@ class Model(Trainable):
 
         write_weights(self.saved(), filepath, overwrite)
 
-    def load_weights(self, filepath: PathLike) -> None:
-        """Reads the weights from a `.weights.h5` or `.keras` file of a model with the same layers.
+    def load_weights(self, filepath: PathLike, skip_mismatch: bool = False, by_name: bool = False) -> None:
+        """Reads the weights from a `.weights.h5`, `.keras` or `.h5` file of a model with the same layers.
+
+        Args:
+            filepath: the file, of Keras 2 or 3.
+            skip_mismatch: leave layers as they are, with a warning, whose weights in the file have other shapes.
+            by_name: for `.h5`: find layers by name, and leave those as they are that the file does not have.
 
         Raises:
             InvalidFileError: the file is damaged, or holds the weights of another network; the model is as before.
         """
-        from depthwise.data.formats.keras_file import read_weights
+        from depthwise.data.formats.opening import read_some_weights
 
-        self.set_weights_by_name(read_weights(self.graph, filepath))
+        found, skipped = read_some_weights(self.graph, self.description, filepath, by_name, skip_mismatch)
+        for sentence in skipped:
+            warnings.warn(f"not loaded: {sentence}", stacklevel=2)
+        self.set_weights_by_name({**self.weights_by_name, **found})
 
     def get_config(self) -> dict[str, Any]:
         """The model's config as Keras writes it."""
@@ -237,10 +246,12 @@ class Model(Trainable):
         return config
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], custom_objects: None = None) -> "Model":
-        """A model with new weights from what `get_config` gave, here or in Keras."""
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> "Model":
+        """A model with new weights from what `get_config` gave, here or in Keras; `custom_objects` as in `load_model`."""
         class_name = "Sequential" if issubclass(cls, Sequential) else "Functional"
-        return _from_config({"module": "keras", "class_name": class_name, "config": config}, "the config")
+        return _from_config(
+            {"module": "keras", "class_name": class_name, "config": config}, "the config", custom_objects
+        )
 
     def to_json(self) -> str:
         """The model's config as JSON, for `model_from_json` here or in Keras."""
@@ -430,12 +441,19 @@ def save_model(model: Model, filepath: PathLike, overwrite: bool = True, zipped:
     write_model(model.saved(), filepath, overwrite)
 
 
-def load_model(filepath: PathLike, custom_objects: None = None, compile: bool = True, safe_mode: bool = True) -> Model:
-    """The model in a `.keras` file of Keras 3 or of Depthwise.
+def load_model(
+    filepath: PathLike,
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Model:
+    """The model in a file of Keras 1 to 3 or of Depthwise: `.keras`, or HDF5 (`.h5`, `.hdf5`).
 
     Args:
         filepath: the file.
-        custom_objects: must be None: custom layers are not supported.
+        custom_objects: what names in the file mean that are not Keras': a class of `depthwise.layers`, a function that takes
+            the options in the file and returns a layer, or for an activation its name or a function of
+            `depthwise.activations`. Code in the file is never run.
         compile: also restore optimizer, loss and metrics where the file has them. What is not supported among them is left
             out with a warning; the model predicts all the same.
         safe_mode: accepted and ignored: code in a file is never run, whatever it says.
@@ -444,11 +462,9 @@ def load_model(filepath: PathLike, custom_objects: None = None, compile: bool = 
         InvalidFileError: no such file, not a `.keras` file, truncated, damaged, or it contradicts itself.
         UnsupportedError: it holds something that Depthwise does not have; the message names it.
     """
-    from depthwise.data.formats.keras_file import read_model
+    from depthwise.data.formats.opening import read_any
 
-    if custom_objects:
-        raise UnsupportedError("custom_objects is not supported; only Keras' own layers are read")
-    return _from_saved(read_model(filepath, compile))
+    return _from_saved(read_any(filepath, compile, custom_objects))
 
 
 def from_keras(model: Any) -> Model:
@@ -466,17 +482,27 @@ def from_keras(model: Any) -> Model:
     return _from_saved(read_live(model))
 
 
-def model_from_json(json_string: str, custom_objects: None = None) -> Model:
-    """A model with new weights from what `to_json` gave, here or in Keras."""
+def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Model:
+    """A model with new weights from what `to_json` gave, here or in Keras 1 to 3.
+
+    Args:
+        json_string: the text, such as that of a `model.json` beside a file of weights.
+        custom_objects: see `load_model`.
+    """
     from depthwise.data.formats.json_text import parse_json
 
-    return _from_config(parse_json(json_string, "the JSON text"), "the config")
+    return _from_config(parse_json(json_string, "the JSON text"), "the config", custom_objects)
 
 
-def _from_config(config: Any, what: str) -> Model:
+def _from_config(config: Any, what: str, custom_objects: Mapping[str, Any] | None = None) -> Model:
     from depthwise.data.formats.config import parse_model
+    from depthwise.data.formats.dialect import Dialect
+    from depthwise.data.formats.legacy_h5 import warn_of
 
-    return Model.from_tree(parse_model(config, what).tree)
+    version = config.get("keras_version") if isinstance(config, dict) else None
+    parsed = parse_model(config, what, Dialect(what, str(version or ""), custom_objects or {}))
+    warn_of(what, parsed.policies, stacklevel=4)
+    return Model.from_tree(parsed.tree)
 
 
 def _from_saved(network: "SavedNetwork") -> Model:

@@ -50,8 +50,10 @@ def config_of(network: SavedNetwork) -> dict[str, Any]:
 
 
 def _metric(metric: Any) -> Any:
-    if isinstance(metric, (str, dict)):
+    if isinstance(metric, str):
         return metric
+    if isinstance(metric, dict):  # as a file had it
+        return serialized("keras.metrics", str(metric.get("class_name")), metric.get("config"))
     if isinstance(metric, type):
         metric = metric()
     options = {name: getattr(metric, name) for name in _METRIC_OPTIONS if hasattr(metric, name)}
@@ -89,7 +91,7 @@ def _slots(optimizer: "OptimizerInUse", graph: Graph) -> Iterator[tuple[str, tup
                 yield f"{name}/{slot}", shape
 
 
-def read(config: Any, file: File, graph: Graph) -> "Compiled | None":
+def read(config: Any, file: File, graph: Graph, stacklevel: int = 4) -> "Compiled | None":
     """What the file says of training, with what the optimizer had learnt.
 
     What Depthwise does not have gives None, with a warning that names it.
@@ -115,7 +117,7 @@ def read(config: Any, file: File, graph: Graph) -> "Compiled | None":
         reason = str(error) if isinstance(error, DepthwiseError) else "an option has a wrong type"
         warnings.warn(
             f"{file.what}: the model is loaded but not compiled: {reason}; call compile before fit or evaluate",
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
         return None
 

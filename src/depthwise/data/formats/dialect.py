@@ -106,10 +106,12 @@ def _chain(entries: list[Any], body: dict[str, Any], dialect: Dialect, depth: in
     begins = isinstance(first, dict) and first.get("class_name") == "InputLayer"
     if shape is None:
         shape = body.get("build_input_shape")
-    if shape is not None and not begins:
+    if shape is not None and result and not begins:
         name = f"{_own_name(result[0]) or 'sequential'}_input"
         config = {"batch_shape": shape, "dtype": "float32", "name": name}
-        result.insert(0, {"module": "keras.layers", "class_name": "InputLayer", "config": config, "registered_name": None})
+        result.insert(
+            0, {"module": "keras.layers", "class_name": "InputLayer", "config": config, "registered_name": None}
+        )
     return result
 
 
@@ -161,7 +163,9 @@ class _Functional:
                 return {**self.body, "layers": entries}  # the reader says what is wrong with it
             nodes = [
                 self._node(node, _own_name(entry))
-                for node in as_list(entry.get("inbound_nodes") or [], f"the inputs of {describe_value(_own_name(entry))}")
+                for node in as_list(
+                    entry.get("inbound_nodes") or [], f"the inputs of {describe_value(_own_name(entry))}"
+                )
             ]
             own = _own_name(entry)
             calls.append((_renamed(entry, self.new[own]) if own in self.new else entry, nodes))
@@ -190,7 +194,9 @@ class _Functional:
                 raise InvalidFileError(f"the operation {describe_value(_own_name(entry))} has no inputs")
             made = [modern_operation(entry, node.args, node.kwargs, self.dialect) for node in nodes]
             if any(item.entry != made[0].entry for item in made):
-                raise UnsupportedError(f"the operation {describe_value(_own_name(entry))} is called with different options")
+                raise UnsupportedError(
+                    f"the operation {describe_value(_own_name(entry))} is called with different options"
+                )
             entry, nodes = made[0].entry, [_Node(item.args, {}) for item in made]
         first, *others = modern_layer(entry, self.dialect)
         yield first, nodes
@@ -267,7 +273,10 @@ class _Functional:
 
 def _is_place(value: Any) -> bool:
     return (
-        isinstance(value, list) and len(value) >= 3 and isinstance(value[0], str) and [type(item) for item in value[1:3]] == [int, int]
+        isinstance(value, list)
+        and len(value) >= 3
+        and isinstance(value[0], str)
+        and [type(item) for item in value[1:3]] == [int, int]
     )
 
 

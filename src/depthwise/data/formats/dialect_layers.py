@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from depthwise.arguments import ACTIVATIONS
-from depthwise.data.formats.layer_config import as_dict, layer_config, serialized
+from depthwise.data.formats.layer_config import layer_config, serialized
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.layers.layer import Layer
 
@@ -118,12 +118,15 @@ def modern_layer(entry: Any, dialect: Dialect) -> list[dict[str, Any]]:
     """The entry as Keras 3 writes it, and the layers that must follow it for the same result."""
     if not isinstance(entry, dict) or not isinstance(entry.get("config", {}), dict):
         return [entry]
+    if not isinstance(entry.get("class_name"), str):
+        return [entry]
     class_name, registered = entry.get("class_name"), entry.get("registered_name")
     config = dict(entry.get("config", {}))
-    given = next((dialect.custom[name] for name in (registered, class_name, bare_name(class_name)) if name in dialect.custom), None)
+    names = [name for name in (registered, class_name, bare_name(class_name)) if isinstance(name, str)]
+    given = next((dialect.custom[name] for name in names if name in dialect.custom), None)
     if given is not None and isinstance(class_name, str):
         entry, config = _given(entry, config, given)
-    elif bare_name(class_name) in OWN_CLASSES and class_name not in CLASSES:
+    elif isinstance(class_name, str) and bare_name(class_name) in OWN_CLASSES:
         entry = _keras(entry, OWN_CLASSES[bare_name(class_name)])
         if bare_name(class_name) == "StochasticDepth":
             config["noise_shape"] = "sample"
@@ -201,7 +204,9 @@ def _part(value: Any, family: str) -> Any:
 
 
 def _is_keras_1(config: Mapping[str, Any]) -> bool:
-    return any(key in config for key in ("nb_filter", "border_mode", "init", "output_dim", "W_regularizer", "gamma_init"))
+    return any(
+        key in config for key in ("nb_filter", "border_mode", "init", "output_dim", "W_regularizer", "gamma_init")
+    )
 
 
 def _keras_1(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -210,12 +215,8 @@ def _keras_1(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
         result["kernel_size"] = [config["nb_row"], config.get("nb_col")]
     if "dim_ordering" in result:
         result["data_format"] = {"tf": "channels_last", "th": "channels_first"}.get(result.pop("dim_ordering"))
-    if class_name in ("SeparableConv2D", "DepthwiseConv2D"):
-        for old, new in (("depthwise", "depthwise"), ("pointwise", "pointwise")):
-            if f"{old}_regularizer" in result:
-                result[f"{new}_regularizer"] = result.pop(f"{old}_regularizer")
-        if "init" in result:
-            result["depthwise_initializer"] = result.pop("init")
+    if class_name in ("SeparableConv2D", "DepthwiseConv2D") and "init" in result:
+        result["depthwise_initializer"] = result.pop("init")
     return result
 
 
@@ -243,7 +244,9 @@ def _activation(class_name: str, config: Mapping[str, Any], dialect: Dialect) ->
     name = value
     if isinstance(value, dict):
         inner = value.get("config")
-        name = inner if value.get("class_name") == "function" else value.get("registered_name") or value.get("class_name")
+        name = (
+            inner if value.get("class_name") == "function" else value.get("registered_name") or value.get("class_name")
+        )
         if isinstance(inner, dict) and value.get("class_name") == "Activation":
             name = inner.get("activation")
         elif isinstance(inner, dict) and name in _AS_LAYERS:

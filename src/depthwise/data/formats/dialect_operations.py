@@ -81,7 +81,7 @@ def modern_operation(entry: dict[str, Any], args: list[Any], kwargs: dict[str, A
     """
     class_name = entry["class_name"]
     config = as_dict(entry.get("config", {}), f"the config of a {describe_value(class_name)}")
-    name = entry.get("name") or config.get("name")
+    name = str(entry.get("name") or config.get("name"))
     if class_name == "TensorFlowOpLayer":
         function, args = _of_graph(config, args)
     elif class_name == "SlicingOpLambda":
@@ -101,7 +101,9 @@ def modern_operation(entry: dict[str, Any], args: list[Any], kwargs: dict[str, A
     rule, names = found
     options = {key: value for key, value in kwargs.items() if key != "name" and value is not None}
     if len(args) > len(names):
-        raise UnsupportedError(f"the operation {describe_value(name)} has {len(args)} arguments, at most {len(names)} are read")
+        raise UnsupportedError(
+            f"the operation {describe_value(name)} has {len(args)} arguments, at most {len(names)} are read"
+        )
     options = dict(zip(names, args)) | options
     call = _Call(name, function, options)
     result = rule(call)
@@ -134,7 +136,9 @@ def _is_tensor(value: Any) -> bool:
 # The rules.
 
 
-def _scaled(scale: Callable[[float], float], offset: Callable[[float], float], merged: str | None, swapped: Any = None) -> Rule:
+def _scaled(
+    scale: Callable[[float], float], offset: Callable[[float], float], merged: str | None, swapped: Any = None
+) -> Rule:
     """x ∘ y of two tensors, or of one and a number c: scale(c) · x + offset(c)."""
 
     def rule(call: _Call) -> Lowered:
@@ -198,7 +202,9 @@ def _relu(call: _Call) -> Lowered:
 
 
 def _leaky(call: _Call) -> Lowered:
-    return call.layer("ReLU", [call.tensor("x", "features")], negative_slope=call.number("alpha", "negative_slope", default=0.2))
+    return call.layer(
+        "ReLU", [call.tensor("x", "features")], negative_slope=call.number("alpha", "negative_slope", default=0.2)
+    )
 
 
 def _softmax(call: _Call) -> Lowered:

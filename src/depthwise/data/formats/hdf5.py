@@ -60,9 +60,15 @@ _KINDS = (
     "variable-length values",
     "arrays",
 )
+_COPY = "copy the file with HDF5's h5repack -f NONE -l CONTI"
+
 _INTEGER, _FLOAT = 0, 1
-_FLOAT32 = bytes.fromhex("20 1f 00 04000000 0000 2000 17 08 00 17 7f000000")
-"""How HDF5 describes IEEE float32, after the byte of kind and version: pyfive takes any float of four bytes for it."""
+_IEEE = {
+    2: bytes.fromhex("20 0f 00 02000000 0000 1000 0a 05 00 0a 0f000000"),
+    4: bytes.fromhex("20 1f 00 04000000 0000 2000 17 08 00 17 7f000000"),
+    8: bytes.fromhex("20 3f 00 08000000 0000 4000 34 0b 00 34 ff030000"),
+}
+"""How HDF5 describes IEEE floats, after the byte of kind and version: pyfive takes any float of four bytes for one."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +146,8 @@ class File:
         with self.reading("its start"):
             if data[8] != 0:
                 raise UnsupportedError(
-                    f"{what} is HDF5 of a layout that Keras does not write (superblock {data[8]}); save the model again with "
-                    "Keras"
+                    f"{what} is HDF5 of a layout that Keras does not write (superblock {data[8]}); copy it with HDF5's "
+                    "h5repack --low=0 --high=0"
                 )
             base, end = struct.unpack_from("<Q8xQ", data, 24)
             if base != 0 or end > len(data):
@@ -255,7 +261,7 @@ class File:
             if message["type"] in _REFUSED:
                 raise UnsupportedError(
                     f"{self.what}: {describe_value(path)} holds {_REFUSED[message['type']]}, which is refused for safety; "
-                    "save the model again with Keras"
+                    f"{_COPY}"
                 )
             if message["flags"] & _SHARED and message["type"] in (_DATASPACE, _DATATYPE, _LAYOUT, _SYMBOL_TABLE):
                 raise UnsupportedError(
@@ -306,7 +312,7 @@ class File:
     def _check_numbers(self, body: memoryview, path: str) -> None:
         """Only plain numbers: pyfive would hand texts of the file to NumPy as types, and take any float for IEEE's."""
         kind, big_endian, size = body[0] & 15, body[1] & 1, int.from_bytes(body[4:8], "little")
-        unusual = kind == _FLOAT and size == 4 and body[1 : 1 + len(_FLOAT32)] != _FLOAT32
+        unusual = kind == _FLOAT and size in _IEEE and body[1:20] != _IEEE[size]
         if kind not in (_INTEGER, _FLOAT) or big_endian or unusual or size not in (1, 2, 4, 8):
             described = _KINDS[kind] if kind < len(_KINDS) else "unknown values"
             raise UnsupportedError(
@@ -319,8 +325,8 @@ class File:
         if version not in (3, 4) or kind != 1:
             named = {0: "a compact", 2: "a chunked", 3: "a virtual"}.get(kind, "an unknown")
             raise UnsupportedError(
-                f"{self.what}: {describe_value(path)} has {named} storage (version {version}), Keras writes contiguous; save the "
-                "model again with Keras"
+                f"{self.what}: {describe_value(path)} has {named} storage (version {version}), Keras writes contiguous; "
+                f"{_COPY}"
             )
         start, size = struct.unpack_from("<QQ", body, 2)
         if start + size > len(self.data):

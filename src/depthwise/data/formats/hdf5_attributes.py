@@ -17,7 +17,6 @@ ATTRIBUTE, DENSE = 0x0C, 0x15
 LONGEST_TEXT = 4 * 2**20
 """Bytes of one text: the config of the largest network of keras.applications has 0.4 MB."""
 MOST_TEXTS = 100_000
-MOST_PARTS = 1_000
 
 _STRING, _VARIABLE = 3, 9
 
@@ -80,10 +79,12 @@ def _decoded(file: File, body: memoryview, name: str) -> list[str]:
         return []
     kind, size = datatype[0] & 15, int.from_bytes(datatype[4:8], "little")
     variable = kind == _VARIABLE and datatype[1] & 15 == 1
-    if not (kind == _STRING and 0 < size) and not (variable and size == 16):
+    if not (kind == _STRING and size > 0) and not (variable and size == 16):
         raise UnsupportedError(f"{file.what}: the attribute {describe_value(name)} holds no texts")
     if count * size > len(data):
-        raise DamageError(f"the attribute {describe_value(name)} claims {count} texts of {size} bytes, {len(data)} are there")
+        raise DamageError(
+            f"the attribute {describe_value(name)} claims {count} texts of {size} bytes, {len(data)} are there"
+        )
     file.spend(count * size)
     pieces = (data[index * size : (index + 1) * size] for index in range(count))
     raw = [_in_heap(file, piece, name) if variable else bytes(piece) for piece in pieces]
@@ -100,16 +101,20 @@ def _count(dataspace: memoryview, name: str) -> int:
     start = {1: 8, 2: 4}.get(version)
     if start is None or rank > 1:
         raise DamageError(f"the attribute {describe_value(name)} has no shape that can be read")
-    count = math.prod(struct.unpack_from(f"<{rank}Q", dataspace, start))
+    count: int = math.prod(struct.unpack_from(f"<{rank}Q", dataspace, start))
     if count > MOST_TEXTS:
-        raise DamageError(f"the attribute {describe_value(name)} claims {count:,} texts, at most {MOST_TEXTS:,} are read")
+        raise DamageError(
+            f"the attribute {describe_value(name)} claims {count:,} texts, at most {MOST_TEXTS:,} are read"
+        )
     return count
 
 
 def _in_heap(file: File, piece: memoryview, name: str) -> bytes:
     length, place, index = struct.unpack("<IQI", piece)
     if length > LONGEST_TEXT:
-        raise DamageError(f"the attribute {describe_value(name)} has {length:,} bytes, at most {LONGEST_TEXT:,} are read")
+        raise DamageError(
+            f"the attribute {describe_value(name)} has {length:,} bytes, at most {LONGEST_TEXT:,} are read"
+        )
     if length == 0:
         return b""
     start, size = file.heap(place).get(index, (0, 0))

@@ -90,7 +90,9 @@ def read_tree_weights(file: File, graph: Graph, tree: ModelTree) -> dict[str, Fl
     root = _root(file)
     if root is None:
         raise InvalidFileError(f"{file.what} holds no weights of a Keras model: it has no layer_names")
-    groups = [(name, names) for name in texts(file, root, "layer_names") or [] if (names := _weight_names(file, root, name))]
+    groups = [
+        (name, names) for name in texts(file, root, "layer_names") or [] if (names := _weight_names(file, root, name))
+    ]
     members = [member for member in tree.members if _slots(graph, member, ())]
     if len(groups) != len(members):
         raise InvalidFileError(
@@ -152,7 +154,9 @@ def _weight_names(file: File, root: str, layer: str) -> list[str]:
 
 def _check_path(file: File, path: str) -> None:
     if path.count("/") > DEEPEST_NAME:
-        raise InvalidFileError(f"{file.what} holds the name {describe_value(path)}, which is too deep to be one of Keras'")
+        raise InvalidFileError(
+            f"{file.what} holds the name {describe_value(path)}, which is too deep to be one of Keras'"
+        )
 
 
 def _group_weights(file: File, group: str, names: Sequence[str], graph: Graph, member: Member) -> dict[str, Float32]:
@@ -161,7 +165,9 @@ def _group_weights(file: File, group: str, names: Sequence[str], graph: Graph, m
     own = describe_value(member.name)
     orders = _orders(graph, member)
     if len(orders[0]) != len(arrays):
-        raise InvalidFileError(f"{file.what}: the layer {own} needs {len(orders[0])} weights, the file has {len(arrays)}")
+        raise InvalidFileError(
+            f"{file.what}: the layer {own} needs {len(orders[0])} weights, the file has {len(arrays)}"
+        )
     fitting = [order for order in orders if all(slot.shape == array.shape for slot, array in zip(order, arrays))]
     if not fitting:
         slot, array = next(pair for pair in zip(orders[0], arrays) if pair[0].shape != pair[1].shape)
@@ -216,7 +222,9 @@ def _mirrored(file: File) -> bool:
 
 def _values(file: File, dataset: Dataset, slot: _Slot, mirrored: bool) -> Float32:
     if dataset.dtype.kind != "f":
-        raise UnsupportedError(f"{file.what}: {describe_value(slot.key)} must hold floats, the file has {dataset.dtype}")
+        raise UnsupportedError(
+            f"{file.what}: {describe_value(slot.key)} must hold floats, the file has {dataset.dtype}"
+        )
     values = dataset.view().astype(np.float32, copy=False)
     if mirrored and slot.name in ("kernel", "depthwise_kernel") and values.ndim == 4:
         return np.ascontiguousarray(values[::-1, ::-1])
