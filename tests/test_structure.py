@@ -12,7 +12,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "depthwise"
 LEVELS = [
     # What everything stands on.
     {"errors", "moved"},
-    {"arguments", "files", "initializers", "messages", "progress", "random", "seeds", "timing"},
+    {"arguments", "files", "initializers", "messages", "progress", "random", "registration", "seeds", "timing"},
     # The network as data, and what follows from it.
     {"network.formula", "network.window"},
     {"network.facts"},
@@ -21,6 +21,8 @@ LEVELS = [
     {"compiler.ir"},
     {"layers"},
     {"activations", "network"},
+    {"ops"},
+    {"backend"},
     {"reference", "data", "model.inputs"},
     # From the graph to machine code, and what runs it.
     {"compiler"},
@@ -30,7 +32,9 @@ LEVELS = [
     {"data.formats", "model.predict_loop", "training"},
     {"model"},
     {"models"},
-    {"callbacks", "datasets", "saving", "networks", "utils"},
+    {"callbacks", "config", "datasets", "saving", "networks"},
+    {"utils"},
+    {"preprocessing"},
     # The user's tools.
     {"cli.streams", "cli.targets"},
     {"classification", "explain"},

@@ -12,7 +12,9 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "activations",
+    "backend",
     "callbacks",
+    "config",
     "data",
     "datasets",
     "errors",
@@ -22,7 +24,9 @@ _MODULES = (
     "losses",
     "metrics",
     "models",
+    "ops",
     "optimizers",
+    "preprocessing",
     "saving",
     "utils",
 )

@@ -14,6 +14,7 @@ __all__ = [
     "choice",
     "integer",
     "pair",
+    "whole_numbers",
 ]
 
 Pair = tuple[int, int]
@@ -70,6 +71,17 @@ def pair(owner: str, name: str, value: object, minimum: int = 1) -> Pair:
         return integer(owner, name, value[0], minimum), integer(owner, name, value[1], minimum)
     size = integer(owner, name, value, minimum)
     return size, size
+
+
+def whole_numbers(owner: str, name: str, value: object, count: int, minimum: int = 1) -> tuple[int, ...]:
+    """`count` integers, or one for all of them."""
+    if count == 2:
+        return pair(owner, name, value, minimum)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if len(value) != 1:
+            raise InvalidArgumentError(f"{owner}: {name} must be an integer, got {describe_value(value)}")
+        value = value[0]
+    return (integer(owner, name, value, minimum),)
 
 
 def choice(owner: str, name: str, value: object, allowed: tuple[str, ...]) -> str:

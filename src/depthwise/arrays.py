@@ -17,11 +17,13 @@ def numeric(value: Any, what: str) -> NDArray[Any]:
     Raises:
         InvalidDataError: anything that is not numbers, or rows of different lengths.
     """
-    if isinstance(value, np.ndarray):
+    if type(value) is np.ndarray:
         array = value
     else:
         try:
-            array = np.asarray(value)
+            array = np.asarray(value)  # a matrix too: its rows have two axes
+        except RuntimeError as error:  # a tensor of PyTorch that keeps its gradient
+            raise InvalidDataError(f"{what} cannot be read as an array: {describe_value(str(error), 200)}") from error
         except (ValueError, TypeError) as error:
             raise InvalidDataError(
                 f"{what} is not one array: its parts differ in shape; give an array (samples, …)"

@@ -10,7 +10,6 @@ is made when first needed.
 """
 
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -24,9 +23,9 @@ from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError,
 from depthwise.layers.input import InputLayer
 from depthwise.layers.layer import Layer
 from depthwise.layers.store import CHANGES
+from depthwise.model.filing import Filed
 from depthwise.model.inputs import arrays_for, is_batches
 from depthwise.model.predict_loop import predict_batches
-from depthwise.model.trainable import Trainable
 from depthwise.network.graph import Graph, with_input
 from depthwise.network.symbolic import (  # fmt: skip
     Input,
@@ -51,7 +50,7 @@ Float32 = NDArray[np.float32]
 PathLike = str | os.PathLike[str]
 
 
-class Model(Trainable):
+class Model(Filed):
     """A network given by its inputs and outputs, as `keras.Model(inputs, outputs)`.
 
     Args:
@@ -195,55 +194,9 @@ class Model(Trainable):
 
     # Files.
 
-    def saved(self) -> "SavedNetwork":
-        """The model as files hold it: its tree, weights and compilation as values.
-
-        Raises:
-            UnsupportedError: one layer stands in two of the models inside, which no file can say.
-        """
-        from depthwise.data.formats.saved import SavedNetwork
-
-        for path, first in self._shared.items():
-            raise UnsupportedError(
-                f"{describe_value('/'.join(path))} and {describe_value('/'.join(first))} are one layer in two models; a "
-                "file cannot say that, give each model its own"
-            )
-        return SavedNetwork(self.description, self.weights_by_name, self.compiled)
-
     def save(self, filepath: PathLike, overwrite: bool = True, zipped: bool | None = None) -> None:
         """Writes a `.keras` file that real Keras 3 loads; see `save_model`."""
         save_model(self, filepath, overwrite, zipped)
-
-    def save_weights(self, filepath: PathLike, overwrite: bool = True) -> None:
-        """Writes the weights alone, as a `.weights.h5` file that real Keras 3 loads."""
-        from depthwise.data.formats.keras_file import write_weights
-
-        write_weights(self.saved(), filepath, overwrite)
-
-    def load_weights(self, filepath: PathLike, skip_mismatch: bool = False, by_name: bool = False) -> None:
-        """Reads the weights from a `.weights.h5`, `.keras` or `.h5` file of a model with the same layers.
-
-        Args:
-            filepath: the file, of Keras 2 or 3.
-            skip_mismatch: leave layers as they are, with a warning, whose weights in the file have other shapes.
-            by_name: for `.h5`: find layers by name, and leave those as they are that the file does not have.
-
-        Raises:
-            InvalidFileError: the file is damaged, or holds the weights of another network; the model is as before.
-        """
-        from depthwise.data.formats.opening import read_some_weights
-
-        found, skipped = read_some_weights(self.graph, self.description, filepath, by_name, skip_mismatch)
-        for sentence in skipped:
-            warnings.warn(f"not loaded: {sentence}", stacklevel=2)
-        self.set_weights_by_name({**self.weights_by_name, **found})
-
-    def get_config(self) -> dict[str, Any]:
-        """The model's config as Keras writes it."""
-        from depthwise.data.formats.config import model_config
-
-        config: dict[str, Any] = model_config(self.description)["config"]
-        return config
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> "Model":
@@ -252,14 +205,6 @@ class Model(Trainable):
         return _from_config(
             {"module": "keras", "class_name": class_name, "config": config}, "the config", custom_objects
         )
-
-    def to_json(self) -> str:
-        """The model's config as JSON, for `model_from_json` here or in Keras."""
-        import json
-
-        from depthwise.data.formats.config import model_config
-
-        return json.dumps(model_config(self.description))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
@@ -506,7 +451,8 @@ def _from_config(config: Any, what: str, custom_objects: Mapping[str, Any] | Non
 
 
 def _from_saved(network: "SavedNetwork") -> Model:
-    model = Model.from_tree(network.tree, network.weights)
+    model = Model.from_tree(network.tree)
+    model.put_weights(network.weights)
     if network.training is not None:
         network.training.trainable = model.flags()
         model.compiled = network.training

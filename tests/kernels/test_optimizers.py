@@ -4,8 +4,22 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from depthwise.compiler.ir.types import Role, TensorType, Value
+from depthwise.compiler.ir.update import Update
 from depthwise.compiler.kernels.optimizer import ClipFactor, OptimizerUpdate, ReduceChunks, SumOfSquares
-from depthwise.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from depthwise.optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Ftrl,
+    Lion,
+    Nadam,
+    Optimizer,
+    RMSprop,
+)
 from depthwise.reference import optimizers as reference
 from depthwise.reference.bounds import UNIT_ROUNDOFF as U
 from support.compiled import compile_kernels, empty, fenced
@@ -26,53 +40,58 @@ OPTIMIZERS: list[Optimizer] = [
     Adam(0.01, amsgrad=True, beta_1=0.8),
     Adam(0.01, clipvalue=0.5),
     AdamW(0.01),
+    Nadam(0.01),
+    Adamax(0.01),
+    Adagrad(0.01),
+    Adadelta(0.1),
+    Ftrl(0.05, l1_regularization_strength=0.01, l2_shrinkage_regularization_strength=0.1, beta=0.1),
+    Ftrl(0.05, learning_rate_power=-0.3, l2_regularization_strength=0.01),
+    Lion(0.01),
 ]
 COUNTS = sizes_around(LANES)
-OPTIONS = ("momentum", "nesterov", "rho", "centered", "epsilon", "beta_1", "beta_2", "amsgrad")
+
+
+def _update(optimizer: Optimizer, count: int) -> tuple[OptimizerUpdate, Update]:
+    weights = {"layer/w": Value("layer/w", TensorType((count,)), Role.PARAMETER, trainable=True)}
+    update = optimizer.description.update(weights)
+    (phase,) = update.phases["layer/w"]
+    return OptimizerUpdate(phase, count, update.scalars), update
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 def test_five_steps_of_every_optimiser(optimizer: Optimizer) -> None:
     """Nothing past the last weight is read or written; the state goes on from step to step."""
     rng = np.random.default_rng(1)
-    settings = vars(optimizer)
-    options = tuple((name, float(settings[name])) for name in OPTIONS if name in settings)
-    kernels = compile_kernels(
-        [
-            OptimizerUpdate(
-                type(optimizer).__name__,
-                options,
-                count,
-                len(optimizer.slots),
-                settings["clipvalue"],
-                settings["weight_decay"] is not None,
-            )
-            for count in COUNTS
-        ]
-    )
-    rate = float(settings["learning_rate"])
+    description = optimizer.description
+    made = [_update(optimizer, count) for count in COUNTS]
+    kernels = compile_kernels([kernel for kernel, _ in made])
     for i, count in enumerate(COUNTS):
+        kernel, update = made[i]
         weights = fenced(rng.standard_normal(count).astype(np.float32))
-        slots = [fenced(np.zeros(count, np.float32)) for _ in optimizer.slots]
+        first = description.initial
+        arrays = {slot: fenced(np.full(count, first.get(slot, 0.0), np.float32)) for slot in update.slots}
+        arrays["weight"] = weights
         expected = {"w": weights.astype(np.float64)}
         state: dict[str, npt.NDArray[np.float64]] = {}
+        numbers = dict(description.numbers)
         for step in range(1, 6):
             gradient = rng.standard_normal(count).astype(np.float32)
-            scalars = fenced(np.zeros(4, np.float32))
-            scalars[1], scalars[3] = rate, rate * (settings["weight_decay"] or 0.0)
-            if "beta_1" in settings:
-                scalars[2] = rate * np.sqrt(1 - settings["beta_2"] ** step) / (1 - settings["beta_1"] ** step)
-            kernels[i](weights, fenced(gradient), scalars, *slots)
-            expected, state = reference.step(optimizer, expected, {"w": gradient}, state, rate)
+            arrays["gradient"] = fenced(gradient)
+            scalars = fenced(np.zeros(len(update.scalars), np.float32))
+            scalars[1:] = list(description.step_scalars(optimizer.learning_rate, step - 1, numbers).values())
+            kernels[i](*(arrays[name] for name in kernel.phase.arrays), scalars)
+            expected, state = reference.step(description, expected, {"w": gradient}, state, optimizer.learning_rate)
             # About a dozen roundings a step, none of a number above 4; a centred variance may cancel to its tenth.
             error_gate(weights, expected["w"], 120.0 * step * U * 4.0, f"{optimizer} after {step} steps")
 
 
 def test_a_missing_gradient_stays_missing() -> None:
     """Clipping must not turn NaN into a number."""
-    kernels = compile_kernels([OptimizerUpdate("SGD", (("momentum", 0.0), ("nesterov", 0.0)), 2, 0, 0.5)])
+    kernel, update = _update(SGD(1.0, clipvalue=0.5), 2)
+    kernels = compile_kernels([kernel])
     weights = fenced(np.ones(2, np.float32))
-    kernels[0](weights, fenced(np.array([np.nan, 9.0], np.float32)), np.array([0.0, 1.0, 0.0, 0.0], np.float32))
+    scalars = np.array([{"learning_rate": 1.0, "clipvalue": 0.5}.get(name, 0.0) for name in update.scalars], np.float32)
+    kernels[0](weights, fenced(np.array([np.nan, 9.0], np.float32)), scalars)
     assert np.isnan(weights[0])
     assert weights[1] == 0.5
 
@@ -112,12 +131,12 @@ def test_sums_of_squares(count: int) -> None:
 
 def test_clip_factors() -> None:
     """limit / max(norm, limit); the squares lie 16 numbers apart."""
-    kernels = compile_kernels([ClipFactor(1, 2.0), ClipFactor(3, 2.0)])
+    kernels = compile_kernels([ClipFactor(1), ClipFactor(3)])
     for squares, factor in (((9.0, 0.0, 0.0), 2 / 3), ((1.0, 0.0, 0.0), 1.0), ((16.0, 40.0, 8.0), 0.25)):
         memory = empty(33)
         memory[::16] = squares
-        out = empty(1)
-        kernels[1](memory, out)
+        out, limit = empty(1), fenced(np.full(1, 2.0, np.float32))
+        kernels[1](memory, limit, out)
         error_gate(out[0], factor, 3.0 * U)
-        kernels[0](memory, out)
+        kernels[0](memory, limit, out)
         error_gate(out[0], 2.0 / max(np.sqrt(squares[0]), 2.0), 3.0 * U)

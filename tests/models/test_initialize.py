@@ -148,3 +148,23 @@ def test_set_random_seed_makes_models_repeatable() -> None:
 def test_a_bad_seed_is_refused(seed: object) -> None:
     with pytest.raises(InvalidArgumentError, match="seed must be an integer from 0 to 4294967295"):
         depthwise.utils.set_random_seed(seed)
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        initializers.GlorotUniform(),
+        initializers.HeNormal(),
+        initializers.RandomNormal(),
+        initializers.RandomUniform(),
+        initializers.TruncatedNormal(stddev=2.0),
+        initializers.VarianceScaling(1.0, "fan_in", "untruncated_normal"),
+    ],
+)
+def test_a_weight_drawn_in_parts_is_the_one_drawn_at_once(
+    description: initializers.Initializer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = initialize.draw(description, (31, 7, 3), np.random.default_rng(1))
+    for part in (1, 10, 217, 650, 651):
+        monkeypatch.setattr(initialize, "PART", part)
+        assert np.array_equal(initialize.draw(description, (31, 7, 3), np.random.default_rng(1)), at_once)

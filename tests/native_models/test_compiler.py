@@ -35,7 +35,7 @@ from depthwise.errors import InvalidArgumentError
 from depthwise.layers import BatchNormalization, Conv2D, Dense, DepthwiseConv2D, Flatten
 from depthwise.network.graph import Graph, sequential
 from depthwise.runtime.executable import host_machine
-from depthwise.runtime.packed import pack
+from depthwise.runtime.packed import PackedWeight
 from depthwise.runtime.prediction import Prediction
 from depthwise.runtime.threads import get_threads, set_threads
 from support.compiled import compile_kernels
@@ -243,7 +243,7 @@ def test_batches_and_single_samples_share_packed_weights() -> None:
     shared = set(single.schedule.forms) & set(batches.schedule.forms)
     assert {form.parameter for form in shared} >= {"conv2d/bias", "conv2d_1/kernel", "dense/bias"}
     for form in shared:
-        assert prediction._packed.form(form) is before[form]
+        assert prediction._packed.take([form])[0] is before[form]
         for executable in (single, batches):
             place = f"packed{executable.schedule.forms.index(form)}"
             assert executable.arenas[place] is before[form]
@@ -259,15 +259,16 @@ def test_packing_is_what_the_kernel_does() -> None:
         (StridedCopy(((3, 80, 16), (8, 10, 1))), 0, 0),
         (StridedCopy(((4, -60, 20), (7, 1, 1))), 200, 60),
     )
-    packed = pack(Form("w", 160, copies), value)
+    packed = PackedWeight((Form("w", 160, copies),), value.size)
+    packed.pack(value)
     expected = np.zeros(160, np.float32)
     kernels = compile_kernels([copy for copy, _, _ in copies])
     for i, (_, first, to) in enumerate(copies):
         kernels[i](value[first:], expected[to:])
-    np.testing.assert_array_equal(packed, expected)
+    np.testing.assert_array_equal(packed.arrays[0], expected)
     assert np.count_nonzero(expected) == 24 + 28
     with pytest.raises(AssertionError):
-        pack(Form("w", 160, ((StridedCopy(((3, -80, 1),)), 0, 0),)), value)
+        PackedWeight((Form("w", 160, ((StridedCopy(((3, -80, 1),)), 0, 0),)),), value.size).pack(value)
 
 
 # -- the dump --------------------------------------------------------------------------------------------------------------

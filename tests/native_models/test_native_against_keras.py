@@ -95,6 +95,16 @@ OPTIMIZERS: list[optimizers.Optimizer] = [
     optimizers.SGD(0.05, clipnorm=0.1),
     optimizers.SGD(0.05, clipvalue=0.01),
     optimizers.Adam(0.001, global_clipnorm=0.1),
+    optimizers.Nadam(0.001),
+    optimizers.Nadam(0.001, weight_decay=0.01),
+    optimizers.Adamax(0.001),
+    optimizers.Adagrad(0.01),
+    optimizers.Adadelta(0.5),
+    optimizers.Ftrl(0.01),
+    optimizers.Ftrl(0.01, l1_regularization_strength=0.001, l2_shrinkage_regularization_strength=0.01, beta=0.1),
+    optimizers.Ftrl(0.01, learning_rate_power=-0.4, l2_regularization_strength=0.01),
+    optimizers.Lamb(0.001),
+    optimizers.Lamb(0.001, weight_decay=0.01, clipnorm=0.1),
 ]
 
 

@@ -65,6 +65,8 @@ def _reader(rng: np.random.Generator, shape: Shape) -> layers.Layer:
     reader: layers.Layer
     if len(shape) == 1:
         reader = layers.Dense(shape[0], activation=activation)
+    elif len(shape) == 2:
+        reader = layers.Conv1D(shape[-1], 1, activation=activation)
     elif rng.random() < 0.5:
         reader = layers.DepthwiseConv2D((1, 1), activation=activation)
     else:

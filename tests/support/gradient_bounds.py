@@ -16,6 +16,7 @@ from depthwise.layers.descriptions import InputLayer
 from depthwise.network.graph import Graph
 from depthwise.reference import activations, bounds, network
 from depthwise.reference import layer as one_layer
+from depthwise.reference.planar import planar
 
 __all__ = ["gradient_errors"]
 
@@ -142,6 +143,9 @@ def _prelu(
 
 def _near_ties(layer: Any, x: Array, x_error: Array, dy: Array) -> Array:
     """Where another cell of a window may be its largest in float32: |dy| at every cell that may be it, else 0."""
+    if planar(layer) is not layer:
+        raised = dy[:, np.newaxis] if dy.ndim == 3 else dy
+        return _near_ties(planar(layer), x[:, np.newaxis], x_error, raised)[:, 0]
     if isinstance(layer, layers.GlobalMaxPooling2D):
         pooled = x.max(axis=(1, 2), keepdims=True)
         close = x >= pooled - 2.0 * x_error.max()
@@ -185,7 +189,7 @@ def _node(
     dz, dz_error = _through_activation(name, before, before_error, dy, dy_error)
     absolute = {key: np.abs(np.asarray(value, dtype=np.float64)) for key, value in weights.items()}
     sizes = [np.abs(x) for x in xs]
-    if isinstance(layer, (layers.MaxPooling2D, layers.GlobalMaxPooling2D)):
+    if isinstance(planar(layer), (layers.MaxPooling2D, layers.GlobalMaxPooling2D)):
         (routed,), _ = one_layer.gradients(layer, weights, xs, dz_error, True, kept)
         (whole,), _ = one_layer.gradients(layer, weights, xs, np.abs(dz), True, kept)
         return [np.abs(routed) + 9 * U * whole + _near_ties(layer, xs[0], x_errors[0], dz)], {}

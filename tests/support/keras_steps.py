@@ -18,10 +18,7 @@ __all__ = ["compare_steps"]
 def _keras_optimizer(optimizer: optimizers.Optimizer) -> Any:
     import keras
 
-    names = ["learning_rate", "momentum", "nesterov", "rho", "epsilon", "centered", "beta_1", "beta_2", "amsgrad"]
-    names += ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
-    settings = {name: getattr(optimizer, name) for name in names if hasattr(optimizer, name)}
-    return getattr(keras.optimizers, type(optimizer).__name__)(**settings)
+    return getattr(keras.optimizers, type(optimizer).__name__).from_config(optimizer.get_config())
 
 
 def compare_steps(
@@ -43,7 +40,7 @@ def compare_steps(
     start = seeded_weights(graph)
     shape = graph.by_name[graph.inputs[0]].output_shape
     *positions, classes = graph.output_shapes[0]
-    rate = float(vars(optimizer)["learning_rate"])
+    rate = optimizer.learning_rate
     model = keras_model(graph, start)
     # Step by step, not traced: JAX then compiles each operation once for all optimisers.
     oracle = getattr(keras.losses, type(loss).__name__)(**loss.get_config())

@@ -1,11 +1,11 @@
 """Programs to plan and machines to plan for."""
 
+from depthwise import optimizers
 from depthwise.compiler.differentiate import LossRule, differentiate
 from depthwise.compiler.ir.program import Program
 from depthwise.compiler.lower import lower
 from depthwise.compiler.machine import Machine, machine_for
 from depthwise.compiler.passes import GRADIENTS, PREDICTION, TRAINING, run_passes
-from depthwise.compiler.plan.training import Update
 from depthwise.layers import (
     Add,
     BatchNormalization,
@@ -32,9 +32,7 @@ __all__ = [
 
 MACHINES = {name: machine_for(name) for name in ("avx512", "avx2", "sse", "neon")}
 
-ADAM = Update(
-    "Adam", (("beta_1", 0.9), ("beta_2", 0.999), ("epsilon", 1e-7), ("amsgrad", 0.0)), 2, False, None, None, None
-)
+ADAM = optimizers.Adam().description
 
 
 def mobile() -> Graph:

@@ -1,5 +1,6 @@
 """Sizes around a tile, seeded random layer configurations, and data whose float32 sums are exact."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from depthwise.arguments import ACTIVATIONS
 from depthwise.layers import descriptions as layers
 from depthwise.reference import bounds
 from depthwise.reference import layer as one_layer
+from depthwise.reference.planar import planar
 
 __all__ = [
     "Configuration",
@@ -171,6 +173,25 @@ def _concatenate(rng: np.random.Generator) -> Configuration:
     return Configuration(layers.Concatenate(), shapes)
 
 
+def _on_sequences(kind: str, draw: Callable[[np.random.Generator], Configuration]) -> Any:
+    """Configurations of a layer over sequences, from those of the one over maps."""
+
+    def draw_sequence(rng: np.random.Generator) -> Configuration:
+        layer, ((_, columns, channels),) = draw(rng)
+        arguments = {
+            field.name: getattr(layer, field.name)
+            for field in dataclasses.fields(layer)
+            if field.name not in ("name", "input_shape", "dtype", "data_format")
+        }
+        lengths = ("kernel_size", "strides", "dilation_rate", "pool_size")
+        arguments |= {name: arguments[name][-1] for name in lengths if arguments.get(name)}
+        if kind == "Conv1D" and rng.random() < 0.4:
+            arguments["padding"] = "causal"
+        return Configuration(layers.LAYERS[kind](**arguments), ((columns, channels),))
+
+    return draw_sequence
+
+
 _KINDS: dict[type[layers.Description], Callable[[np.random.Generator], Configuration]] = {
     layers.Conv2D: _conv2d,
     layers.DepthwiseConv2D: _depthwise_conv2d,
@@ -193,6 +214,18 @@ _KINDS: dict[type[layers.Description], Callable[[np.random.Generator], Configura
     layers.Concatenate: _concatenate,
     layers.ZeroPadding2D: _zero_padding2d,
     layers.Rescaling: _rescaling,
+    **{
+        layers.LAYERS[kind]: _on_sequences(kind, draw)
+        for kind, draw in {
+            "Conv1D": _conv2d,
+            "DepthwiseConv1D": _depthwise_conv2d,
+            "SeparableConv1D": _separable_conv2d,
+            "MaxPooling1D": _pooling(layers.MaxPooling2D),
+            "AveragePooling1D": _pooling(layers.AveragePooling2D),
+            "GlobalMaxPooling1D": _global_pooling(layers.GlobalMaxPooling2D),
+            "GlobalAveragePooling1D": _global_pooling(layers.GlobalAveragePooling2D),
+        }.items()
+    },
 }
 
 
@@ -254,7 +287,7 @@ def integer_case(
     if one_layer.activation_name(layer) not in ("linear", "relu", "relu6"):
         raise ValueError(f"the results of {one_layer.activation_name(layer)} are not whole numbers")
     means = (layers.AveragePooling2D, layers.GlobalAveragePooling2D)
-    if isinstance(layer, (*means, layers.BatchNormalization, layers.LayerNormalization, layers.Rescaling)):
+    if isinstance(planar(layer), (*means, layers.BatchNormalization, layers.LayerNormalization, layers.Rescaling)):
         raise ValueError(f"{type(layer).__name__} divides or scales; its results are not whole numbers")
     shapes = one_layer.weight_shapes(layer, input_shapes)
     weights = {name: small_integers(rng, shape, largest) for name, shape in shapes.items()}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from depthwise import losses, metrics, optimizers
-from depthwise.errors import DepthwiseError, InvalidArgumentError, ShapeError, UnsupportedError
+from depthwise.errors import DepthwiseError, InvalidArgumentError, ShapeError
 from depthwise.optimizers import schedules
 
 GENERATOR = np.random.default_rng(5)
@@ -19,6 +19,7 @@ PROBABILITIES[0] = [0, 0, 1, 0, 0, 0]  # the clip at 1e-7 counts
 LOGITS = GENERATOR.normal(scale=4, size=(40, 6)).astype(np.float32)
 NUMBERS = GENERATOR.integers(0, 6, size=40)
 ONE_HOT = np.eye(6, dtype=np.float32)[NUMBERS]
+NEW = ("Nadam", "Adamax", "Adagrad", "Adadelta", "Ftrl", "Lion", "Lamb")
 BITS = GENERATOR.integers(0, 2, size=(40, 6)).astype(np.float32)
 VALUES = GENERATOR.normal(size=(40, 6)).astype(np.float32)
 
@@ -87,40 +88,51 @@ def test_losses_by_name() -> None:
     config = keras.losses.serialize(keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1))
     assert losses.get(config) == losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
     with pytest.raises(
-        InvalidArgumentError, match="unknown loss 'hinge'; allowed are binary_crossentropy, categorical"
+        InvalidArgumentError, match="unknown loss 'hunger'; allowed are binary_crossentropy, binary_focal"
     ):
-        losses.get("hinge")
+        losses.get("hunger")
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: losses.MeanSquaredError(reduction="sum"), "reduction must be 'sum_over_batch_size'"),
-        (lambda: losses.SparseCategoricalCrossentropy(ignore_class=255), "ignore_class is not supported, got 255; give"),
-        (lambda: losses.CategoricalCrossentropy(axis=1), "axis must be -1"),
+        (lambda: losses.MeanSquaredError(reduction="most"), "reduction must be one of 'sum_over_batch_size', 'mean', 'sum'"),
+        (lambda: losses.SparseCategoricalCrossentropy(ignore_class="void"), "ignore_class must be an integer, got 'void'"),  # type: ignore[arg-type]
+        (lambda: losses.CategoricalCrossentropy(axis=None), "axis must be an integer, got None"),  # type: ignore[arg-type]
+        (lambda: losses.Huber(delta=-1.0), "delta must be a number of at least 0, got -1.0"),
+        (lambda: losses.CategoricalGeneralizedCrossEntropy(q=1.0), "q must lie between 0 and 1, got 1.0"),
+        (lambda: losses.get("ctc"), "the loss 'ctc' is not supported: it aligns sequences of text or sound; there are"),
+        (lambda: losses.get("Circle"), "it compares the embeddings of all pairs of samples"),
         (lambda: losses.CategoricalCrossentropy(label_smoothing=2), "label_smoothing must be a number from 0 to 1, got 2"),
         (lambda: losses.BinaryCrossentropy(from_logits=1), "from_logits must be True or False, got 1"),  # type: ignore[arg-type]
         (lambda: losses.MeanSquaredError(dtype="float16"), "dtype must be float32"),
-        (lambda: optimizers.Adam(use_ema=True), "Adam: use_ema is not supported, got True; leave it at False"),
-        (lambda: optimizers.SGD(gradient_accumulation_steps=2), "gradient_accumulation_steps is not supported"),
-        (lambda: optimizers.SGD(loss_scale_factor=8.0), "loss_scale_factor is not supported"),
+        (lambda: optimizers.Adam(use_ema=1), "Adam: use_ema must be True or False, got 1"),
+        (lambda: optimizers.Adam(use_ema=True, ema_momentum=2), "ema_momentum must be a number from 0 to 1, got 2"),
+        (lambda: optimizers.SGD(ema_overwrite_frequency=0), "ema_overwrite_frequency must be a whole number of at least 1"),
+        (lambda: optimizers.SGD(gradient_accumulation_steps=1), "gradient_accumulation_steps must be a whole number of at"),
+        (lambda: optimizers.SGD(loss_scale_factor=0), "loss_scale_factor must be a number above 0, or None, got 0"),
+        (lambda: optimizers.SGD(lr=0.1), "SGD: lr is an argument of Keras 1 and 2; the name is learning_rate"),
+        (lambda: optimizers.SGD(decay=0.1), "SGD: decay is an argument of Keras 1 and 2; give learning_rate=optimizers.sch"),
+        (lambda: optimizers.Adam(beta_3=0.1), "Adam: unexpected argument 'beta_3'; allowed are learning_rate, beta_1"),
+        (lambda: optimizers.Ftrl(learning_rate_power=0.5), "learning_rate_power must be at most 0, got 0.5"),
+        (lambda: optimizers.Lion(beta_1=0), "beta_1 must be a number above 0, at most 1, got 0"),
         (lambda: optimizers.SGD(-1.0), "learning_rate must be a number of at least 0, or a schedule, got -1.0"),
-        (lambda: optimizers.SGD("fast"), "learning_rate must be a number"),  # type: ignore[arg-type]
-        (lambda: optimizers.SGD(lambda: 0.1), "learning_rate cannot be a function; use a schedule"),  # type: ignore[arg-type]
+        (lambda: optimizers.SGD("fast"), "learning_rate must be a number"),
+        (lambda: optimizers.SGD(lambda: 0.1), "learning_rate cannot be a function; use a schedule"),
         (lambda: optimizers.SGD(momentum=1.5), "momentum must be a number from 0 to 1, got 1.5"),
-        (lambda: optimizers.SGD(nesterov="yes"), "nesterov must be True or False, got 'yes'"),  # type: ignore[arg-type]
+        (lambda: optimizers.SGD(nesterov="yes"), "nesterov must be True or False, got 'yes'"),
         (lambda: optimizers.Adam(clipnorm=1, clipvalue=1), "give only one of clipnorm, clipvalue and global_clipnorm"),
         (lambda: optimizers.Adam(clipnorm=0), "clipnorm must be a number above 0, or None, got 0"),
         (lambda: optimizers.Adam(beta_1=1), "beta_1 must be below 1"),
-        (lambda: optimizers.AdamW(weight_decay=None), "weight_decay must be a number, got None; use Adam"),  # type: ignore[arg-type]
+        (lambda: optimizers.AdamW(weight_decay=None), "weight_decay must be a number, got None; use Adam"),
         (lambda: optimizers.Adam(weight_decay=float("nan")), "weight_decay must be a number of at least 0, got nan"),
-        (lambda: optimizers.get("lion"), "unknown optimizer 'lion'; allowed are adam, adamw, rmsprop, sgd"),
+        (lambda: optimizers.get("lions"), "unknown optimizer 'lions'; allowed are ada"),
         (lambda: schedules.ExponentialDecay(0.1, 0, 0.5), "decay_steps must be a whole number of at least 1, got 0"),
         (lambda: schedules.ExponentialDecay(float("inf"), 1, 0.5), "initial_learning_rate must be a finite number"),
         (lambda: schedules.PiecewiseConstantDecay([1], [1.0]), "values must hold one more number than boundaries"),
         (lambda: schedules.PiecewiseConstantDecay([5, 5], [1.0, 2.0, 3.0]), "boundaries must rise"),
         (lambda: schedules.get({"class_name": "PolynomialDecay"}), "unknown learning-rate schedule"),
-        (lambda: metrics.get("f1"), "unknown metric 'f1'; allowed are accuracy, binary_accuracy"),
+        (lambda: metrics.get("f1"), "unknown metric 'f1'; allowed are accuracy, "),
         (lambda: metrics.TopKCategoricalAccuracy(k=0), "k must be an integer of at least 1, got 0"),
         (
             lambda: metrics.resolve("sparse_categorical_accuracy", losses.get("categorical_crossentropy"), 3),
@@ -180,7 +192,7 @@ def test_optimizer_configurations_go_both_ways(name: Any) -> None:
         if isinstance(config["learning_rate"], float):  # Keras keeps it as float32
             assert again.learning_rate == pytest.approx(ours.learning_rate, rel=1e-7)
         else:
-            assert again == ours
+            assert again.description == ours.description
 
 
 @pytest.mark.parametrize(
@@ -193,12 +205,20 @@ def test_optimizer_configurations_go_both_ways(name: Any) -> None:
         (optimizers.Adam(), keras.optimizers.Adam()),
         (optimizers.Adam(amsgrad=True), keras.optimizers.Adam(amsgrad=True)),
         (optimizers.AdamW(), keras.optimizers.AdamW()),
+        *((getattr(optimizers, name)(), getattr(keras.optimizers, name)()) for name in NEW),
+        *(
+            (getattr(optimizers, name)(**both), getattr(keras.optimizers, name)(**both))
+            for name in ("SGD", "Lamb")
+            for both in ({"use_ema": True}, {"use_ema": True, "gradient_accumulation_steps": 2})
+        ),
     ],
 )
 def test_slots_are_the_variables_of_keras(ours: Any, theirs: Any) -> None:
     theirs.build([keras.Variable(np.zeros(3), name="w")])
     names = [variable.path.rsplit("/", 1)[-1] for variable in theirs.variables[2:]]
-    assert sorted(f"w_{slot}" for slot in ours.slots) == sorted(names)
+    if ours.numbers:
+        names.pop()  # Nadam's product has no name of its own in Keras
+    assert [f"w_{slot}" for slot in ours.slots] == names
 
 
 METRICS = [
@@ -243,16 +263,15 @@ def test_a_schedule_of_ones_own() -> None:
         def __call__(self, step: Any) -> Any:
             return 0.5**step
 
-    halving = optimizers.SGD(Halving()).learning_rate
-    assert isinstance(halving, Halving)
-    assert halving(3) == 0.125
+    halving = optimizers.SGD(Halving())
+    assert halving.has_schedule
+    halving.iterations = 3
+    assert halving.learning_rate == 0.125
     with pytest.raises(InvalidArgumentError, match=r"Halving cannot be saved: it has no get_config"):
         optimizers.SGD(Halving()).get_config()
 
 
 def test_equal_descriptions_are_equal_and_hashable() -> None:
-    assert hash(optimizers.Adam(0.1)) == hash(optimizers.Adam(0.1))
-    assert optimizers.Adam(0.1) == optimizers.Adam(0.1, name="another")
+    assert hash(optimizers.Adam(0.1).description) == hash(optimizers.Adam(0.1).description)
+    assert optimizers.Adam(0.1).description == optimizers.Adam(0.1, name="another").description
     assert hash(losses.get("mse")) == hash(losses.MeanSquaredError(reduction="mean"))
-    with pytest.raises(UnsupportedError):
-        losses.MeanSquaredError(reduction=None)  # type: ignore[arg-type]

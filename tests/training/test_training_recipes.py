@@ -18,7 +18,7 @@ runner = CliRunner()
 def test_the_rate_rises_to_its_peak_and_falls_to_nothing(name: str, samples: int) -> None:
     chosen = recipe(name)
     steps = chosen.steps(samples)
-    rate = chosen.optimizer(samples).learning_rate
+    rate = chosen.optimizer(samples).description.learning_rate
     assert not isinstance(rate, float)
     rates = [rate(step) for step in range(steps)]
     assert max(rates) == pytest.approx(chosen.learning_rate)

@@ -1,6 +1,6 @@
 """Parameters that follow from the model's weights, computed once before a prediction, in float64."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from depthwise.compiler.ir.types import Value
 
 __all__ = ["derive"]
 
-Arrays = dict[str, np.ndarray]
+Arrays = MutableMapping[str, np.ndarray]
 Sources = list[np.ndarray | None]
 
 

@@ -5,7 +5,7 @@ is, as an expression of the gradient of the result and of the arguments or the r
 Constants and defaults of activations are Keras'. NaN gives NaN: limits are the first argument of a maximum or minimum.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from depthwise.arguments import LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE
@@ -13,7 +13,9 @@ from depthwise.compiler.ir.expression import Apply, Constant, Expression, Operan
 from depthwise.compiler.kernels import mathematics
 from depthwise.compiler.kernels.builder import Function as Code
 
-__all__ = ["FUNCTIONS", "Elementary", "evaluate", "evaluate_function", "slope_of", "vector_jacobian"]
+__all__ = ["FUNCTIONS", "Elementary", "evaluate", "evaluate_all", "evaluate_function", "slope_of", "vector_jacobian"]
+
+SMALLEST_NORMAL = 1.1754943508222875e-38
 
 Arguments = tuple[Expression, ...]
 Slope = Callable[[Expression, Arguments, Expression], tuple[Expression | None, ...]]
@@ -90,6 +92,8 @@ _ARITHMETIC: dict[str, Elementary] = {
     "where_negative": Elementary(_where_negative),
     "expm1_negative": Elementary(_scaled_expm1),
     "gelu_slope": Elementary(mathematics.gelu_slope),
+    "exp": Elementary(mathematics.exp, slope=lambda g, args, y: (g * y,), reads_output=True, monotone=True),
+    "log": Elementary(mathematics.log, slope=lambda g, args, y: (g / args[0],), monotone=True),
 }
 
 
@@ -215,7 +219,66 @@ _ACTIVATIONS: dict[str, Elementary] = {
 }
 
 FUNCTIONS: Mapping[str, Elementary] = {**_ARITHMETIC, **_ACTIVATIONS}
-"""Every function by name."""
+"""Every function of a layer by name."""
+
+
+# -- what only losses read -------------------------------------------------------------------------------------------
+
+
+def _log(code: Code, x: str) -> str:
+    """ln x: −∞ at 0, NaN below it."""
+    inside = mathematics.log(code, code.largest(code.constant(SMALLEST_NORMAL), x))
+    above = code.select(code.compare("oeq", x, code.constant(float("inf"))), x, inside)
+    at_zero = code.select(code.compare("oeq", x, code.constant(0.0)), code.constant(float("-inf")), above)
+    return code.select(code.compare("olt", x, code.constant(0.0)), code.constant(float("nan")), at_zero)
+
+
+def _shared(predicate: str, opposite: str) -> Slope:
+    """As `_larger`, but equal ones have half of the gradient each, as in JAX."""
+
+    def slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
+        taken, left = f"where_{predicate}", f"where_{opposite}"
+        half = g * 0.5
+        return apply(taken, *args, g, apply(left, *args, 0.0, half)), apply(
+            taken, *args, 0.0, apply(left, *args, g, half)
+        )
+
+    return slope
+
+
+def _power(args: Arguments) -> Expression:
+    """x to a constant power: by products where that is a small whole number, else e to the power · ln x."""
+    x, power = args
+    assert isinstance(power, Constant)
+    if power.value in (0.0, 1.0, 2.0, 3.0, 4.0):
+        result: Expression = Constant(1.0)
+        for count in range(int(power.value)):
+            result = x if count == 0 else result * x
+        return result
+    return apply("exp", apply("log", x) * power)
+
+
+def _power_slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
+    x, power = args
+    assert isinstance(power, Constant)
+    if power.value == 0.0:
+        return None, None
+    return g * power * apply("power", x, power.value - 1.0), None
+
+
+_LOSSES: dict[str, Elementary] = {
+    "log": Elementary(_log, slope=lambda g, args, y: (g / args[0],)),
+    "exp": Elementary(mathematics.exp, slope=lambda g, args, y: (g * y,), reads_output=True),
+    # At 0 the slope is 1, as in JAX.
+    "abs": Elementary(
+        lambda code, x: code.intrinsic("fabs", x), slope=lambda g, args, y: (apply("where_oge", args[0], 0.0, g, -g),)
+    ),
+    "maximum": Elementary(Code.largest, slope=_shared("ogt", "olt")),
+    "minimum": Elementary(Code.smallest, slope=_shared("olt", "ogt")),
+    "power": Elementary(definition=_power, slope=_power_slope),
+}
+
+_KNOWN: Mapping[str, Elementary] = {**_LOSSES, **FUNCTIONS}
 
 
 # -- machine code ----------------------------------------------------------------------------------------------------
@@ -223,8 +286,14 @@ FUNCTIONS: Mapping[str, Elementary] = {**_ARITHMETIC, **_ACTIVATIONS}
 
 def evaluate(code: Code, expression: Expression, operands: Mapping[int, str]) -> str:
     """Writes the IR that computes an expression of the vectors `operands`; what occurs twice is computed once."""
-    done: dict[Expression, str] = {Operand(index): value for index, value in operands.items()}
-    return _write(code, expression, done)
+    (result,) = evaluate_all(code, [expression], {Operand(index): value for index, value in operands.items()})
+    return result
+
+
+def evaluate_all(code: Code, expressions: Sequence[Expression], values: Mapping[Expression, str]) -> list[str]:
+    """Writes the IR that computes several expressions; `values` are the vectors that their leaves stand for."""
+    done = dict(values)
+    return [_write(code, expression, done) for expression in expressions]
 
 
 def _write(code: Code, expression: Expression, done: dict[Expression, str]) -> str:
@@ -232,7 +301,7 @@ def _write(code: Code, expression: Expression, done: dict[Expression, str]) -> s
         return code.constant(expression.value)
     if expression not in done:
         assert isinstance(expression, Apply), f"{expression} has no value"
-        function = FUNCTIONS[expression.function]
+        function = _KNOWN[expression.function]
         if function.definition is not None:
             done[expression] = _write(code, function.definition(expression.arguments), done)
         elif expression.function == "expm1_negative":  # a factor that is a constant goes into its coefficients
@@ -272,7 +341,7 @@ def vector_jacobian(expression: Expression, result: Expression, gradient: Expres
         if isinstance(node, Operand):
             found[node.index] = found[node.index] + seed if node.index in found else seed
         elif isinstance(node, Apply):
-            function = FUNCTIONS[node.function]
+            function = _KNOWN[node.function]
             if function.slope is not None:
                 for item, slope in zip(node.arguments, function.slope(seed, node.arguments, value)):
                     if slope is not None:

@@ -5,6 +5,7 @@ decoded, and whatever a decoder raises becomes one sentence that names the file.
 """
 
 import contextlib
+import io
 import operator
 import os
 import warnings
@@ -32,6 +33,7 @@ __all__ = [
     "load_image",
     "load_image_folder",
     "native_image_form",
+    "read_image",
 ]
 
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM")
@@ -202,7 +204,7 @@ def native_image_form(
 
     Raises as `load_image` does.
     """
-    size, mode = _read_image(path, max_pixels, lambda image: ((image.height, image.width), image.mode))
+    size, mode = read_image(path, max_pixels, lambda image: ((image.height, image.width), image.mode))
     return size, "grayscale" if mode in ("1", "L", "LA", "La") or mode.startswith("I") else "rgb"
 
 
@@ -263,15 +265,21 @@ def _decode(
             image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
         return np.array(image, np.uint8).reshape(image.height, image.width, _CHANNELS[color_mode])
 
-    return _read_image(path, max_pixels, convert)
+    return read_image(path, max_pixels, convert)
 
 
-def _read_image(path: str | os.PathLike[str], max_pixels: int, use: Callable[["Image.Image"], _Result]) -> _Result:
+def read_image(
+    path: str | os.PathLike[str] | io.BytesIO, max_pixels: int, use: Callable[["Image.Image"], _Result]
+) -> _Result:
     """`use` of the opened image, its pixels not yet decoded but counted; every failure names the file."""
     from PIL import Image, UnidentifiedImageError
 
-    shown = shown_path(path)
-    with open_file(path, "an image file") as file, warnings.catch_warnings():
+    opened: Any
+    if isinstance(path, io.BytesIO):
+        opened, shown = contextlib.nullcontext(path), "in memory"
+    else:
+        opened, shown = open_file(path, "an image file"), shown_path(path)
+    with opened as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:

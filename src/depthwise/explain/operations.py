@@ -21,7 +21,7 @@ from depthwise.explain.expressions import Bounded, evaluate, exact, expression_f
 from depthwise.network.graph import Call
 from depthwise.reference import forward as reference
 from depthwise.reference.bounds import SMALLEST_NORMAL, UNIT_ROUNDOFF, normalised_rows_error, softmax_error
-from depthwise.reference.windows import Array
+from depthwise.reference.windows import Array, windows
 
 __all__ = ["PAGE_OPERATIONS", "CallProgram", "call_steps", "page_operations"]
 
@@ -78,8 +78,8 @@ def call_steps(
         weights: by `"<layer>/<weight>"`.
 
     Returns:
-        the steps, each with kind ("expression", "normalise_rows", "softmax", "copy", "products", "mean" or "maximum"), result,
-        position and value; the last one's value, and how far float32 may be off.
+        the steps, each with kind ("expression", "normalise_rows", "softmax", "copy", "products", "mean", "maximum",
+        "window_mean" or "window_maximum"), result, position and value; the last one's value, and how far float32 may be off.
 
     Raises:
         UnsupportedError: an operation that has no explanation.
@@ -229,7 +229,8 @@ def _moved(operation: Operation, arrays: Sequence[Array], outside: float) -> Arr
             return arrays[0].reshape(operation.shape)
         case op.Pad():
             top, bottom, left, right = operation.padding
-            return np.pad(arrays[0], ((top, bottom), (left, right), (0, 0)), constant_values=outside)
+            sides = ((top, bottom), (left, right), (0, 0))[-arrays[0].ndim :]  # a sequence has no rows
+            return np.pad(arrays[0], sides, constant_values=outside)
         case op.Repeat():
             return np.repeat(arrays[0], operation.times, axis=-1)
         case op.Slice():
@@ -283,14 +284,18 @@ def _products(operation: Any, operands: Operands) -> Bounded:
         else:
             shaped = factors.reshape((*operation.kernel_size, image.shape[-1], -1))
             y = reference.depthwise_conv2d(image, shaped, **window)[0]
-        y = y[: y.shape[0] - operation.cropped[0], : y.shape[1] - operation.cropped[1]]
-        y = np.asarray(y)
-        return y if values.ndim == 3 else y.reshape(*values.shape[:-1], y.shape[-1])
+        y = np.asarray(y[: y.shape[0] - operation.cropped[0], : y.shape[1] - operation.cropped[1]])
+        return y.reshape(_result_shape(operation, values, factors))
 
     added = bias[0] if bias else exact(0.0)
     value, size = apply(x, kernel) + added.value, apply(np.abs(x) + error, np.abs(kernel)) + np.abs(added.value)
     brought = apply(error, np.abs(kernel)) + apply(np.abs(x), kernel_error) + added.error
     return Bounded(value, brought + (_count(operation, kernel) + 2) * (UNIT_ROUNDOFF * size + SMALLEST_NORMAL))
+
+
+def _result_shape(operation: Operation, *arrays: Array) -> tuple[int, ...]:
+    """The shape of what an operation makes of `arrays`."""
+    return operation.infer(*(TensorType(array.shape) for array in arrays))[0].shape
 
 
 def _count(operation: Any, kernel: Array) -> int:
@@ -316,7 +321,7 @@ def _products_step(
 
 def _reduced(operation: op.ReduceMap, operands: Operands) -> Bounded:
     x, error = (item.reshape(-1, item.shape[-1]) for item in operands[0])
-    shape = (1, 1, x.shape[1]) if operation.keepdims else (x.shape[1],)
+    shape = _result_shape(operation, operands[0].value)
     if operation.kind == "max":
         return Bounded(x.max(axis=0).reshape(shape), error.max(axis=0).reshape(shape))
     own = (len(x) + 2) * (UNIT_ROUNDOFF * (np.abs(x) + error).mean(axis=0) + SMALLEST_NORMAL)
@@ -332,7 +337,53 @@ def _reduced_step(
     return facts, [None]
 
 
+def _pooled(operation: op.PoolWindows, operands: Operands) -> Bounded:
+    """A mean of n cells adds n times, divides, and rounds what it adds to."""
+    arrays = [item.reshape(TensorType(item.shape).map) for item in operands[0]]
+    shape = _result_shape(operation, operands[0].value)
+    if operation.kind == "max":
+        value, error = (_windows(operation, array).max(axis=0) for array in arrays)
+        return Bounded(value.reshape(shape), error.reshape(shape))
+    top, bottom, left, right = operation.counted_padding
+    height, width, _ = arrays[0].shape
+    inside = np.pad(np.ones((height - top - bottom, width - left - right, 1)), ((top, bottom), (left, right), (0, 0)))
+    counts = _windows(operation, inside).sum(axis=0)
+    value, error, size = (
+        _windows(operation, array).sum(axis=0) / counts for array in (*arrays, np.abs(arrays[0]) + arrays[1])
+    )
+    own = (math.prod(operation.pool_size) + 2) * (UNIT_ROUNDOFF * size + SMALLEST_NORMAL)
+    return Bounded(value.reshape(shape), (error + own).reshape(shape))
+
+
+def _windows(operation: op.PoolWindows, array: Array) -> Array:
+    """(cells of a window, rows, columns, channels): what each cell sees at every position."""
+    place = windows((array.shape[0], array.shape[1]), operation.pool_size, operation.strides)
+    return np.stack([array[np.newaxis][place.at(cell)][0] for cell in place.cells()])
+
+
+def _pooled_step(
+    operation: op.PoolWindows, operands: Operands, result: Bounded, position: Position, program: CallProgram
+) -> tuple[dict[str, Any], list[Position | None]]:
+    """The cells that are not padding, from the first one on."""
+    sides = operation.counted_padding
+    size = TensorType(operands[0].value.shape).map
+    spans = []
+    for axis, place in enumerate((*([0] * (3 - len(position))), *position)[:2]):
+        start = place * operation.strides[axis]
+        end = min(start + operation.pool_size[axis], size[axis] - sides[2 * axis + 1])
+        spans.append((max(start, sides[2 * axis]), end))
+    facts = {
+        "kind": "window_maximum" if operation.kind == "max" else "window_mean",
+        "name": program.label(operation.source),
+        "count": math.prod(end - start for start, end in spans),
+        "channel": position[-1],
+        "first": [start for start, _ in spans],
+    }
+    return facts, [None]
+
+
 _RULES |= {
+    op.PoolWindows: (_pooled, _pooled_step),
     op.Elementwise: (_elementwise, _elementwise_step),
     op.NormaliseRows: (_normalise_rows, _normalise_rows_step),
     op.Softmax: (_softmax, _softmax_step),

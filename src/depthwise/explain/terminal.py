@@ -399,6 +399,11 @@ def _reduced_step(step: dict[str, Any], language: str) -> Iterator[Text]:
     yield Text("  " + text(key, language, count=step["count"], name=printable(step["name"]), channel=step["channel"]))
 
 
+def _window_step(step: dict[str, Any], language: str) -> Iterator[Text]:
+    facts = {"name": printable(step["name"]), "first": join_places(step["first"])}
+    yield Text("  " + text(f"terminal.{step['kind']}", language, count=step["count"], channel=step["channel"], **facts))
+
+
 _OPERATIONS = {
     "expression": _expression_step,
     "normalise_rows": _normalise_rows_step,
@@ -407,6 +412,8 @@ _OPERATIONS = {
     "products": _products_step,
     "mean": _reduced_step,
     "maximum": _reduced_step,
+    "window_mean": _window_step,
+    "window_maximum": _window_step,
 }
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.layers.description import Description
-from depthwise.layers.store import LOCK, TRAINABLE, WeightStore, look
+from depthwise.layers.store import LOCK, TRAINABLE, Numbers, WeightStore, look
 from depthwise.network.facts import LayerFacts, Shape, Weight, describe
 from depthwise.seeds import next_seed
 
@@ -237,21 +237,21 @@ class Layer:
     def arrays(self) -> "dict[str, NDArray[np.float32]]":
         """The weights of now by name, drawn when first asked for; read only."""
         look((self._store,))
-        return self.held_arrays()
+        return {name: numbers.array() for name, numbers in self.held_numbers().items()}
 
-    def held_arrays(self) -> "dict[str, NDArray[np.float32]]":
-        """The layer's own arrays, whatever a training holds."""
-        if self._store.arrays is None:
+    def held_numbers(self) -> "dict[str, Numbers]":
+        """The layer's own weights, whatever a training holds."""
+        if self._store.numbers is None:
             from depthwise.network.initialize import draw_layer  # NumPy: not before it is needed
 
             weights = self._needs()
             with LOCK:
                 if self._store.origin is None:
                     self._store.origin = (next_seed(), self._name or self._given.default_name)
-                if self._store.arrays is None:
+                if self._store.numbers is None:
                     self._store.put(draw_layer(self._given, weights, *self._store.origin))
-        assert self._store.arrays is not None
-        return self._store.arrays
+        assert self._store.numbers is not None
+        return self._store.numbers
 
     @property
     def weights(self) -> "list[NDArray[np.float32]]":
@@ -261,30 +261,33 @@ class Layer:
     @property
     def trainable_weights(self) -> "list[NDArray[np.float32]]":
         """Those that training changes: none where `trainable` is False."""
-        if not self.built or not self._trainable:
-            return []
-        learnt = {
-            weight.name for weight in describe(self.description, self._input_shapes()).weights if weight.trainable
-        }
-        return [array for name, array in self.arrays().items() if name in learnt]
+        learnt = self._learnt()
+        return [array for name, array in self.arrays().items() if name in learnt] if learnt else []
 
     @property
     def non_trainable_weights(self) -> "list[NDArray[np.float32]]":
         """Those that training does not change."""
-        learnt = {id(array) for array in self.trainable_weights}
-        return [array for array in self.weights if id(array) not in learnt]
+        learnt = self._learnt()
+        return [array for name, array in self.arrays().items() if name not in learnt] if self.built else []
 
     variables = weights
     trainable_variables = trainable_weights
     non_trainable_variables = non_trainable_weights
 
-    def _input_shapes(self) -> tuple[Shape, ...]:
-        assert self._facts is not None
-        return self._facts.input_shapes
+    def _learnt(self) -> set[str]:
+        """The names of the weights that training changes."""
+        if self._facts is None or not self._trainable:
+            return set()
+        return {
+            weight.name for weight in describe(self.description, self._facts.input_shapes).weights if weight.trainable
+        }
 
     def get_weights(self) -> "list[NDArray[np.float32]]":
         """Copies of the weights, in Keras' order."""
-        return [array.copy() for array in self.weights]
+        if not self.built:
+            return []
+        look((self._store,))
+        return [numbers.copy() for numbers in self.held_numbers().values()]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replaces the weights by copies of a list in the order of `get_weights`.

@@ -1,7 +1,6 @@
 """A graph with its weights: what a model is before it predicts or trains."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,7 +10,7 @@ from depthwise.arrays import checked_weight
 from depthwise.compiler.native.once import making
 from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 from depthwise.layers.layer import Layer, checked_flag, connect, refuse_assignment
-from depthwise.layers.store import CHANGES, LOCK, TRAINABLE, WeightStore, look
+from depthwise.layers.store import CHANGES, LOCK, TRAINABLE, Numbers, Weights, WeightStore, look
 from depthwise.model.copies import restore, state_of
 from depthwise.network.facts import Shape
 from depthwise.network.graph import Graph, LayerPath
@@ -330,9 +329,9 @@ class GraphWithWeights:
     # Weights.
 
     @property
-    def weights_by_name(self) -> Mapping[str, Float32]:
+    def weights_by_name(self) -> Weights:
         """The live weights, `{"conv2d/kernel": array, …}`: read only, change them with `set_weights_by_name`."""
-        return MappingProxyType(self._live_weights())
+        return self._live_weights()
 
     @property
     def weights(self) -> list[Float32]:
@@ -343,13 +342,15 @@ class GraphWithWeights:
     def trainable_weights(self) -> list[Float32]:
         """Those that training changes."""
         learnt = self._learnt()
-        return [array for key, array in self._live_weights().items() if key in learnt]
+        live = self._live_weights()
+        return [live[key] for key in live if key in learnt]
 
     @property
     def non_trainable_weights(self) -> list[Float32]:
         """Those that training does not change."""
         learnt = self._learnt()
-        return [array for key, array in self._live_weights().items() if key not in learnt]
+        live = self._live_weights()
+        return [live[key] for key in live if key not in learnt]
 
     variables = weights
     trainable_variables = trainable_weights
@@ -396,20 +397,21 @@ class GraphWithWeights:
             store.holder = session
         CHANGES.grow()
 
-    def _live_weights(self) -> dict[str, Float32]:
+    def _live_weights(self) -> Weights:
         graph = self.graph
         self._catch_up()
         return self.held_weights(graph)
 
-    def held_weights(self, graph: Graph | None = None) -> dict[str, Float32]:
-        """The layers' own arrays, whatever a training holds; new layers draw theirs."""
-        weights: dict[str, Float32] = {}
+    def held_weights(self, graph: Graph | None = None) -> Weights:
+        """The layers' own weights, whatever a training holds; new layers draw theirs."""
+        numbers: dict[str, Numbers] = {}
+        graph = graph or self.graph
         with LOCK:
-            for path, call in (graph or self.graph).layers.items():
+            for path, call in graph.layers.items():
                 if call.weights:
-                    arrays = self._owners[path].held_arrays()
-                    weights.update((call.key(name), array) for name, array in arrays.items())
-        return weights
+                    held = self._owners[path].held_numbers()
+                    numbers.update((call.key(name), item) for name, item in held.items())
+        return Weights(numbers)
 
     def _ready(self) -> "Prediction":
         """The native program with the weights of now."""
@@ -427,17 +429,17 @@ class GraphWithWeights:
         with making:
             made = self._prediction
             prediction = made[1] if made is not None else Prediction(lower(graph))
-            before = prediction.weights
-            if before is None or any(before[name] is not array for name, array in weights.items()):
+            if not weights.same(prediction.weights):
                 prediction = prediction.with_weights(weights)
             self._prediction = seen, prediction
         return prediction
 
     def put_weights(self, weights: Mapping[str, Float32]) -> None:
-        """Replaces every weight by arrays that nobody else writes to; names and shapes are right."""
+        """Replaces the weights of every layer that `weights` has by arrays that nobody else writes to; shapes are right."""
+        graph = self.graph
         with LOCK:
-            for path, call in self.graph.layers.items():
-                if call.weights:
+            for path, call in graph.layers.items():
+                if call.weights and call.key(call.weights[0].name) in weights:
                     self._owners[path]._store.put({item.name: weights[call.key(item.name)] for item in call.weights})
 
     def set_weights_by_name(self, weights: Mapping[str, Any]) -> None:
@@ -463,7 +465,7 @@ class GraphWithWeights:
 
     def get_weights(self) -> list[Float32]:
         """Copies of all weights, in Keras' order."""
-        return [array.copy() for array in self._live_weights().values()]
+        return [numbers.copy() for numbers in self._live_weights().numbers.values()]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replaces all weights by a list in the order of `get_weights`.

@@ -24,7 +24,7 @@ def state_of(model: Any) -> dict[str, Any]:
     with LOCK:
         state = {name: value for name, value in vars(model).items() if name not in _MADE_ANEW}
         if model.built:
-            weights = model.held_weights()
+            weights = dict(model.held_weights())
         compiled = model.compiled
         if compiled is not None:
             compiled = state["compiled"] = copy.copy(compiled)

@@ -14,7 +14,7 @@ from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError,
 from depthwise.network.facts import Shape
 from depthwise.network.graph import Graph
 
-__all__ = ["Arrays", "arrays_for", "as_float32", "is_batches", "numeric", "shaped"]
+__all__ = ["Arrays", "arrays_for", "as_float32", "is_batches", "length", "numeric", "shaped"]
 
 Arrays = tuple[NDArray[np.float32], ...]
 
@@ -24,6 +24,14 @@ def is_batches(x: object) -> bool:
     if isinstance(x, (np.ndarray, Mapping, list, tuple, str, bytes)) or hasattr(x, "__array__"):
         return False
     return hasattr(x, "__next__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__")) or hasattr(x, "__iter__")
+
+
+def length(batches: Any) -> int | None:
+    """How many batches a source says that it has; None for a generator, or a loader of an endless data set."""
+    try:
+        return len(batches)
+    except TypeError:
+        return None
 
 
 def arrays_for(graph: Graph, x: Any, what: str = "x") -> Arrays:
@@ -64,8 +72,7 @@ def shaped(graph: Graph, x: Any, what: str = "x") -> tuple[NDArray[Any], ...]:
 def _by_input(graph: Graph, x: Any, what: str) -> Sequence[Any]:
     names = graph.inputs
     if isinstance(x, Mapping):
-        missing, unknown = [name for name in names if name not in x], [name for name in x if name not in names]
-        if missing or unknown:
+        if any(name not in x for name in names):  # more than the network reads is no harm
             raise InvalidArgumentError(
                 f"{what}: the network's inputs are {', '.join(describe_value(name) for name in names)}, got "
                 + (", ".join(describe_value(name) for name in x) or "none")

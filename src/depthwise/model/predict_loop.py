@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depthwise.data.ahead import in_order
 from depthwise.errors import InvalidArgumentError, InvalidDataError, describe_value
-from depthwise.model.inputs import Arrays, arrays_for, as_float32, is_batches, shaped
+from depthwise.model.inputs import Arrays, arrays_for, as_float32, is_batches, length, shaped
 from depthwise.network.graph import Graph
 from depthwise.progress import ProgressBar
 
@@ -62,7 +63,7 @@ def predict_batches(
 
 def _batches(graph: Graph, x: Any, batch_size: int | None, steps: int | None) -> tuple[int | None, Iterator[Arrays]]:
     if is_batches(x):
-        count = len(x) if hasattr(x, "__len__") else None
+        count = length(x)
         if steps is not None:
             count = steps if count is None else min(count, int(steps))
         return count, _given_batches(graph, x, count)
@@ -82,15 +83,28 @@ def _batches(graph: Graph, x: Any, batch_size: int | None, steps: int | None) ->
 
 
 def _given_batches(graph: Graph, x: Any, count: int | None) -> Iterator[Arrays]:
-    source: Iterable[Any] = (x[i] for i in range(count or 0)) if hasattr(x, "__getitem__") else x
+    source: Iterable[Any] = x
+    if hasattr(x, "__getitem__") and count is not None:
+        source = in_order(x, count)
     for index, item in enumerate(source):
         if count is not None and index >= count:
             return
-        # A batch of (x, y) or (x, y, sample_weight): only x is read. A list is several inputs.
-        batch = item[0] if isinstance(item, tuple) and 1 <= len(item) <= 3 else item
-        arrays = arrays_for(graph, batch, f"batch {index} of x")
+        arrays = arrays_for(graph, _inputs(graph, item), f"batch {index} of x")
         if len(arrays[0]):
             yield arrays
+
+
+def _inputs(graph: Graph, item: Any) -> Any:
+    """The x of a batch, which may be x alone, (x, y) or (x, y, sample_weight), in a tuple or, as loaders of PyTorch give it, a list."""
+    if isinstance(item, tuple) and 1 <= len(item) <= 3:
+        return item[0]
+    if isinstance(item, list) and 2 <= len(item) <= 3:
+        several = len(graph.inputs)
+        if several == 1 and getattr(item[0], "ndim", 0) == len(graph.input_shapes[0]) + 1:
+            return item[0]
+        if several > 1 and isinstance(item[0], (list, tuple, dict)):
+            return item[0]
+    return item
 
 
 class _Callbacks:

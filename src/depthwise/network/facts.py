@@ -40,8 +40,10 @@ __all__ = [
     "layer_facts",
     "number",
     "receptive_field",
+    "sequence",
     "single",
     "sizes",
+    "spatial",
     "window_axes",
 ]
 
@@ -131,7 +133,9 @@ class LayerFacts:
 
 def _meanings(shape: Shape) -> tuple[str, ...]:
     names = ("output_height", "output_width", "output_channels")
-    return names if len(shape) == 3 else ("output_units",) if len(shape) == 1 else ("output_size",) * len(shape)
+    return {3: names, 2: ("output_length", "output_channels"), 1: ("output_units",)}.get(
+        len(shape), ("output_size",) * len(shape)
+    )
 
 
 def describe(layer: "Description", input_shapes: Sequence[Shape]) -> LayerFacts:
@@ -191,26 +195,44 @@ def image(layer: "Description", shapes: tuple[Shape, ...]) -> tuple[int, int, in
     return shape[0], shape[1], shape[2]
 
 
-def window_axes(
-    owner: str, shape: tuple[int, int, int], kernel: Any, strides: Any, dilation: Any, padding: str
-) -> tuple[Axis, Axis]:
-    """How a window moves along rows and columns."""
-    rows, columns = (
-        window_axis(owner, name, shape[i], kernel[i], strides[i], dilation[i], padding)
-        for i, name in enumerate(("height", "width"))
-    )
-    return rows, columns
+def sequence(layer: "Description", shapes: tuple[Shape, ...]) -> tuple[int, int]:
+    """The shape of the one input, which must be (steps, channels), or ShapeError."""
+    shape = single(layer, shapes)
+    if len(shape) != 2:
+        raise ShapeError(
+            f"{layer.label} takes sequences of shape (steps, channels), got a sample of shape {shape}; "
+            "add the channel axis, or use the layer of this name that ends in 2D"
+        )
+    return shape[0], shape[1]
+
+
+def spatial(layer: "Description", shapes: tuple[Shape, ...], rank: int) -> Shape:
+    """The shape of the one input: that of an image for a layer of rank 2, of a sequence for one of rank 1; or ShapeError."""
+    return image(layer, shapes) if rank == 2 else sequence(layer, shapes)
+
+
+ONE_ROW = Axis(1, 1, 1, 1, 0, 0, 1, number(1))
+"""How a window moves along the rows of a sequence, which is a map one row high."""
+
+
+def window_axes(owner: str, shape: Shape, kernel: Any, strides: Any, dilation: Any, padding: str) -> tuple[Axis, Axis]:
+    """How a window moves along rows and columns; a sequence (steps, channels) has one row."""
+    names = ("height", "width") if len(shape) == 3 else ("length",)
+    axes = [
+        window_axis(owner, name, shape[i], kernel[i], strides[i], dilation[i], padding) for i, name in enumerate(names)
+    ]
+    return axes[-2] if len(axes) == 2 else ONE_ROW, axes[-1]
 
 
 def kernel_formula(kernel_size: Any, channels: Formula) -> Formula:
-    """The numbers of one kernel: (height×width×channels)."""
-    height, width = number(kernel_size[0], "kernel_height"), number(kernel_size[1], "kernel_width")
-    return (height * width * channels).group()
+    """The numbers of one kernel: (height×width×channels), (length×channels) for sequences."""
+    names = ("kernel_height", "kernel_width") if len(kernel_size) == 2 else ("kernel_length",)
+    return (product([number(size, name) for size, name in zip(kernel_size, names)]) * channels).group()
 
 
 def as_pair(value: Any) -> tuple[int, int]:
-    """A normalised argument, for the type checker."""
-    return value[0], value[1]
+    """A normalised argument of a window as (rows, columns); that of a sequence has one row."""
+    return (value[0], value[1]) if len(value) == 2 else (1, value[0])
 
 
 @dataclass(frozen=True)
@@ -240,7 +262,7 @@ def receptive_field(facts: LayerFacts, before: Sequence[ReceptiveField]) -> Rece
     makes it the whole input.
     """
     shape = facts.output_shape
-    own = (shape[0], shape[1]) if len(shape) == 3 else None
+    own = (shape[0], shape[1]) if len(shape) == 3 else (1, shape[0]) if len(shape) == 2 else None
     if not before:
         return ReceptiveField(number(1), number(1), (1, 1), own)
     image = next((field.image for field in before if field.image is not None), own)

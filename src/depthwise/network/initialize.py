@@ -5,8 +5,8 @@ weights of the others as they were, and no draw depends on threads or on the ord
 """
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 Float32 = NDArray[np.float32]
 
+PART = 2**20
+"""Numbers that are drawn at a time."""
+
 TRUNCATED_STANDARD_DEVIATION = 0.87962566103423978
 """Standard deviation of a standard normal cut at ±2: what is drawn is divided by it, so that the result has the one asked."""
 
@@ -73,28 +76,48 @@ def compute_fans(shape: Sequence[int]) -> tuple[int, int]:
     return shape[-2] * cells, shape[-1] * cells
 
 
-def _truncated_normal(generator: np.random.Generator, count: int, mean: float, deviation: float) -> NDArray[np.float64]:
-    values = generator.standard_normal(count)
-    while True:
-        outside = np.flatnonzero(np.abs(values) > 2.0)
-        if not outside.size:
-            return values * deviation + mean
-        values[outside] = generator.standard_normal(outside.size)
+def _filled(shape: Sequence[int], make: Callable[[int], NDArray[np.float64]]) -> Float32:
+    """An array of what `make(count)` draws, rounded part by part: all of a large weight in float64 would need twice its memory
+    more. The numbers are those of one large draw."""
+    array = np.empty(shape, np.float32)
+    flat = array.reshape(-1)
+    for first in range(0, flat.size, PART):
+        flat[first : first + PART] = make(min(PART, flat.size - first))
+    return array
+
+
+def _truncated_normal(shape: Sequence[int], generator: np.random.Generator, mean: float, deviation: float) -> Float32:
+    outside: list[NDArray[np.intp]] = []
+    place = 0
+
+    def first_draw(count: int) -> NDArray[np.float64]:
+        nonlocal place
+        values = generator.standard_normal(count)
+        outside.append(place + np.flatnonzero(np.abs(values) > 2.0))
+        place += count
+        return values * deviation + mean
+
+    array = _filled(shape, first_draw)
+    flat, places = array.reshape(-1), np.concatenate([np.zeros(0, np.intp), *outside])
+    while places.size:
+        values = generator.standard_normal(places.size)
+        flat[places] = values * deviation + mean
+        places = places[np.abs(values) > 2.0]
+    return array
 
 
 def _scaled(
     scale: float, mode: str, distribution: str, shape: Sequence[int], generator: np.random.Generator
-) -> NDArray[np.float64]:
+) -> Float32:
     fan_in, fan_out = compute_fans(shape)
     divisor = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2.0}[mode]
     variance = scale / max(1.0, divisor)
-    count = math.prod(shape)
     if distribution == "uniform":
         limit = math.sqrt(3.0 * variance)
-        return generator.uniform(-limit, limit, count)
+        return _filled(shape, lambda count: generator.uniform(-limit, limit, count))
     if distribution == "untruncated_normal":
-        return generator.standard_normal(count) * math.sqrt(variance)
-    return _truncated_normal(generator, count, 0.0, math.sqrt(variance) / TRUNCATED_STANDARD_DEVIATION)
+        return _filled(shape, lambda count: generator.standard_normal(count) * math.sqrt(variance))
+    return _truncated_normal(shape, generator, 0.0, math.sqrt(variance) / TRUNCATED_STANDARD_DEVIATION)
 
 
 def _orthogonal(gain: float, shape: Sequence[int], generator: np.random.Generator) -> NDArray[np.float64]:
@@ -123,8 +146,6 @@ def draw(initializer: Initializer, shape: Sequence[int], generator: np.random.Ge
     seed = getattr(initializer, "seed", None)
     if seed is not None:
         generator = np.random.Generator(np.random.Philox(seed=seed))
-    count = math.prod(shape)
-    values: NDArray[Any]
     match initializer:
         case Zeros():
             return np.zeros(shape, np.float32)
@@ -137,19 +158,18 @@ def draw(initializer: Initializer, shape: Sequence[int], generator: np.random.Ge
                 raise InvalidArgumentError(f"Identity draws weights of rank 2 only, got the shape {tuple(shape)}")
             return (gain * np.eye(shape[0], shape[1])).astype(np.float32)
         case RandomNormal(mean=mean, stddev=deviation):
-            values = generator.standard_normal(count) * deviation + mean
+            return _filled(shape, lambda count: generator.standard_normal(count) * deviation + mean)
         case RandomUniform(minval=low, maxval=high):
-            values = generator.uniform(low, high, count)
+            return _filled(shape, lambda count: generator.uniform(low, high, count))
         case TruncatedNormal(mean=mean, stddev=deviation):
-            values = _truncated_normal(generator, count, mean, deviation)
+            return _truncated_normal(shape, generator, mean, deviation)
         case Orthogonal(gain=gain):
-            values = _orthogonal(gain, shape, generator)
+            return np.ascontiguousarray(_orthogonal(gain, shape, generator).reshape(shape), dtype=np.float32)
         case VarianceScaling(scale=scale, mode=mode, distribution=distribution):
             name = "truncated_normal" if distribution == "normal" else distribution
-            values = _scaled(scale, mode, name, shape, generator)
+            return _scaled(scale, mode, name, shape, generator)
         case _:
-            values = _scaled(*_SCALING[type(initializer)], shape, generator)
-    return np.ascontiguousarray(values.reshape(shape), dtype=np.float32)
+            return _scaled(*_SCALING[type(initializer)], shape, generator)
 
 
 def initializer_of(layer: "Description", weight: str) -> Initializer:

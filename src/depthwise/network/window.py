@@ -41,14 +41,20 @@ class Axis:
 
 
 def window_axis(who: str, axis: str, size: int, kernel: int, stride: int, dilation: int, padding: str) -> Axis:
-    """One spatial axis. `same` pads so that the output is ⌈input / stride⌉, the odd cell at the end (as Keras does)."""
+    """One spatial axis.
+
+    `same` pads so that the output is ⌈input / stride⌉, the odd cell at the end (as Keras does); `causal` pads before the
+    start only, so that no window ends behind its own cell.
+    """
     span = (kernel - 1) * dilation + 1
     size_formula = number(size, f"input_{axis}")
     stride_formula = number(stride, f"stride_{axis}")
-    if padding == "same":
+    if padding in ("same", "causal"):
         output = -(-size // stride)
         total = max(0, (output - 1) * stride + span - size)
         before = total // 2
+        if padding == "causal":
+            before = total = span - 1
         formula = size_formula.ceiling_divide(stride_formula) if stride > 1 else size_formula
         return Axis(size, kernel, stride, dilation, before, total - before, output, formula)
     if size < span:

@@ -31,6 +31,7 @@ from depthwise.reference import forward as operations
 from depthwise.reference import layer as one_layer
 from depthwise.reference import network
 from depthwise.reference.activations import activation, activation_gradient
+from depthwise.reference.planar import planar
 from depthwise.reference.windows import Array
 
 __all__ = [
@@ -80,9 +81,9 @@ def reduction_length(layer: Description, input_shape: Sequence[int]) -> int:
 
     For a separable layer, of both stages together: the roundings of the first pass through the second.
     """
-    owner: Any = layer
+    owner: Any = planar(layer)
     length = 1
-    match layer:
+    match planar(layer):
         case Conv2D():
             length = math.prod(owner.kernel_size) * (input_shape[-1] // owner.groups)
         case DepthwiseConv2D():
@@ -121,7 +122,7 @@ def magnitude(layer: Description, weights: network.Weights, inputs: Sequence[npt
         return np.asarray((sizes[0] + centre) * scale + np.abs(operations.float64(weights.get("beta", 0.0))))
     if isinstance(layer, Rescaling):
         return sizes[0] * abs(layer.scale) + abs(layer.offset)
-    if isinstance(layer, (MaxPooling2D, GlobalMaxPooling2D, ReLU, PReLU)):
+    if isinstance(planar(layer), (MaxPooling2D, GlobalMaxPooling2D, ReLU, PReLU)):
         return np.abs(one_layer.pre_activation(layer, weights, inputs))
     absolute = {name: np.abs(operations.float64(weight)) for name, weight in weights.items()}
     return one_layer.pre_activation(layer, absolute, sizes)
@@ -252,7 +253,7 @@ def layer_error(
 
 def _sum_roundings(layer: Description, input_shapes: Sequence[tuple[int, ...]], training: bool) -> int:
     """Roundings on the longest way through the layer's sum; 0 for layers that only move or choose values."""
-    match layer:
+    match planar(layer):
         case Add():
             return len(input_shapes)
         case Dropout():
@@ -301,7 +302,7 @@ def gradient_magnitudes(
     before = one_layer.pre_activation(layer, weights, inputs, training, kept)
     dy = np.abs(activation_gradient(one_layer.activation_name(layer), before, output_gradient))
     choose = (MaxPooling2D, GlobalMaxPooling2D, ReLU, PReLU, Rescaling)
-    if isinstance(layer, choose):
+    if isinstance(planar(layer), choose):
         sizes, found = one_layer.gradients(layer, weights, inputs, dy, training, kept)
         return [np.abs(size) for size in sizes], {name: np.abs(size) for name, size in found.items()}
     absolute = {name: np.abs(operations.float64(weight)) for name, weight in weights.items()}
@@ -317,9 +318,9 @@ def gradient_lengths(
 
     Shapes are those of one sample. Layers without weights add up the windows that read a cell.
     """
-    owner: Any = layer
+    owner: Any = planar(layer)
     positions = batch * math.prod(output_shape[:-1])
-    match layer:
+    match planar(layer):
         case Conv2D():
             to_input = math.prod(owner.kernel_size) * (owner.filters // owner.groups)
             return {"input": to_input, "kernel": positions, "bias": positions}

@@ -30,6 +30,15 @@ from depthwise.layers.regularization import Dropout
 from depthwise.layers.shaping import Flatten, ZeroPadding2D
 from depthwise.reference import activations, backward
 from depthwise.reference import forward as operations
+from depthwise.reference.planar import (
+    as_map,
+    as_sequence,
+    as_sequence_weights,
+    as_weights,
+    padded_before,
+    planar,
+    with_row,
+)
 from depthwise.reference.windows import Array
 
 __all__ = [
@@ -49,6 +58,9 @@ Weights = Mapping[str, npt.ArrayLike]
 def weight_shapes(layer: Description, input_shapes: Sequence[Shape]) -> dict[str, Shape]:
     """Names and shapes of the layer's weights, in Keras' order; `input_shapes` are those of one sample."""
     owner: Any = layer
+    if planar(layer) is not layer:
+        rows = weight_shapes(planar(layer), with_row(input_shapes))
+        return {name: shape[1:] if name.endswith("kernel") else shape for name, shape in rows.items()}
     shapes: dict[str, Shape] = {}
     outputs = 0
     match layer:
@@ -129,6 +141,9 @@ def pre_activation(
 ) -> Array:
     """What the layer computes before its activation; arguments as in `forward`."""
     owner: Any = layer
+    flat = planar(layer)
+    if flat is not layer:
+        return as_sequence(pre_activation(flat, as_weights(weights), [as_map(layer, inputs[0])], training, kept))
     x = inputs[0]
     bias = weights.get("bias")
     match layer:
@@ -225,11 +240,19 @@ def gradients(
     Args:
         output_gradient: gradient to the layer's result, after its activation; the others as in `forward`.
     """
+    owner: Any = layer
+    flat = planar(layer)
+    if flat is not layer:
+        dy = operations.float64(output_gradient)
+        x = as_map(layer, inputs[0])
+        (dx,), found = gradients(
+            flat, as_weights(weights), [x], dy[:, np.newaxis] if dy.ndim == 3 else dy, training, kept
+        )
+        return [as_sequence(dx)[:, padded_before(layer) :]], as_sequence_weights(found)
     before = pre_activation(layer, weights, inputs, training, kept)
     dy = activations.activation_gradient(activation_name(layer), before, output_gradient)
-    owner: Any = layer
     x = operations.float64(inputs[0])
-    found: dict[str, Array] = {}
+    found = {}
     if "bias" in weights:
         found["bias"] = backward.bias_gradient(dy)
     match layer:

@@ -65,11 +65,75 @@ def _adam(optimizer: Any, w: Array, g: Array, state: Callable[[str], Array], lr:
         "velocity": state("velocity") + (1.0 - optimizer.beta_2) * (g**2 - state("velocity")),
     }
     spread = after["velocity"]
-    if optimizer.amsgrad:
+    if getattr(optimizer, "amsgrad", False):
         spread = after["velocity_hat"] = np.maximum(state("velocity_hat"), spread)
     # Both bias corrections are in the step size, so epsilon is beside the uncorrected root.
     rate = lr * np.sqrt(1.0 - optimizer.beta_2**t) / (1.0 - optimizer.beta_1**t)
     return w - rate * after["momentum"] / (np.sqrt(spread) + optimizer.epsilon), after
+
+
+def _nadam(optimizer: Any, w: Array, g: Array, state: Callable[[str], Array], lr: float, t: int) -> tuple[Array, State]:
+    after = _adam(optimizer, w, g, state, lr, t)[1]
+
+    def share(step: int) -> float:
+        return float(optimizer.beta_1 * (1.0 - 0.5 * 0.96**step))
+
+    # The product of all shares so far: Keras keeps it from step to step.
+    product = float(np.prod([share(step) for step in range(1, t + 1)]))
+    mean = share(t + 1) * after["momentum"] / (1.0 - product * share(t + 1)) + (1.0 - share(t)) * g / (1.0 - product)
+    root = np.sqrt(after["velocity"] / (1.0 - optimizer.beta_2**t)) + optimizer.epsilon
+    return w - lr * mean / root, after
+
+
+def _adamax(
+    optimizer: Any, w: Array, g: Array, state: Callable[[str], Array], lr: float, t: int
+) -> tuple[Array, State]:
+    mean = optimizer.beta_1 * state("momentum") + (1.0 - optimizer.beta_1) * g
+    norm = np.maximum(optimizer.beta_2 * state("norm"), np.abs(g))
+    change = lr / (1.0 - optimizer.beta_1**t) * mean / (norm + optimizer.epsilon)
+    return w - change, {"momentum": mean, "norm": norm}
+
+
+def _adagrad(
+    optimizer: Any, w: Array, g: Array, state: Callable[[str], Array], lr: float, t: int
+) -> tuple[Array, State]:
+    start = optimizer.initial_accumulator_value if t == 1 else state("accumulator")
+    total = start + g**2
+    return w - lr * g / np.sqrt(total + optimizer.epsilon), {"accumulator": total}
+
+
+def _adadelta(
+    optimizer: Any, w: Array, g: Array, state: Callable[[str], Array], lr: float, t: int
+) -> tuple[Array, State]:
+    squares = optimizer.rho * state("accumulated_grad") + (1.0 - optimizer.rho) * g**2
+    change = np.sqrt((state("accumulated_delta_var") + optimizer.epsilon) / (squares + optimizer.epsilon)) * g
+    changes = optimizer.rho * state("accumulated_delta_var") + (1.0 - optimizer.rho) * change**2
+    return w - lr * change, {"accumulated_grad": squares, "accumulated_delta_var": changes}
+
+
+def _ftrl(optimizer: Any, w: Array, g: Array, state: Callable[[str], Array], lr: float, t: int) -> tuple[Array, State]:
+    before = np.full_like(w, optimizer.initial_accumulator_value) if t == 1 else state("accumulator")
+    after, power, l1 = before + g**2, -optimizer.learning_rate_power, optimizer.l1_regularization_strength
+    linear = state("linear") + g + 2.0 * optimizer.l2_shrinkage_regularization_strength * w
+    linear = linear - (after**power - before**power) / lr * w
+    steepness = after**power / lr + 2.0 * optimizer.l2_regularization_strength + optimizer.beta / lr
+    moved = (np.clip(linear, -l1, l1) - linear) / steepness
+    return moved, {"accumulator": after, "linear": linear}
+
+
+def _lion(optimizer: Any, w: Array, g: Array, state: Callable[[str], Array], lr: float, t: int) -> tuple[Array, State]:
+    direction = optimizer.beta_1 * state("momentum") + (1.0 - optimizer.beta_1) * g
+    after = {"momentum": optimizer.beta_2 * state("momentum") + (1.0 - optimizer.beta_2) * g}
+    return w - lr * np.sign(direction), after
+
+
+def _lamb(optimizer: Any, w: Array, g: Array, state: Callable[[str], Array], lr: float, t: int) -> tuple[Array, State]:
+    after = _adam(optimizer, w, g, state, lr, t)[1]
+    root = np.sqrt(after["velocity"] / (1.0 - optimizer.beta_2**t)) + optimizer.epsilon
+    change = after["momentum"] / (1.0 - optimizer.beta_1**t) / root
+    norms = np.sqrt((w**2).sum()), np.sqrt((change**2).sum())
+    ratio = norms[0] / norms[1] if all(norms) else 1.0
+    return w - ratio * lr * change, after
 
 
 _UPDATES: dict[str, Callable[..., tuple[Array, State]]] = {
@@ -77,6 +141,13 @@ _UPDATES: dict[str, Callable[..., tuple[Array, State]]] = {
     "RMSprop": _rmsprop,
     "Adam": _adam,
     "AdamW": _adam,
+    "Nadam": _nadam,
+    "Adamax": _adamax,
+    "Adagrad": _adagrad,
+    "Adadelta": _adadelta,
+    "Ftrl": _ftrl,
+    "Lion": _lion,
+    "Lamb": _lamb,
 }
 
 
@@ -93,7 +164,7 @@ def step(
         optimizer: a description (or Keras' own optimizer), read by class name and attributes.
         weights, gradients: by `node/weight`; a weight without a gradient stays.
         state: {} at first, later what the last step gave: `iteration`, and `node/weight/momentum`, `…/velocity`,
-            `…/average_gradient`, `…/velocity_hat`, as far as the optimizer has them.
+            `…/average_gradient` and so on, as far as the optimizer has them.
         learning_rate: the one of this step, whatever schedule it comes from.
     """
     t = int(float64(state.get("iteration", 0))) + 1

@@ -136,8 +136,8 @@ class Executable:
     def take(self, packed: PackedParameters) -> None:
         """Lets the kernels read the forms that `packed` holds; what it lacks is packed now."""
         self._batch = 0
-        for i, form in enumerate(self.schedule.forms):
-            array = self.arenas[f"packed{i}"] = packed.form(form)
+        for i, array in enumerate(packed.take(self.schedule.forms)):
+            self.arenas[f"packed{i}"] = array
             self._point(f"packed{i}", array)
 
     def parameter(self, name: str, shape: Sequence[int]) -> Floats:

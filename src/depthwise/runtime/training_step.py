@@ -1,6 +1,5 @@
 """One training step in native code: forward, loss, backward and optimizer in a single call."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,14 +9,17 @@ import numpy as np
 from depthwise import losses, optimizers
 from depthwise.compiler.compile import compile
 from depthwise.compiler.derive import derive
-from depthwise.compiler.differentiate import LossRule, differentiate
+from depthwise.compiler.differentiate import differentiate
 from depthwise.compiler.ir.program import Program
+from depthwise.compiler.ir.types import Value
+from depthwise.compiler.ir.update import Update
 from depthwise.compiler.native.cache import CompileCache
 from depthwise.compiler.native.targets import host_target
 from depthwise.compiler.passes import GRADIENTS, TRAINING, run_passes
-from depthwise.compiler.plan.training import Update, plan_training, samples_per_chunk
+from depthwise.compiler.plan.training import plan_training, samples_per_chunk
 from depthwise.errors import UnsupportedError
 from depthwise.runtime.executable import Executable, host_machine
+from depthwise.runtime.step_loss import StepLoss
 from depthwise.runtime.threads import get_threads
 
 __all__ = ["StepResult", "TrainingStep"]
@@ -36,35 +38,15 @@ class StepResult:
     predictions: np.ndarray
 
 
-def _loss_rule(loss: losses.Loss) -> LossRule:
-    names = {
-        "SparseCategoricalCrossentropy": "categorical",
-        "CategoricalCrossentropy": "categorical",
-        "BinaryCrossentropy": "binary",
-        "MeanSquaredError": "squared",
-        "MeanAbsoluteError": "absolute",
-    }
-    return LossRule(
-        names[type(loss).__name__],
-        bool(getattr(loss, "from_logits", False)),
-        loss.sparse,
-        float(getattr(loss, "label_smoothing", 0.0)),
-    )
+@dataclass(frozen=True)
+class _Optimizing:
+    """An optimizer as the plan asks for it, with the weights that it spares from weight decay."""
 
+    description: optimizers.OptimizerDescription
+    undecayed: tuple[str, ...]
 
-def _update(optimizer: optimizers.Optimizer) -> Update:
-    known = ("momentum", "nesterov", "rho", "centered", "epsilon", "beta_1", "beta_2", "amsgrad")
-    options = tuple((name, float(getattr(optimizer, name))) for name in known if hasattr(optimizer, name))
-    settings = vars(optimizer)
-    return Update(
-        type(optimizer).__name__,
-        options,
-        len(optimizer.slots),
-        settings["weight_decay"] is not None,
-        settings["clipvalue"],
-        settings["clipnorm"],
-        settings["global_clipnorm"],
-    )
+    def update(self, weights: Mapping[str, Value]) -> Update:
+        return self.description.update(weights, self.undecayed)
 
 
 class TrainingStep:
@@ -79,23 +61,27 @@ class TrainingStep:
         UnsupportedError: the model has several outputs.
     """
 
-    def __init__(self, program: Program, loss: losses.Loss, optimizer: optimizers.Optimizer) -> None:
+    def __init__(
+        self,
+        program: Program,
+        loss: losses.Loss,
+        optimizer: optimizers.Optimizer | optimizers.OptimizerDescription,
+    ) -> None:
         if len(program.outputs) != 1:
             raise UnsupportedError(f"training takes a model with one output, this one has {len(program.outputs)}")
-        self.optimizer = optimizer
+        self.optimizer = optimizers.description_of(optimizer)
+        undecayed = optimizer.undecayed if isinstance(optimizer, optimizers.Optimizer) else ()
+        self._output_shape = program.outputs[0][1]
+        self._loss = StepLoss(loss, self._output_shape)
         forward = run_passes(program, TRAINING)
-        self.program = run_passes(differentiate(forward, [_loss_rule(loss)]), GRADIENTS, "differentiate")
-        plan = partial(plan_training, update=_update(optimizer))
+        self.program = run_passes(differentiate(forward, [self._loss.rule]), GRADIENTS, "differentiate")
+        plan = partial(plan_training, optimizer=_Optimizing(self.optimizer, undecayed))
         self._executable = Executable(compile(self.program, plan, host_machine(), host_target(), CompileCache()))
         self._unread: dict[str, np.ndarray] = {}
         """Weights that no operation of the program reads: they never change."""
         self._iteration = 0
-        self._sparse = loss.sparse
-        self._output_shape = program.outputs[0][1]
+        self._numbers = dict(self.optimizer.numbers)
         self._scalars = self._executable.arenas["scalars"]
-        self._share = np.float32(1.0)
-        """What a loss of weight 1 counts for in the sum; `_shares` is an array of it for the last batch."""
-        self._shares = np.ones(0, np.float32)
 
     def load(self, weights: Mapping[str, np.ndarray], optimizer_state: Mapping[str, np.ndarray]) -> None:
         """Takes the model's weights, and the optimizer's state ({} for a fresh start)."""
@@ -106,9 +92,14 @@ class TrainingStep:
         self._executable.load(parameters)
         self._executable.arenas["slots"][:] = 0
         self._iteration = int(optimizer_state.get("iteration", np.zeros((), np.int64)))
+        initial = self.optimizer.initial
         for name, slot in self._slots().items():
             if name in optimizer_state:
-                slot[:] = np.asarray(optimizer_state[name], np.float32)
+                slot[...] = np.asarray(optimizer_state[name], np.float32)
+            else:
+                slot[...] = initial.get(name.rpartition("/")[2], 0.0)
+        for name, first in self.optimizer.numbers.items():
+            self._numbers[name] = float(optimizer_state.get(name, first))
 
     def __call__(
         self,
@@ -131,29 +122,23 @@ class TrainingStep:
         batch = x[0].shape[0]
         if not self._executable.fits(batch, get_threads()):
             self._executable.reserve(batch, samples_per_chunk(batch))
-        if len(self._shares) != batch:
-            shape = (batch, *self._output_shape[:-1])
-            self._share = np.float32(1.0 / math.prod(shape))
-            self._shares = np.full(shape, self._share, np.float32)
-        weight = self._shares
-        if sample_weight is not None:
-            weight = sample_weight * self._share
-            if weight.ndim < self._shares.ndim:
-                weight = np.repeat(weight, self._shares.size // batch)
+        weight = self._loss.shares(y, sample_weight)
+        self._set_scalars(learning_rate, self._iteration, seed)
         self._iteration += 1
-        self._set_scalars(learning_rate, seed)
         predictions = np.empty((batch, *self._output_shape), np.float32)
-        result = StepResult(np.empty(self._shares.shape, np.float32), predictions)
-        self._executable.run((*x, y, weight), (result.losses, result.predictions))
+        result = StepResult(np.empty((batch, *self._loss.positions), np.float32), predictions)
+        self._executable.run((*x, self._loss.targets(y), weight), (result.losses, result.predictions))
         return result
 
-    def _set_scalars(self, learning_rate: float, seed: int) -> None:
-        scalars, settings, t = self._scalars, vars(self.optimizer), self._iteration
+    def _set_scalars(self, learning_rate: float, steps: int, seed: int) -> None:
+        scalars = self._scalars
         scalars[:1].view(np.uint32)[0] = seed & 0xFFFFFFFF
-        scalars[1] = learning_rate
-        if "beta_1" in settings:
-            scalars[2] = learning_rate * float(np.sqrt(1.0 - settings["beta_2"] ** t)) / (1.0 - settings["beta_1"] ** t)
-        scalars[3] = learning_rate * (settings["weight_decay"] or 0.0)
+        values = [*self.optimizer.step_scalars(learning_rate, steps, self._numbers).values()]
+        scalars[1 : len(values) + 1] = values
+
+    def take_optimizer(self, description: optimizers.OptimizerDescription) -> None:
+        """Takes other hyperparameters, from the next step on; the `structure` is the same."""
+        self.optimizer = description
 
     def weights(self) -> dict[str, np.ndarray]:
         """Copies of the model's weights as they are now."""
@@ -179,6 +164,7 @@ class TrainingStep:
         return views
 
     def optimizer_state(self) -> dict[str, np.ndarray]:
-        """Copies: `iteration`, and each weight's slots as `node/weight/slot`."""
+        """Copies: `iteration`, each weight's slots as `node/weight/slot`, and single numbers by name."""
         state: dict[str, np.ndarray] = {"iteration": np.asarray(self._iteration, np.int64)}
-        return state | {name: slot.copy() for name, slot in self._slots().items()}
+        state |= {name: slot.copy() for name, slot in self._slots().items()}
+        return state | {name: np.asarray(value, np.float32) for name, value in self._numbers.items()}

@@ -12,7 +12,9 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from depthwise.data.ahead import Ahead
 from depthwise.errors import InvalidArgumentError, InvalidDataError, describe_value
+from depthwise.model.inputs import length
 from depthwise.random import stream
 from depthwise.training.samples import Samples
 
@@ -57,6 +59,9 @@ class Source(Protocol):
 
     def batch(self, place: Place) -> Batch | None:
         """The batch at `place`, None behind the last one."""
+
+    def begin_epoch(self) -> None:
+        """Called before each epoch."""
 
     def end_epoch(self) -> None:
         """Called after each epoch."""
@@ -126,6 +131,9 @@ class ArrayBatches:
         np.copyto(target, values)
         return target
 
+    def begin_epoch(self) -> None:
+        """Nothing to do."""
+
     def end_epoch(self) -> None:
         """Nothing to do: the next pass makes its own order."""
 
@@ -141,7 +149,8 @@ class GivenBatches:
     """Batches of a sequence: an object with `__len__` and `__getitem__(index) -> (x, y)` or `(x, y, sample_weight)`.
 
     Args:
-        sequence: the batches; its `on_epoch_end` is called after each epoch where it has one.
+        sequence: the batches; its `on_epoch_begin` and `on_epoch_end` are called where it has them.
+            Where its `workers` is above 1, threads make the batches in advance.
         check: checks each batch.
         shuffle: whether each pass takes the batches in another order.
         seed: the orders follow from it.
@@ -159,6 +168,7 @@ class GivenBatches:
         if not count:
             raise InvalidDataError("x is a sequence of no batches; give at least one")
         self._order: tuple[int, Array] = (-1, np.arange(count))
+        self._ahead = Ahead.of(sequence)
 
     def batch(self, place: Place) -> Batch | None:
         if place.index >= (self.count or 0):
@@ -166,14 +176,27 @@ class GivenBatches:
         if self.shuffle and self._order[0] != place.round:
             self._order = (place.round, stream(self.seed, f"shuffle/{place.round}").permutation(self.count or 0))
         number = int(self._order[1][place.index])
-        return _checked(self.sequence[number], self.check, f"batch {number}: ", place)
+        item = self.sequence[number] if self._ahead is None else self._ahead.take(self._order[1], place.index)
+        return _checked(item, self.check, f"batch {number}: ", place)
+
+    def begin_epoch(self) -> None:
+        self._call("on_epoch_begin")
 
     def end_epoch(self) -> None:
-        hook = getattr(self.sequence, "on_epoch_end", None)
+        self._stop()
+        self._call("on_epoch_end")
+
+    def _call(self, name: str) -> None:
+        hook = getattr(self.sequence, name, None)
         if hook is not None:
             hook()
 
+    def _stop(self) -> None:
+        if self._ahead is not None:
+            self._ahead.stop()
+
     def reseed(self, seed: int) -> None:
+        self._stop()
         self.seed, self._order = seed, (-1, np.arange(self.count or 0))
 
 
@@ -190,7 +213,7 @@ class StreamedBatches:
     def __init__(self, iterable: Any, check: Check) -> None:
         self.iterable = iterable
         self.check = check
-        self.count: int | None = None
+        self.count: int | None = length(iterable)
         self._iterator: Iterator[Any] | None = None
         self._round = -1
 
@@ -202,6 +225,9 @@ class StreamedBatches:
         except StopIteration:
             return None
         return _checked(item, self.check, f"batch {place.index}: ", place)
+
+    def begin_epoch(self) -> None:
+        """Nothing to do."""
 
     def end_epoch(self) -> None:
         """Nothing to do."""
@@ -249,6 +275,7 @@ class Schedule:
             self.next = Place(self.next.round + 1, 0)
         limit = self.count
         step = first_step
+        self.source.begin_epoch()
         while limit is None or step < limit:
             batch = self.source.batch(self.next)
             if batch is None:

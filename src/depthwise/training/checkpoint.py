@@ -19,7 +19,7 @@ from depthwise.data.npy import read_npy_header
 from depthwise.errors import InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.files import atomic_write
 from depthwise.network.graph import Graph
-from depthwise.optimizers import Optimizer
+from depthwise.optimizers import OptimizerDescription
 from depthwise.training.batches import Place
 from depthwise.training.callback import Callback, Logs
 from depthwise.training.session import Session
@@ -81,7 +81,7 @@ def save_state(path: str | os.PathLike[str], state: TrainingState) -> None:
     atomic_write(path, write)
 
 
-def load_state(path: str | os.PathLike[str], graph: Graph, optimizer: Optimizer) -> TrainingState:
+def load_state(path: str | os.PathLike[str], graph: Graph, optimizer: OptimizerDescription) -> TrainingState:
     """Reads what `save_state` wrote for the same network and optimizer.
 
     Nothing is allocated that the network does not imply: every array's shape is known before it is read.
@@ -107,8 +107,8 @@ def load_state(path: str | os.PathLike[str], graph: Graph, optimizer: Optimizer)
                 owner, _, slot = key.rpartition("/")
                 if owner in shapes and slot in optimizer.slots:
                     state[key] = _read(path, archive, f"optimizer/{key}", shapes[owner])
-                elif key == "iteration":
-                    state[key] = _read(path, archive, "optimizer/iteration", ())
+                elif key == "iteration" or key in optimizer.numbers:
+                    state[key] = _read(path, archive, f"optimizer/{key}", ())
                 else:
                     raise _damaged(path, f"holds {describe_value(key)}, which the optimizer does not keep")
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
@@ -248,7 +248,7 @@ class BackupAndRestore(Callback):
                 "with the same ones, or delete the backup"
             )
         session.put(state.weights, state.optimizer_state)
-        session.optimizer.iterations = progress.iterations
+        session.optimizer.steps = progress.iterations
         if progress.learning_rate is not None and not session.optimizer.has_schedule:
             session.optimizer.learning_rate = progress.learning_rate
         session.restart(progress.seed, progress.epoch, progress.step, Place(progress.round, progress.index))
@@ -282,7 +282,7 @@ class BackupAndRestore(Callback):
             steps=schedule.count,
             seed=session.seed,
             learning_rate=None if optimizer.has_schedule else float(optimizer.learning_rate),
-            iterations=optimizer.iterations,
+            iterations=optimizer.steps,
             metrics=[[float(item) for item in pair] for pair in session.metrics.state],
         )
         try:

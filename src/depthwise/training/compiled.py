@@ -11,11 +11,10 @@ from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_va
 from depthwise.losses import Loss
 from depthwise.metrics import MetricSet
 from depthwise.network.graph import Graph
-from depthwise.optimizers import Optimizer
-from depthwise.optimizers.schedules import LearningRateSchedule
+from depthwise.optimizers import Optimizer, OptimizerDescription
 from depthwise.training.samples import check_network
 
-__all__ = ["Compiled", "OptimizerInUse", "StepResult", "TrainStep", "make_step"]
+__all__ = ["Compiled", "StepResult", "TrainStep", "make_step"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -41,6 +40,8 @@ class TrainStep(Protocol):
         self, x: tuple[Array, ...], y: Array, sample_weight: Array | None, *, learning_rate: float, seed: int
     ) -> StepResult: ...
 
+    def take_optimizer(self, description: OptimizerDescription) -> None: ...
+
     def weights(self) -> dict[str, Array]: ...
 
     def optimizer_state(self) -> dict[str, Array]: ...
@@ -55,103 +56,6 @@ def make_step(graph: Graph, loss: Loss, optimizer: Optimizer) -> TrainStep:
     return step
 
 
-def _nothing() -> None:
-    """What `catch_up` is while no training holds a newer state."""
-
-
-class OptimizerInUse:
-    """An optimizer's description with what changes while it works: learning rate, steps done, momentum and velocity.
-
-    Every argument of the description can be read here too (`model.optimizer.momentum`).
-
-    Attributes:
-        description: the frozen arguments.
-        iterations: steps done.
-    """
-
-    def __init__(self, description: Optimizer) -> None:
-        self.description = description
-        self.iterations = 0
-        self.catch_up: Callable[[], None] = _nothing
-        """Brings `state` up to date where a training step still holds a newer one."""
-        self._state: dict[str, Array] = {}
-        self._rate: Any = description.learning_rate  # type: ignore[attr-defined]
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and name not in ("catch_up", "description", "iterations", "learning_rate"):
-            raise InvalidArgumentError(
-                f"optimizer.{name} cannot be assigned: training would not see it; call compile with another optimizer, "
-                f"for example optimizers.{type(self.description).__name__}({name}=…)"
-            )
-        super().__setattr__(name, value)
-
-    @property
-    def learning_rate(self) -> float:
-        """The learning rate of the next step.
-
-        It can be set where it is a number: a schedule decides by itself.
-        """
-        rate = self._rate
-        return float(rate(self.iterations)) if isinstance(rate, LearningRateSchedule) else rate
-
-    @learning_rate.setter
-    def learning_rate(self, value: Any) -> None:
-        if isinstance(value, LearningRateSchedule):
-            self._rate = value
-            return
-        if isinstance(self._rate, LearningRateSchedule):
-            raise InvalidArgumentError(
-                f"the learning rate follows {type(self._rate).__name__}, so it cannot be set; compile with a number to set "
-                "it, or to use callbacks that do"
-            )
-        if not hasattr(value, "__float__") or not 0 <= float(value) < float("inf"):
-            raise InvalidArgumentError(f"learning_rate must be a number of at least 0, got {describe_value(value)}")
-        self._rate = float(value)
-
-    @property
-    def state(self) -> dict[str, Array]:
-        """What the native step keeps for each weight, by name; empty before the first step."""
-        self.catch_up()
-        return self._state
-
-    @property
-    def has_schedule(self) -> bool:
-        return isinstance(self._rate, LearningRateSchedule)
-
-    def reset(self) -> None:
-        """Clears what the optimizer keeps for each weight; the learning rate stays."""
-        self.iterations, self._state = 0, {}
-
-    def keep(self, state: dict[str, Array]) -> None:
-        """Takes the state of the native step."""
-        self._state = state
-        if "iteration" in state:
-            self.iterations = int(state["iteration"])
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments as Keras writes them, with the learning rate of now."""
-        config = self.description.get_config()
-        if not self.has_schedule:
-            config["learning_rate"] = self.learning_rate
-        return config
-
-    def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles: everything but the training that may hold a newer state, which is asked for it."""
-        self.catch_up()
-        return {**vars(self), "catch_up": _nothing}
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        vars(self).update(state)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self.description, name)
-
-    def __repr__(self) -> str:
-        return f"<{self.description!r} after {self.iterations} steps, learning rate {self.learning_rate:g}>"
-
-
 class Compiled:
     """The result of `compile`.
 
@@ -159,10 +63,11 @@ class Compiled:
         optimizer, loss, metrics, weighted_metrics: as `keras.Model.compile` takes them.
 
     Attributes:
-        optimizer: the optimizer in use.
+        optimizer: the optimizer: the object that was given, where it was one.
         loss: the loss's description.
         metrics, weighted_metrics: as they were given.
         session: the running training, None outside of `fit`.
+        step_structure: what the optimizer's `structure` was when the native step was made.
         trainable: what each layer's `trainable` was when the model was compiled.
     """
 
@@ -183,10 +88,8 @@ class Compiled:
                 f"compile: loss_weights is not supported, got {describe_value(loss_weights)}; there is one loss: change the "
                 "learning rate instead"
             )
-        if isinstance(optimizer, OptimizerInUse):
-            optimizer = optimizer.description
         self.loss = losses.get(loss)
-        self.optimizer = OptimizerInUse(optimizers.get(optimizer))
+        self.optimizer = optimizers.get(optimizer)
         self.metrics = _as_list("metrics", metrics)
         self.weighted_metrics = _as_list("weighted_metrics", weighted_metrics)
         self.session: Any = None
@@ -194,6 +97,7 @@ class Compiled:
         self._graph_of: tuple[Graph, Graph] | None = None
         self._step: TrainStep | None = None
         self._step_graph: Graph | None = None
+        self.step_structure: tuple[object, ...] = ()
         self._metric_set: MetricSet | None = None
         self._metric_graph: Graph | None = None
         for identifier in (*self.metrics, *self.weighted_metrics):
@@ -230,11 +134,14 @@ class Compiled:
 
     def step(self, graph: Graph, factory: Callable[[Graph, Loss, Optimizer], TrainStep] | None = None) -> TrainStep:
         """The native step for the network, made once; what the optimizer knows is dropped when the network changed."""
-        if self._step is None or self._step_graph is not graph:
-            self._step = (factory or make_step)(graph, self.loss, self.optimizer.description)
+        structure = self.optimizer.structure
+        if self._step is None or self._step_graph is not graph or self.step_structure != structure:
+            self._step = (factory or make_step)(graph, self.loss, self.optimizer)
             if self._step_graph is not None and self._step_graph != graph:
                 self.optimizer.reset()
-            self._step_graph = graph
+            self._step_graph, self.step_structure = graph, structure
+        else:
+            self._step.take_optimizer(self.optimizer.description)
         return self._step
 
 

@@ -133,7 +133,7 @@ class TerminateOnNaN(Callback):
         if session.changes != self._changes:  # a callback has set weights
             self._take_copy()
         optimizer = session.optimizer
-        seed = seed_of_step(session.seed, optimizer.iterations)
+        seed = seed_of_step(session.seed, optimizer.steps)
         self._done.append(_Done(batch.place, optimizer.learning_rate, seed))
 
     def after(self, batch: Batch, step: int, loss: float, losses: Array) -> bool:

@@ -13,7 +13,7 @@ More passes bring a little more (two: about 99.2 %) for twice the time.
 from dataclasses import dataclass
 
 from depthwise.errors import InvalidArgumentError, describe_value
-from depthwise.optimizers import Adam
+from depthwise.optimizers import Adam, Optimizer
 from depthwise.optimizers.schedules import CosineDecay
 
 __all__ = ["RECIPES", "Recipe", "recipe"]
@@ -44,7 +44,7 @@ class Recipe:
         """Steps for so many training images, at least one."""
         return max(1, int(self.passes * samples / self.batch_size))
 
-    def optimizer(self, samples: int) -> Adam:
+    def optimizer(self, samples: int) -> Optimizer:
         """Adam with the rate that rises and falls over exactly these steps."""
         steps = self.steps(samples)
         rising = int(self.warm_up * steps)

@@ -10,8 +10,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from depthwise.layers.store import CHANGES, LOCK
+from depthwise.layers.store import CHANGES, LOCK, Weights
 from depthwise.metrics import MetricSet
+from depthwise.optimizers.description import AVERAGE
 from depthwise.training.batches import Batch, Place, Schedule
 from depthwise.training.compiled import Compiled, StepResult
 
@@ -53,8 +54,11 @@ class Session:
         self.schedule = schedule
         self.epoch = 0
         self.step = 0
-        self.native = compiled.step(compiled.graph(model))
-        self._seen: Mapping[str, Array] = {}
+        compiled.optimizer.bind(model)
+        self.graph = compiled.graph(model)
+        self.native = compiled.step(self.graph)
+        self._settings = compiled.optimizer.description
+        self._seen = Weights({})
         self._dirty = False
         self._exposed = False
         self._thread = threading.get_ident()
@@ -65,7 +69,7 @@ class Session:
 
     def load(self) -> None:
         """Puts the model's weights, and what the optimizer knows, into the step."""
-        weights = dict(self.model.weights_by_name)
+        weights = self.model.weights_by_name
         self.native.load(weights, self.optimizer.state)
         self._seen = weights
         self._dirty = False
@@ -79,20 +83,34 @@ class Session:
     def run(self, batch: Batch) -> StepResult:
         """One step."""
         optimizer = self.optimizer
-        seed = seed_of_step(self.seed, optimizer.iterations)
+        if optimizer.description is not self._settings:
+            self.take_settings()
+        seed = seed_of_step(self.seed, optimizer.steps)
         self._dirty = True
         result = self.native(batch.x, batch.y, batch.sample_weight, learning_rate=optimizer.learning_rate, seed=seed)
-        optimizer.iterations += 1
+        optimizer.steps += 1
         CHANGES.grow()  # other models with the same layers must look
         return result
 
+    def take_settings(self) -> None:
+        """Somebody has set a hyperparameter: the next step obeys it."""
+        self._settings = self.optimizer.description
+        self.changes += 1
+        if self.optimizer.structure == self.compiled.step_structure:
+            self.native.take_optimizer(self._settings)
+            return
+        self.sync()
+        self.native = self.compiled.step(self.graph)
+        self.load()
+
     def take_changes(self) -> None:
-        """Puts weights that a callback has set into the step: to be called before `run`."""
+        """Puts what a callback has set into the step, weights and hyperparameters: to be called before `run`."""
+        if self.optimizer.description is not self._settings:
+            self.take_settings()
         if not self._exposed:
             return
         self._exposed = False
-        now = self.model.held_weights()
-        if any(now[name] is not array for name, array in self._seen.items()):
+        if not self._seen.same(self.model.held_weights()):
             self.load()
 
     def expose(self) -> None:
@@ -123,9 +141,19 @@ class Session:
             self.expose()
 
     def finish(self) -> None:
-        """Ends the training: the layers have the newest weights, and nobody need look here any more."""
+        """Ends the training: the layers have the newest weights, and nobody need look here any more.
+
+        With the optimizer's `use_ema`, the weights are then their moving averages, as in Keras.
+        """
         try:
             self.sync()
+            if self.optimizer.description.use_ema:
+                averages = {
+                    name.rpartition("/")[0]: array.copy()
+                    for name, array in self.optimizer.state.items()
+                    if name.endswith(f"/{AVERAGE}")
+                }
+                self.model.put_weights(dict(self.model.held_weights()) | averages)
         finally:
             self.model.hold(None)
 

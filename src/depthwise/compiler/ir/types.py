@@ -50,6 +50,11 @@ class TensorType:
             return prod(self.shape[:-2]), self.shape[-2], self.shape[-1]
         return (1, *self.shape) if len(self.shape) == 2 else (1, 1, prod(self.shape))
 
+    def resized(self, rows: int, columns: int, channels: int) -> "TensorType":
+        """The type of a map of other sizes; that of a sequence (columns, channels), a map of one row, stays one."""
+        leading = () if len(self.shape) == 2 and rows == 1 else (rows,)
+        return TensorType((*leading, columns, channels), self.element)
+
 
 class Role(Enum):
     """Who provides a value."""

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from depthwise.compiler.functions import evaluate_all
+from depthwise.compiler.ir.expression import Expression
+from depthwise.compiler.ir.update import Array, Number, Phase, Scalar
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand
 from depthwise.compiler.kernels.maps import counted, digest
 
@@ -107,16 +110,15 @@ class SumOfSquares(Kernel):
 
 @dataclass(frozen=True)
 class ClipFactor(Kernel):
-    """out = limit / max(norm, limit), norm² the sum of `count` numbers of `a`, 16 numbers apart."""
+    """out = limit / max(norm, limit), norm² the sum of `count` numbers of `a`, 16 numbers apart; `limit` is one number."""
 
     count: int
-    limit: float
 
-    arguments = ("a", "out")
+    arguments = ("a", "limit", "out")
 
     @property
     def name(self) -> str:
-        return f"clip_factor_of_{self.count}_{digest(self)}"
+        return f"clip_factor_of_{self.count}"
 
     def write(self, function: Function) -> None:
         total = function.load_number("%a")
@@ -124,7 +126,7 @@ class ClipFactor(Kernel):
             total = function.define(f"fadd float {total}, {function.load_number('%a', i * 16)}")
         function.module.declare("declare float @llvm.sqrt.f32(float)")
         norm = function.define(f"call float @llvm.sqrt.f32(float {total})")
-        limit = function.number(self.limit)
+        limit = function.load_number("%limit")
         above = function.define(f"fcmp ogt float {norm}, {limit}")
         divisor = function.define(f"select i1 {above}, float {norm}, float {limit}")
         function.store_number(function.define(f"fdiv float {limit}, {divisor}"), "%out")
@@ -132,112 +134,36 @@ class ClipFactor(Kernel):
 
 @dataclass(frozen=True)
 class OptimizerUpdate(Kernel):
-    """One step of an optimizer for `count` weights: Keras' formulas (see `depthwise.optimizers`).
+    """One phase of an optimizer's step for `count` weights.
 
     Attributes:
-        rule: "SGD", "RMSprop", "Adam" or "AdamW".
-        options: the rule's own numbers by name, sorted.
-        clip_value: each gradient is kept within ±clip_value.
-        decays: whether weights decay by scalars["decay"].
-        clipped: whether the gradient is multiplied by `factor`.
-        slots: how many numbers the optimizer remembers for each weight.
+        phase: what it computes.
+        scalars: the hyperparameters in the order in which they lie in memory.
     """
 
-    rule: str
-    options: tuple[tuple[str, float], ...]
+    phase: Phase
     count: int
-    slots: int
-    clip_value: float | None = None
-    decays: bool = False
-    clipped: bool = False
+    scalars: tuple[str, ...]
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        slots = tuple(f"slot{i}" for i in range(self.slots))
-        return ("weights", "gradient", "scalars", *(("factor",) if self.clipped else ()), *slots)
+        return (*self.phase.arrays, "scalars", *self.phase.numbers)
 
     @property
     def name(self) -> str:
-        return f"{self.rule}_update_of_{self.count}_{digest(self)}"
+        return f"update_of_{self.count}_{digest(self)}"
 
     def write(self, function: Function) -> None:
-        scalars = {name: function.broadcast("%scalars", i) for i, name in enumerate(SCALARS) if name != "seed"}
-        factor = function.broadcast("%factor") if self.clipped else ""
-        options = dict(self.options)
+        phase = self.phase
+        values: dict[Expression, str] = {
+            Scalar(name): function.broadcast("%scalars", self.scalars.index(name)) for name in phase.scalars
+        }
+        values |= {Number(name): function.broadcast(f"%{name}") for name in phase.numbers}
 
         def body(position: Operand, used: int) -> None:
-            gradient = _load(function, "%gradient", position, used)
-            weight = _load(function, "%weights", position, used)
-            slots = [_load(function, f"%slot{i}", position, used) for i in range(self.slots)]
-            if self.clipped:
-                gradient = function.fmul(gradient, factor)
-            if self.clip_value is not None:
-                gradient = function.smallest(function.constant(self.clip_value), gradient)
-                gradient = function.largest(function.constant(-self.clip_value), gradient)
-            if self.decays:
-                weight = function.fsub(weight, function.fmul(weight, scalars["decay"]))
-            change, slots = _RULES[self.rule](function, options, scalars, gradient, slots)
-            _store(function, function.fsub(weight, change), "%weights", position, used)
-            for i, slot in enumerate(slots):
-                _store(function, slot, f"%slot{i}", position, used)
+            arrays = {Array(name): _load(function, f"%{name}", position, used) for name in phase.reads}
+            results = evaluate_all(function, [expression for _, expression in phase.results], values | arrays)
+            for (name, _), result in zip(phase.results, results):
+                _store(function, result, f"%{name}", position, used)
 
         _each_exact(function, self.count, body)
-
-
-Scalars = dict[str, str]
-Update = tuple[str, list[str]]
-
-
-def _sgd(function: Function, options: dict[str, float], scalars: Scalars, gradient: str, slots: list[str]) -> Update:
-    step = function.fmul(gradient, scalars["learning_rate"])
-    if not slots:
-        return step, []
-    momentum = function.constant(options["momentum"])
-    velocity = function.fsub(function.fmul(slots[0], momentum), step)
-    if options["nesterov"]:
-        return function.fsub(step, function.fmul(velocity, momentum)), [velocity]
-    return function.fneg(velocity), [velocity]
-
-
-def _rmsprop(
-    function: Function, options: dict[str, float], scalars: Scalars, gradient: str, slots: list[str]
-) -> Update:
-    rho, rest = function.constant(options["rho"]), function.constant(1.0 - options["rho"])
-    velocity = function.fma(slots[0], rho, function.fmul(function.fmul(gradient, gradient), rest))
-    kept, spread = [velocity], velocity
-    following = 1
-    momentum_slot = slots[following] if options["momentum"] else ""
-    following += 1 if options["momentum"] else 0
-    average: list[str] = []
-    if options["centered"]:
-        mean = function.fma(slots[following], rho, function.fmul(gradient, rest))
-        average = [mean]
-        spread = function.fsub(velocity, function.fmul(mean, mean))
-    root = function.intrinsic("sqrt", function.fadd(spread, function.constant(options["epsilon"])))
-    change = function.fdiv(function.fmul(gradient, scalars["learning_rate"]), root)
-    if options["momentum"]:
-        change = function.fma(momentum_slot, function.constant(options["momentum"]), change)
-        kept.append(change)
-    return change, [*kept, *average]
-
-
-def _adam(function: Function, options: dict[str, float], scalars: Scalars, gradient: str, slots: list[str]) -> Update:
-    first = function.constant(1.0 - options["beta_1"])
-    second = function.constant(1.0 - options["beta_2"])
-    momentum = function.fma(function.fsub(gradient, slots[0]), first, slots[0])
-    square = function.fmul(gradient, gradient)
-    velocity = function.fma(function.fsub(square, slots[1]), second, slots[1])
-    kept, spread = [momentum, velocity], velocity
-    if options["amsgrad"]:
-        spread = function.largest(slots[2], velocity)
-        kept.append(spread)
-    divisor = function.fadd(function.intrinsic("sqrt", spread), function.constant(options["epsilon"]))
-    return function.fdiv(function.fmul(momentum, scalars["step_size"]), divisor), kept
-
-
-_RULES: dict[str, Callable[[Function, dict[str, float], Scalars, str, list[str]], Update]] = {
-    "SGD": _sgd,
-    "RMSprop": _rmsprop,
-    "Adam": _adam,
-    "AdamW": _adam,
-}

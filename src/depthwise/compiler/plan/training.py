@@ -12,6 +12,7 @@ from typing import Any
 
 from depthwise.compiler.ir.program import Operation, Program, Scope
 from depthwise.compiler.ir.types import Value
+from depthwise.compiler.ir.update import CLIP_FACTOR, Optimizing, Phase, sum_of_squares
 from depthwise.compiler.kernels.elementwise import Fill
 from depthwise.compiler.kernels.maps import MapView
 from depthwise.compiler.kernels.optimizer import ClipFactor, OptimizerUpdate, ReduceChunks, SumOfSquares
@@ -24,7 +25,7 @@ from depthwise.compiler.plan.rules import calls_of
 from depthwise.compiler.plan.schedule import Call, Item, Place, Pointer, Schedule, Segment, Stage
 from depthwise.compiler.plan.strips import Block, find_blocks
 
-__all__ = ["Update", "plan_training", "samples_per_chunk"]
+__all__ = ["plan_training", "samples_per_chunk", "trainable_weights"]
 
 PIECES_PER_PACKING = 4
 """Tasks among which the panels of one parameter are divided."""
@@ -44,22 +45,9 @@ def samples_per_chunk(batch: int) -> int:
     return -(-batch // MAXIMUM_CHUNKS)
 
 
-@dataclass(frozen=True)
-class Update:
-    """What the optimiser does, as its kernel needs it; `clip_norm` is for each weight, `global_clip_norm` for all."""
-
-    rule: str
-    options: tuple[tuple[str, float], ...]
-    slots: int
-    decays: bool
-    clip_value: float | None
-    clip_norm: float | None
-    global_clip_norm: float | None
-
-
-def plan_training(program: Program, machine: Machine, update: Update) -> Schedule:
+def plan_training(program: Program, machine: Machine, optimizer: Optimizing) -> Schedule:
     """The schedule of one step of the differentiated `program`."""
-    return _TrainingPlan(with_copies(program), update, machine).schedule()
+    return _TrainingPlan(with_copies(program), optimizer, machine).schedule()
 
 
 def _level(operation: Operation) -> str:
@@ -79,6 +67,11 @@ class _Step:
     level: str
     stage: int
     segment: int
+
+
+def trainable_weights(program: Program) -> dict[str, Value]:
+    """The weights that a step changes, by name."""
+    return {name: value for name, value in program.live_parameters.items() if value.trainable}
 
 
 def parameter_offsets(parameters: Mapping[str, Value]) -> tuple[dict[str, int], int]:
@@ -102,9 +95,9 @@ def _packing(placement: Placement) -> tuple[Stage, ...]:
 
 
 class _TrainingPlan:
-    def __init__(self, program: Program, update: Update, machine: Machine) -> None:
+    def __init__(self, program: Program, optimizer: Optimizing, machine: Machine) -> None:
         self.program = program
-        self.update = update
+        self.update = optimizer.update(trainable_weights(program))
         self.machine = machine
         self.layouts: dict[str, Layout] = lay_out(program, machine.vectors)
         self.root = shared_places(program, self.layouts, machine.vectors)
@@ -227,7 +220,7 @@ class _TrainingPlan:
         sizes |= {
             "parameters": self.total,
             "gradients": self.total,
-            "slots": self.total * self.update.slots,
+            "slots": self.total * len(self.update.slots),
         }
         return replace(finish(placement, stages, GROUP, sizes), preparation=_packing(placement))
 
@@ -287,16 +280,16 @@ class _TrainingPlan:
                 self._add_gradient(name, operation, gradients.setdefault(name, []), placement)
         names = list(gradients)
         stages = [Stage("gradients", pieces=in_pieces(piece for name in names for piece in gradients[name]))]
+        stages += self._phases(
+            [(name, (self.update.preparation[name],)) for name in names if name in self.update.preparation],
+            {},
+            placement,
+        )
         factors: dict[str, Pointer] = {}
-        if self.update.clip_norm is not None or self.update.global_clip_norm is not None:
+        if self.update.clip is not None:
             clipping, factors = self._clipping(names, placement)
             stages += clipping
-        updates = [
-            piece
-            for name in names
-            for piece in self._update(self.program.parameters[name], factors.get(name), placement)
-        ]
-        stages.append(Stage("update", pieces=in_pieces(updates)))
+        stages += self._phases([(name, self.update.phases[name]) for name in names], factors, placement)
         return [stage for stage in stages if stage.pieces]
 
     def _add_gradient(self, name: str, operation: Operation, pieces: list[Items], placement: Placement) -> None:
@@ -328,42 +321,73 @@ class _TrainingPlan:
         return Call(kernel, (source, "chunks", placement.gradient(name)), operation.origin)
 
     def _clipping(self, names: Sequence[str], placement: Placement) -> tuple[list[Stage], dict[str, Pointer]]:
-        squares = placement.allocate("vectors", "/squares", ALIGNMENT * len(names))
+        squares, norms = self._squares([(name, "gradient") for name in names], "norms", placement)
         factor = placement.allocate("vectors", "/factors", ALIGNMENT * len(names))
-        sums, factors = [], {}
-        for i, name in enumerate(names):
-            count = prod(self.program.parameters[name].shape)
-            sums.append((Call(SumOfSquares(count), (placement.gradient(name), squares + i * ALIGNMENT)),))
-        stages = [Stage("norms", pieces=tuple(sums))]
-        if self.update.global_clip_norm is not None:
-            kernel = ClipFactor(len(names), self.update.global_clip_norm)
-            stages.append(Stage("clip", pieces=((Call(kernel, (squares, factor)),),)))
-            return stages, dict.fromkeys(names, factor)
-        assert self.update.clip_norm is not None
-        pieces = []
-        for i, name in enumerate(names):
-            factors[name] = factor + i * ALIGNMENT
-            call = Call(ClipFactor(1, self.update.clip_norm), (squares + i * ALIGNMENT, factors[name]))
-            pieces.append((call,))
-        return [*stages, Stage("clip", pieces=tuple(pieces))], factors
+        assert self.update.clip is not None
+        limit = Pointer("scalars", self.update.scalars.index(self.update.clip))
+        if self.update.clip == "global_clipnorm":
+            together = Call(ClipFactor(len(names)), (squares, limit, factor))
+            return [norms, Stage("clip", pieces=((together,),))], dict.fromkeys(names, factor)
+        factors = {name: factor + i * ALIGNMENT for i, name in enumerate(names)}
+        pieces = [
+            (Call(ClipFactor(1), (squares + i * ALIGNMENT, limit, factors[name])),) for i, name in enumerate(names)
+        ]
+        return [norms, Stage("clip", pieces=tuple(pieces))], factors
 
-    def _update(self, parameter: Value, factor: Pointer | None, placement: Placement) -> list[tuple[Call, ...]]:
-        """The optimiser on one parameter, some of its numbers a task: the weights of a dense layer may be most of them all."""
-        name, update = parameter.name, self.update
-        count = prod(parameter.shape)
+    def _squares(self, arrays: Sequence[tuple[str, str]], key: str, placement: Placement) -> tuple[Pointer, Stage]:
+        """The sums of squares of arrays of weights, one after the other: where they lie, and the stage that computes them."""
+        squares = placement.allocate("vectors", f"/{key}", ALIGNMENT * len(arrays))
+        pieces = []
+        for i, (name, array) in enumerate(arrays):
+            count = prod(self.program.parameters[name].shape)
+            call = Call(SumOfSquares(count), (self._array(name, array, placement), squares + i * ALIGNMENT))
+            pieces.append((call,))
+        return squares, Stage(key, pieces=tuple(pieces))
+
+    def _array(self, name: str, array: str, placement: Placement) -> Pointer:
+        """Where the weight `name` has an array of `Phase.arrays`."""
+        if array == "weight":
+            return placement.parameter(name)
+        if array == "gradient":
+            return placement.gradient(name)
+        return Pointer("slots", self.update.slots.index(array) * self.total + self.offsets[name])
+
+    def _phases(
+        self,
+        programs: Sequence[tuple[str, tuple[Phase, ...]]],
+        factors: Mapping[str, Pointer],
+        placement: Placement,
+    ) -> list[Stage]:
+        """The first phase of every weight, then the second of those that have one, and so on."""
+        stages = []
+        for number in range(max((len(phases) for _, phases in programs), default=0)):
+            chosen = [(name, phases[number]) for name, phases in programs if number < len(phases)]
+            wanted = [(name, array) for name, phase in chosen for array in phase.squares]
+            squares = Pointer("vectors")
+            if wanted:
+                squares, stage = self._squares(wanted, f"squares {number}", placement)
+                stages.append(stage)
+            pieces = []
+            for name, phase in chosen:
+                numbers = {
+                    sum_of_squares(array).name: squares + wanted.index((name, array)) * ALIGNMENT
+                    for array in phase.squares
+                }
+                if name in factors:
+                    numbers[CLIP_FACTOR.name] = factors[name]
+                pieces += self._update(name, phase, numbers, placement)
+            stages.append(Stage("update" if number == 0 else f"update {number}", pieces=in_pieces(pieces)))
+        return stages
+
+    def _update(
+        self, name: str, phase: Phase, numbers: Mapping[str, Pointer], placement: Placement
+    ) -> list[tuple[Call, ...]]:
+        """A phase for one weight, some of its numbers a task: the weights of a dense layer may be most of them all."""
+        count = prod(self.program.parameters[name].shape)
+        arrays = [self._array(name, array, placement) for array in phase.arrays]
+        others = (Pointer("scalars"), *(numbers[key] for key in phase.numbers))
         pieces: list[tuple[Call, ...]] = []
         for first in range(0, count, NUMBERS_PER_PIECE):
-            kernel = OptimizerUpdate(
-                update.rule,
-                update.options,
-                min(NUMBERS_PER_PIECE, count - first),
-                update.slots,
-                update.clip_value,
-                update.decays,
-                factor is not None,
-            )
-            slots = [Pointer("slots", i * self.total + self.offsets[name] + first) for i in range(update.slots)]
-            extra: list[Any] = [] if factor is None else [factor]
-            places = (placement.parameter(name) + first, placement.gradient(name) + first)
-            pieces.append((Call(kernel, (*places, Pointer("scalars"), *extra, *slots)),))
+            kernel = OptimizerUpdate(phase, min(NUMBERS_PER_PIECE, count - first), self.update.scalars)
+            pieces.append((Call(kernel, (*(array + first for array in arrays), *others)),))
         return pieces

@@ -19,14 +19,12 @@ from depthwise.errors import DepthwiseError, UnsupportedError, describe_value
 from depthwise.network.graph import Graph
 
 if TYPE_CHECKING:
-    from depthwise.training.compiled import Compiled, OptimizerInUse
+    from depthwise.optimizers import Optimizer
+    from depthwise.training.compiled import Compiled
 
 __all__ = ["config_of", "read", "state_of"]
 
 STATE = "optimizer/vars"
-
-_INTERLEAVED = ("momentum", "velocity")
-"""Adam makes these two weight by weight; every other state is made for all weights at once."""
 
 _METRIC_OPTIONS = ("k", "threshold", "from_logits", "label_smoothing", "axis")
 
@@ -38,7 +36,7 @@ def config_of(network: SavedNetwork) -> dict[str, Any]:
         return {}
     optimizer = compiled.optimizer
     return {
-        "optimizer": serialized("keras.optimizers", type(optimizer.description).__name__, optimizer.get_config()),
+        "optimizer": serialized("keras.optimizers", type(optimizer).__name__, optimizer.get_config()),
         "loss": serialized("keras.losses", type(compiled.loss).__name__, compiled.loss.get_config()),
         "loss_weights": None,
         "metrics": [_metric(item) for item in compiled.metrics] or None,
@@ -65,30 +63,27 @@ def state_of(network: SavedNetwork) -> dict[str, Group]:
     compiled = network.training
     if compiled is None:
         return {}
-    optimizer: OptimizerInUse = compiled.optimizer
-    arrays: list[NDArray[Any]] = [np.array(optimizer.iterations, dtype=np.int32)]
+    optimizer: Optimizer = compiled.optimizer
+    arrays: list[NDArray[Any]] = [np.array(optimizer.steps, dtype=np.int32)]
     if not optimizer.has_schedule:
         arrays.append(np.array(optimizer.learning_rate, dtype=np.float32))
+    initial = {**optimizer.description.initial, **optimizer.description.numbers}
     for name, shape in _slots(optimizer, network.graph):
-        arrays.append(np.asarray(optimizer.state.get(name, np.zeros(shape)), dtype=np.float32).reshape(shape))
+        first = np.full(shape, initial.get(name.rpartition("/")[2], 0.0))
+        arrays.append(np.asarray(optimizer.state.get(name, first), dtype=np.float32).reshape(shape))
     members: dict[str, Any] = {str(index): array for index, array in enumerate(arrays)}
     return {"optimizer": Group({"vars": Group(members, name=optimizer.name)})}
 
 
-def _slots(optimizer: "OptimizerInUse", graph: Graph) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _slots(optimizer: "Optimizer", graph: Graph) -> Iterator[tuple[str, tuple[int, ...]]]:
     """(name, shape) of every array of the state, in Keras' order."""
-    weights = [
-        (call.key(weight.name), weight.shape)
+    weights = {
+        call.key(weight.name): weight.shape
         for call in graph.layers.values()
         for weight in call.weights
         if weight.trainable
-    ]
-    slots = optimizer.description.slots
-    together = slots[:2] if slots[:2] == _INTERLEAVED else slots[:1]
-    for group in (together, *((slot,) for slot in slots[len(together) :])):
-        for name, shape in weights:
-            for slot in group:
-                yield f"{name}/{slot}", shape
+    }
+    return optimizer.description.slots_in_order(weights)
 
 
 def read(config: Any, file: File, graph: Graph, stacklevel: int = 4) -> "Compiled | None":
@@ -150,7 +145,7 @@ def _described(value: Any, what: str) -> Any:
     return {"class_name": value.get("class_name"), "config": options}
 
 
-def _restore_state(optimizer: "OptimizerInUse", file: File, graph: Graph) -> None:
+def _restore_state(optimizer: "Optimizer", file: File, graph: Graph) -> None:
     members = file.group(STATE) if file.group("optimizer") else None
     if not members:
         return
@@ -167,7 +162,7 @@ def _restore_state(optimizer: "OptimizerInUse", file: File, graph: Graph) -> Non
     _keep(optimizer, state, file)
 
 
-def _keep(optimizer: "OptimizerInUse", state: Mapping[str, NDArray[Any]], file: File) -> None:
+def _keep(optimizer: "Optimizer", state: Mapping[str, NDArray[Any]], file: File) -> None:
     steps = file.dataset(f"{STATE}/0")
     if steps is None or steps.shape != () or steps.dtype.kind not in "iu":
         raise UnsupportedError("the number of steps done is not one integer")

@@ -120,5 +120,4 @@ def _in_heap(file: File, piece: memoryview, name: str) -> bytes:
     start, size = file.heap(place).get(index, (0, 0))
     if length > size:
         raise DamageError(f"the text of the attribute {describe_value(name)} is not in the file")
-    file.spend(length)
-    return file.data[start : start + length]
+    return file.bytes_at(start, length)

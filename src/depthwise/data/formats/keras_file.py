@@ -85,18 +85,17 @@ def read_model(
             config = parse_json(_read(archive, members[CONFIG], LARGEST_CONFIG, what), where)
             dialect = Dialect(where, version, custom_objects or {})
             parsed = parse_model(config, where, dialect)
-            data = _read(archive, members[WEIGHTS], _largest_weights(parsed.graph), what)
+            hdf5 = _weights_within(archive, file, members[WEIGHTS], parsed.graph, what)
+            weights = _read_weights(hdf5, parsed.graph, parsed.written)
+            training = None
+            if compile and config.get("compile_config"):
+                said = modern_training(config["compile_config"]) if dialect.is_older else config["compile_config"]
+                training = compilation.read(said, hdf5, parsed.graph, stacklevel=5)
     except DepthwiseError:
         raise
     except _DAMAGE as error:
         raise InvalidFileError(f"{what} is damaged or truncated: {describe_value(str(error))[1:-1]}") from error
-    file_of_weights = File(data, f"{WEIGHTS} in {what}", _largest_structures(parsed.graph))
-    weights = _read_weights(file_of_weights, parsed.graph, parsed.written)
     warn_of(what, parsed.policies, stacklevel=5)
-    training = None
-    if compile and config.get("compile_config"):
-        said = modern_training(config["compile_config"]) if dialect.is_older else config["compile_config"]
-        training = compilation.read(said, file_of_weights, parsed.graph, stacklevel=5)
     return SavedNetwork(parsed.tree, weights, training)
 
 
@@ -137,18 +136,15 @@ def read_weights(graph: Graph, filepath: PathLike) -> dict[str, Float32]:
         with open_file(filepath, what) as file:
             if os.fspath(filepath).endswith(".keras"):
                 with _archive(file, what) as archive:
-                    data = _read(archive, _members(archive, what)[WEIGHTS], largest, what)
-            else:
-                data = file.read(largest + 1)
-                if len(data) > largest:
-                    raise InvalidFileError(
-                        f"{what} is larger than the weights of this model can be ({largest:,} bytes)"
-                    )
+                    hdf5 = _weights_within(archive, file, _members(archive, what)[WEIGHTS], graph, what)
+                    return _read_weights(hdf5, graph, tree_of(graph))
+            if file.seek(0, os.SEEK_END) > largest:
+                raise InvalidFileError(f"{what} is larger than the weights of this model can be ({largest:,} bytes)")
+            return _read_weights(File(file, what, _largest_structures(graph)), graph, tree_of(graph))
     except DepthwiseError:
         raise
     except _DAMAGE as error:
         raise InvalidFileError(f"{what} is damaged or truncated: {describe_value(str(error))[1:-1]}") from error
-    return _read_weights(File(data, what, _largest_structures(graph)), graph, tree_of(graph))
 
 
 # The zip.
@@ -203,17 +199,39 @@ def _members(archive: zipfile.ZipFile, what: str) -> dict[str, zipfile.ZipInfo]:
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, largest: int, what: str) -> bytes:
+    _check_member(info, largest, what)
+    with archive.open(info) as member:
+        data = member.read(largest + 1)
+    if len(data) != info.file_size:
+        raise InvalidFileError(f"{info.filename} in {what} is truncated")
+    return data
+
+
+def _check_member(info: zipfile.ZipInfo, largest: int, what: str) -> None:
     if info.file_size > largest:
         raise InvalidFileError(
             f"{info.filename} in {what} would unpack to {info.file_size:,} bytes, where {largest:,} are plausible; it is refused"
         )
     if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise UnsupportedError(f"{info.filename} in {what} is encrypted or packed in a way that Keras does not use")
-    with archive.open(info) as member:
-        data = member.read(largest + 1)
-    if len(data) != info.file_size:
-        raise InvalidFileError(f"{info.filename} in {what} is truncated")
-    return data
+
+
+def _weights_within(archive: zipfile.ZipFile, file: BinaryIO, info: zipfile.ZipInfo, graph: Graph, what: str) -> File:
+    """The weights as an HDF5 file, read where they lie in the zip: Keras does not compress them, and they may be most of the
+    memory."""
+    label, largest, structures = f"{info.filename} in {what}", _largest_weights(graph), _largest_structures(graph)
+    _check_member(info, largest, what)
+    if info.compress_type != zipfile.ZIP_STORED:
+        return File(_read(archive, info, largest, what), label, structures)
+    size = 0
+    with archive.open(info) as member:  # which compares the checksum in the end
+        while part := member.read(2**20):
+            size += len(part)
+    if size != info.file_size:
+        raise InvalidFileError(f"{label} is truncated")
+    file.seek(info.header_offset + 26)
+    name, extra = struct.unpack("<2H", file.read(4))
+    return File(file, label, structures, info.header_offset + 30 + name + extra, size)
 
 
 def _version(text: bytes, what: str) -> str:
@@ -320,8 +338,7 @@ def _read_weights(file: File, graph: Graph, tree: ModelTree) -> dict[str, Float3
                 raise UnsupportedError(
                     f"{file.what}: {describe_value(key)} must hold floats, the file has {dataset.dtype}"
                 )
-            # No copy: the model makes its own, and the weights may be most of the memory.
-            found[key] = dataset.view().astype(np.float32, copy=False)
+            found[key] = dataset.read().astype(np.float32, copy=False)
     return {key: found[key] for key in graph.weight_shapes}
 
 

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import numpy as np
-
+from depthwise.arrays import checked_weight
 from depthwise.data.formats.config import parse_model
 from depthwise.data.formats.json_text import parse_json
 from depthwise.data.formats.saved import SavedNetwork
@@ -25,5 +24,5 @@ def read_live(model: Any) -> SavedNetwork:
             for name in path:
                 layer = layer.get_layer(name)
             for weight, array in zip(call.weights, layer.get_weights(), strict=True):
-                weights[call.key(weight.name)] = np.asarray(array)
+                weights[call.key(weight.name)] = checked_weight(call.key(weight.name), weight.shape, array)
     return SavedNetwork(parsed.tree, weights)

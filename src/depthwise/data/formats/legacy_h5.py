@@ -225,7 +225,7 @@ def _values(file: File, dataset: Dataset, slot: _Slot, mirrored: bool) -> Float3
         raise UnsupportedError(
             f"{file.what}: {describe_value(slot.key)} must hold floats, the file has {dataset.dtype}"
         )
-    values = dataset.view().astype(np.float32, copy=False)
+    values = dataset.read().astype(np.float32, copy=False)
     if mirrored and slot.name in ("kernel", "depthwise_kernel") and values.ndim == 4:
         return np.ascontiguousarray(values[::-1, ::-1])
     return values

@@ -1,7 +1,8 @@
 """Any file with a model → a saved network: which reader it needs is seen from its first bytes, not from its name."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,13 @@ from depthwise.data.formats.hdf5 import SIGNATURE, File
 from depthwise.data.formats.hdf5_attributes import text
 from depthwise.data.formats.json_text import parse_json
 from depthwise.data.formats.saved import SavedNetwork
-from depthwise.errors import InvalidFileError, describe_value
+from depthwise.errors import DepthwiseError, InvalidFileError, describe_value
 from depthwise.network.graph import Graph
 from depthwise.network.tree import ModelTree
 
-__all__ = ["LARGEST_FILE", "read_any", "read_some_weights", "starts_with"]
+__all__ = ["open_h5", "read_any", "read_some_weights", "starts_with"]
 
 PathLike = str | os.PathLike[str]
-
-LARGEST_FILE = 8 * 2**30
-"""Bytes of an HDF5 file with a model; the largest of keras.applications has 0.6 GB."""
 
 
 def read_any(filepath: PathLike, compile: bool = True, custom_objects: Mapping[str, Any] | None = None) -> SavedNetwork:
@@ -53,33 +51,33 @@ def starts_with(filepath: PathLike, signature: bytes) -> bool:
         return False
 
 
-def open_h5(filepath: PathLike) -> File:
-    """The groups and arrays of an HDF5 file.
+@contextmanager
+def open_h5(filepath: PathLike) -> Iterator[File]:
+    """The groups and arrays of an HDF5 file, to be read as long as it is open.
 
     Raises:
-        InvalidFileError: it cannot be read, is larger than any model, or is damaged.
+        InvalidFileError: it cannot be read, or is damaged.
     """
     what = describe_value(os.fspath(filepath), 200)
     try:
         with keras_file.open_file(filepath, what) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > LARGEST_FILE:
-                raise InvalidFileError(f"{what} has {size:,} bytes, at most {LARGEST_FILE:,} are read")
-            return File(file.read(size), what, legacy_h5.STRUCTURES)
+            yield File(file, what, legacy_h5.STRUCTURES)
+    except DepthwiseError:
+        raise
     except OSError as error:
         raise InvalidFileError(f"{what} cannot be read: {describe_value(str(error))[1:-1]}") from error
 
 
 def _legacy(filepath: PathLike, compile: bool, custom_objects: Mapping[str, Any] | None) -> SavedNetwork:
-    file = open_h5(filepath)
-    parsed = legacy_h5.read_config(file, custom_objects)
-    weights = legacy_h5.read_tree_weights(file, parsed.graph, parsed.written)
-    legacy_h5.warn_of(file.what, parsed.policies, stacklevel=5)
-    training = None
-    config = text(file, "", legacy_h5.TRAINING) if compile else None
-    if config is not None:
-        what = f"{legacy_h5.TRAINING} in {file.what}"
-        training = compilation.read(modern_training(parse_json(config, what)), file, parsed.graph, stacklevel=5)
+    with open_h5(filepath) as file:
+        parsed = legacy_h5.read_config(file, custom_objects)
+        weights = legacy_h5.read_tree_weights(file, parsed.graph, parsed.written)
+        legacy_h5.warn_of(file.what, parsed.policies, stacklevel=5)
+        training = None
+        config = text(file, "", legacy_h5.TRAINING) if compile else None
+        if config is not None:
+            said = modern_training(parse_json(config, f"{legacy_h5.TRAINING} in {file.what}"))
+            training = compilation.read(said, file, parsed.graph, stacklevel=5)
     return SavedNetwork(parsed.tree, weights, training)
 
 
@@ -102,10 +100,10 @@ def read_some_weights(
         InvalidFileError: the file is damaged, or holds the weights of another network.
     """
     if starts_with(filepath, SIGNATURE):
-        file = open_h5(filepath)
-        if legacy_h5.is_legacy(file):
-            file.allow(2**14 * len(graph.calls))
-            return legacy_h5.read_into(file, graph, tree, by_name, skip_mismatch)
+        with open_h5(filepath) as file:
+            if legacy_h5.is_legacy(file):
+                file.allow(2**14 * len(graph.calls))
+                return legacy_h5.read_into(file, graph, tree, by_name, skip_mismatch)
     if by_name:
         raise InvalidFileError(
             f"{describe_value(os.fspath(filepath), 200)} keeps its weights without the names of layers, so by_name=True finds "

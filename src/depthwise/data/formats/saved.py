@@ -23,7 +23,7 @@ class SavedNetwork:
 
     Attributes:
         tree: the models as their author nested them, in Keras' order.
-        weights: float32 arrays by `WeightKey.text`, all of them.
+        weights: float32 arrays by `WeightKey.text`, all of them; a model that is made of them takes them as they are.
         training: what it is compiled with, and what the optimizer has learnt; None where it is not.
     """
 

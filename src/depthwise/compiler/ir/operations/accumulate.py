@@ -85,7 +85,7 @@ class AccumulateDepthwise(Accumulate):
     @staticmethod
     def matrix(shape: Shape) -> tuple[int, int]:
         """A row for each cell of the kernel, all channels across."""
-        return shape[0] * shape[1], prod(shape[2:])
+        return prod(shape[:-2]), prod(shape[-2:])
 
 
 @dataclass(frozen=True)

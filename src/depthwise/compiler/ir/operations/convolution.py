@@ -60,9 +60,9 @@ class _Convolution(_Windowed):
         size = self._output_size(rows, columns, self.cropped)
         if size == (rows, columns) and len(source.shape) < 3:  # a pointwise convolution of rows or of a vector
             return TensorType((*source.shape[:-1], channels))
-        if len(source.shape) != 3:
-            raise self._refuse(f"takes an image, got {source.shape}")
-        return TensorType((*size, channels))
+        if len(source.shape) not in (2, 3):
+            raise self._refuse(f"takes an image or a sequence, got {source.shape}")
+        return source.resized(*size, channels)
 
 
 @dataclass(frozen=True)

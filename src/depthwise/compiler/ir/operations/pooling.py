@@ -27,7 +27,7 @@ class PoolWindows(Operation):
         (source,) = operands
         rows, columns, channels = source.map
         size = [(total - self.pool_size[i]) // self.strides[i] + 1 for i, total in enumerate((rows, columns))]
-        return (TensorType((size[0], size[1], channels)),)
+        return (source.resized(size[0], size[1], channels),)
 
     def window(self, operand: int) -> Window:
         return WHOLE_MAP if any(self.counted_padding) else Window(self.pool_size[0], self.strides[0])
@@ -62,14 +62,15 @@ class PoolGradient(Operation):
 
 @dataclass(frozen=True)
 class ReduceMap(Operation):
-    """The "max" or "mean" of each channel over rows and columns: (channels,), or (1, 1, channels) with `keepdims`."""
+    """The "max" or "mean" of each channel over rows and columns: (channels,), or with `keepdims` as many axes as before, of length 1."""
 
     kind: str
     keepdims: bool = False
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
-        channels = operands[0].map[2]
-        return (TensorType((1, 1, channels) if self.keepdims else (channels,)),)
+        (source,) = operands
+        channels = source.map[2]
+        return (source.resized(1, 1, channels) if self.keepdims else TensorType((channels,)),)
 
     def window(self, operand: int) -> Window:
         return WHOLE_MAP

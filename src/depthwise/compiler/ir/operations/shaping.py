@@ -48,7 +48,7 @@ class Pad(Operation):
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         rows, columns, channels = operands[0].map
         top, bottom, left, right = self.padding
-        return (TensorType((rows + top + bottom, columns + left + right, channels)),)
+        return (operands[0].resized(rows + top + bottom, columns + left + right, channels),)
 
     def window(self, operand: int) -> Window:
         return WHOLE_MAP
