@@ -25,7 +25,9 @@ def train_command(
     data: DataName = "mnist",
     epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 5,
     batch_size: BatchSize = 128,
-    optimizer: Annotated[str, typer.Option(help="sgd, rmsprop, adam or adamw.", metavar="NAME")] = "adam",
+    optimizer: Annotated[
+        str, typer.Option(help="sgd, adam, adamw, rmsprop or another of Keras' optimizers.", metavar="NAME")
+    ] = "adam",
     learning_rate: Annotated[
         float | None, typer.Option(help="By default the optimizer's own.", show_default=False)
     ] = None,

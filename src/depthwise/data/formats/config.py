@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from depthwise.data.formats.dialect import DEEPEST, MODELS, MOST_LAYERS, Dialect, modern
 from depthwise.data.formats.layer_config import (  # fmt: skip
     as_dict,
     as_list,
@@ -22,17 +23,12 @@ from depthwise.data.formats.layer_config import (  # fmt: skip
 )
 from depthwise.errors import InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.layers.input import InputLayer
+from depthwise.layers.operation import OPERATIONS, Operation
 from depthwise.network.facts import Shape, describe
 from depthwise.network.graph import Graph, unique_names
 from depthwise.network.tree import Member, ModelTree, TreeCall, TreePort, calls_within, chain, in_keras_order, inlined
 
 __all__ = ["Parsed", "model_config", "parse_model"]
-
-MOST_LAYERS = 10_000
-DEEPEST = 16
-"""Models inside models inside models …"""
-
-MODELS = ("Sequential", "Functional", "Model")
 
 
 @dataclass(frozen=True)
@@ -42,10 +38,12 @@ class Parsed:
     Attributes:
         graph: the network; its tree is in Keras' order.
         written: the tree in the order of the file, which its weights follow.
+        policies: arithmetic other than float32 that its layers were made for.
     """
 
     graph: Graph
     written: ModelTree
+    policies: tuple[str, ...] = ()
 
     @property
     def tree(self) -> ModelTree:
@@ -56,14 +54,20 @@ class Parsed:
 # Reading.
 
 
-def parse_model(config: Any, what: str = "the config") -> Parsed:
+def parse_model(config: Any, what: str = "the config", dialect: Dialect | None = None) -> Parsed:
     """The network that a serialised `Sequential` or functional model describes.
+
+    Args:
+        config: as any Keras from 1 to 3 writes it.
+        what: what messages call it.
+        dialect: who wrote it, and what the user says of its names.
 
     Raises:
         UnsupportedError: a layer or an option that Depthwise does not have; the message names it and its value.
         InvalidFileError: the config contradicts itself, or is none.
     """
-    config = as_dict(config, what)
+    dialect = dialect or Dialect(what)
+    config = modern(as_dict(config, what), dialect)
     class_name = config.get("class_name")
     if class_name not in MODELS:
         raise UnsupportedError(
@@ -73,7 +77,7 @@ def parse_model(config: Any, what: str = "the config") -> Parsed:
         written = _model(config, what, 0)
         if calls_within(written) > MOST_LAYERS:
             raise InvalidFileError(f"{what} has more than {MOST_LAYERS:,} layers, which is the most that is read")
-        return Parsed(inlined(_ordered(written)), written)
+        return Parsed(inlined(_ordered(written)), written, tuple(sorted(dialect.policies)))
     except InvalidFileError:
         raise
     except InvalidArgumentError as error:
@@ -107,7 +111,30 @@ def _member(entry: Any, depth: int) -> Member:
     if isinstance(entry, dict) and entry.get("class_name") in MODELS:
         tree = _model(entry, "the model inside", depth + 1)
         return replace(tree, name=as_name(entry.get("name", tree.name), "a model's name"))
+    if isinstance(entry, dict) and re.fullmatch(r"keras\.(src\.)?ops\..*", str(entry.get("module"))):
+        return _operation(entry)
     return parse_layer(entry)
+
+
+def _operation(entry: dict[str, Any]) -> Operation:
+    """An operation with the constants that its only call has among its arguments."""
+    kind = OPERATIONS.get(str(entry.get("class_name")))
+    config = as_dict(entry.get("config", {}), "the config of an operation")
+    name = as_name(config.get("name", entry.get("name")), "the name of an operation")
+    owner = f"the operation {describe_value(name)}"
+    nodes = as_list(entry.get("inbound_nodes", []), f"the inputs of {owner}")
+    if kind is None:
+        raise UnsupportedError(
+            f"{owner} is {describe_value(entry.get('class_name'))} of keras.ops, which is not supported; supported are "
+            + ", ".join(OPERATIONS)
+        )
+    for key, value in config.items():
+        if key not in ("name", "dtype"):
+            raise UnsupportedError(f"{owner}: {describe_value(key)} = {describe_value(value)} is not supported")
+    if len(nodes) != 1:
+        raise UnsupportedError(f"{owner} is called {len(nodes)} times, which is not supported; call it once")
+    arguments = as_list(as_dict(nodes[0], f"the inputs of {owner}").get("args", []), f"the arguments of {owner}")
+    return kind(name=name, arguments=tuple(None if isinstance(item, dict) else item for item in arguments))
 
 
 def _sequential(body: Mapping[str, Any], layers: list[Any], name: str, trainable: bool, depth: int) -> ModelTree:
@@ -142,7 +169,7 @@ def _functional(body: Mapping[str, Any], entries: list[Any], name: str, trainabl
         if member.name != key or key in members:
             raise InvalidFileError(f"the config gives the name {describe_value(key)} twice, or a layer two names")
         members[key] = member
-        uses = _inbound(entry, key)
+        uses = _inbound(entry, key, constants=isinstance(member, Operation))
         if isinstance(member, InputLayer):
             if uses:
                 raise InvalidFileError(f"the layer {describe_value(key)} has {len(uses[0])} inputs, which cannot be")
@@ -210,13 +237,14 @@ def _ordered(tree: ModelTree) -> ModelTree:
     return in_keras_order(replace(tree, members=members))
 
 
-def _inbound(entry: Mapping[str, Any], name: str) -> list[list[TreePort]]:
-    """What each call of a layer reads."""
+def _inbound(entry: Mapping[str, Any], name: str, *, constants: bool) -> list[list[TreePort]]:
+    """What each call of a layer reads; `constants` are left out, which an operation has already."""
     nodes = as_list(entry.get("inbound_nodes", []), f"the inputs of {describe_value(name)}")
-    return [_arguments(as_dict(node, f"the inputs of {describe_value(name)}"), name) for node in nodes]
+    whose = f"the inputs of {describe_value(name)}"
+    return [_arguments(as_dict(node, whose), name, constants=constants) for node in nodes]
 
 
-def _arguments(node: Mapping[str, Any], name: str) -> list[TreePort]:
+def _arguments(node: Mapping[str, Any], name: str, *, constants: bool) -> list[TreePort]:
     for key, value in as_dict(node.get("kwargs", {}), f"the arguments of {describe_value(name)}").items():
         if value is not None and not (key == "training" and value is False):
             raise UnsupportedError(
@@ -226,6 +254,8 @@ def _arguments(node: Mapping[str, Any], name: str) -> list[TreePort]:
     arguments = as_list(node.get("args", []), f"the arguments of {describe_value(name)}")
     if len(arguments) == 1 and isinstance(arguments[0], list):
         arguments = arguments[0]
+    if constants:
+        arguments = [argument for argument in arguments if isinstance(argument, dict)]
     return [_history(argument, name) for argument in arguments]
 
 
@@ -283,7 +313,7 @@ def model_config(tree: ModelTree) -> dict[str, Any]:
     layers = []
     for member in tree.members:
         uses = sorted((call for call in tree.calls if call.member == member.name), key=lambda call: call.index)
-        inbound = [_call_config(call, shapes) for call in uses if call.inputs]
+        inbound = [_call_config(member, call, shapes) for call in uses if call.inputs]
         layers.append(_member_config(member) | {"name": member.name, "inbound_nodes": inbound})
     inputs = [_history_config(port) for port in tree.inputs]
     outputs = [
@@ -310,8 +340,8 @@ def _history_config(port: TreePort) -> list[Any]:
     return [port.member, port.call, port.output]
 
 
-def _call_config(call: TreeCall, shapes: Mapping[TreePort, Shape]) -> dict[str, Any]:
-    tensors = [
+def _call_config(member: Member, call: TreeCall, shapes: Mapping[TreePort, Shape]) -> dict[str, Any]:
+    tensors: list[Any] = [
         {
             "class_name": "__keras_tensor__",
             "config": {
@@ -322,6 +352,9 @@ def _call_config(call: TreeCall, shapes: Mapping[TreePort, Shape]) -> dict[str, 
         }
         for port in call.inputs
     ]
+    if isinstance(member, Operation):
+        rest = iter(tensors)
+        return {"args": [next(rest) if value is None else value for value in member.arguments], "kwargs": {}}
     return {"args": tensors if len(tensors) == 1 else [tensors], "kwargs": {}}
 
 
