@@ -62,8 +62,10 @@ def _loss(loss: Any) -> Any:
 def _metric(metric: Any) -> Any:
     from depthwise.losses import Loss  # there already: the network is compiled
 
-    if isinstance(metric, (str, dict)):
+    if isinstance(metric, str):
         return metric
+    if isinstance(metric, dict):  # as a file had it
+        return serialized("keras.metrics", str(metric.get("class_name")), metric.get("config"))
     if inspect.isroutine(metric):
         return _function(metric)
     if isinstance(metric, type):
@@ -112,7 +114,7 @@ def _slots(optimizer: "Optimizer", graph: Graph) -> Iterator[tuple[str, tuple[in
     return optimizer.description.slots_in_order(weights)
 
 
-def read(config: Any, file: File, graph: Graph) -> "Compiled | None":
+def read(config: Any, file: File, graph: Graph, stacklevel: int = 4) -> "Compiled | None":
     """What the file says of training, with what the optimizer had learnt.
 
     What Depthwise does not have gives None, with a warning that names it.
@@ -136,7 +138,7 @@ def read(config: Any, file: File, graph: Graph) -> "Compiled | None":
         reason = str(error) if isinstance(error, DepthwiseError) else "an option has a wrong type"
         warnings.warn(
             f"{file.what}: the model is loaded but not compiled: {reason}; call compile before fit or evaluate",
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
         return None
 
