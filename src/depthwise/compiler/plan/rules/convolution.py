@@ -39,6 +39,11 @@ def _loops(kernel_size: tuple[int, int], view: MapView, dilation: tuple[int, int
     return joined or [Reduction(1, 1)]
 
 
+def _offsets(rows: int, pitch: int) -> tuple[int, ...]:
+    """Where each row starts; there are thousands of rows in the strips of a large network."""
+    return tuple(range(0, rows * pitch, pitch))
+
+
 def convolution_calls(
     placement: Placement,
     source: Place,
@@ -70,8 +75,8 @@ def convolution_calls(
     loops = _loops(kernel_size, source.view, dilation, channels)
     depth = prod(loop.count or 0 for loop in loops)
     whole = Contraction(
-        a_rows=tuple(row * strides[0] * source.view.row_pitch for row in range(view.rows)),
-        out_rows=tuple(row * view.row_pitch for row in range(view.rows)),
+        a_rows=_offsets(view.rows, strides[0] * source.view.row_pitch),
+        out_rows=_offsets(view.rows, view.row_pitch),
         columns=view.columns,
         a_column=strides[1] * source.view.pixel_pitch,
         out_column=view.pixel_pitch,
@@ -227,8 +232,8 @@ def _scatter(operation: op.ConvolveTransposed, placement: Placement, part: Part)
         if not down or not across:
             return []
         kernel = Contraction(
-            a_rows=tuple(row * gradient.view.row_pitch for row in range(down)),
-            out_rows=tuple(row * operation.strides[0] * target.view.row_pitch for row in range(down)),
+            a_rows=_offsets(down, gradient.view.row_pitch),
+            out_rows=_offsets(down, operation.strides[0] * target.view.row_pitch),
             columns=across,
             a_column=gradient.view.pixel_pitch,
             out_column=operation.strides[1] * target.view.pixel_pitch,
