@@ -7,12 +7,12 @@ from depthwise.layers.layer import Layer
 
 __all__ = [
     "ACTIVATIONS",
-    "LAYERS",
     "Activation",
     "Add",
     "AveragePooling1D",
     "AveragePooling2D",
     "BatchNormalization",
+    "CenterCrop",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -28,6 +28,7 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
     "InputLayer",
+    "LAYERS",
     "Layer",
     "LayerNormalization",
     "MaxPool2D",
@@ -36,8 +37,11 @@ __all__ = [
     "PReLU",
     "ReLU",
     "Rescaling",
+    "Resizing",
     "SeparableConv1D",
     "SeparableConv2D",
+    "UpSampling1D",
+    "UpSampling2D",
     "ZeroPadding2D",
 ]
 ACTIVATIONS: Any
@@ -108,6 +112,19 @@ class BatchNormalization(Layer):
         beta_constraint: None = ...,
         gamma_constraint: None = ...,
         synchronized: bool = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class CenterCrop(Layer):
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        data_format: str | None = ...,
         *,
         name: str | None = ...,
         trainable: bool = ...,
@@ -473,6 +490,25 @@ class Rescaling(Layer):
         dtype: str | None = ...,
     ) -> None: ...
 
+class Resizing(Layer):
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        interpolation: str = ...,
+        crop_to_aspect_ratio: bool = ...,
+        pad_to_aspect_ratio: bool = ...,
+        fill_mode: str = ...,
+        fill_value: float = ...,
+        antialias: bool = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
 class SeparableConv1D(Layer):
     def __init__(
         self,
@@ -524,6 +560,30 @@ class SeparableConv2D(Layer):
         depthwise_constraint: None = ...,
         pointwise_constraint: None = ...,
         bias_constraint: None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class UpSampling1D(Layer):
+    def __init__(
+        self,
+        size: int = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class UpSampling2D(Layer):
+    def __init__(
+        self,
+        size: int | Sequence[int] = ...,
+        data_format: str | None = ...,
+        interpolation: str = ...,
         *,
         name: str | None = ...,
         trainable: bool = ...,
