@@ -18,6 +18,7 @@ from depthwise.losses.focal import (
 )
 from depthwise.losses.functions import as_function, class_of
 from depthwise.losses.hinge import CategoricalHinge, Hinge, SquaredHinge
+from depthwise.losses.own import FunctionLoss
 from depthwise.losses.regression import (
     CosineSimilarity,
     Huber,
@@ -47,6 +48,7 @@ __all__ = [
     "CosineSimilarity",
     "Dice",
     "FormulaLoss",
+    "FunctionLoss",
     "Hinge",
     "Huber",
     "KLDivergence",

@@ -65,7 +65,7 @@ class MetricSet:
             values = losses[number]
             assert values is not None
             loss, labels = self.outputs[number].loss, y_true[number]
-            if loss is None or loss.plain:
+            if loss is None or (loss.plain and len(values.shape) and len(values) == count):
                 total = _total(values, sample_weight[number])
             else:
                 assert labels is not None

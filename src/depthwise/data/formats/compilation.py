@@ -56,6 +56,8 @@ def _structure(value: Any, item: Callable[[Any], Any]) -> Any:
 
 
 def _loss(loss: Any) -> Any:
+    if loss.handed_over:
+        return _function(loss.value, loss.name)
     return serialized("keras.losses", type(loss).__name__, loss.get_config())
 
 
@@ -78,9 +80,9 @@ def _metric(metric: Any) -> Any:
     return serialized("keras.metrics", type(metric).__name__, metric.get_config())
 
 
-def _function(function: Any) -> Any:
+def _function(function: Any, name: str | None = None) -> Any:
     """A function by its name: those of `losses` and `metrics` are known by it, others are not in the file."""
-    name = str(getattr(function, "__name__", type(function).__name__))
+    name = name or str(getattr(function, "__name__", type(function).__name__))
     if str(getattr(function, "__module__", "")).startswith("depthwise."):
         return name
     return {"module": "builtins", "class_name": "function", "config": name, "registered_name": name}
