@@ -7,7 +7,7 @@ import pytest
 
 import depthwise
 
-HEAVY = ["numpy", "llvmlite", "h5py", "pyfive", "PIL", "rich", "typer", "pooch", "keras", "jax", "importlib.metadata"]
+HEAVY = ["numpy", "llvmlite", "h5py", "PIL", "rich", "typer", "pooch", "keras", "jax", "importlib.metadata"]
 
 
 def loaded_after(statement: str) -> list[str]:

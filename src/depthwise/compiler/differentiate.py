@@ -13,6 +13,7 @@ from typing import Any
 from depthwise.compiler.functions import FUNCTIONS, slope_of, vector_jacobian
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Apply, Operand
+from depthwise.compiler.ir.formula import Formula
 from depthwise.compiler.ir.program import IllegalProgramError, Operation, Program
 from depthwise.compiler.ir.types import Element, Role, TensorType, Value
 
@@ -24,16 +25,23 @@ class LossRule:
     """How a loss reads the network's output.
 
     Attributes:
-        name: "categorical", "binary", "squared" or "absolute".
-        from_logits: the output is before softmax or sigmoid.
+        name: "categorical", "binary", "squared" or "absolute"; else what the loss of `formula` is called.
+        from_logits: the output is before softmax or sigmoid; a formula has that in itself.
         sparse: the target is a class number (of each pixel, where the output is a map).
         smoothing: label smoothing.
+        formula: what it computes, of losses that have no kernel of their own.
     """
 
     name: str
     from_logits: bool
     sparse: bool
     smoothing: float
+    formula: Formula | None = None
+
+    def pixels(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """How many losses an output of that shape has: one for each pixel, or one in all."""
+        whole = self.formula is not None and self.formula.whole
+        return (1,) if whole else shape[:-1] or (1,)
 
 
 def differentiate(program: Program, losses: Sequence[LossRule | None]) -> Program:
@@ -169,8 +177,8 @@ class Tape:
         for number, ((output, shape), loss) in enumerate(zip(program.outputs, losses)):
             if loss is None:
                 continue
-            pixels = shape[:-1] or (1,)
-            target_shape = pixels if loss.sparse else shape
+            pixels = loss.pixels(shape)
+            target_shape = (shape[:-1] or (1,)) if loss.sparse else shape
             element = Element.I32 if loss.sparse else Element.F32
             # As NumPy has them: a row of numbers without gaps.
             for name, shown, kind in (("target", target_shape, element), ("weight", pixels, Element.F32)):
@@ -218,7 +226,7 @@ class Tape:
             fused = "sigmoid"
         value_kind = loss.name + ("_logits" if loss.from_logits or skipped is not None else "")
         read = output if skipped is None else skipped.source
-        self.emit(op.LossValue((read, target), (losses,), value_kind, loss.smoothing, loss.sparse))
+        self.emit(op.LossValue((read, target), (losses,), value_kind, loss.smoothing, loss.sparse, loss.formula))
         if loss.name == "categorical" and loss.from_logits:
             source = self.emit(op.Softmax((output,), (f"/probabilities {number}",)))
         kind = {"softmax": "categorical_fused", "sigmoid": "binary_fused"}.get(fused) or {
@@ -227,7 +235,7 @@ class Tape:
         }.get(loss.name, loss.name)
 
         def make(name: str) -> Operation:
-            return op.LossGradient((source, target, weight), (name,), kind, loss.smoothing, loss.sparse)
+            return op.LossGradient((source, target, weight), (name,), kind, loss.smoothing, loss.sparse, loss.formula)
 
         self.give(skipped.source if skipped is not None else output, make)
         if fused == "sigmoid":

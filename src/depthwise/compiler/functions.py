@@ -15,6 +15,8 @@ from depthwise.compiler.kernels.builder import Function as Code
 
 __all__ = ["FUNCTIONS", "Elementary", "evaluate", "evaluate_all", "evaluate_function", "slope_of", "vector_jacobian"]
 
+SMALLEST_NORMAL = 1.1754943508222875e-38
+
 Arguments = tuple[Expression, ...]
 Slope = Callable[[Expression, Arguments, Expression], tuple[Expression | None, ...]]
 """(gradient of the result, arguments, result) → the gradient of each argument; None where there is none."""
@@ -217,7 +219,66 @@ _ACTIVATIONS: dict[str, Elementary] = {
 }
 
 FUNCTIONS: Mapping[str, Elementary] = {**_ARITHMETIC, **_ACTIVATIONS}
-"""Every function by name."""
+"""Every function of a layer by name."""
+
+
+# -- what only losses read -------------------------------------------------------------------------------------------
+
+
+def _log(code: Code, x: str) -> str:
+    """ln x: −∞ at 0, NaN below it."""
+    inside = mathematics.log(code, code.largest(code.constant(SMALLEST_NORMAL), x))
+    above = code.select(code.compare("oeq", x, code.constant(float("inf"))), x, inside)
+    at_zero = code.select(code.compare("oeq", x, code.constant(0.0)), code.constant(float("-inf")), above)
+    return code.select(code.compare("olt", x, code.constant(0.0)), code.constant(float("nan")), at_zero)
+
+
+def _shared(predicate: str, opposite: str) -> Slope:
+    """As `_larger`, but equal ones have half of the gradient each, as in JAX."""
+
+    def slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
+        taken, left = f"where_{predicate}", f"where_{opposite}"
+        half = g * 0.5
+        return apply(taken, *args, g, apply(left, *args, 0.0, half)), apply(
+            taken, *args, 0.0, apply(left, *args, g, half)
+        )
+
+    return slope
+
+
+def _power(args: Arguments) -> Expression:
+    """x to a constant power: by products where that is a small whole number, else e to the power · ln x."""
+    x, power = args
+    assert isinstance(power, Constant)
+    if power.value in (0.0, 1.0, 2.0, 3.0, 4.0):
+        result: Expression = Constant(1.0)
+        for count in range(int(power.value)):
+            result = x if count == 0 else result * x
+        return result
+    return apply("exp", apply("log", x) * power)
+
+
+def _power_slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
+    x, power = args
+    assert isinstance(power, Constant)
+    if power.value == 0.0:
+        return None, None
+    return g * power * apply("power", x, power.value - 1.0), None
+
+
+_LOSSES: dict[str, Elementary] = {
+    "log": Elementary(_log, slope=lambda g, args, y: (g / args[0],)),
+    "exp": Elementary(mathematics.exp, slope=lambda g, args, y: (g * y,), reads_output=True),
+    # At 0 the slope is 1, as in JAX.
+    "abs": Elementary(
+        lambda code, x: code.intrinsic("fabs", x), slope=lambda g, args, y: (apply("where_oge", args[0], 0.0, g, -g),)
+    ),
+    "maximum": Elementary(Code.largest, slope=_shared("ogt", "olt")),
+    "minimum": Elementary(Code.smallest, slope=_shared("olt", "ogt")),
+    "power": Elementary(definition=_power, slope=_power_slope),
+}
+
+_KNOWN: Mapping[str, Elementary] = {**_LOSSES, **FUNCTIONS}
 
 
 # -- machine code ----------------------------------------------------------------------------------------------------
@@ -240,7 +301,7 @@ def _write(code: Code, expression: Expression, done: dict[Expression, str]) -> s
         return code.constant(expression.value)
     if expression not in done:
         assert isinstance(expression, Apply), f"{expression} has no value"
-        function = FUNCTIONS[expression.function]
+        function = _KNOWN[expression.function]
         if function.definition is not None:
             done[expression] = _write(code, function.definition(expression.arguments), done)
         elif expression.function == "expm1_negative":  # a factor that is a constant goes into its coefficients
@@ -280,7 +341,7 @@ def vector_jacobian(expression: Expression, result: Expression, gradient: Expres
         if isinstance(node, Operand):
             found[node.index] = found[node.index] + seed if node.index in found else seed
         elif isinstance(node, Apply):
-            function = FUNCTIONS[node.function]
+            function = _KNOWN[node.function]
             if function.slope is not None:
                 for item, slope in zip(node.arguments, function.slope(seed, node.arguments, value)):
                     if slope is not None:

@@ -7,43 +7,105 @@ A description holds the arguments; the native training step differentiates it, a
 from dataclasses import fields
 from typing import Any
 
-from depthwise.errors import InvalidArgumentError, describe_value
-from depthwise.losses.base import Loss, per_sample
+from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
+from depthwise.losses.base import FormulaLoss, Loss, per_sample, shares
 from depthwise.losses.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
-from depthwise.losses.regression import MeanAbsoluteError, MeanSquaredError
+from depthwise.losses.focal import (
+    BinaryFocalCrossentropy,
+    CategoricalFocalCrossentropy,
+    CategoricalGeneralizedCrossEntropy,
+    KLDivergence,
+)
+from depthwise.losses.hinge import CategoricalHinge, Hinge, SquaredHinge
+from depthwise.losses.regression import (
+    CosineSimilarity,
+    Huber,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+)
+from depthwise.losses.segmentation import Dice, Tversky
 
 __all__ = [
     "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
+    "CategoricalGeneralizedCrossEntropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "Dice",
+    "FormulaLoss",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "LogCosh",
     "Loss",
     "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
     "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
     "SparseCategoricalCrossentropy",
+    "SquaredHinge",
+    "Tversky",
     "get",
     "per_sample",
+    "shares",
 ]
 
 CLASSES: dict[str, type[Loss]] = {
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
     "categorical_crossentropy": CategoricalCrossentropy,
     "binary_crossentropy": BinaryCrossentropy,
+    "binary_focal_crossentropy": BinaryFocalCrossentropy,
+    "categorical_focal_crossentropy": CategoricalFocalCrossentropy,
+    "categorical_generalized_cross_entropy": CategoricalGeneralizedCrossEntropy,
+    "kl_divergence": KLDivergence,
+    "poisson": Poisson,
     "mean_squared_error": MeanSquaredError,
     "mean_absolute_error": MeanAbsoluteError,
+    "mean_absolute_percentage_error": MeanAbsolutePercentageError,
+    "mean_squared_logarithmic_error": MeanSquaredLogarithmicError,
+    "cosine_similarity": CosineSimilarity,
+    "huber": Huber,
+    "log_cosh": LogCosh,
+    "hinge": Hinge,
+    "squared_hinge": SquaredHinge,
+    "categorical_hinge": CategoricalHinge,
+    "dice": Dice,
+    "tversky": Tversky,
 }
 
 _ALIASES = {
     "bce": "binary_crossentropy",
     "BCE": "binary_crossentropy",
-    "mse": "mean_squared_error",
-    "MSE": "mean_squared_error",
+    "kld": "kl_divergence",
+    "KLD": "kl_divergence",
+    "kullback_leibler_divergence": "kl_divergence",
+    "logcosh": "log_cosh",
     "mae": "mean_absolute_error",
     "MAE": "mean_absolute_error",
+    "mape": "mean_absolute_percentage_error",
+    "MAPE": "mean_absolute_percentage_error",
+    "mse": "mean_squared_error",
+    "MSE": "mean_squared_error",
+    "msle": "mean_squared_logarithmic_error",
+    "MSLE": "mean_squared_logarithmic_error",
 }
 
 _BY_NAME: dict[str, type[Loss]] = {
     **CLASSES,
     **{cls.__name__: cls for cls in CLASSES.values()},
     **{alias: CLASSES[name] for alias, name in _ALIASES.items()},
+}
+
+_REFUSED = {
+    "circle": "it compares the embeddings of all pairs of samples of a batch",
+    "ctc": "it aligns sequences of text or sound",
 }
 
 
@@ -55,16 +117,23 @@ def get(identifier: str | Loss | type[Loss] | dict[str, Any]) -> Loss:
 
     Raises:
         InvalidArgumentError: not one of the losses here; the message lists them.
+        UnsupportedError: one of Keras' losses that Depthwise does not have.
     """
     if isinstance(identifier, Loss):
         return identifier
-    if isinstance(identifier, type) and issubclass(identifier, Loss) and identifier is not Loss:
+    if isinstance(identifier, type) and issubclass(identifier, Loss) and identifier in _BY_NAME.values():
         return identifier()
+    name = identifier
     if isinstance(identifier, dict):
-        cls = _BY_NAME.get(str(identifier.get("class_name")))
+        name = str(identifier.get("class_name"))
+        cls = _BY_NAME.get(name)
         config = identifier.get("config", {})
         if cls is not None and isinstance(config, dict) and set(config) <= {item.name for item in fields(cls)}:
             return cls(**config)
     elif isinstance(identifier, str) and identifier in _BY_NAME:
         return _BY_NAME[identifier]()
+    if isinstance(name, str) and name.lower() in _REFUSED:
+        raise UnsupportedError(
+            f"the loss {describe_value(name)} is not supported: {_REFUSED[name.lower()]}; there are {', '.join(sorted(CLASSES))}"
+        )
     raise InvalidArgumentError(f"unknown loss {describe_value(identifier)}; allowed are " + ", ".join(sorted(CLASSES)))

@@ -5,7 +5,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from depthwise.errors import ShapeError
 from depthwise.losses.base import EPSILON, Array, Loss
 
 __all__ = ["BinaryCrossentropy", "CategoricalCrossentropy", "SparseCategoricalCrossentropy"]
@@ -17,9 +16,11 @@ class SparseCategoricalCrossentropy(Loss):
 
     Args:
         from_logits: the predictions are logits, not probabilities: the softmax is part of the loss.
-        ignore_class, axis, dtype: accepted for compatibility with Keras, refused unless at their defaults.
-        reduction: "sum_over_batch_size": the sum over the samples divided by their number.
-        name: accepted for compatibility with Keras.
+        ignore_class: a class number whose positions count nothing, -1 or 255 for example; None for none.
+        reduction: "sum_over_batch_size" (or "mean"): the sum over the samples divided by their number; "sum";
+            "mean_with_sample_weight": divided by the sum of the weights; None: no sum, only where the loss is called.
+        axis: of the classes; a network can be trained where it is the last one.
+        name, dtype: accepted for compatibility with Keras; all arithmetic is float32.
 
     Shapes: labels (batch,) or (batch, 1) of whole numbers; predictions (batch, classes). Maps have a class at each position:
     labels (batch, …) or (batch, …, 1), predictions (batch, …, classes).
@@ -27,7 +28,7 @@ class SparseCategoricalCrossentropy(Loss):
 
     from_logits: bool = False
     ignore_class: int | None = None
-    reduction: str = "sum_over_batch_size"
+    reduction: str | None = "sum_over_batch_size"
     axis: int = -1
     name: str = "sparse_categorical_crossentropy"
     dtype: str | None = field(default=None, compare=False)
@@ -36,14 +37,7 @@ class SparseCategoricalCrossentropy(Loss):
     probabilities: ClassVar[str | None] = "softmax"
 
     def _values(self, targets: Array, predictions: Array) -> Array:
-        positions = predictions.shape[:-1]
-        if targets.shape not in (positions, (*positions, 1)):
-            each = "a sample" if len(positions) == 1 else "a position"
-            raise ShapeError(
-                f"{type(self).__name__}: labels of shape {targets.shape} do not fit predictions of shape "
-                f"{predictions.shape}; give one class number {each}"
-            )
-        labels = targets.reshape(*positions, 1).astype(np.intp)
+        labels = targets.reshape(*predictions.shape[:-1], 1).astype(np.intp)
         chosen = np.take_along_axis(predictions, labels, axis=-1)[..., 0]
         if self.from_logits:
             peak = predictions.max(axis=-1)
@@ -67,7 +61,7 @@ class CategoricalCrossentropy(Loss):
     from_logits: bool = False
     label_smoothing: float = 0.0
     axis: int = -1
-    reduction: str = "sum_over_batch_size"
+    reduction: str | None = "sum_over_batch_size"
     name: str = "categorical_crossentropy"
     dtype: str | None = field(default=None, compare=False)
 
@@ -96,7 +90,7 @@ class BinaryCrossentropy(Loss):
     from_logits: bool = False
     label_smoothing: float = 0.0
     axis: int = -1
-    reduction: str = "sum_over_batch_size"
+    reduction: str | None = "sum_over_batch_size"
     name: str = "binary_crossentropy"
     dtype: str | None = field(default=None, compare=False)
 

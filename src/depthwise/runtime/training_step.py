@@ -1,6 +1,5 @@
 """One training step in native code: forward, loss, backward and optimizer in a single call."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +9,7 @@ import numpy as np
 from depthwise import losses, optimizers
 from depthwise.compiler.compile import compile
 from depthwise.compiler.derive import derive
-from depthwise.compiler.differentiate import LossRule, differentiate
+from depthwise.compiler.differentiate import differentiate
 from depthwise.compiler.ir.program import Program
 from depthwise.compiler.ir.types import Value
 from depthwise.compiler.ir.update import Update
@@ -20,6 +19,7 @@ from depthwise.compiler.passes import GRADIENTS, TRAINING, run_passes
 from depthwise.compiler.plan.training import plan_training, samples_per_chunk
 from depthwise.errors import UnsupportedError
 from depthwise.runtime.executable import Executable, host_machine
+from depthwise.runtime.step_loss import StepLoss
 from depthwise.runtime.threads import get_threads
 
 __all__ = ["StepResult", "TrainingStep"]
@@ -36,22 +36,6 @@ class StepResult:
 
     losses: np.ndarray
     predictions: np.ndarray
-
-
-def _loss_rule(loss: losses.Loss) -> LossRule:
-    names = {
-        "SparseCategoricalCrossentropy": "categorical",
-        "CategoricalCrossentropy": "categorical",
-        "BinaryCrossentropy": "binary",
-        "MeanSquaredError": "squared",
-        "MeanAbsoluteError": "absolute",
-    }
-    return LossRule(
-        names[type(loss).__name__],
-        bool(getattr(loss, "from_logits", False)),
-        loss.sparse,
-        float(getattr(loss, "label_smoothing", 0.0)),
-    )
 
 
 @dataclass(frozen=True)
@@ -87,20 +71,17 @@ class TrainingStep:
             raise UnsupportedError(f"training takes a model with one output, this one has {len(program.outputs)}")
         self.optimizer = optimizers.description_of(optimizer)
         undecayed = optimizer.undecayed if isinstance(optimizer, optimizers.Optimizer) else ()
+        self._output_shape = program.outputs[0][1]
+        self._loss = StepLoss(loss, self._output_shape)
         forward = run_passes(program, TRAINING)
-        self.program = run_passes(differentiate(forward, [_loss_rule(loss)]), GRADIENTS, "differentiate")
+        self.program = run_passes(differentiate(forward, [self._loss.rule]), GRADIENTS, "differentiate")
         plan = partial(plan_training, optimizer=_Optimizing(self.optimizer, undecayed))
         self._executable = Executable(compile(self.program, plan, host_machine(), host_target(), CompileCache()))
         self._unread: dict[str, np.ndarray] = {}
         """Weights that no operation of the program reads: they never change."""
         self._iteration = 0
         self._numbers = dict(self.optimizer.numbers)
-        self._sparse = loss.sparse
-        self._output_shape = program.outputs[0][1]
         self._scalars = self._executable.arenas["scalars"]
-        self._share = np.float32(1.0)
-        """What a loss of weight 1 counts for in the sum; `_shares` is an array of it for the last batch."""
-        self._shares = np.ones(0, np.float32)
 
     def load(self, weights: Mapping[str, np.ndarray], optimizer_state: Mapping[str, np.ndarray]) -> None:
         """Takes the model's weights, and the optimizer's state ({} for a fresh start)."""
@@ -141,20 +122,12 @@ class TrainingStep:
         batch = x[0].shape[0]
         if not self._executable.fits(batch, get_threads()):
             self._executable.reserve(batch, samples_per_chunk(batch))
-        if len(self._shares) != batch:
-            shape = (batch, *self._output_shape[:-1])
-            self._share = np.float32(1.0 / math.prod(shape))
-            self._shares = np.full(shape, self._share, np.float32)
-        weight = self._shares
-        if sample_weight is not None:
-            weight = sample_weight * self._share
-            if weight.ndim < self._shares.ndim:
-                weight = np.repeat(weight, self._shares.size // batch)
+        weight = self._loss.shares(y, sample_weight)
         self._set_scalars(learning_rate, self._iteration, seed)
         self._iteration += 1
         predictions = np.empty((batch, *self._output_shape), np.float32)
-        result = StepResult(np.empty(self._shares.shape, np.float32), predictions)
-        self._executable.run((*x, y, weight), (result.losses, result.predictions))
+        result = StepResult(np.empty((batch, *self._loss.positions), np.float32), predictions)
+        self._executable.run((*x, self._loss.targets(y), weight), (result.losses, result.predictions))
         return result
 
     def _set_scalars(self, learning_rate: float, steps: int, seed: int) -> None:

@@ -3,16 +3,21 @@ value · weight summed over pixels and batch is what Keras reports.
 
 Kinds: "categorical" (probabilities, normalised and clipped as Keras does), "categorical_logits", "categorical_fused"
 (the gradient before softmax: p · Σt − t), "binary", "binary_logits", "binary_fused" (before sigmoid: p − t), "squared",
-"absolute". The target is one number an output, or with `sparse` one class number a pixel.
+"absolute". Any other kind is the name of a loss given by its formula. The target is one number an output, or with `sparse`
+one class number a pixel.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from depthwise.compiler import functions
+from depthwise.compiler.ir.expression import Expression
+from depthwise.compiler.ir.formula import Formula, Reduction
 from depthwise.compiler.kernels import mathematics
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand
 from depthwise.compiler.kernels.maps import MapView, counted, digest, each_pixel
 from depthwise.compiler.kernels.reductions import first_lanes
+from depthwise.compiler.loss_gradient import gradient_of
 
 __all__ = ["LossKernel"]
 
@@ -35,6 +40,7 @@ class LossKernel(Kernel):
     views: tuple[MapView, ...]
     smoothing: float
     sparse: bool
+    formula: Formula | None = None
 
     @property
     def units(self) -> int:
@@ -67,6 +73,9 @@ class _Writer:
         rows, columns = kernel.views[0].rows, kernel.views[0].columns
         size = 1 if kernel.sparse else kernel.units
         targets = MapView(rows, columns, size, columns * size, size)
+        if kernel.formula is not None and kernel.formula.whole:
+            self._whole_sample(kernel.formula, targets)
+            return
         numbers = MapView(rows, columns, 1, columns, 1)
         with each_pixel(function, (kernel.views[0], kernel.views[-1], targets, numbers)) as (
             a,
@@ -124,9 +133,12 @@ class _Writer:
 
     def sum(self, term: Term) -> str:
         """Σ term(a, target) over the outputs, as a vector with the sum in every lane."""
+        return self.across_sum(self.add_pixel(term, "zeroinitializer"))
+
+    def add_pixel(self, term: Term, total: str) -> str:
+        """The total, lane by lane, with the terms of the pixel added."""
         function, units = self.function, self.kernel.units
         whole, rest = units // self.lanes * self.lanes, units % self.lanes
-        total = "zeroinitializer"
         if whole:
             with function.loop(0, whole, self.lanes, carried=[total]) as loop:
                 value = term(function.load(self.a, loop.index), self.target(loop.index, self.lanes))
@@ -135,6 +147,11 @@ class _Writer:
         if rest:
             value = term(self.last(whole, rest), self.target(whole, rest))
             total = function.fadd(total, function.select(first_lanes(function, rest), value, "zeroinitializer"))
+        return total
+
+    def across_sum(self, total: str) -> str:
+        """The sum of a vector's lanes, in every lane."""
+        function = self.function
         symbol = f"@llvm.vector.reduce.fadd.v{self.lanes}f32"
         function.module.declare(f"declare float {symbol}(float, {function.vector})")
         start = function.number(0.0)
@@ -142,17 +159,30 @@ class _Writer:
 
     def largest(self) -> str:
         """The largest of the outputs, in every lane."""
+        return self.across_largest(self.largest_of_pixel(lambda a, t: a, self.lowest))
+
+    @property
+    def lowest(self) -> str:
+        return self.function.constant(float("-inf"))
+
+    def largest_of_pixel(self, term: Term, largest: str) -> str:
+        """The largest so far, lane by lane, or a term of the pixel."""
         function, units = self.function, self.kernel.units
-        lowest = function.constant(float("-inf"))
         whole, rest = units // self.lanes * self.lanes, units % self.lanes
-        largest = lowest
         if whole:
-            with function.loop(0, whole, self.lanes, carried=[lowest]) as loop:
-                loop.next = [function.largest(function.load(self.a, loop.index), loop.values[0])]
+            with function.loop(0, whole, self.lanes, carried=[largest]) as loop:
+                value = term(function.load(self.a, loop.index), self.target(loop.index, self.lanes))
+                loop.next = [function.largest(value, loop.values[0])]
             (largest,) = loop.results
         if rest:
-            tail = function.select(first_lanes(function, rest), self.last(whole, rest), lowest)
+            value = term(self.last(whole, rest), self.target(whole, rest))
+            tail = function.select(first_lanes(function, rest), value, self.lowest)
             largest = function.largest(tail, largest)
+        return largest
+
+    def across_largest(self, largest: str) -> str:
+        """The largest of a vector's lanes, in every lane."""
+        function = self.function
         symbol = f"@llvm.vector.reduce.fmax.v{self.lanes}f32"
         function.module.declare(f"declare float {symbol}({function.vector})")
         return function.splat(function.define(f"call float {symbol}({function.vector} {largest})"))
@@ -171,7 +201,51 @@ class _Writer:
             value = term(self.last(whole, rest), self.target(whole, rest))
             function.store(function.fmul(value, weight), self.out, whole)
 
-    # -- the losses --------------------------------------------------------------------------------------------------
+    # -- losses given by their formula -------------------------------------------------------------------------------
+
+    def _term(self, expression: Expression, results: Sequence[str]) -> Term:
+        """An expression of prediction, target and results as a function of the first two."""
+        known = {2 + i: value for i, value in enumerate(results)}
+        return lambda a, t: functions.evaluate(self.function, expression, {0: a, 1: t, **known})
+
+    def _results(self, reductions: Sequence[Reduction], targets: MapView | None = None) -> list[str]:
+        """What the reductions give: over the pixel at work, or where `targets` is given over all pixels."""
+        results: list[str] = []
+        for reduction in reductions:
+            term = self._term(reduction.term, results)
+            largest = reduction.kind == "max"
+            step = self.largest_of_pixel if largest else self.add_pixel
+            start = self.lowest if largest else "zeroinitializer"
+            total = step(term, start) if targets is None else self._over_pixels(step, term, start, targets)
+            results.append(self.across_largest(total) if largest else self.across_sum(total))
+        return results
+
+    def _over_pixels(self, step: Callable[[Term, str], str], term: Term, start: str, targets: MapView) -> str:
+        function, view = self.function, self.kernel.views[0]
+        with function.loop(0, view.rows, carried=[start]) as rows:
+            with function.loop(0, view.columns, carried=[rows.values[0]]) as columns:
+                for name, item in (("a", view), ("target_at", targets)):
+                    line = function.multiply(rows.index, item.row_pitch)
+                    place = function.add(line, function.multiply(columns.index, item.pixel_pitch))
+                    setattr(self, name, function.offset("%a" if name == "a" else "%target", place))
+                columns.next = [step(term, columns.values[0])]
+            rows.next = columns.results
+        return rows.results[0]
+
+    def _whole_sample(self, formula: Formula, targets: MapView) -> None:
+        function, kernel = self.function, self.kernel
+        if kernel.what == "value":
+            results = self._results(formula.reductions, targets)
+            function.store_number(self._first(self._term(formula.value, results)("", "")), "%out")
+            return
+        reductions, slope = gradient_of(formula)
+        results = self._results(reductions, targets)
+        with each_pixel(function, (kernel.views[0], targets, kernel.views[-1])) as (a, target, gradient):
+            self.a, self.target_at = function.offset("%a", a), function.offset("%target", target)
+            self.out = function.offset("%out", gradient)
+            self.each(self._term(slope, results))
+
+    # -- the losses with kernels of their own ------------------------------------------------------------------------
 
     def _clipped(self, p: str) -> str:
         function = self.function
@@ -180,6 +254,9 @@ class _Writer:
 
     def _value(self) -> str:
         function, kernel = self.function, self.kernel
+        if kernel.formula is not None:
+            results = self._results(kernel.formula.reductions)
+            return self._first(self._term(kernel.formula.value, results)("", ""))
         share = function.constant(1.0 / kernel.units)
 
         def categorical(total: str) -> Term:
@@ -231,6 +308,10 @@ class _Writer:
 
     def _gradient(self) -> None:
         function, kernel = self.function, self.kernel
+        if kernel.formula is not None:
+            reductions, each = gradient_of(kernel.formula)
+            self.each(self._term(each, self._results(reductions)))
+            return
         share = function.constant(1.0 / kernel.units)
 
         def inside(p: str, value: str) -> str:

@@ -1,9 +1,9 @@
 """Reads the one kind of HDF5 file that Keras writes: plain groups of plain arrays. Everything else is refused by name.
 
-pyfive, which is pure Python, walks the structures; what the file may make it do is decided here. It reads through
-`_Bounded`, which knows the file's end and a budget, so that circles and structures without end are cut off; headers and names are
-looked at before pyfive builds anything from them; links, filters, external and virtual storage are refused by the type of their
-message, before pyfive would follow them; attributes are never read. Arrays have as many bytes as lie in the file for them, so that
+`hdf5_structures.py` walks the structures; what a file may make it do is decided here. It reads through `_Bounded`, which knows the
+file's end and a budget, so that circles and structures without end are cut off; headers and names are looked at before anything is
+built from them; links, filters, external and virtual storage are refused by the type of their message, before anything would follow
+them; attributes are never read. Arrays have as many bytes as lie in the file for them, so that
 no allocation follows what a file merely declares, and are read one at a time: a file is never in memory as a whole. Why so:
 docs/decisions/0004-hdf5.md.
 """
@@ -15,15 +15,13 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from depthwise.data.formats import hdf5_structures as structures_of
 from depthwise.errors import DepthwiseError, InvalidFileError, UnsupportedError, describe_value
-
-if TYPE_CHECKING:
-    from pyfive.dataobjects import DataObjects
 
 __all__ = ["Dataset", "File"]
 
@@ -32,7 +30,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 LARGEST_RANK = 32
 LONGEST_NAME = 256
 MOST_MESSAGES = 64
-"""In one header; Keras' have up to eight. pyfive copies the header once for each that continues it elsewhere."""
+"""In one header; Keras' have up to eight. Each that continues the header elsewhere copies it once."""
 LARGEST_STRUCTURE = 2**20
 """Bytes of one header, or of all names in a group: those of 10,000 layers fit."""
 LEAST_CHARGE = 64
@@ -62,7 +60,7 @@ _KINDS = (
 )
 _INTEGER, _FLOAT = 0, 1
 _FLOAT32 = bytes.fromhex("20 1f 00 04000000 0000 2000 17 08 00 17 7f000000")
-"""How HDF5 describes IEEE float32, after the byte of kind and version: pyfive takes any float of four bytes for it."""
+"""How HDF5 describes IEEE float32, after the byte of kind and version."""
 
 
 class _DamageError(Exception):
@@ -70,7 +68,7 @@ class _DamageError(Exception):
 
 
 class _Bounded:
-    """The file as pyfive sees it: no read beyond its end, and all reads together within the budget."""
+    """The file as its structures are read: no read beyond its end, and all reads together within the budget."""
 
     def __init__(self, file: BinaryIO, start: int, length: int, budget: int) -> None:
         self.length = length
@@ -150,8 +148,6 @@ class File:
         start: int = 0,
         length: int | None = None,
     ) -> None:
-        from pyfive.misc_low_level import SuperBlock
-
         file = io.BytesIO(data) if isinstance(data, bytes) else data
         if length is None:
             length = file.seek(0, os.SEEK_END) - start
@@ -171,7 +167,7 @@ class File:
             base, end = struct.unpack_from("<Q8xQ", head, 24)
             if base != 0 or end > length:
                 raise InvalidFileError(f"{what} is truncated: it says it has {end} bytes, {length} are there")
-            self._root: int = SuperBlock(self._file, 0).offset_to_dataobjects
+            self._root = structures_of.root(self._file)
 
     def group(self, path: str) -> dict[str, int] | None:
         """Names in the group at `path` ("" is the root), each with the place of its header; None if there is no such group."""
@@ -204,7 +200,7 @@ class File:
 
     @contextmanager
     def _reading(self, part: str) -> Iterator[None]:
-        """Turns whatever pyfive raises into one sentence: on damaged files that can be anything, from KeyError to MemoryError."""
+        """Turns whatever reading raises into one sentence: on damaged files that can be anything, from KeyError to MemoryError."""
         try:
             yield
         except DepthwiseError:
@@ -214,10 +210,8 @@ class File:
         except Exception as error:
             raise self._damaged(f"{part} cannot be read, or lies beyond the end of the file") from error
 
-    def _header(self, place: int, path: str) -> "DataObjects":
-        """The header at `place`: pyfive's, if it is a small one of the older layout without anything that is refused."""
-        from pyfive.dataobjects import DataObjects
-
+    def _header(self, place: int, path: str) -> structures_of.Header:
+        """The header at `place`, if it is a small one of the older layout without anything that is refused."""
         version, messages = struct.unpack("<BxH", self._file.at(place, 4))
         if version != 1:
             raise UnsupportedError(
@@ -227,14 +221,14 @@ class File:
             raise _DamageError(
                 f"the header of {describe_value(path)} has {messages} messages, at most {MOST_MESSAGES} are read"
             )
-        header = DataObjects(self._file, place)
-        for message in header.msgs:
-            if message["type"] in _REFUSED:
+        header = structures_of.header(self._file, place)
+        for message in header.messages:
+            if message.type in _REFUSED:
                 raise UnsupportedError(
-                    f"{self.what}: {describe_value(path)} holds {_REFUSED[message['type']]}, which is refused for safety; "
+                    f"{self.what}: {describe_value(path)} holds {_REFUSED[message.type]}, which is refused for safety; "
                     "save the model again with Keras"
                 )
-            if message["flags"] & _SHARED and message["type"] in (_DATASPACE, _DATATYPE, _LAYOUT, _SYMBOL_TABLE):
+            if message.flags & _SHARED and message.type in (_DATASPACE, _DATATYPE, _LAYOUT, _SYMBOL_TABLE):
                 raise UnsupportedError(
                     f"{self.what}: {describe_value(path)} shares its header with another object, which Keras does not write"
                 )
@@ -242,35 +236,34 @@ class File:
 
     def _members(self, place: int, path: str) -> dict[str, int]:
         header = self._header(place, path)
-        tables = header.find_msg_type(_SYMBOL_TABLE)
+        tables = header.find(_SYMBOL_TABLE)
         if len(tables) != 1:
             raise _DamageError(f"{describe_value(path)} should be a group and is none")
-        # pyfive copies a name for every member: the longest is measured first, or many members of one long name would be too much.
-        (heap,) = struct.unpack_from("<8xQ", header.msg_data, tables[0]["offset_to_message"])
+        # A name is copied for every member: the longest is measured first, or many members of one long name would be too much.
+        tree, heap = struct.unpack_from("<QQ", tables[0])
         size, start = struct.unpack("<8xQ8xQ", self._file.at(heap, 32))
         names = self._file.at(start, min(size, LARGEST_STRUCTURE))
         if max(map(len, names.split(b"\0"))) > LONGEST_NAME:
             raise _DamageError(f"a name in {describe_value(path)} is longer than {LONGEST_NAME} bytes")
-        members: dict[str, int] = header.get_links()
-        if any(not name or "/" in name for name in members):
-            raise _DamageError(f"a name in {describe_value(path)} is empty or holds a slash")
-        if any(isinstance(member, str) for member in members.values()):
-            raise UnsupportedError(f"{self.what} holds a soft link, which is refused for safety")
+        members: dict[str, int] = {}
+        for name, member in structures_of.links(self._file, tree, heap).items():
+            if not name or "/" in name:
+                raise _DamageError(f"a name in {describe_value(path)} is empty or holds a slash")
+            if member is None:
+                raise UnsupportedError(f"{self.what} holds a soft link, which is refused for safety")
+            members[name] = member
         return members
 
     def _dataset(self, place: int, path: str) -> Dataset:
         header = self._header(place, path)
-        found = {kind: header.find_msg_type(kind) for kind in (_DATASPACE, _DATATYPE, _LAYOUT)}
-        if not all(found.values()):
+        found = [header.find(kind) for kind in (_DATASPACE, _DATATYPE, _LAYOUT)]
+        if not all(found):
             raise _DamageError(f"{describe_value(path)} should be an array and is none")
-        datatype, layout = (
-            memoryview(header.msg_data)[found[kind][0]["offset_to_message"] :] for kind in (_DATATYPE, _LAYOUT)
-        )
-        shape = header.shape
+        dataspace, datatype, layout = (messages[0] for messages in found)
+        shape = structures_of.shape(dataspace)
         if shape is None or len(shape) > LARGEST_RANK:
             raise _DamageError(f"the shape of {describe_value(path)} cannot be read")
-        self._check_numbers(datatype, path)
-        dtype = np.dtype(header.ptype.dtype)
+        dtype = self._dtype(datatype, path)
         place, there = self._contiguous(layout, path)
         # Shapes are exact Python integers: nothing can overflow.
         size = math.prod(shape) * dtype.itemsize
@@ -280,8 +273,8 @@ class File:
             )
         return Dataset(path, shape, dtype, self._file, place)
 
-    def _check_numbers(self, body: memoryview, path: str) -> None:
-        """Only plain numbers: pyfive would hand texts of the file to NumPy as types, and take any float for IEEE's."""
+    def _dtype(self, body: memoryview, path: str) -> np.dtype[np.generic]:
+        """The type of plain numbers; nothing else is read."""
         kind, big_endian, size = body[0] & 15, body[1] & 1, int.from_bytes(body[4:8], "little")
         unusual = kind == _FLOAT and size == 4 and body[1 : 1 + len(_FLOAT32)] != _FLOAT32
         if kind not in (_INTEGER, _FLOAT) or big_endian or unusual or size not in (1, 2, 4, 8):
@@ -290,6 +283,8 @@ class File:
                 f"{self.what}: {describe_value(path)} holds {described} of {size} bytes; only plain little-endian numbers are "
                 "read"
             )
+        signed = body[1] & 8
+        return np.dtype(f"<{'f' if kind == _FLOAT else 'i' if signed else 'u'}{size}")
 
     def _contiguous(self, body: memoryview, path: str) -> tuple[int, int]:
         """Where the values lie, and how many bytes they have."""

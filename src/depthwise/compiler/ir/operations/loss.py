@@ -1,9 +1,10 @@
-"""Losses and their gradients: a number for each pixel of the output, one for a vector."""
+"""Losses and their gradients: a number for each pixel of the output; one for a vector, and where the loss is of all pixels."""
 
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
+from depthwise.compiler.ir.formula import Formula
 from depthwise.compiler.ir.program import Operation
 from depthwise.compiler.ir.types import WHOLE_MAP, TensorType, Window
 
@@ -18,6 +19,7 @@ class _Loss(Operation):
     kind: str
     smoothing: float
     sparse: bool
+    formula: Formula | None
 
     def window(self, operand: int) -> Window:
         return WHOLE_MAP
@@ -31,10 +33,11 @@ class _Loss(Operation):
 
 @dataclass(frozen=True)
 class LossValue(_Loss):
-    """Operands: the predictions (or logits), the target. One number a pixel, in a row."""
+    """Operands: the predictions (or logits), the target. One number a pixel (or for all of them), in a row."""
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
-        return (TensorType((prod(operands[0].map[:2]),)),)
+        whole = self.formula is not None and self.formula.whole
+        return (TensorType((1 if whole else prod(operands[0].map[:2]),)),)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,9 @@ def _finish_sums(operation: op.FinishNormalisationSums, placement: Placement, pa
 @rule(op.LossValue)
 def _loss_value(operation: op.LossValue, placement: Placement, part: Part) -> list[Call]:
     places = operand_places(operation, placement)
-    kernel = LossKernel("value", operation.kind, (places[0].view,), operation.smoothing, operation.sparse)
+    kernel = LossKernel(
+        "value", operation.kind, (places[0].view,), operation.smoothing, operation.sparse, operation.formula
+    )
     return [Call(kernel, tuple(place.pointer for place in places))]
 
 
@@ -72,5 +74,5 @@ def _loss_value(operation: op.LossValue, placement: Placement, part: Part) -> li
 def _loss_gradient(operation: op.LossGradient, placement: Placement, part: Part) -> list[Call]:
     places = operand_places(operation, placement)
     views = (places[0].view, places[-1].view)
-    kernel = LossKernel("gradient", operation.kind, views, operation.smoothing, operation.sparse)
+    kernel = LossKernel("gradient", operation.kind, views, operation.smoothing, operation.sparse, operation.formula)
     return [Call(kernel, tuple(place.pointer for place in places))]
