@@ -43,6 +43,7 @@ LEVELS = [
     {"data.formats", "model.predict_loop", "training"},
     {"model"},
     {"models"},
+    {"trained"},
     {"callbacks", "config", "datasets", "saving", "networks"},
     {"utils"},
     {"preprocessing"},

@@ -1,4 +1,4 @@
-"""The note's networks by name, each as a fresh model.
+"""The note's networks by name: with new weights, or with those that the project trained on MNIST.
 
 | name | what it is |
 |---|---|
@@ -20,8 +20,9 @@ from typing import Any
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.layers import Conv2D, Dense, Flatten, MaxPool2D, MaxPooling2D, SeparableConv2D
 from depthwise.models import Model, Sequential, load_model
+from depthwise.trained import weights
 
-__all__ = ["NETWORKS", "network", "note_cnn", "note_ordinary", "note_separable", "open_model"]
+__all__ = ["NETWORKS", "network", "note_cnn", "note_ordinary", "note_separable", "open_model", "trained"]
 
 
 def note_cnn() -> Sequential:
@@ -93,18 +94,40 @@ def network(name: str) -> Sequential:
     return NETWORKS[name]()
 
 
-def open_model(name_or_path: str) -> tuple[Model, bool]:
-    """What a command line names: a network of `NETWORKS`, or a `.keras` file.
+def trained(name: str) -> Sequential:
+    """The network of that name with the weights that come with the package, trained on MNIST.
+
+    >>> from depthwise.trained import record
+    >>> record("note-separable").accuracy > 0.99
+    True
+
+    Raises:
+        InvalidArgumentError: no network has the name.
+    """
+    model = network(name)
+    model.set_weights_by_name(weights(name))
+    return model
+
+
+def open_model(name_or_path: str, untrained: bool = False) -> tuple[Model, bool]:
+    """What a command line names: a network of `NETWORKS`, or a file.
+
+    Args:
+        untrained: new weights for a network of `NETWORKS`, not those that come with the package.
 
     Returns:
-        the model, and whether its weights come from a file.
+        the model, and whether its weights are trained, as far as one can tell: those of files count as trained.
 
     Raises:
         InvalidArgumentError: neither a name nor a file that is there.
         InvalidFileError, UnsupportedError: see `depthwise.models.load_model`.
     """
     if name_or_path in NETWORKS:
-        return NETWORKS[name_or_path](), False
+        return (network(name_or_path), False) if untrained else (trained(name_or_path), True)
+    if untrained:
+        raise InvalidArgumentError(
+            f"--untrained goes with a network's name ({', '.join(NETWORKS)}), got {describe_value(name_or_path)}"
+        )
     if not Path(name_or_path).exists():
         raise InvalidArgumentError(
             f"no network and no file is named {describe_value(name_or_path)}; give a .keras file or one of "

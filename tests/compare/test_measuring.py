@@ -1,6 +1,7 @@
 """Training, timing and the whole run on a tiny data set; Ctrl-C at every stage leaves what there is."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import depthwise
 from depthwise.compare.folder import model_file_names, prepare_folder, write_folder
 from depthwise.compare.report import Report
 from depthwise.compare.run import Contestant, compare
+from depthwise.compare.training import train
 from depthwise.data.dataset import Dataset
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError
 from depthwise.layers import Conv2D, Dense, Flatten, GlobalAveragePooling2D, Rescaling
@@ -48,7 +50,7 @@ def test_a_whole_comparison() -> None:
     watch = Watch()
     report, models = run(watch, seeds=(3, 4))
     assert report.is_complete
-    assert watch.epochs == [(n, s, e) for s in (3, 4) for n in (0, 1) for e in (1, 2)]
+    assert watch.epochs == [(n, s, e) for s in (3, 4) for e in (1, 2) for n in (0, 1)]  # in turns
     assert watch.steps == 2 * 2 * 2 * 4
     for network, trained in zip(report.networks, models):
         assert [one.seed for one in network.runs] == [3, 4]
@@ -80,9 +82,11 @@ def test_ctrl_c_in_the_second_epoch_keeps_the_first() -> None:
     assert not only.is_complete
     outputs = models[0][0].predict(dataset().x_test / np.float32(255), verbose=0)
     assert np.count_nonzero(outputs.argmax(-1) == dataset().y_test) == only.correct
-    assert report.networks[1].runs == ()
-    assert models[1] == []
-    assert not watch.timed
+    # The other one has as many whole epochs, so the two can be compared; predictions were timed before.
+    assert [len(one.epochs) for one in report.networks[1].runs] == [1]
+    assert report.networks[1].runs[0].accuracy is not None
+    assert len(models[1]) == 1
+    assert {ratio.kind for ratio in report.ratios} == {"batch", "single", "training"}
 
 
 def test_ctrl_c_in_the_first_epoch_has_no_accuracy_but_a_model() -> None:
@@ -92,11 +96,47 @@ def test_ctrl_c_in_the_first_epoch_has_no_accuracy_but_a_model() -> None:
     assert len(models[0]) == 1
 
 
-def test_ctrl_c_while_timing_keeps_both_trainings() -> None:
+def test_ctrl_c_while_timing_leaves_the_arithmetic() -> None:
     report, models = run(Watch(stop_at="timing"))
     assert not report.is_complete
-    assert all(network.accuracy is not None and network.batch is None for network in report.networks)
-    assert [len(trained) for trained in models] == [1, 1]
+    assert all(network.runs == () and network.batch is None for network in report.networks)
+    assert report.macs_times > 1
+    assert models == ([], [])
+
+
+def test_what_needs_no_training_is_known_before_it() -> None:
+    watch = Watch(stop_at=(0, 1, 1))
+    run(watch)
+    assert watch.first is not None
+    assert {ratio.kind for ratio in watch.first.ratios} == {"batch", "single"}
+    assert all(network.runs == () for network in watch.first.networks)
+
+
+def test_shipped_weights_are_tested_where_both_networks_have_some() -> None:
+    graph = light_graph()
+    shipped = [Model.from_graph(graph) for _ in range(2)]
+    pair = [Contestant(name, graph, shipped=model) for name, model in zip("ab", shipped)]
+    report, _ = compare((pair[0], pair[1]), dataset(), Watch(), epochs=1, batch_size=50, prediction_batch_size=8)
+    for network, model in zip(report.networks, shipped):
+        outputs = model.predict(dataset().x_test / np.float32(255), verbose=0)
+        assert network.shipped is not None
+        assert network.shipped.correct == np.count_nonzero(outputs.argmax(-1) == dataset().y_test)
+    half, _ = compare((pair[0], replace(pair[1], shipped=None)), dataset(), Watch(), epochs=1, batch_size=50)
+    assert not half.has_shipped
+
+
+def test_epochs_in_turns_give_the_bits_of_a_training_alone() -> None:
+    _, models = run(Watch(), seeds=(3,))
+    alone = contestants()[1].new_model(3)
+    train(alone, dataset(), 3, 2, 50, 1, Watch())
+    assert all(np.array_equal(a, b) for a, b in zip(alone.get_weights(), models[1][0].get_weights()))
+
+
+def test_a_batch_larger_than_the_data_is_refused() -> None:
+    with pytest.raises(
+        InvalidArgumentError, match="batch_size must be at most 200, the number of training images, got 201"
+    ):
+        run(Watch(), batch_size=201)
 
 
 def test_loaded_networks_are_compared_as_they_are() -> None:
@@ -181,8 +221,6 @@ def test_rounds_measure_one_call() -> None:
 
 
 def test_files_are_written_and_read_back(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     report, models = run(Watch(), epochs=1)
     first, second = (
         replace(network, files=(name,)) for network, name in zip(report.networks, ("light.keras", "heavy.keras"))

@@ -32,26 +32,49 @@ def test_ratios_by_hand() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("times_less", "macs_less", "delivered", "rate"),
-    [
-        (8.0, 8.0, 1.0, 1.0),  # everything arrived
-        (1.0, 8.0, 0.0, 0.125),  # the same time: nothing arrived
-        (2.0, 8.0, 0.5 / 0.875, 0.25),
-        (0.5, 8.0, -1.0 / 0.875, 0.0625),  # slower
-    ],
-)
-def test_the_share_that_was_delivered(times_less: float, macs_less: float, delivered: float, rate: float) -> None:
-    ratio = Ratio("batch", times_less, macs_less)
-    assert ratio.delivered == pytest.approx(delivered)
-    assert ratio.relative_rate == pytest.approx(rate)
+def test_the_rate_of_multiply_accumulates() -> None:
+    assert [Ratio("batch", times, 8.0).relative_rate for times in (8.0, 1.0, 0.5)] == [1.0, 0.125, 0.0625]
 
 
-def test_no_saving_no_share() -> None:
+def test_what_was_delivered_is_said_as_it_is_drawn() -> None:
+    lines = delivered_sentences(made_up(), "en")
+    assert lines[0] == "light needs 3.2 times fewer MACs than heavy."
+    assert lines[1:4] == [
+        "Prediction in batches: 2.0× less time, of a possible 3.2×.",
+        "Prediction of a single image: 2.0× the time, although it computes less.",
+        "Training: 3.0× less time, of a possible 3.2×.",
+    ]
+
+
+def test_no_saving_is_said_so() -> None:
     report = made_up()
     same = replace(report, networks=(report.networks[0], replace(report.networks[1], graph=report.networks[0].graph)))
-    assert all(ratio.delivered is None for ratio in same.ratios)
     assert delivered_sentences(same, "en") == ["Both networks need the same number of MACs, so no arithmetic is saved."]
+
+
+@pytest.mark.parametrize(
+    ("load", "rounds", "disturbed"),
+    [
+        (0.2, (0.02,) * 8, False),
+        (None, (0.02,) * 8, False),
+        (1.7, (0.02,) * 8, True),
+        (0.2, (0.02, 0.03, 0.02, 0.03, 0.02, 0.03, 0.02, 0.03), True),
+        (0.2, (0.02,) * 7 + (0.5,), False),  # one round out of eight
+    ],
+)
+def test_a_busy_machine_is_told(load: float | None, rounds: tuple[float, ...], disturbed: bool) -> None:
+    report = made_up()
+    first, second = report.networks
+    report = replace(
+        report,
+        machine=replace(report.machine, load=load),
+        networks=(replace(first, batch=Timing(256, rounds)), replace(second, batch=Timing(256, (0.04,) * 8))),
+    )
+    assert report.is_disturbed is disturbed
+    assert report.to_json()["is_disturbed"] is disturbed
+    for language in ("en", "zh"):
+        said = [line for line in delivered_sentences(report, language) if "busy" in line or "并不空闲" in line]
+        assert len(said) == disturbed
 
 
 def test_convolutional_part_and_head_add_up() -> None:
@@ -81,7 +104,7 @@ def test_json_says_everything_and_is_json() -> None:
     assert [run["seed"] for run in light["runs"]] == [1, 2]
     low, high = light["runs"][0]["interval"]
     assert low < light["runs"][0]["accuracy"] < high
-    assert facts["ratios"][0]["delivered"] == pytest.approx((1 - 1 / 2) / (1 - 27_648 / 88_576))
+    assert facts["ratios"][0]["relative_rate"] == pytest.approx(2 * 27_648 / 88_576)
     assert facts["lighter"] == 0
 
 
@@ -116,14 +139,6 @@ def test_result_rows() -> None:
     several = {row.label: row for row in result_rows(made_up((1, 2, 3)), "zh")}
     assert several["测试准确率，3 个种子的均值"].values == ("98.20%", "97.20%")
     assert several["标准差"].values == ("± 0.10%", "± 0.10%")
-
-
-def test_sentences_say_slower_when_it_is() -> None:
-    lines = delivered_sentences(made_up(), "en")
-    assert lines[0] == "light needs 3.2 times fewer MACs than heavy."
-    assert lines[1].startswith("Prediction in batches: 2.0 times less time; 73 % of the arithmetic saved")
-    assert lines[2].startswith("Prediction of a single image: 2.00 times the time, although it computes less")
-    assert "(1 − 1 / time ratio) / (1 − 1 / MAC ratio)" in lines[-1]
 
 
 def test_layers_are_paired_where_shapes_agree_and_listed_apart_where_not() -> None:

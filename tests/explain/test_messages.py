@@ -25,7 +25,7 @@ SOURCES = [
     *WEB.rglob("*.svelte"),
 ]
 
-FILES = {"page.html", "page.css"}
+FILES = {"page.html", "page.html.jinja", "page.css"}
 """Names of files that look like keys."""
 
 COMPUTED = ("kind.", "meaning.", "remark.", "note.example.", "note.answer.", "page.mistake.", "page.guess.asks_")

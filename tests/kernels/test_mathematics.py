@@ -41,6 +41,15 @@ def _normal_and_positive(x: Doubles) -> npt.NDArray[np.bool_]:
     return (x >= SMALLEST_NORMAL) & (x < np.inf)
 
 
+def _zero_or_normal(x: Doubles) -> npt.NDArray[np.bool_]:
+    return np.asarray((np.abs(x) >= SMALLEST_NORMAL) | (x == 0.0))
+
+
+def _log(x: Doubles) -> Doubles:
+    with np.errstate(all="ignore"):
+        return np.log(x)
+
+
 class Case(NamedTuple):
     """A function in IR, the same in float64, and where it is defined (None: everywhere)."""
 
@@ -57,6 +66,8 @@ CASES: dict[str, Case] = {
     "exp": Case(mathematics.exp, np.exp, _below_88),
     "expm1_negative": Case(mathematics.expm1_negative, np.expm1, lambda x: x <= 0.0),
     "log": Case(mathematics.log, np.log, _normal_and_positive),
+    "exponential": Case(mathematics.exponential, np.exp),
+    "logarithm": Case(mathematics.logarithm, _log, _zero_or_normal),
     "sigmoid": Case(_activation("sigmoid"), special.expit),
     "tanh": Case(_activation("tanh"), np.tanh),
     "softplus": Case(_activation("softplus"), lambda x: np.logaddexp(x, 0.0)),
@@ -238,8 +249,12 @@ def test_slopes(name: str) -> None:
     assert np.abs(actual - expected).max() <= 8 * scale * 2.0**-24
 
 
+OTHER_CASES = {"exp", "exponential", "expm1_negative", "log", "logarithm"}
+"""Functions that are no activation's name."""
+
+
 def test_every_activation_has_a_slope_and_a_case() -> None:
-    assert set(ACTIVATIONS) - {"linear", "softmax"} == set(SLOPES) == set(CASES) - {"exp", "expm1_negative", "log"}
+    assert set(ACTIVATIONS) - {"linear", "softmax"} == set(SLOPES) == set(CASES) - OTHER_CASES
 
 
 def test_the_coefficients_are_those_of_the_fit() -> None:

@@ -82,9 +82,14 @@ class Watch:
         self.epochs: list[tuple[int, int, int]] = []
         self.steps = 0
         self.timed = False
+        self.first: Report | None = None
 
-    def training(self, network: int, seed: int, epoch: int, step: int, steps: int) -> None:
+    def measured(self, report: Report) -> None:
+        self.first = report
+
+    def training(self, network: int, seed: int, epoch: int, step: int, steps: int, accuracy: float) -> None:
         self.steps += 1
+        assert 0 <= accuracy <= 1
         assert 1 <= step <= steps
         if self.stop_at == (network, epoch, step):
             raise KeyboardInterrupt

@@ -20,14 +20,17 @@ ARGUMENTS = {
 Write = Callable[[Any, Any], object]
 
 
-def made_up_layer(write: Write, channels: int | None = None) -> Description:
-    """A layer named "made_up" of a class of its own, whose lowering is `write`; of `channels` channels, or as many as it reads."""
+def made_up_layer(write: Write, channels: int | None = None, output: tuple[int, ...] | None = None) -> Description:
+    """A layer named "made_up" of a class of its own, whose lowering is `write`.
+
+    Its output has the shape `output`, or the input's with `channels` channels, or the input's.
+    """
 
     class MadeUp(Description):
         default_name: ClassVar[str] = "made_up"
 
         def facts(self, shapes: Any) -> Any:
-            return layer_facts(self, shapes, sizes((*shapes[0][:-1], channels or shapes[0][-1])))
+            return layer_facts(self, shapes, sizes(output or (*shapes[0][:-1], channels or shapes[0][-1])))
 
         def lower(self, builder: Any, call: Any) -> None:
             write(builder, call)
@@ -43,8 +46,8 @@ def layer_of(expression: Expression) -> Description:
 def function_of_input(name: str) -> Expression:
     """The function `name` of operand 0, and of what follows from it where it takes more, where it is defined."""
     x = Operand(0)
-    if name == "sqrt":
-        return apply("sqrt", x * x + 0.1)
+    if name in ("sqrt", "log"):
+        return apply(name, x * x + 0.1)
     if name == "relu_layer":
         return apply(name, x, 1.5, 0.1, 0.2)
     if name == "expm1_negative":  # its factor is a constant, and it is defined below 0

@@ -1,12 +1,14 @@
 """Real Keras, from our descriptions: the oracle."""
 
 import dataclasses
+import importlib
 from typing import Any
 
 import numpy as np
 
 from depthwise.layers import descriptions as layers
 from depthwise.layers.descriptions import InputLayer
+from depthwise.layers.operation import Operation
 from depthwise.network.graph import Graph
 from depthwise.reference import layer as one_layer
 
@@ -42,6 +44,13 @@ def keras_model(graph: Graph, weights: Any) -> Any:
             values[node.name] = keras.Input(node.output_shape, name=node.name)
             continue
         reads = [values[name] for name in node.reads]
+        if isinstance(node.layer, Operation):
+            rest = iter(reads)
+            arguments = [next(rest) if value is None else value for value in node.layer.arguments]
+            values[node.name] = getattr(importlib.import_module(node.layer.module), type(node.layer).__name__)(
+                name=node.name
+            )(*arguments)
+            continue
         values[node.name] = keras_layer(node.layer)(reads if len(reads) > 1 else reads[0])
     starts, ends = ([values[name] for name in names] for names in (graph.inputs, graph.outputs))
     model = keras.Model(starts[0] if len(starts) == 1 else starts, ends[0] if len(ends) == 1 else ends)

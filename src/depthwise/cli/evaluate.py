@@ -2,7 +2,18 @@
 
 import typer
 
-from depthwise.cli.options import DataName, Json, ModelName, SkipUnreadable, Threads, load_dataset, use_threads
+from depthwise.cli.options import (
+    DataName,
+    Json,
+    ModelName,
+    Seed,
+    SkipUnreadable,
+    Threads,
+    Untrained,
+    load_dataset,
+    open_named,
+    use_threads,
+)
 from depthwise.cli.streams import print_json
 
 __all__ = ["evaluate_command", "register"]
@@ -16,6 +27,8 @@ def register(app: typer.Typer) -> None:
 def evaluate_command(
     model: ModelName,
     data: DataName = "mnist",
+    untrained: Untrained = False,
+    seed: Seed = 1,
     threads: Threads = None,
     skip_unreadable: SkipUnreadable = False,
     as_json: Json = False,
@@ -32,10 +45,9 @@ def evaluate_command(
     """
     from depthwise.classification import check_classifier, class_loss, scaled_for
     from depthwise.compare.statistics import wilson_interval
-    from depthwise.networks import open_model
 
     use_threads(threads)
-    network, _ = open_model(model)
+    network, _ = open_named(model, untrained, seed)
     images = load_dataset(data, skip_unreadable, network.graph.input_shapes[0])
     check_classifier(network.graph, images)
     network.compile(loss=class_loss(network.graph), metrics=["accuracy"])

@@ -13,8 +13,12 @@ __all__ = [
     "Json",
     "Language",
     "ModelName",
+    "Seed",
+    "SkipUnreadable",
     "Threads",
+    "Untrained",
     "load_dataset",
+    "open_named",
     "use_threads",
 ]
 
@@ -23,10 +27,17 @@ _PATH_LIMIT = 200
 ModelName = Annotated[
     str,
     typer.Argument(
-        help="A .keras file, or one of the note's networks with new weights: note-cnn, note-separable, note-ordinary.",
+        help="A .keras file, or one of the note's networks: note-cnn, note-separable, note-ordinary.",
         show_default=False,
     ),
 ]
+Untrained = Annotated[
+    bool,
+    typer.Option(
+        "--untrained", help="New weights for one of the note's networks, not the trained ones of the package."
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", help="New weights follow from it.", min=0, max=2**32 - 1)]
 DataName = Annotated[
     str,
     typer.Option(
@@ -60,6 +71,21 @@ def use_threads(threads: int | None) -> None:
         from depthwise.runtime.threads import set_threads
 
         set_threads(threads)
+
+
+def open_named(model: str, untrained: bool, seed: int) -> Any:
+    """The model that a command line names, and whether its weights are trained; new weights are said on stderr.
+
+    Raises:
+        InvalidArgumentError, InvalidFileError, UnsupportedError: see `depthwise.networks.open_model`.
+    """
+    from depthwise.networks import open_model
+    from depthwise.seeds import set_random_seed
+
+    if untrained:
+        set_random_seed(seed)
+        print(f"the weights are new (seed {seed}): the outputs mean nothing yet", file=sys.stderr)
+    return open_model(model, untrained)
 
 
 def load_dataset(name: str, skip_unreadable: bool = False, image_shape: tuple[int, ...] | None = None) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from depthwise.cli.options import Json, ModelName, Threads, use_threads
+from depthwise.cli.options import Json, ModelName, Seed, Threads, Untrained, open_named, use_threads
 from depthwise.cli.streams import print_json
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 
@@ -48,6 +48,8 @@ def predict_command(
         ),
     ],
     top: Annotated[int, typer.Option(help="How many classes to show for each image.", min=1)] = 3,
+    untrained: Untrained = False,
+    seed: Seed = 1,
     threads: Threads = None,
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Leave out files that cannot be read, and name them.")
@@ -67,10 +69,9 @@ def predict_command(
 
       depthwise predict model.keras digits.npy
     """
-    from depthwise.networks import open_model
 
     use_threads(threads)
-    network, _ = open_model(model)
+    network, _ = open_named(model, untrained, seed)
     graph = network.graph
     if len(graph.inputs) != 1 or len(graph.input_shapes[0]) != 3 or len(graph.outputs) != 1:
         raise UnsupportedError(

@@ -25,7 +25,9 @@ def train_command(
     data: DataName = "mnist",
     epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 5,
     batch_size: BatchSize = 128,
-    optimizer: Annotated[str, typer.Option(help="sgd, rmsprop, adam or adamw.", metavar="NAME")] = "adam",
+    optimizer: Annotated[
+        str, typer.Option(help="sgd, adam, adamw, rmsprop or another of Keras' optimizers.", metavar="NAME")
+    ] = "adam",
     learning_rate: Annotated[
         float | None, typer.Option(help="By default the optimizer's own.", show_default=False)
     ] = None,
@@ -71,7 +73,7 @@ def train_command(
 
     from depthwise import optimizers
     from depthwise.classification import check_classifier, class_loss, scaled_for
-    from depthwise.networks import open_model
+    from depthwise.networks import NETWORKS, open_model
     from depthwise.seeds import set_random_seed
     from depthwise.training.recipes import recipe as recipe_of
 
@@ -85,7 +87,7 @@ def train_command(
     description: Any = optimizers.get(optimizer)
     if learning_rate is not None:
         description = replace(description, learning_rate=learning_rate)
-    network, _ = open_model(model)
+    network, _ = open_model(model, untrained=model in NETWORKS)
     path = Path(f"{Path(model).stem}.keras") if out is None else out
     check_target_file(path, overwrite, "--out", ".keras")
     images = load_dataset(data, skip_unreadable, network.graph.input_shapes[0])

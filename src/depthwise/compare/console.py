@@ -11,7 +11,7 @@ from depthwise.explain.text import printable, shape_text
 from depthwise.messages import text
 from depthwise.network.graph import Call
 
-__all__ = ["print_report"]
+__all__ = ["print_first_results", "print_report"]
 
 
 def print_report(report: Report, console: Console, language: str = "en") -> None:
@@ -32,6 +32,14 @@ def print_report(report: Report, console: Console, language: str = "en") -> None
     console.print()
     for line in delivered_sentences(report, language):
         console.print(Text(line))
+
+
+def print_first_results(report: Report, console: Console, language: str = "en") -> None:
+    """Prints what is known before anything is trained: sizes, speed, and the accuracy of shipped weights."""
+    console.print(_results(report, language, known_only=True))
+    for line in delivered_sentences(report, language, with_definition=False):
+        console.print(Text(line))
+    console.print()
 
 
 def _table(title: str) -> Table:
@@ -61,13 +69,16 @@ def _layer(node: Call | None) -> Text:
     return Text.assemble((printable(node.name), "dim"), "\n", node.facts.parameters.text)
 
 
-def _results(report: Report, language: str) -> Table:
+def _results(report: Report, language: str, known_only: bool = False) -> Table:
     table = _table(text("comparison.results", language))
     table.add_column("")
     for network in report.networks:
         table.add_column(Text(name_of(network)), justify="right")
     table.add_column(Text(text("comparison.ratio", language)), justify="right", no_wrap=True)
+    missing = text("comparison.missing", language)
     for row in result_rows(report, language):
+        if known_only and set(row.values) == {missing}:
+            continue
         style = "dim" if row.level else ""
         table.add_row(Text("  " * row.level + row.label, style=style), *map(Text, row.values), Text(row.ratio, style))
     return table

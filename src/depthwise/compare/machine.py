@@ -1,5 +1,6 @@
 """The machine that a comparison was measured on, as far as its reader needs to know it."""
 
+import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,7 @@ _LONGEST_NAME = 80
 
 
 def this_machine() -> Machine:
-    """The processor's model, how many processors this process may use, and the versions that matter for speed."""
+    """The processor's model, how many processors this process may use, its load now, and the versions that matter for speed."""
     return Machine(
         processor=_processor_name(),
         processors=usable_processors(),
@@ -24,7 +25,16 @@ def this_machine() -> Machine:
         depthwise=depthwise.__version__,
         numpy=version("numpy"),
         llvmlite=version("llvmlite"),
+        load=_load(),
     )
+
+
+def _load() -> float | None:
+    """Processors that were busy in the last minute, on average; the own start is a small part of it."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (OSError, AttributeError):
+        return None  # Windows has none
 
 
 def _processor_name() -> str:

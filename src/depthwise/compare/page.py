@@ -94,10 +94,7 @@ class _Content:
         everything = times(report.macs_times, self.language)
         items = [Bar(self.say("kind_macs"), everything, (report.macs_times,), "macs")]
         for ratio in report.ratios:
-            value = times(ratio.times, self.language)
-            if ratio.delivered is not None and ratio.delivered > 0:
-                share = percent(ratio.delivered, self.language, 0)
-                value = self.say("chart_share", times=value, share=share)
+            value = self.say("chart_share", times=times(ratio.times, self.language), possible=everything)
             items.append(Bar(self.say(f"kind_{ratio.kind}"), value, (ratio.times,), style))
         marks = [(1.0, self.say("no_gain")), (report.macs_times, self.say("all_gain", times=everything))]
         return ratio_bars(items, marks, self.say("delivered"))

@@ -1,13 +1,14 @@
 """How far a comparison is, on the error stream: a bar that moves on a terminal, and a line for every epoch everywhere."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.text import Text
 
-from depthwise.compare.report import Epoch
+from depthwise.compare.report import Epoch, Report, Settings
 from depthwise.compare.wording import percent, short_number
 from depthwise.explain.text import printable
 from depthwise.messages import text
@@ -15,27 +16,36 @@ from depthwise.progress import ProgressBar
 
 __all__ = ["ProgressDisplay"]
 
+_TRAINING_TIMES_PREDICTION = 3.5
+"""About how many times as long a training step takes as a prediction, before the first epoch is measured."""
+
 
 class ProgressDisplay:
     """An `Observer` that draws. Use it in a `with` statement.
 
+    The bar counts seconds: an epoch counts for as long as that network's epochs take, first by the measured time of a
+    prediction, then by the epochs that were measured.
+
     Args:
         names: the two networks' names.
-        epochs: of each training.
-        trainings: how many there are: networks × seeds.
+        show_measured: prints what is known before the training.
     """
 
-    def __init__(self, console: Console, names: Sequence[str], epochs: int, trainings: int, language: str) -> None:
+    def __init__(
+        self, console: Console, names: Sequence[str], language: str, show_measured: Callable[[Report], None]
+    ) -> None:
         self._names = [printable(name) for name in names]
-        self._epochs = epochs
         self._language = language
-        self._finished_epochs = 0
+        self._show_measured = show_measured
         self._console = console
-        self._total = max(1, epochs * trainings)
-        self._bar = ProgressBar(self._total, console=console)
+        self._bar = ProgressBar(None, console=console)
+        self._seconds = [1.0, 1.0]
+        self._left = [0, 0]
+        self._finished = 0.0
+        self._settings: Settings | None = None
+        self._epoch_start = 0.0
 
     def __enter__(self) -> Self:
-        self._bar.start()
         return self
 
     def __exit__(
@@ -45,14 +55,60 @@ class ProgressDisplay:
 
     def say(self, line: str) -> None:
         """A line above the bar."""
-        self._console.print(Text(line))
+        self._console.print(Text(line), soft_wrap=not self._console.is_terminal)
 
-    def training(self, network: int, seed: int, epoch: int, step: int, steps: int) -> None:
-        where = self._where(network, seed, epoch) if step == 1 else None
-        self._bar.show(self._finished_epochs + step / steps, where)
+    def timing(self) -> None:
+        self.say(text("comparison.progress_timing", self._language, names=" / ".join(self._names)))
+
+    def measured(self, report: Report) -> None:
+        settings = report.settings
+        if not settings.epochs:
+            return
+        self._settings = settings
+        for index, network in enumerate(report.networks):
+            if network.batch is not None:
+                image = network.batch.median / network.batch.batch_size
+                self._seconds[index] = image * _TRAINING_TIMES_PREDICTION * settings.train_samples
+        self._left = [settings.epochs * len(settings.seeds)] * 2
+        self._show_measured(report)
+        self.say(
+            text(
+                "comparison.progress_plan",
+                self._language,
+                epochs=settings.epochs,
+                seeds=len(settings.seeds),
+                seconds=short_number(self._expected),
+            )
+        )
+        self._bar.total = self._expected
+        self._bar.start()
+
+    @property
+    def _expected(self) -> float:
+        """Seconds of all epochs to come, and of those that are done."""
+        return self._finished + sum(seconds * left for seconds, left in zip(self._seconds, self._left))
+
+    def training(self, network: int, seed: int, epoch: int, step: int, steps: int, accuracy: float) -> None:
+        now = time.perf_counter()
+        if step == 1:
+            self._epoch_start = now
+        settings = self._settings
+        rate = step * settings.batch_size / (now - self._epoch_start) if settings and step > 1 else 0.0
+        where = text(
+            "comparison.progress_step",
+            self._language,
+            where=self._where(network, seed, epoch),
+            accuracy=percent(accuracy, self._language),
+            rate=short_number(rate),
+        )
+        self._bar.show(self._finished + self._seconds[network] * step / steps, where)
 
     def epoch_done(self, network: int, seed: int, epoch: int, result: Epoch) -> None:
-        self._finished_epochs += 1
+        self._left[network] -= 1
+        self._finished += result.seconds
+        self._seconds[network] = result.seconds
+        self._bar.total = self._expected
+        self._bar.show(self._finished)
         self.say(
             text(
                 "comparison.progress_epoch",
@@ -63,11 +119,6 @@ class ProgressDisplay:
             )
         )
 
-    def timing(self) -> None:
-        line = text("comparison.progress_timing", self._language)
-        self._bar.show(self._total, line)
-        self.say(line)
-
     def _where(self, network: int, seed: int, epoch: int) -> str:
         return text(
             "comparison.progress_train",
@@ -75,5 +126,5 @@ class ProgressDisplay:
             network=self._names[network],
             seed=seed,
             epoch=epoch,
-            epochs=self._epochs,
+            epochs=0 if self._settings is None else self._settings.epochs,
         )

@@ -31,7 +31,11 @@ __all__ = [
 FORMAT = "depthwise.compare"
 """By this mark in `report.json` a folder is known to be ours."""
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+_QUIET_LOAD = 0.5
+_QUIET_SPREAD = 0.25
+"""Above either of these a machine was not quiet: busy processors, and the spread of the rounds as a share of their median."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,14 @@ class Timing:
         return statistics.median(self.seconds)
 
     @property
+    def spread(self) -> float:
+        """The middle half of the rounds, from its first to its last, divided by the median."""
+        if len(self.seconds) < 4:
+            return 0.0
+        low, _, high = statistics.quantiles(self.seconds, n=4)
+        return (high - low) / self.median
+
+    @property
     def microseconds_per_image(self) -> float:
         return self.median / self.batch_size * 1e6
 
@@ -110,6 +122,7 @@ class NetworkResult:
 
     Attributes:
         source: what the user named: a network's name or a file's path; or "twin".
+        shipped: how the weights that come with the package do on the test data, where the network has such.
         files: the names of its `.keras` files in the folder, one a run.
     """
 
@@ -119,6 +132,7 @@ class NetworkResult:
     batch: Timing | None = None
     single: Timing | None = None
     files: tuple[str, ...] = ()
+    shipped: TrainingRun | None = None
 
     @property
     def layers(self) -> tuple[Call, ...]:
@@ -162,7 +176,11 @@ class NetworkResult:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where it was measured. Nothing in it names the machine or its user."""
+    """Where it was measured. Nothing in it names the machine or its user.
+
+    Attributes:
+        load: processors that other programs kept busy when the measurement began; None where the system does not tell.
+    """
 
     processor: str
     processors: int
@@ -171,6 +189,7 @@ class Machine:
     depthwise: str
     numpy: str
     llvmlite: str
+    load: float | None = None
 
 
 @dataclass(frozen=True)
@@ -190,40 +209,20 @@ class Settings:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times less time the lighter network takes, and what became of the arithmetic that it saves.
+    """How many times less time the lighter network takes, beside what its arithmetic makes possible.
 
     Attributes:
         kind: "batch", "single" or "training".
         times: the heavier network's time divided by the lighter one's.
         macs_times: the heavier network's MACs divided by the lighter one's.
 
-    >>> ratio = Ratio("batch", times=4.0, macs_times=8.0)
-    >>> ratio.time_saved, ratio.arithmetic_saved, round(ratio.delivered, 3), ratio.relative_rate
-    (0.75, 0.875, 0.857, 0.5)
+    >>> Ratio("batch", times=4.0, macs_times=8.0).relative_rate
+    0.5
     """
 
     kind: str
     times: float
     macs_times: float
-
-    @property
-    def arithmetic_saved(self) -> float:
-        """The share of the heavier network's MACs that the lighter one does not need: 1 − 1 / macs_times."""
-        return 1 - 1 / self.macs_times
-
-    @property
-    def time_saved(self) -> float:
-        """The share of the heavier network's time that the lighter one does not need: 1 − 1 / times; negative if slower."""
-        return 1 - 1 / self.times
-
-    @property
-    def delivered(self) -> float | None:
-        """The share of the arithmetic saved that became time saved: time_saved / arithmetic_saved.
-
-        1 means that 8 times fewer MACs took 8 times less time, 0 that they took the same time, below 0 that they took
-        longer. None where both networks need as many MACs, so that there is no saving to deliver.
-        """
-        return self.time_saved / self.arithmetic_saved if self.macs_times > 1 else None
 
     @property
     def relative_rate(self) -> float:
@@ -244,6 +243,17 @@ class Report:
     settings: Settings
     machine: Machine
     is_complete: bool = True
+
+    @property
+    def has_shipped(self) -> bool:
+        """Whether weights of both networks come with the package and were tested."""
+        return all(network.shipped is not None for network in self.networks)
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether other programs were at work: the machine's load before, or rounds that differ by more than they should."""
+        timings = [timing for network in self.networks for timing in (network.batch, network.single) if timing]
+        return (self.machine.load or 0.0) > _QUIET_LOAD or any(timing.spread > _QUIET_SPREAD for timing in timings)
 
     @property
     def lighter(self) -> NetworkResult:
@@ -286,14 +296,8 @@ class Report:
             "networks": [_network_json(network) for network in self.networks],
             "lighter": self.networks.index(self.lighter),
             "macs_times": self.macs_times,
-            "ratios": [
-                dataclasses.asdict(ratio)
-                | {
-                    name: getattr(ratio, name)
-                    for name in ("time_saved", "arithmetic_saved", "delivered", "relative_rate")
-                }
-                for ratio in self.ratios
-            ],
+            "is_disturbed": self.is_disturbed,
+            "ratios": [dataclasses.asdict(ratio) | {"relative_rate": ratio.relative_rate} for ratio in self.ratios],
         }
         finite: dict[str, Any] = _finite(facts)
         return finite
@@ -338,13 +342,15 @@ def _network_json(network: NetworkResult) -> dict[str, Any]:
         "training_seconds_mean": training and training[0],
         "training_seconds_spread": training and training[1],
         "epoch_seconds_median": network.epoch_seconds,
-        "runs": [
-            dataclasses.asdict(run) | {"accuracy": run.accuracy, "interval": run.interval, "seconds": run.seconds}
-            for run in network.runs
-        ],
+        "shipped": None if network.shipped is None else _run_json(network.shipped),
+        "runs": [_run_json(run) for run in network.runs],
         "batch": _timing_json(network.batch),
         "single": _timing_json(network.single),
     }
+
+
+def _run_json(run: TrainingRun) -> dict[str, Any]:
+    return dataclasses.asdict(run) | {"accuracy": run.accuracy, "interval": run.interval, "seconds": run.seconds}
 
 
 def _timing_json(timing: Timing | None) -> dict[str, Any] | None:

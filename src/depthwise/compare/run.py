@@ -1,4 +1,5 @@
-"""A whole comparison in order: train both networks with every seed, test them, time them; Ctrl-C ends it with the results so far."""
+"""A whole comparison in order: time both networks, test what is trained already, then train both in turns; Ctrl-C ends it with
+the results so far."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +8,7 @@ from depthwise.classification import check_classifier
 from depthwise.compare.machine import this_machine
 from depthwise.compare.report import NetworkResult, Report, Settings, TrainingRun
 from depthwise.compare.timing import time_prediction
-from depthwise.compare.training import Observer, count_correct, describe_optimizer, train
+from depthwise.compare.training import Observer, Training, count_correct, describe_optimizer
 from depthwise.data.dataset import Dataset
 from depthwise.errors import InvalidArgumentError
 from depthwise.models import Model
@@ -26,11 +27,13 @@ class Contestant:
         source: what the user named.
         graph: the network.
         loaded: the model with its weights, where they came from a file.
+        shipped: the model with the weights that come with the package, where there are such.
     """
 
     source: str
     graph: Graph
     loaded: Model | None = None
+    shipped: Model | None = None
 
     def new_model(self, seed: int) -> Model:
         """With weights drawn with `seed`; the same seed also gives `fit` the same order of the images."""
@@ -78,6 +81,10 @@ def compare(
     for contestant in contestants:
         check_classifier(contestant.graph, data)
     check_epochs(contestants, epochs)
+    if epochs and batch_size > len(data.x_train):
+        raise InvalidArgumentError(
+            f"batch_size must be at most {len(data.x_train):,}, the number of training images, got {batch_size:,}"
+        )
     settings = Settings(
         data=data.name,
         train_samples=len(data.x_train),
@@ -91,30 +98,49 @@ def compare(
     )
     runs: tuple[list[TrainingRun], list[TrainingRun]] = ([], [])
     models: tuple[list[Model], list[Model]] = ([], [])
+    machine = this_machine()
     results = [NetworkResult(contestant.graph, contestant.source) for contestant in contestants]
-    is_complete = True
+
+    def report(is_complete: bool) -> Report:
+        first, second = (replace(result, runs=tuple(done)) for result, done in zip(results, runs))
+        return Report((first, second), settings, machine, is_complete)
+
+    is_complete = False
     try:
-        if epochs:
-            is_complete = _train_all(contestants, data, settings, observer, runs, models)
-        else:
+        observer.timing()
+        _measure(contestants, data, settings, results)
+        if not epochs:
             for index, contestant in enumerate(contestants):
                 assert contestant.loaded is not None
-                correct = count_correct(contestant.loaded, data)
-                runs[index].append(TrainingRun(None, (), correct, len(data.x_test)))
+                runs[index].append(tested(contestant.loaded, data))
                 models[index].append(contestant.loaded)
-        if is_complete:
-            observer.timing()
-            firsts = [trained[0] for trained in models]
-            single = time_prediction(firsts, data.x_test, 1)
-            results = [replace(result, single=timing) for result, timing in zip(results, single)]
-            batch = time_prediction(firsts, data.x_test, prediction_batch_size)
-            results = [replace(result, batch=timing) for result, timing in zip(results, batch)]
+        observer.measured(report(is_complete=not epochs))
+        is_complete = _train_all(contestants, data, settings, observer, runs, models)
     except KeyboardInterrupt:
-        is_complete = False
+        pass
     if not is_complete:
         on_interrupt()
-    first, second = (replace(result, runs=tuple(done)) for result, done in zip(results, runs))
-    return Report((first, second), settings, this_machine(), is_complete), models
+    return report(is_complete), models
+
+
+def tested(model: Model, data: Dataset) -> TrainingRun:
+    """The test of weights that are what they are."""
+    return TrainingRun(None, (), count_correct(model, data), len(data.x_test))
+
+
+def _measure(
+    contestants: tuple[Contestant, Contestant], data: Dataset, settings: Settings, results: list[NetworkResult]
+) -> None:
+    """Adds to `results` what needs no training: the times of predictions, and the accuracy of shipped weights."""
+    # Any weights will do for the time.
+    models = [contestant.loaded or contestant.shipped or contestant.new_model(0) for contestant in contestants]
+    single = time_prediction(models, data.x_test, 1)
+    batch = time_prediction(models, data.x_test, settings.prediction_batch_size)
+    for index, result in enumerate(results):
+        results[index] = replace(result, single=single[index], batch=batch[index])
+    if all(contestant.shipped is not None for contestant in contestants):
+        for index, model in enumerate(models):
+            results[index] = replace(results[index], shipped=tested(model, data))
 
 
 def _train_all(
@@ -125,13 +151,25 @@ def _train_all(
     runs: tuple[list[TrainingRun], list[TrainingRun]],
     models: tuple[list[Model], list[Model]],
 ) -> bool:
-    """Fills `runs` and `models` seed by seed, both networks with one seed before the next. False after Ctrl-C."""
+    """Fills `runs` and `models` seed by seed, the two networks epoch by epoch in turns. False after Ctrl-C."""
     for seed in settings.seeds:
-        for index, contestant in enumerate(contestants):
-            model = contestant.new_model(seed)
-            run, interrupted = train(model, data, seed, settings.epochs, settings.batch_size, index, observer)
-            runs[index].append(run)
-            models[index].append(model)
-            if interrupted:
-                return False
+        trainings = [
+            Training(contestant.new_model(seed), data, seed, settings.epochs, settings.batch_size, index, observer)
+            for index, contestant in enumerate(contestants)
+        ]
+        begun: dict[int, Training] = {}
+        whole = True
+        try:
+            for index, training in (item for _ in range(settings.epochs) for item in enumerate(trainings)):
+                begun[index] = training
+                whole = training.epoch()
+                if not whole:
+                    break
+        except KeyboardInterrupt:
+            whole = False
+        for index, training in begun.items():
+            runs[index].append(training.run())
+            models[index].append(training.model)
+        if not whole:
+            return False
     return True

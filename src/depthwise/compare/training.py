@@ -1,4 +1,4 @@
-"""One network trained with one seed, epoch by epoch, and what is kept when Ctrl-C stops it."""
+"""One network trained with one seed, an epoch at a time, and what is kept when Ctrl-C stops it."""
 
 import time
 from collections.abc import Mapping
@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.classification import class_loss, scaled_for
-from depthwise.compare.report import Epoch, TrainingRun
+from depthwise.compare.report import Epoch, Report, TrainingRun
 from depthwise.data.dataset import Dataset
 from depthwise.models import Model
 from depthwise.optimizers import Adam
 from depthwise.optimizers.schedules import CosineDecay
+from depthwise.seeds import set_random_seed
 from depthwise.training.callback import Callback
 
-__all__ = ["PEAK_LEARNING_RATE", "Observer", "count_correct", "describe_optimizer", "train"]
+__all__ = ["PEAK_LEARNING_RATE", "Observer", "Training", "count_correct", "describe_optimizer", "train"]
 
 PEAK_LEARNING_RATE = 0.003
 """Adam's highest rate. The first tenth of the steps leads up to it, half a cosine takes it to 0 by the last.
@@ -24,18 +25,23 @@ Without the way up SELU networks of ordinary convolutions lose their first epoch
 ordinary twin came to 95.3 % instead of 98.0 %.
 """
 
+_EPOCH_STRIDE = 1_000_003
+
 
 class Observer(Protocol):
     """Who is told how far a comparison is."""
 
-    def training(self, network: int, seed: int, epoch: int, step: int, steps: int) -> None:
-        """A training step is done: step `step` of `steps` in epoch `epoch`, all counted from 1."""
+    def timing(self) -> None:
+        """Prediction is about to be timed."""
+
+    def measured(self, report: Report) -> None:
+        """Everything that needs no training is known."""
+
+    def training(self, network: int, seed: int, epoch: int, step: int, steps: int, accuracy: float) -> None:
+        """A step is done: step `step` of `steps` in epoch `epoch`, all counted from 1; the accuracy of the epoch so far."""
 
     def epoch_done(self, network: int, seed: int, epoch: int, result: Epoch) -> None:
         """An epoch is trained and tested."""
-
-    def timing(self) -> None:
-        """Prediction is about to be timed."""
 
 
 def describe_optimizer() -> str:
@@ -60,7 +66,8 @@ class _Watch(Callback):
         self._start = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self._observer.training(self._network, self._seed, self._epoch, batch + 1, self.params["steps"])
+        accuracy = float((logs or {})["accuracy"])
+        self._observer.training(self._network, self._seed, self._epoch, batch + 1, self.params["steps"], accuracy)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._seconds = time.perf_counter() - self._start
@@ -78,6 +85,59 @@ class _Watch(Callback):
         self._observer.epoch_done(self._network, self._seed, epoch + 1, result)
 
 
+class Training:
+    """A new model that is trained an epoch at a time, so that two networks can take turns.
+
+    Args:
+        model: with new weights. epochs: how many there will be: the learning rate's way depends on it.
+        network: which of the two it is, for `observer`.
+    """
+
+    def __init__(
+        self, model: Model, data: Dataset, seed: int, epochs: int, batch_size: int, network: int, observer: Observer
+    ) -> None:
+        self.model = model
+        self._data, self._seed, self._epochs, self._batch_size = data, seed, epochs, batch_size
+        steps = epochs * -(-len(data.x_train) // batch_size)
+        warmup = steps // 10
+        schedule = CosineDecay(
+            0.0, decay_steps=max(1, steps - warmup), warmup_target=PEAK_LEARNING_RATE, warmup_steps=warmup
+        )
+        model.compile(Adam(learning_rate=schedule), class_loss(model.graph), metrics=["accuracy"])
+        self._watch = _Watch(network, seed, observer)
+        self._interrupted = False
+
+    def epoch(self) -> bool:
+        """Trains and tests the next epoch. False where Ctrl-C ended it; the weights are those of the last whole epoch then."""
+        done = len(self._watch.epochs)
+        x_train, x_test = (scaled_for(self.model.graph, images) for images in (self._data.x_train, self._data.x_test))
+        # The order of the images follows from the seed and the epoch, whatever was trained in between.
+        set_random_seed((self._seed + done * _EPOCH_STRIDE) % 2**32)
+        try:
+            self.model.fit(
+                x_train,
+                self._data.y_train,
+                batch_size=self._batch_size,
+                initial_epoch=done,
+                epochs=done + 1,
+                verbose=0,
+                callbacks=[self._watch],
+                validation_data=(x_test, self._data.y_test),
+            )
+        except KeyboardInterrupt:
+            self._interrupted = True
+            if self._watch.weights:
+                self.model.set_weights_by_name(self._watch.weights)
+        return not self._interrupted
+
+    def run(self) -> TrainingRun:
+        """What came of it."""
+        epochs = tuple(self._watch.epochs)
+        tested = len(self._data.x_test) if epochs else 0
+        correct = round(epochs[-1].test_accuracy * tested) if epochs else 0
+        return TrainingRun(self._seed, epochs, correct, tested, len(epochs) == self._epochs)
+
+
 def train(
     model: Model, data: Dataset, seed: int, epochs: int, batch_size: int, network: int, observer: Observer
 ) -> tuple[TrainingRun, bool]:
@@ -86,35 +146,9 @@ def train(
     Returns:
         the run, and whether Ctrl-C ended it.
     """
-    steps = epochs * -(-len(data.x_train) // batch_size)
-    warmup = steps // 10
-    schedule = CosineDecay(
-        0.0, decay_steps=max(1, steps - warmup), warmup_target=PEAK_LEARNING_RATE, warmup_steps=warmup
-    )
-    model.compile(Adam(learning_rate=schedule), class_loss(model.graph), metrics=["accuracy"])
-    x_train, x_test = (scaled_for(model.graph, images) for images in (data.x_train, data.x_test))
-    watch = _Watch(network, seed, observer)
-    interrupted = False
-    try:
-        model.fit(
-            x_train,
-            data.y_train,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=0,
-            callbacks=[watch],
-            validation_data=(x_test, data.y_test),
-        )
-    except KeyboardInterrupt:
-        interrupted = True
-    if interrupted and watch.weights:
-        model.set_weights_by_name(watch.weights)
-    tested = len(data.x_test) if watch.epochs else 0
-    correct = round(watch.epochs[-1].test_accuracy * tested) if interrupted and watch.epochs else 0
-    if not interrupted:
-        correct = count_correct(model, data)
-    done = tuple(watch.epochs)
-    return TrainingRun(seed, done, correct, tested, len(done) == epochs), interrupted
+    training = Training(model, data, seed, epochs, batch_size, network, observer)
+    whole = all(training.epoch() for _ in range(epochs))
+    return training.run(), not whole
 
 
 def count_correct(model: Model, data: Dataset) -> int:

@@ -140,7 +140,8 @@ def result_rows(report: Report, language: str) -> list[ResultRow]:
         row(say("convolutional"), (first.convolutional_parameters, second.convolutional_parameters), level=1),
         row(say("head"), (first.head_parameters, second.head_parameters), level=1),
         row(say("macs"), (first.graph.macs, second.graph.macs)),
-        *_accuracy_rows(report, language),
+        *_shipped_rows(report, language),
+        *(_accuracy_rows(report, language) if report.settings.epochs or not report.has_shipped else []),
     ]
     if report.settings.epochs:
         means = tuple(network.training_seconds and network.training_seconds[0] for network in report.networks)
@@ -154,6 +155,15 @@ def result_rows(report: Report, language: str) -> list[ResultRow]:
     rows.append(timing(say("batch", size=size), (first.batch, second.batch)))
     rows.append(timing(say("single"), (first.single, second.single)))
     return rows
+
+
+def _shipped_rows(report: Report, language: str) -> list[ResultRow]:
+    """The accuracy of the weights that come with the package."""
+    shipped = [network.shipped for network in report.networks]
+    if not report.has_shipped:
+        return []
+    first, second = ("" if run is None else percent(run.accuracy or 0.0, language) for run in shipped)
+    return [ResultRow(text("comparison.accuracy_shipped", language), (first, second))]
 
 
 def _accuracy_rows(report: Report, language: str) -> list[ResultRow]:
@@ -193,31 +203,24 @@ def _training(network: NetworkResult, language: str) -> str:
     return text("comparison.training_spread", language, seconds=short_number(mean), spread=short_number(spread))
 
 
-def delivered_sentences(report: Report, language: str) -> list[str]:
-    """What share of the arithmetic saved became time saved, in words; ends with the share's definition."""
+def delivered_sentences(report: Report, language: str, with_definition: bool = True) -> list[str]:
+    """How much of the arithmetic saved became time saved, in words; ends with how it was measured, and how quiet it was."""
     if report.lighter.graph.macs == report.heavier.graph.macs:
-        return [text("comparison.delivered_equal", language)]
-    macs = f"{report.macs_times:.1f}"
-    lines = [
-        text(
-            "comparison.delivered_headline",
-            language,
-            lighter=name_of(report.lighter),
-            heavier=name_of(report.heavier),
-            macs=macs,
-        )
-    ]
-    lines += [_delivered(ratio, language) for ratio in report.ratios]
-    lines.append(text("comparison.delivered_definition", language, macs=macs))
+        lines = [text("comparison.delivered_equal", language)]
+    else:
+        macs = times(report.macs_times, language)
+        names = {"lighter": name_of(report.lighter), "heavier": name_of(report.heavier)}
+        lines = [text("comparison.delivered_headline", language, **names, macs=f"{report.macs_times:.1f}")]
+        lines += [_delivered(ratio, macs, language) for ratio in report.ratios]
+        if with_definition:
+            lines.append(text("comparison.delivered_definition", language))
+    if report.is_disturbed:
+        lines.append(text("comparison.disturbed", language, load=short_number(report.machine.load or 0.0)))
     return lines
 
 
-def _delivered(ratio: Ratio, language: str) -> str:
-    facts = {
-        "what": text(f"comparison.kind_{ratio.kind}", language),
-        "rate": percent(ratio.relative_rate, language, 0),
-    }
-    if ratio.delivered is None or ratio.delivered <= 0:
-        return text("comparison.delivered_slower", language, times=f"{1 / ratio.times:.2f}", **facts)
-    share = percent(ratio.delivered, language, 0)
-    return text("comparison.delivered_faster", language, times=f"{ratio.times:.1f}", share=share, **facts)
+def _delivered(ratio: Ratio, macs: str, language: str) -> str:
+    what = text(f"comparison.kind_{ratio.kind}", language)
+    if ratio.times < 1:
+        return text("comparison.delivered_slower", language, what=what, times=times(1 / ratio.times, language))
+    return text("comparison.delivered_faster", language, what=what, times=times(ratio.times, language), possible=macs)

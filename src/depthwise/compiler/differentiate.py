@@ -155,9 +155,10 @@ class Tape:
             renumbered = slope.substitute({old: Operand(new) for new, old in enumerate(used)})
             part = op.Elementwise(tuple(names[i] for i in used), (self.fresh(target),), renumbered)
             if not self.trains(target):
-                if not whole:
-                    raise IllegalProgramError(f"{operation}: the gradient of a tensor that is broadcast is not known")
-                self.emit(part)
+                if whole:
+                    self.emit(part)
+                else:
+                    self._sum_to(target, part, gradient if slope == seed else "")
                 self.take(target)
                 continue
             name = gradient if slope == seed else self.emit(part)
@@ -167,6 +168,16 @@ class Tape:
             whole_rows = self.type(target).shape[-1] == self.type(operation.output).shape[-1]
             kind = op.AccumulateSum if one_row and whole_rows else op.AccumulateMap
             self.accumulate(kind((name,), (), target))
+
+    def _sum_to(self, target: str, part: op.Elementwise, known: str) -> None:
+        """The gradient of a tensor that was broadcast: the sum of `part`, the gradient for each place where it was read.
+
+        `known` is a tensor that holds this already, if there is one.
+        """
+        shape = self.type(target).shape
+        if not known:
+            known = self.emit(replace(part, results=(f"{part.output}, broadcast",)))
+        self.emit(op.Sum((known,), (self.fresh(target),), shape))
 
     # -- from the losses back to the inputs --------------------------------------------------------------------------
 

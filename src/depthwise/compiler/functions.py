@@ -15,8 +15,6 @@ from depthwise.compiler.kernels.builder import Function as Code
 
 __all__ = ["FUNCTIONS", "Elementary", "evaluate", "evaluate_all", "evaluate_function", "slope_of", "vector_jacobian"]
 
-SMALLEST_NORMAL = 1.1754943508222875e-38
-
 Arguments = tuple[Expression, ...]
 Slope = Callable[[Expression, Arguments, Expression], tuple[Expression | None, ...]]
 """(gradient of the result, arguments, result) → the gradient of each argument; None where there is none."""
@@ -88,12 +86,12 @@ _ARITHMETIC: dict[str, Elementary] = {
     "sqrt": Elementary(
         lambda code, x: code.intrinsic("sqrt", x), slope=lambda g, args, y: (g * 0.5 / y,), reads_output=True
     ),
+    "exp": Elementary(mathematics.exponential, slope=lambda g, args, y: (g * y,), reads_output=True, monotone=True),
+    "log": Elementary(mathematics.logarithm, slope=lambda g, args, y: (g / args[0],)),
     **{f"where_{predicate}": _compare(predicate) for predicate in ("ogt", "olt", "oge", "ole", "ugt", "uge")},
     "where_negative": Elementary(_where_negative),
     "expm1_negative": Elementary(_scaled_expm1),
     "gelu_slope": Elementary(mathematics.gelu_slope),
-    "exp": Elementary(mathematics.exp, slope=lambda g, args, y: (g * y,), reads_output=True, monotone=True),
-    "log": Elementary(mathematics.log, slope=lambda g, args, y: (g / args[0],), monotone=True),
 }
 
 
@@ -225,14 +223,6 @@ FUNCTIONS: Mapping[str, Elementary] = {**_ARITHMETIC, **_ACTIVATIONS}
 # -- what only losses read -------------------------------------------------------------------------------------------
 
 
-def _log(code: Code, x: str) -> str:
-    """ln x: −∞ at 0, NaN below it."""
-    inside = mathematics.log(code, code.largest(code.constant(SMALLEST_NORMAL), x))
-    above = code.select(code.compare("oeq", x, code.constant(float("inf"))), x, inside)
-    at_zero = code.select(code.compare("oeq", x, code.constant(0.0)), code.constant(float("-inf")), above)
-    return code.select(code.compare("olt", x, code.constant(0.0)), code.constant(float("nan")), at_zero)
-
-
 def _shared(predicate: str, opposite: str) -> Slope:
     """As `_larger`, but equal ones have half of the gradient each, as in JAX."""
 
@@ -267,8 +257,6 @@ def _power_slope(g: Expression, args: Arguments, y: Expression) -> tuple[Express
 
 
 _LOSSES: dict[str, Elementary] = {
-    "log": Elementary(_log, slope=lambda g, args, y: (g / args[0],)),
-    "exp": Elementary(mathematics.exp, slope=lambda g, args, y: (g * y,), reads_output=True),
     # At 0 the slope is 1, as in JAX.
     "abs": Elementary(
         lambda code, x: code.intrinsic("fabs", x), slope=lambda g, args, y: (apply("where_oge", args[0], 0.0, g, -g),)

@@ -22,7 +22,7 @@ def explain_command(
     model: Annotated[
         str,
         typer.Argument(
-            help="A .keras file; or note-cnn, note-separable, note-ordinary (fresh weights); or note: the note's worked "
+            help="A .keras file; or note-cnn, note-separable, note-ordinary; or note: the note's worked "
             "examples, slips and open questions."
         ),
     ],
@@ -47,6 +47,13 @@ def explain_command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page if it is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON, for programs.")] = False,
     show_all: Annotated[bool, typer.Option("--all", help="Show every channel and product, however many.")] = False,
+    untrained: Annotated[
+        bool,
+        typer.Option(
+            "--untrained", help="New weights for one of the note's networks, not the trained ones of the package."
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="New weights follow from it.", min=0, max=2**32 - 1)] = 1,
     times: Annotated[
         bool, typer.Option("--times/--no-times", help="Measure the network and its twin for the page.")
     ] = True,
@@ -68,7 +75,7 @@ def explain_command(
     if model == "note" and layer is None and at is None and output is None:
         _explain_note(as_json, language)
         return
-    explanation, is_trained = _explanation(model, layer, at, image, sample, language)
+    explanation, is_trained = _explanation(model, layer, at, image, sample, language, seed if untrained else None)
     if output is not None:
         _write_page(explanation, output, is_trained, times, language)
         return
@@ -79,11 +86,17 @@ def explain_command(
 
 
 def _explanation(
-    model: str, layer: str | None, at: str | None, image: Path | None, sample: int | None, language: str
+    model: str,
+    layer: str | None,
+    at: str | None,
+    image: Path | None,
+    sample: int | None,
+    language: str,
+    seed: int | None,
 ) -> tuple[Any, bool]:
     from depthwise.explain.explanation import Explanation
 
-    loaded, is_trained, picture = _load(model)
+    loaded, is_trained, picture = _load(model, seed)
     place = None if at is None else _place(at)
     return Explanation(loaded, layer, place, language, image, sample, picture), is_trained
 
@@ -97,10 +110,11 @@ def _place(at: str) -> tuple[int, ...]:
         ) from None
 
 
-def _load(name: str) -> tuple[Any, bool, Any]:
-    """The model, whether its weights were trained, and the picture that belongs to it."""
-    from depthwise.models import Model, load_model
-    from depthwise.networks import NETWORKS, network
+def _load(name: str, seed: int | None) -> tuple[Any, bool, Any]:
+    """The model, whether its weights were trained, and the picture that belongs to it; new weights follow from `seed`."""
+    from depthwise.models import Model
+    from depthwise.networks import NETWORKS, open_model
+    from depthwise.seeds import set_random_seed
 
     if name == "note":
         from depthwise.explain.note import small_network, small_picture, small_weights
@@ -108,13 +122,13 @@ def _load(name: str) -> tuple[Any, bool, Any]:
         graph = small_network()
         model = Model.from_graph(graph, small_weights(graph))
         return model, False, small_picture()
-    if name in NETWORKS:
-        return network(name), False, None
-    if not Path(name).exists():
+    if name not in NETWORKS and not Path(name).exists():
         raise InvalidFileError(
             f"there is no file {describe_value(name)}; give a .keras file, or one of note, {', '.join(NETWORKS)}"
         )
-    return load_model(name), True, None
+    if seed is not None:
+        set_random_seed(seed)
+    return *open_model(name, untrained=seed is not None), None
 
 
 def _explain_note(as_json: bool, language: str) -> None:

@@ -28,7 +28,9 @@ __all__ = ["PAGE_OPERATIONS", "CallProgram", "call_steps", "page_operations"]
 Position = tuple[int, ...]
 Weights = Mapping[str, npt.ArrayLike]
 
-PAGE_OPERATIONS = (op.Elementwise, op.NormaliseRows, op.Softmax, op.Reshape, op.Pad, op.Concatenate)
+PAGE_OPERATIONS = (
+    op.Elementwise, op.NormaliseRows, op.Softmax, op.Sum, op.Reshape, op.Transpose, op.Slice, op.Pad, op.Concatenate,
+)  # fmt: skip
 """What the page's interpreter (`web/src/lib/operations.ts`) can run."""
 
 
@@ -132,6 +134,11 @@ def page_operations(call: Call) -> list[dict[str, Any]] | None:
             facts["epsilon"] = operation.epsilon
         if isinstance(operation, op.Pad):
             facts |= {"padding": list(operation.padding), "value": expression_facts(Constant(operation.value))}
+            facts["channels"] = list(operation.channels)
+        if isinstance(operation, op.Transpose):
+            facts["axes"] = list(operation.axes)
+        if isinstance(operation, op.Slice):
+            facts["start"] = list(operation.start)
         found.append(facts)
     return found
 
@@ -229,8 +236,10 @@ def _moved(operation: Operation, arrays: Sequence[Array], outside: float) -> Arr
             return arrays[0].reshape(operation.shape)
         case op.Pad():
             top, bottom, left, right = operation.padding
-            sides = ((top, bottom), (left, right), (0, 0))[-arrays[0].ndim :]  # a sequence has no rows
-            return np.pad(arrays[0], sides, constant_values=outside)
+            widths = ((top, bottom), (left, right), operation.channels)[-arrays[0].ndim :]
+            return np.pad(arrays[0], widths, constant_values=outside)
+        case op.Transpose():
+            return arrays[0].transpose(operation.axes)
         case op.Repeat():
             return np.repeat(arrays[0], operation.times, axis=-1)
         case op.Slice():
@@ -276,6 +285,8 @@ def _products(operation: Any, operands: Operands) -> Bounded:
             return np.asarray(values @ factors)
         top, bottom, left, right = operation.padding
         image = values.reshape(TensorType(values.shape).map)
+        if isinstance(operation, op.ConvolveTransposed):
+            return _transposed(operation, image, factors).reshape(operation.shape)
         image = np.pad(image, ((top, bottom), (left, right), (0, 0)))[np.newaxis]
         window = {"strides": operation.strides, "padding": "valid", "dilation_rate": operation.dilation}
         if isinstance(operation, op.Convolve):
@@ -293,6 +304,26 @@ def _products(operation: Any, operands: Operands) -> Bounded:
     return Bounded(value, brought + (_count(operation, kernel) + 2) * (UNIT_ROUNDOFF * size + SMALLEST_NORMAL))
 
 
+def _transposed(operation: op.ConvolveTransposed, image: Array, kernel: Array) -> Array:
+    """Every cell of the map adds to its window; `kernel` is (height, width, filters, channels)."""
+    (height, width), (top, _, left, _) = operation.kernel_size, operation.padding
+    rows, columns, _ = image.shape
+    shaped = kernel.reshape(height, width, *kernel.shape[-2:])
+    reach = [
+        max((count - 1) * stride + (cells - 1) * rate + 1, before + size)
+        for count, stride, cells, rate, before, size in zip(
+            (rows, columns), operation.strides, (height, width), operation.dilation, (top, left), operation.size
+        )
+    ]
+    y = np.zeros((*reach, shaped.shape[2]))
+    for i in range(height):
+        for j in range(width):
+            down, across = i * operation.dilation[0], j * operation.dilation[1]
+            places = y[down :: operation.strides[0], across :: operation.strides[1]]
+            places[:rows, :columns] += image @ shaped[i, j].T
+    return y[top : top + operation.size[0], left : left + operation.size[1]]
+
+
 def _result_shape(operation: Operation, *arrays: Array) -> tuple[int, ...]:
     """The shape of what an operation makes of `arrays`."""
     return operation.infer(*(TensorType(array.shape) for array in arrays))[0].shape
@@ -301,6 +332,9 @@ def _result_shape(operation: Operation, *arrays: Array) -> tuple[int, ...]:
 def _count(operation: Any, kernel: Array) -> int:
     if isinstance(operation, op.ConvolveDepthwise):
         return math.prod(operation.kernel_size)
+    if isinstance(operation, op.ConvolveTransposed):
+        cells = (-(-cells // stride) for cells, stride in zip(operation.kernel_size, operation.strides))
+        return int(math.prod(cells) * kernel.shape[-1])
     return math.prod(kernel.shape[:-1])
 
 
@@ -335,6 +369,21 @@ def _reduced_step(
     count = operands[0].value.size // operands[0].value.shape[-1]
     facts = {"kind": kind, "name": program.label(operation.source), "count": count, "channel": position[-1]}
     return facts, [None]
+
+
+def _summed(operation: op.Sum, operands: Operands) -> Bounded:
+    ((x, error),) = operands
+    shape = (1,) * (x.ndim - len(operation.shape)) + operation.shape
+    axes = tuple(axis for axis, size in enumerate(shape) if size == 1 and x.shape[axis] > 1)
+    own = (x.size // math.prod(shape) + 1) * (UNIT_ROUNDOFF * (np.abs(x) + error) + SMALLEST_NORMAL)
+    return Bounded(x.sum(axis=axes).reshape(operation.shape), (error + own).sum(axis=axes).reshape(operation.shape))
+
+
+def _summed_step(
+    operation: op.Sum, operands: Operands, result: Bounded, position: Position, program: CallProgram
+) -> tuple[dict[str, Any], list[Position | None]]:
+    count = operands[0].value.size // result.value.size
+    return {"kind": "sum", "name": program.label(operation.source), "count": count}, [None]
 
 
 def _pooled(operation: op.PoolWindows, operands: Operands) -> Bounded:
@@ -388,6 +437,9 @@ _RULES |= {
     op.NormaliseRows: (_normalise_rows, _normalise_rows_step),
     op.Softmax: (_softmax, _softmax_step),
     op.ReduceMap: (_reduced, _reduced_step),
+    op.Sum: (_summed, _summed_step),
 }
-_RULES |= dict.fromkeys((op.Reshape, op.Pad, op.Slice, op.Concatenate, op.Repeat), (_copy, _copy_step))
-_RULES |= dict.fromkeys((op.Convolve, op.ConvolveDepthwise, op.Contract), (_products, _products_step))
+_RULES |= dict.fromkeys((op.Reshape, op.Pad, op.Slice, op.Concatenate, op.Repeat, op.Transpose), (_copy, _copy_step))
+_RULES |= dict.fromkeys(
+    (op.Convolve, op.ConvolveDepthwise, op.ConvolveTransposed, op.Contract), (_products, _products_step)
+)

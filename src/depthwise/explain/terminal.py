@@ -395,8 +395,10 @@ def _products_step(step: dict[str, Any], language: str) -> Iterator[Text]:
 
 
 def _reduced_step(step: dict[str, Any], language: str) -> Iterator[Text]:
-    key = "terminal.map_mean" if step["kind"] == "mean" else "terminal.map_maximum"
-    yield Text("  " + text(key, language, count=step["count"], name=printable(step["name"]), channel=step["channel"]))
+    key = {"mean": "terminal.map_mean", "maximum": "terminal.map_maximum", "sum": "terminal.map_sum"}[step["kind"]]
+    yield Text(
+        "  " + text(key, language, count=step["count"], name=printable(step["name"]), channel=step.get("channel"))
+    )
 
 
 def _window_step(step: dict[str, Any], language: str) -> Iterator[Text]:
@@ -412,6 +414,7 @@ _OPERATIONS = {
     "products": _products_step,
     "mean": _reduced_step,
     "maximum": _reduced_step,
+    "sum": _reduced_step,
     "window_mean": _window_step,
     "window_maximum": _window_step,
 }

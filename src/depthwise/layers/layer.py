@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.keywords import normalised
 from depthwise.layers.description import Description
+from depthwise.layers.operation import OPERATIONS
 from depthwise.layers.store import LOCK, TRAINABLE, Numbers, WeightStore, look
 from depthwise.network.facts import LayerFacts, Shape, Weight, describe
 from depthwise.seeds import next_seed
@@ -72,7 +73,7 @@ class Layer:
     @classmethod
     def of(cls, description: Description) -> "Layer":
         """A new layer that is described so."""
-        layer: Layer = object.__new__(_BY_DESCRIPTION[type(description)])
+        layer: Layer = object.__new__(_BY_DESCRIPTION.get(type(description)) or _operation(type(description)))
         layer._start(description)
         if re.fullmatch(rf"{re.escape(description.default_name)}(_\d+)?", description.name or ""):
             layer._chosen = None  # nobody chose it: among other layers it may get another number
@@ -405,3 +406,17 @@ def public(description: type[Description]) -> type[Layer]:
     _PUBLIC.add(made)
     _BY_DESCRIPTION[description] = made
     return made
+
+
+def _operation(description: type[Description]) -> type[Layer]:
+    """The class of operations among a model's layers; `depthwise.layers` does not have it, so it is looked up here."""
+    made = public(description)
+    made.__module__, made.__qualname__ = __name__, f"Operation{description.__name__}"
+    return made
+
+
+def __getattr__(name: str) -> Any:
+    description = OPERATIONS.get(name.removeprefix("Operation"))
+    if description is None or not name.startswith("Operation"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _BY_DESCRIPTION.get(description) or _operation(description)

@@ -259,7 +259,8 @@ class GraphWithWeights:
 
     @property
     def output_names(self) -> list[str]:
-        return list(self._output_keys or self.graph.outputs)
+        """Names of the layers and models whose results the outputs are, as Keras gives them."""
+        return [port.member for port in self.description.outputs]
 
     # As a layer of another model.
 

@@ -10,13 +10,14 @@ from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 from depthwise.keywords import shape_of_input
 from depthwise.layers.input import InputLayer
 from depthwise.layers.layer import Layer
+from depthwise.layers.operation import OPERATIONS
 from depthwise.network.facts import Shape
 from depthwise.network.graph import Graph, unique_names
 from depthwise.network.tree import Member, ModelTree, TreeCall, TreePort, in_keras_order, inlined
 
 __all__ = [
-    "Input", "Structure", "SymbolicTensor", "first_shape", "functional", "input_tensor", "is_input", "refuse_late_input",
-    "replay", "structure", "tensors_of",
+    "Input", "Structure", "SymbolicTensor", "first_shape", "functional", "input_tensor", "is_input", "operate",
+    "refuse_late_input", "replay", "structure", "tensors_of",
 ]  # fmt: skip
 
 _serial = itertools.count()
@@ -33,11 +34,16 @@ class SymbolicCall:
 
 @dataclass(frozen=True, eq=False)
 class SymbolicTensor:
-    """A value that is not there yet: the result of `Input` or of a layer called on such a result."""
+    """A value that is not there yet: the result of `Input` or of a layer called on such a result.
+
+    Arithmetic with others and with numbers becomes part of the model: `x + y`, `2 - x`, `x * 0.5`, `x / y`, `x ** 2`, `-x`, `abs(x)`.
+    """
 
     call: SymbolicCall
     output: int
     sample_shape: Shape
+
+    __array_ufunc__ = None  # a NumPy number on the left leaves the operation to the tensor
 
     @property
     def shape(self) -> tuple[int | None, ...]:
@@ -57,6 +63,50 @@ class SymbolicTensor:
         """What it depends on is not shown: there may be exponentially many ways to one tensor."""
         return f"<SymbolicTensor shape={self.shape}, from {self.layer!r}>"
 
+    def __add__(self, other: Any) -> "SymbolicTensor":
+        return operate("Add", self, other)
+
+    def __radd__(self, other: Any) -> "SymbolicTensor":
+        return operate("Add", other, self)
+
+    def __sub__(self, other: Any) -> "SymbolicTensor":
+        return operate("Subtract", self, other)
+
+    def __rsub__(self, other: Any) -> "SymbolicTensor":
+        return operate("Subtract", other, self)
+
+    def __mul__(self, other: Any) -> "SymbolicTensor":
+        return operate("Multiply", self, other)
+
+    def __rmul__(self, other: Any) -> "SymbolicTensor":
+        return operate("Multiply", other, self)
+
+    def __truediv__(self, other: Any) -> "SymbolicTensor":
+        return operate("TrueDivide", self, other)
+
+    def __rtruediv__(self, other: Any) -> "SymbolicTensor":
+        return operate("TrueDivide", other, self)
+
+    def __pow__(self, other: Any) -> "SymbolicTensor":
+        return operate("Power", self, other)
+
+    def __rpow__(self, other: Any) -> "SymbolicTensor":
+        return operate("Power", other, self)
+
+    def __neg__(self) -> "SymbolicTensor":
+        return operate("Negative", self)
+
+    def __abs__(self) -> "SymbolicTensor":
+        return operate("Absolute", self)
+
+    def __bool__(self) -> bool:
+        raise InvalidArgumentError(
+            f"{self!r} has no value yet, so it is neither true nor false; compare its shape, or the results of predict"
+        )
+
+    def __iter__(self) -> Any:
+        raise InvalidArgumentError(f"{self!r} has no values yet, so it cannot be looped over")
+
     def connect(self, layer: Any, inputs: Any) -> Any:
         """The result of `layer` on `inputs`: a tensor, or a list of them for a model with several outputs."""
         tensors = tuple(inputs) if isinstance(inputs, (list, tuple)) else (inputs,)
@@ -71,6 +121,32 @@ class SymbolicTensor:
         result = layer.packed([SymbolicTensor(call, index, shape) for index, shape in enumerate(shapes)])
         layer.called(result)
         return result
+
+
+def operate(name: str, *arguments: Any) -> SymbolicTensor:
+    """The operation `name` of `keras.ops` on symbolic tensors and numbers, one of the former at least.
+
+    Raises:
+        InvalidArgumentError: an argument that is neither.
+        ShapeError: tensors whose shapes do not fit.
+    """
+    constants = tuple(None if isinstance(item, SymbolicTensor) else _number(name, item) for item in arguments)
+    layer = Layer.of(OPERATIONS[name](arguments=constants))
+    tensors = [item for item in arguments if isinstance(item, SymbolicTensor)]
+    result: SymbolicTensor = tensors[0].connect(layer, tensors)
+    return result
+
+
+def _number(operation: str, value: Any) -> float:
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()  # a NumPy number
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidArgumentError(
+            f"{operation}: takes symbolic tensors and numbers, got {describe_value(type(value).__name__)}; an array that the "
+            "model learns or keeps is a layer's weight"
+        )
+    number: float = value
+    return number
 
 
 def Input(  # noqa: N802 - Keras' name

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from depthwise.layers.activation import Activation, ReLU
 from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
+from depthwise.layers.convolution_transpose import Conv2DTranspose
 from depthwise.layers.dense import Dense
 from depthwise.layers.description import Description
 from depthwise.layers.input import InputLayer
@@ -32,10 +33,14 @@ from depthwise.reference import layer as one_layer
 from depthwise.reference import network
 from depthwise.reference.activations import activation, activation_gradient
 from depthwise.reference.planar import planar
+from depthwise.reference.rounding import ACTIVATION_ROUNDINGS, LIPSCHITZ, SMALLEST_NORMAL, UNIT_ROUNDOFF
+from depthwise.reference.running import Bounded
 from depthwise.reference.windows import Array
 
 __all__ = [
+    "ACTIVATION_ROUNDINGS",
     "LIPSCHITZ",
+    "SMALLEST_NORMAL",
     "UNIT_ROUNDOFF",
     "allowed_error",
     "gradient_lengths",
@@ -48,32 +53,6 @@ __all__ = [
     "reduction_length",
     "softmax_error",
 ]
-
-UNIT_ROUNDOFF = 2.0**-24
-
-SMALLEST_NORMAL = 2.0**-126
-"""Smaller float32 values may become 0."""
-
-ACTIVATION_ROUNDINGS = 4.0
-"""An activation within 2 ulp: 2 ulp are at most 4·u·|y|."""
-
-LIPSCHITZ = {
-    "linear": 1.0,
-    "relu": 1.0,
-    "relu6": 1.0,
-    "leaky_relu": 1.0,
-    "elu": 1.0,
-    "selu": 1.7581,  # scale · alpha, the slope just below 0
-    "gelu": 1.1290,  # at x = √2
-    "silu": 1.0999,  # at x = 2.3994
-    "sigmoid": 0.25,
-    "hard_sigmoid": 1.0 / 6.0,
-    "hard_silu": 1.5,
-    "tanh": 1.0,
-    "softplus": 1.0,
-    "softmax": 0.5,  # against the largest change of any input
-}
-"""The steepest slope of each activation: an error of its input grows by at most this."""
 
 
 def reduction_length(layer: Description, input_shape: Sequence[int]) -> int:
@@ -90,6 +69,9 @@ def reduction_length(layer: Description, input_shape: Sequence[int]) -> int:
             length = math.prod(owner.kernel_size)
         case SeparableConv2D():
             length = math.prod(owner.kernel_size) + input_shape[-1] * owner.depth_multiplier
+        case Conv2DTranspose():
+            cells = [-(-cells // stride) for cells, stride in zip(owner.kernel_size, owner.strides)]
+            length = math.prod(cells) * input_shape[-1]
         case Dense():
             length = input_shape[-1]
         case AveragePooling2D():
@@ -233,6 +215,8 @@ def layer_error(
     """
     xs = [operations.float64(x) for x in inputs]
     errors = [np.zeros_like(x) for x in xs] if input_errors is None else [operations.float64(e) for e in input_errors]
+    if one_layer.has_rule(layer):
+        return one_layer.bounded(layer, weights, [Bounded(*pair) for pair in zip(xs, errors)], training, kept).error
     name = one_layer.activation_name(layer)
     before = one_layer.pre_activation(layer, weights, xs, training, kept)
     if isinstance(layer, BatchNormalization) and training and layer.trainable:
@@ -335,6 +319,9 @@ def gradient_lengths(
                 "pointwise_kernel": cells + positions,
                 "bias": positions,
             }
+        case Conv2DTranspose():
+            to_input = math.prod(owner.kernel_size) * owner.filters
+            return {"input": to_input, "kernel": batch * math.prod(input_shape[:-1]), "bias": positions}
         case Dense():
             return {"input": owner.units, "kernel": positions, "bias": positions}
         case MaxPooling2D() | AveragePooling2D():
@@ -396,6 +383,10 @@ def network_deviations(
         own = network.weights_of(node, weights)
         xs = [values[name] for name in node.reads]
         kept = (dropout_masks or {}).get(node.name)
+        if one_layer.has_rule(node.layer):
+            before_all = [np.sqrt(variances[item]) for item in node.reads]
+            variances[node.name] = layer_error(node.layer, own, xs, before_all, training, kept) ** 2
+            continue
         if isinstance(node.layer, BatchNormalization) and training and node.layer.trainable:
             mean, variance = operations.batch_statistics(xs[0])
             own = {**own, "moving_mean": mean, "moving_variance": variance}

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from depthwise.layers.activation import Activation, ReLU
 from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
+from depthwise.layers.convolution_transpose import Conv2DTranspose
 from depthwise.layers.dense import Dense
 from depthwise.layers.description import Description
 from depthwise.layers.input import InputLayer
@@ -28,7 +29,7 @@ from depthwise.layers.prelu import PReLU
 from depthwise.layers.preprocessing import Rescaling
 from depthwise.layers.regularization import Dropout
 from depthwise.layers.shaping import Flatten, ZeroPadding2D
-from depthwise.reference import activations, backward
+from depthwise.reference import activations, arithmetic, backward
 from depthwise.reference import forward as operations
 from depthwise.reference.planar import (
     as_map,
@@ -39,12 +40,17 @@ from depthwise.reference.planar import (
     planar,
     with_row,
 )
+from depthwise.reference.rules import Given, Rule
+from depthwise.reference.running import Bounded, exact
+from depthwise.reference.transposed import Scattering, conv2d_transpose, conv2d_transpose_gradients
 from depthwise.reference.windows import Array
 
 __all__ = [
     "activation_name",
+    "bounded",
     "forward",
     "gradients",
+    "has_rule",
     "moving_statistics",
     "pre_activation",
     "trainable_weights",
@@ -54,9 +60,27 @@ __all__ = [
 Shape = tuple[int, ...]
 Weights = Mapping[str, npt.ArrayLike]
 
+_RULES: dict[type[Description], Rule] = {**arithmetic.RULES}
+"""Layers that are described by a rule of their family's file."""
+
+
+def has_rule(layer: Description) -> bool:
+    """Whether the layer is described by a rule, which gives a bound of its errors too."""
+    return type(layer) in _RULES
+
+
+def bounded(
+    layer: Description, weights: Weights, inputs: Sequence[Bounded], training: bool = False, kept: Any = None
+) -> Bounded:
+    """The result of a layer that has a rule, with what float32 may be off; arguments as in `forward`."""
+    known = {name: exact(value) for name, value in weights.items()}
+    return _RULES[type(layer)].forward(Given(layer, known, inputs, kept if training else None))
+
 
 def weight_shapes(layer: Description, input_shapes: Sequence[Shape]) -> dict[str, Shape]:
     """Names and shapes of the layer's weights, in Keras' order; `input_shapes` are those of one sample."""
+    if has_rule(layer):
+        return _RULES[type(layer)].weights(layer, input_shapes)
     owner: Any = layer
     if planar(layer) is not layer:
         rows = weight_shapes(planar(layer), with_row(input_shapes))
@@ -75,6 +99,9 @@ def weight_shapes(layer: Description, input_shapes: Sequence[Shape]) -> dict[str
             middle = input_shapes[0][-1] * owner.depth_multiplier
             shapes["depthwise_kernel"] = (*owner.kernel_size, input_shapes[0][-1], owner.depth_multiplier)
             shapes["pointwise_kernel"] = (1, 1, middle, outputs)
+        case Conv2DTranspose():
+            outputs = owner.filters
+            shapes["kernel"] = (*owner.kernel_size, outputs, input_shapes[0][-1])
         case Dense():
             outputs = owner.units
             shapes["kernel"] = (input_shapes[0][-1], outputs)
@@ -104,11 +131,17 @@ def trainable_weights(layer: Description, input_shapes: Sequence[Shape]) -> list
 
 def activation_name(layer: Description) -> str:
     """The activation at the layer's end; `linear` for a layer that has none."""
+    if has_rule(layer):
+        return "linear"
     return getattr(layer, "activation", None) or "linear"
 
 
 def _window(layer: Any) -> dict[str, Any]:
     return {"strides": layer.strides, "padding": layer.padding, "dilation_rate": layer.dilation_rate}
+
+
+def _scattering(layer: Any) -> Scattering:
+    return Scattering(layer.kernel_size, layer.strides, layer.padding, layer.output_padding, layer.dilation_rate)
 
 
 def _pool(layer: Any) -> dict[str, Any]:
@@ -140,6 +173,8 @@ def pre_activation(
     kept: npt.ArrayLike | None = None,
 ) -> Array:
     """What the layer computes before its activation; arguments as in `forward`."""
+    if has_rule(layer):
+        return bounded(layer, weights, [exact(x) for x in inputs], training, kept).value
     owner: Any = layer
     flat = planar(layer)
     if flat is not layer:
@@ -155,6 +190,8 @@ def pre_activation(
             return operations.separable_conv2d(
                 x, weights["depthwise_kernel"], weights["pointwise_kernel"], bias, **_window(layer)
             )
+        case Conv2DTranspose():
+            return conv2d_transpose(x, weights["kernel"], bias, _scattering(layer))
         case Dense():
             return operations.dense(x, weights["kernel"], bias)
         case MaxPooling2D():
@@ -240,6 +277,10 @@ def gradients(
     Args:
         output_gradient: gradient to the layer's result, after its activation; the others as in `forward`.
     """
+    if has_rule(layer):
+        known = {name: exact(value) for name, value in weights.items()}
+        given = Given(layer, known, [exact(x) for x in inputs], kept if training else None)
+        return _RULES[type(layer)].gradients(given, operations.float64(output_gradient))
     owner: Any = layer
     flat = planar(layer)
     if flat is not layer:
@@ -272,6 +313,9 @@ def gradients(
                 x, weights[names[0]], weights[names[1]], dy, **_window(layer)
             )
             return [dx], {**dict(zip(names, kernels)), **found}
+        case Conv2DTranspose():
+            dx, found["kernel"] = conv2d_transpose_gradients(x, weights["kernel"], dy, _scattering(layer))
+            return [dx], found
         case Dense():
             found["kernel"] = backward.dense_kernel_gradient(x, dy)
             return [backward.dense_input_gradient(dy, weights["kernel"])], found

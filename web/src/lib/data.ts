@@ -66,7 +66,13 @@ export interface Operation {
   expression?: Expression;
   epsilon?: number;
   padding?: [number, number, number, number];
+  /** Channels that are added before and after each pixel's. */
+  channels?: [number, number];
   value?: number | string;
+  /** Which axis of the operand each axis of the result is. */
+  axes?: number[];
+  /** The first row, column and channel that is taken. */
+  start?: [number, number, number];
 }
 
 export interface Layer extends Part {

@@ -41,6 +41,8 @@ const FUNCTIONS: Record<string, (...values: number[]) => number> = {
   max: Math.max,
   min: Math.min,
   sqrt: Math.sqrt,
+  exp: Math.exp,
+  log: Math.log,
   where_ogt: (a, b, x, y) => (a > b ? x : y),
   where_ugt: (a, b, x, y) => (a <= b ? y : x),
   where_oge: (a, b, x, y) => (a >= b ? x : y),
@@ -121,44 +123,45 @@ const RULES: Record<string, (operation: Operation, operands: Float32Array[]) => 
       const { exponentials, total } = softmaxSteps(row);
       return exponentials.map((value) => value / total);
     }),
-  Reshape: (_, [x]) => x.slice(),
-  Pad: (operation, [x]) => {
-    const [top, , left] = operation.padding!;
-    const [, width, channels] = operation.result.shape;
-    const [height, columns] = operation.operands[0].shape;
-    const y = new Float32Array(size(operation.result.shape)).fill(Number(operation.value));
-    for (let row = 0; row < height; row++) {
-      const line = x.subarray(row * columns * channels, (row + 1) * columns * channels);
-      y.set(line, ((row + top) * width + left) * channels);
-    }
-    return y;
-  },
-  Concatenate: (operation, operands) => {
-    const outputs = operation.result.shape[operation.result.shape.length - 1];
-    const y = new Float32Array(size(operation.result.shape));
-    let start = 0;
-    operands.forEach((x, index) => {
-      const channels = operation.operands[index].shape.at(-1)!;
-      for (let i = 0; i < x.length; i++) y[((i / channels) | 0) * outputs + start + (i % channels)] = x[i];
-      start += channels;
-    });
-    return y;
+  Sum: (operation, [x]) => {
+    const places = broadcast(operation.operands[0].shape, operation.result.shape);
+    if (!places) return x.slice();
+    const y = new Float64Array(size(operation.result.shape));
+    for (let i = 0; i < x.length; i++) y[places[i]] += x[i];
+    return Float32Array.from(y);
   },
 };
 
+/** The place in a shape of a number by its index, and back. */
+const placeOf = (index: number, shape: number[]) =>
+  strides(shape).map((step, axis) => Math.floor(index / step) % shape[axis]);
+const indexOf = (place: number[], shape: number[]) =>
+  place.reduce((sum, index, axis) => sum * shape[axis] + index, 0);
+
+/** Shape or place as kernels see it: rows, columns, channels. */
+const asMap = (shape: number[], filler: number) => [...Array(Math.max(0, 3 - shape.length)).fill(filler), ...shape];
+
 /** Where operations read that only move numbers: which operand and where in it; null where they put in a number of their own. */
 const MOVES: Record<string, (operation: Operation, position: number[]) => [number, number[]] | null> = {
-  Reshape: (operation, position) => {
-    const at = position.reduce((sum, index, axis) => sum * operation.result.shape[axis] + index, 0);
-    const shape = operation.operands[0].shape;
-    const steps = strides(shape);
-    return [0, shape.map((length, axis) => Math.floor(at / steps[axis]) % length)];
+  Reshape: (operation, position) => [
+    0,
+    placeOf(indexOf(position, operation.result.shape), operation.operands[0].shape),
+  ],
+  Transpose: (operation, position) => {
+    const place: number[] = new Array(position.length);
+    operation.axes!.forEach((axis, index) => (place[axis] = position[index]));
+    return [0, place];
+  },
+  Slice: (operation, position) => {
+    const rank = operation.operands[0].shape.length;
+    const place = asMap(position, 0).map((index, axis) => index + operation.start![axis]);
+    return [0, place.slice(3 - rank)];
   },
   Pad: (operation, position) => {
-    const [top, , left] = operation.padding!;
-    const [height, width] = operation.operands[0].shape;
-    const [row, column] = [position[0] - top, position[1] - left];
-    return row >= 0 && row < height && column >= 0 && column < width ? [0, [row, column, position[2]]] : null;
+    const shape = operation.operands[0].shape;
+    const before = [operation.padding![0], operation.padding![2], operation.channels![0]].slice(3 - shape.length);
+    const place = position.map((index, axis) => index - before[axis]);
+    return place.every((index, axis) => index >= 0 && index < shape[axis]) ? [0, place] : null;
   },
   Concatenate: (operation, position) => {
     let channel = position[position.length - 1];
@@ -170,6 +173,17 @@ const MOVES: Record<string, (operation: Operation, position: number[]) => [numbe
     return null;
   },
 };
+
+/** All numbers of an operation that only moves them. */
+function moveAll(operation: Operation, operands: Float32Array[]): Float32Array {
+  if (operation.kind === "Reshape") return operands[0].slice();
+  const shape = operation.result.shape;
+  return Float32Array.from({ length: size(shape) }, (_, index) => {
+    const found = MOVES[operation.kind](operation, placeOf(index, shape));
+    if (!found) return Number(operation.value);
+    return operands[found[0]][indexOf(found[1], operation.operands[found[0]].shape)];
+  });
+}
 
 /** Whether a step only moves a number. */
 export const isMove = (step: Step) => step.kind in MOVES;
@@ -183,7 +197,7 @@ export function runOperations(layer: Layer, inputs: Float32Array[]): Float32Arra
   let output = inputs[0];
   for (const operation of layer.operations!) {
     const operands = operation.operands.map((operand) => read(layer, operand, values));
-    output = RULES[operation.kind](operation, operands);
+    output = operation.kind in MOVES ? moveAll(operation, operands) : RULES[operation.kind](operation, operands);
     values.set(operation.result.name, output);
   }
   if (layer.operations!.length) intermediates.set(output, values);
@@ -206,6 +220,7 @@ export function steps(layer: Layer, position: number[], output: Float32Array): S
     if (!place) continue;
     const step = stepAt(layer, operation, place, values);
     found.unshift(step);
+    if (step.kind === "Sum") continue; // it reads many numbers, not one
     for (const { index, position: at } of step.operands) {
       const { name } = operation.operands[index];
       if (!wanted.has(name)) wanted.set(name, at);
@@ -221,7 +236,10 @@ function stepAt(layer: Layer, operation: Operation, position: number[], values: 
       ? move
         ? [move]
         : []
-      : operation.operands.map((operand, index) => [index, placeIn(operand.shape, position)]);
+      : operation.operands.map(({ shape }, index) => [
+          index,
+          operation.kind === "Sum" ? shape.map(() => 0) : placeIn(shape, position),
+        ]);
   const operands = places.map(([index, place]) => {
     const operand = operation.operands[index];
     const at = place.reduce((sum, i, axis) => sum * operand.shape[axis] + i, 0);
@@ -242,6 +260,10 @@ function stepAt(layer: Layer, operation: Operation, position: number[], values: 
     step.text = written(expression, (index) => operands[index].name);
     step.filled = written(expression, (index) => short(operands[index].value));
     step.value = compile(expression)(operands.map((operand) => operand.value));
+  } else if (operation.kind === "Sum") {
+    const whole = size(operation.operands[0].shape);
+    step.row = { count: whole / size(operation.result.shape) };
+    step.value = values.get(operation.result.name)![indexOf(position, operation.result.shape)];
   } else if (!(operation.kind in MOVES)) {
     const shape = operation.result.shape;
     const length = shape[shape.length - 1];

@@ -9,7 +9,10 @@ from collections.abc import Sequence
 
 from depthwise.compiler.kernels.builder import Function
 
-__all__ = ["exp", "expm1_negative", "gelu", "gelu_slope", "largest_of", "log", "sigmoid", "silu", "softplus", "tanh"]
+__all__ = [
+    "exp", "expm1_negative", "exponential", "gelu", "gelu_slope", "largest_of", "log", "logarithm", "sigmoid", "silu",
+    "softplus", "tanh",
+]  # fmt: skip
 
 LOG2_E = 1.4426950408889634
 LN_2 = 0.6931471805599453
@@ -93,6 +96,15 @@ def exp(function: Function, x: str) -> str:
     """eˣ for x ≤ 88; 0 from −88 on."""
     scale, part = _split(function, function.largest(function.constant(SMALLEST), x))
     return function.fma(scale, part, scale)
+
+
+def exponential(function: Function, x: str) -> str:
+    """eˣ for any x: above 0 as 2 · 2ⁿ⁻¹ · eʳ, for the largest results have n = 128, which no exponent holds."""
+    below = exp(function, function.smallest(function.constant(0.0), x))
+    limited = function.smallest(function.constant(89.0), function.largest(function.constant(0.0), x))
+    scale, part = _split(function, limited, more=-1)
+    above = function.fma(scale, part, scale)
+    return function.select(_at_least_zero(function, x), function.fadd(above, above), below)
 
 
 def _minus_magnitude(function: Function, x: str) -> str:
@@ -198,6 +210,15 @@ def log(function: Function, x: str) -> str:
     value = function.fma(e, function.constant(LN_2_HIGH), function.fadd(above, low))
     # The bits of a NaN come apart above.
     return function.select(function.compare("uno", x, x), x, value)
+
+
+def logarithm(function: Function, x: str) -> str:
+    """ln x for any x: −∞ at 0, NaN below, ∞ at ∞; numbers below the smallest normal one count as that."""
+    infinity, zero = function.constant(float("inf")), function.constant(0.0)
+    inside = log(function, function.largest(function.constant(2.0**-126), x))
+    above = function.select(function.compare("oeq", x, infinity), x, inside)
+    at_zero = function.select(function.compare("oeq", x, zero), function.constant(float("-inf")), above)
+    return function.select(function.compare("olt", x, zero), function.constant(float("nan")), at_zero)
 
 
 def softplus(function: Function, x: str) -> str:

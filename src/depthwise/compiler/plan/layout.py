@@ -109,7 +109,8 @@ def shared_places(program: Program, layouts: Mapping[str, Layout], vectors: Vect
             layout.border == NO_BORDER and layout.view.pixel_pitch == layout.view.channels
             for layout in (source, target)
         )
-        if dense and operation.output not in external and operation.source not in external:
+        same = source.view == target.view and source.border == target.border == NO_BORDER
+        if (dense or same) and operation.output not in external and operation.source not in external:
             root[operation.output] = root[operation.source]
     return root
 

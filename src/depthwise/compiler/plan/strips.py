@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from depthwise.compiler.ir.program import Operation, Program
-from depthwise.compiler.ir.types import Window
+from depthwise.compiler.ir.types import ROW, Window
 from depthwise.compiler.machine import Machine
 from depthwise.compiler.plan.layout import Layout
 from depthwise.compiler.plan.placement import WHOLE, Part
@@ -104,7 +104,10 @@ def _window(operation: Operation) -> Window:
 
 def _runs_by_rows(program: Program, operation: Operation) -> bool:
     """Whether it reads one tensor, of which a row of the result needs only some rows."""
-    return len(program.tensor_operands(operation)) == 1 and not _window(operation).whole
+    if len(program.tensor_operands(operation)) != 1 or _window(operation).whole:
+        return False
+    source, target = (program.type(name).map[0] for name in (operation.source, operation.output))
+    return source == target or _window(operation) != ROW  # one row that is broadcast is read by every row
 
 
 def find_blocks(

@@ -22,6 +22,7 @@ from depthwise.data.formats.layer_config import (  # fmt: skip
 )
 from depthwise.errors import InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.layers.input import InputLayer
+from depthwise.layers.operation import OPERATIONS, Operation
 from depthwise.network.facts import Shape, describe
 from depthwise.network.graph import Graph, unique_names
 from depthwise.network.tree import Member, ModelTree, TreeCall, TreePort, calls_within, chain, in_keras_order, inlined
@@ -107,7 +108,30 @@ def _member(entry: Any, depth: int) -> Member:
     if isinstance(entry, dict) and entry.get("class_name") in MODELS:
         tree = _model(entry, "the model inside", depth + 1)
         return replace(tree, name=as_name(entry.get("name", tree.name), "a model's name"))
+    if isinstance(entry, dict) and re.fullmatch(r"keras\.(src\.)?ops\..*", str(entry.get("module"))):
+        return _operation(entry)
     return parse_layer(entry)
+
+
+def _operation(entry: dict[str, Any]) -> Operation:
+    """An operation with the constants that its only call has among its arguments."""
+    kind = OPERATIONS.get(str(entry.get("class_name")))
+    config = as_dict(entry.get("config", {}), "the config of an operation")
+    name = as_name(config.get("name", entry.get("name")), "the name of an operation")
+    owner = f"the operation {describe_value(name)}"
+    nodes = as_list(entry.get("inbound_nodes", []), f"the inputs of {owner}")
+    if kind is None:
+        raise UnsupportedError(
+            f"{owner} is {describe_value(entry.get('class_name'))} of keras.ops, which is not supported; supported are "
+            + ", ".join(OPERATIONS)
+        )
+    for key, value in config.items():
+        if key not in ("name", "dtype"):
+            raise UnsupportedError(f"{owner}: {describe_value(key)} = {describe_value(value)} is not supported")
+    if len(nodes) != 1:
+        raise UnsupportedError(f"{owner} is called {len(nodes)} times, which is not supported; call it once")
+    arguments = as_list(as_dict(nodes[0], f"the inputs of {owner}").get("args", []), f"the arguments of {owner}")
+    return kind(name=name, arguments=tuple(None if isinstance(item, dict) else item for item in arguments))
 
 
 def _sequential(body: Mapping[str, Any], layers: list[Any], name: str, trainable: bool, depth: int) -> ModelTree:
@@ -142,7 +166,7 @@ def _functional(body: Mapping[str, Any], entries: list[Any], name: str, trainabl
         if member.name != key or key in members:
             raise InvalidFileError(f"the config gives the name {describe_value(key)} twice, or a layer two names")
         members[key] = member
-        uses = _inbound(entry, key)
+        uses = _inbound(entry, key, constants=isinstance(member, Operation))
         if isinstance(member, InputLayer):
             if uses:
                 raise InvalidFileError(f"the layer {describe_value(key)} has {len(uses[0])} inputs, which cannot be")
@@ -210,13 +234,14 @@ def _ordered(tree: ModelTree) -> ModelTree:
     return in_keras_order(replace(tree, members=members))
 
 
-def _inbound(entry: Mapping[str, Any], name: str) -> list[list[TreePort]]:
-    """What each call of a layer reads."""
+def _inbound(entry: Mapping[str, Any], name: str, *, constants: bool) -> list[list[TreePort]]:
+    """What each call of a layer reads; `constants` are left out, which an operation has already."""
     nodes = as_list(entry.get("inbound_nodes", []), f"the inputs of {describe_value(name)}")
-    return [_arguments(as_dict(node, f"the inputs of {describe_value(name)}"), name) for node in nodes]
+    whose = f"the inputs of {describe_value(name)}"
+    return [_arguments(as_dict(node, whose), name, constants=constants) for node in nodes]
 
 
-def _arguments(node: Mapping[str, Any], name: str) -> list[TreePort]:
+def _arguments(node: Mapping[str, Any], name: str, *, constants: bool) -> list[TreePort]:
     for key, value in as_dict(node.get("kwargs", {}), f"the arguments of {describe_value(name)}").items():
         if value is not None and not (key == "training" and value is False):
             raise UnsupportedError(
@@ -226,6 +251,8 @@ def _arguments(node: Mapping[str, Any], name: str) -> list[TreePort]:
     arguments = as_list(node.get("args", []), f"the arguments of {describe_value(name)}")
     if len(arguments) == 1 and isinstance(arguments[0], list):
         arguments = arguments[0]
+    if constants:
+        arguments = [argument for argument in arguments if isinstance(argument, dict)]
     return [_history(argument, name) for argument in arguments]
 
 
@@ -283,7 +310,7 @@ def model_config(tree: ModelTree) -> dict[str, Any]:
     layers = []
     for member in tree.members:
         uses = sorted((call for call in tree.calls if call.member == member.name), key=lambda call: call.index)
-        inbound = [_call_config(call, shapes) for call in uses if call.inputs]
+        inbound = [_call_config(member, call, shapes) for call in uses if call.inputs]
         layers.append(_member_config(member) | {"name": member.name, "inbound_nodes": inbound})
     inputs = [_history_config(port) for port in tree.inputs]
     outputs = [
@@ -310,8 +337,8 @@ def _history_config(port: TreePort) -> list[Any]:
     return [port.member, port.call, port.output]
 
 
-def _call_config(call: TreeCall, shapes: Mapping[TreePort, Shape]) -> dict[str, Any]:
-    tensors = [
+def _call_config(member: Member, call: TreeCall, shapes: Mapping[TreePort, Shape]) -> dict[str, Any]:
+    tensors: list[Any] = [
         {
             "class_name": "__keras_tensor__",
             "config": {
@@ -322,6 +349,9 @@ def _call_config(call: TreeCall, shapes: Mapping[TreePort, Shape]) -> dict[str, 
         }
         for port in call.inputs
     ]
+    if isinstance(member, Operation):
+        rest = iter(tensors)
+        return {"args": [next(rest) if value is None else value for value in member.arguments], "kwargs": {}}
     return {"args": tensors if len(tensors) == 1 else [tensors], "kwargs": {}}
 
 

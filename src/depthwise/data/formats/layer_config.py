@@ -16,6 +16,7 @@ from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
 from depthwise.layers.descriptions import LAYERS
 from depthwise.layers.input import InputLayer
+from depthwise.layers.operation import Operation
 
 __all__ = [
     "LONGEST_NAME", "as_dict", "as_list", "as_name", "check_dtype", "check_module", "layer_config", "layer_from_config",
@@ -248,6 +249,9 @@ def layer_config(layer: Description) -> dict[str, Any]:
             "sparse": False,
             "name": layer.name,
         }
+    elif isinstance(layer, Operation):
+        kind = type(layer).__name__
+        return serialized(layer.module, kind, {"name": layer.name}, kind)
     else:
         config = {"name": layer.name, "trainable": layer.trainable, "dtype": "float32"}
         for field in dataclasses.fields(layer):

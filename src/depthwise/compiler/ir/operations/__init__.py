@@ -28,7 +28,7 @@ from depthwise.compiler.ir.operations.normalisation import (
     NormaliseBatch,
     NormaliseBatchGradient,
 )
-from depthwise.compiler.ir.operations.pooling import PoolGradient, PoolWindows, ReduceMap, ReduceMapGradient
+from depthwise.compiler.ir.operations.pooling import PoolGradient, PoolWindows, ReduceMap, ReduceMapGradient, Sum
 from depthwise.compiler.ir.operations.rows import (
     Dropout,
     NormaliseRows,
@@ -36,7 +36,16 @@ from depthwise.compiler.ir.operations.rows import (
     Softmax,
     SoftmaxGradient,
 )
-from depthwise.compiler.ir.operations.shaping import Concatenate, Copy, Pad, Repeat, RepeatSum, Reshape, Slice
+from depthwise.compiler.ir.operations.shaping import (
+    Concatenate,
+    Copy,
+    Pad,
+    Repeat,
+    RepeatSum,
+    Reshape,
+    Slice,
+    Transpose,
+)
 
 __all__ = [
     "AFFINE",
@@ -80,6 +89,8 @@ __all__ = [
     "Softmax",
     "SoftmaxGradient",
     "Spread",
+    "Sum",
+    "Transpose",
     "sum_of",
     "unary",
 ]

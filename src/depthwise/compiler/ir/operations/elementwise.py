@@ -32,9 +32,12 @@ class Elementwise(Operation):
             if any(size not in (1, wanted) for size in axis):
                 raise self._refuse(f"shapes do not fit: {', '.join(str(item.shape) for item in operands)}")
             shape.append(wanted)
+        result = TensorType(tuple(reversed(shape)))
+        if any(size not in (1, whole) for item in operands for size, whole in zip(item.map, result.map)):
+            raise self._refuse(f"kernels see no map broadcast so: {', '.join(str(item.shape) for item in operands)}")
         if self.expression.operands and self.expression.operands[-1] >= len(operands):
             raise self._refuse(f"{self.expression} reads more than {len(operands)} operands")
-        return (TensorType(tuple(reversed(shape))),)
+        return (result,)
 
     def window(self, operand: int) -> Window:
         return ROW

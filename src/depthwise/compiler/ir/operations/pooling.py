@@ -1,16 +1,18 @@
-"""Maxima and means over windows and over whole maps, and their gradients."""
+"""Maxima, means and sums over windows and over whole maps, and their gradients."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from depthwise.compiler.ir.expression import Operand
 from depthwise.compiler.ir.operations.convolution import Pair
+from depthwise.compiler.ir.operations.elementwise import Elementwise
 from depthwise.compiler.ir.program import Operation
-from depthwise.compiler.ir.types import NO_BORDER, ROW, WHOLE_MAP, Padding, TensorType, Window
+from depthwise.compiler.ir.types import NO_BORDER, ROW, WHOLE_MAP, Padding, Shape, TensorType, Window
 
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape
 
-__all__ = ["PoolGradient", "PoolWindows", "ReduceMap", "ReduceMapGradient"]
+__all__ = ["PoolGradient", "PoolWindows", "ReduceMap", "ReduceMapGradient", "Sum"]
 
 
 @dataclass(frozen=True)
@@ -93,3 +95,23 @@ class ReduceMapGradient(Operation):
 
     def gradient(self, tape: "Tape", gradient: str) -> None:
         raise self._refuse("has no gradient")
+
+
+@dataclass(frozen=True)
+class Sum(Operation):
+    """The sum over the axes along which `shape`, broadcast to the operand's as in NumPy, has the size 1 and the operand more."""
+
+    shape: Shape
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        wanted, given = TensorType(self.shape).map, operands[0].map
+        if any(size not in (1, whole) for size, whole in zip(wanted, given)):
+            raise self._refuse(f"{operands[0].shape} cannot be summed to {self.shape}")
+        return (TensorType(self.shape),)
+
+    def window(self, operand: int) -> Window:
+        return WHOLE_MAP
+
+    def gradient(self, tape: "Tape", gradient: str) -> None:
+        operands = (gradient, self.source)
+        tape.give(self.source, lambda name: Elementwise(operands, (name,), Operand(0)))

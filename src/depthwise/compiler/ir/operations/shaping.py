@@ -10,12 +10,13 @@ from depthwise.compiler.ir.types import ROW, WHOLE_MAP, Padding, Shape, TensorTy
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape
 
-__all__ = ["Concatenate", "Copy", "Pad", "Repeat", "RepeatSum", "Reshape", "Slice"]
+__all__ = ["Concatenate", "Copy", "Pad", "Repeat", "RepeatSum", "Reshape", "Slice", "Transpose"]
 
 
 @dataclass(frozen=True)
 class Reshape(Operation):
-    """The same numbers, rows first, channels innermost, in another shape."""
+    """The same numbers, rows first, channels innermost, in another shape. From one map to another it goes by way of a vector,
+    unless kernels see the same rows, columns and channels in both."""
 
     shape: Shape
 
@@ -24,6 +25,9 @@ class Reshape(Operation):
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         if operands[0].size != prod(self.shape):
             raise self._refuse(f"{operands[0].shape} has not as many numbers as {self.shape}")
+        source, target = operands[0].map, TensorType(self.shape).map
+        if source != target and source[:2] != (1, 1) and target[:2] != (1, 1):
+            raise self._refuse(f"from the map {source} to the map {target} it goes by way of a vector")
         return (TensorType(self.shape, operands[0].element),)
 
     def window(self, operand: int) -> Window:
@@ -38,17 +42,22 @@ class Reshape(Operation):
 
 @dataclass(frozen=True)
 class Pad(Operation):
-    """Rows and columns of `value` around the map."""
+    """Rows and columns of `value` around the map, and channels of it before and after each pixel's."""
 
     padding: Padding
     value: float
+    channels: tuple[int, int] = (0, 0)
 
     writes_exactly: ClassVar[bool] = True
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         rows, columns, channels = operands[0].map
         top, bottom, left, right = self.padding
-        return (operands[0].resized(rows + top + bottom, columns + left + right, channels),)
+        shape = (rows + top + bottom, columns + left + right, channels + sum(self.channels))
+        rank = len(operands[0].shape)
+        if any(size != 1 for size in shape[:-rank]):
+            raise self._refuse(f"{operands[0].shape} has no such axes to pad")
+        return (TensorType(shape[-rank:]),)
 
     def window(self, operand: int) -> Window:
         return WHOLE_MAP
@@ -57,7 +66,7 @@ class Pad(Operation):
         return True
 
     def gradient(self, tape: "Tape", gradient: str) -> None:
-        start = (self.padding[0], self.padding[2], 0)
+        start = (self.padding[0], self.padding[2], self.channels[0])
         tape.give(self.source, lambda name: Slice((gradient,), (name,), start, tape.type(self.source).shape))
 
 
@@ -81,7 +90,36 @@ class Slice(Operation):
         return True
 
     def gradient(self, tape: "Tape", gradient: str) -> None:
-        raise self._refuse("has no gradient yet: front ends do not lower to it")
+        whole, part = tape.type(self.source).map, TensorType(self.shape).map
+        after = [size - first - taken for size, first, taken in zip(whole, self.start, part)]
+        padding = (self.start[0], after[0], self.start[1], after[1])
+        channels = (self.start[2], after[2])
+        tape.give(self.source, lambda name: Pad((gradient,), (name,), padding, 0.0, channels))
+
+
+@dataclass(frozen=True)
+class Transpose(Operation):
+    """The axes in another order: axis i of the result is axis `axes[i]` of the operand."""
+
+    axes: tuple[int, ...]
+
+    writes_exactly: ClassVar[bool] = True
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        shape = operands[0].shape
+        if sorted(self.axes) != list(range(len(shape))):
+            raise self._refuse(f"{self.axes} is no order of the axes of {shape}")
+        return (TensorType(tuple(shape[axis] for axis in self.axes), operands[0].element),)
+
+    def window(self, operand: int) -> Window:
+        return WHOLE_MAP
+
+    def reads_exactly(self, operand: int) -> bool:
+        return True
+
+    def gradient(self, tape: "Tape", gradient: str) -> None:
+        back = tuple(self.axes.index(axis) for axis in range(len(self.axes)))
+        tape.give(self.source, lambda name: Transpose((gradient,), (name,), back))
 
 
 @dataclass(frozen=True)

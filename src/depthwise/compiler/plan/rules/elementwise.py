@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from depthwise.compiler.ir import operations as op
-from depthwise.compiler.kernels.elementwise import Dropout, Elementwise, ElementwiseSum
+from depthwise.compiler.kernels.elementwise import Dropout, Elementwise, ElementwiseSum, Fill
 from depthwise.compiler.kernels.gradients import SoftmaxGradient
 from depthwise.compiler.kernels.maps import MapView
 from depthwise.compiler.kernels.reductions import BroadcastReduction, ChannelReduction, RowNormalisation, SoftmaxRows
@@ -73,6 +73,16 @@ def _accumulate_map(operation: op.AccumulateMap, placement: Placement, part: Par
     out, pitch = placement.accumulator(operation.parameter, *operation.matrix(type_.shape))
     place = _broadcast(Place(out, MapView(rows, columns, channels, columns * pitch, pitch), 0), gradient.view)
     return [Call(BroadcastReduction(gradient.view, place.view), (gradient.pointer, out))]
+
+
+@rule(op.Sum)
+def _sum(operation: op.Sum, placement: Placement, part: Part) -> list[Call]:
+    source, target = operand_places(operation, placement)
+    if part.index:
+        return []
+    total = _broadcast(target, source.view)
+    calls = [Call(Fill(target.view, None, 0.0), (target.pointer,))]
+    return [*calls, Call(BroadcastReduction(source.view, total.view), (source.pointer, total.pointer))]
 
 
 @rule(op.Softmax)
