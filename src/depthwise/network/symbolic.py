@@ -327,7 +327,10 @@ def replay(tree: ModelTree, members: Mapping[str, Any]) -> tuple[list[SymbolicTe
     for call in tree.calls:
         member = members[call.member]
         reads = [values[port] for port in call.inputs]
-        tensors = tensors_of(member, reads) if reads else [member.first_output or input_tensor(member)]
+        if reads:
+            tensors = tensors_of(member, reads)
+        else:
+            tensors = [input_tensor(member) if member.first_output is None else member.first_output]
         values.update((TreePort(call.member, call.index, index), tensor) for index, tensor in enumerate(tensors))
     return [values[port] for port in tree.inputs], [values[port] for port in tree.outputs]
 
