@@ -48,6 +48,11 @@ class Loss:
         kept: str | None = vars(self)["reduction"]
         return kept
 
+    @property
+    def plain(self) -> bool:
+        """Whether each loss counts for its weight divided by the number of losses."""
+        return self.reducing == "sum_over_batch_size" and vars(self).get("ignore_class") is None
+
     def __post_init__(self) -> None:
         values = vars(self)
         reduction = values["reduction"]

@@ -435,11 +435,11 @@ class GraphWithWeights:
         return prediction
 
     def put_weights(self, weights: Mapping[str, Float32]) -> None:
-        """Replaces every weight by arrays that nobody else writes to; names and shapes are right."""
+        """Replaces the weights of every layer that `weights` has by arrays that nobody else writes to; shapes are right."""
         graph = self.graph
         with LOCK:
             for path, call in graph.layers.items():
-                if call.weights:
+                if call.weights and call.key(call.weights[0].name) in weights:
                     self._owners[path]._store.put({item.name: weights[call.key(item.name)] for item in call.weights})
 
     def set_weights_by_name(self, weights: Mapping[str, Any]) -> None:

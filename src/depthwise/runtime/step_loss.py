@@ -25,8 +25,12 @@ def loss_rule(loss: losses.Loss, shape: tuple[int, ...]) -> LossRule:
     """How the native step computes the loss of an output of that shape.
 
     Raises:
-        UnsupportedError: a loss over axes that are neither the last one nor all of a sample's.
+        UnsupportedError: a loss over axes that are neither the last one nor all of a sample's, or that is not reduced.
     """
+    if loss.reducing is None:
+        raise UnsupportedError(
+            f"{type(loss).__name__}: training needs one number, so reduction must not be None; use 'sum_over_batch_size'"
+        )
     axes = loss.axes(len(shape) + 1)
     last, sample = (len(shape),), tuple(range(1, len(shape) + 1))
     if axes != last and not (loss.axes_may_be_several and axes == sample):
@@ -61,7 +65,6 @@ class StepLoss:
         self.rule = loss_rule(loss, shape)
         self.positions = () if self.rule.formula is not None and self.rule.formula.whole else shape[:-1]
         self._loss = loss
-        self._plain = loss.reducing == "sum_over_batch_size" and vars(loss).get("ignore_class") is None
         self._weight = np.float32(weight)
         self._share = np.float32(1.0)
         self._shares = np.ones(0, np.float32)
@@ -77,7 +80,7 @@ class StepLoss:
             shape = (batch, *self.positions)
             self._share = np.float32(1.0 / math.prod(shape)) * self._weight
             self._shares = np.full(shape, self._share, np.float32)
-        if not self._plain:
+        if not self._loss.plain:
             shares = self._weight * losses.shares(self._loss, y, self._shares.shape, sample_weight)
             return np.ascontiguousarray(np.broadcast_to(shares, self._shares.shape), np.float32)
         if sample_weight is None:

@@ -4,6 +4,7 @@ In the file the optimizer's state is a list without names: the steps done, the l
 for each trainable weight, in the order in which Keras' optimizer makes them.
 """
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["config_of", "read", "state_of"]
 
 STATE = "optimizer/vars"
-
-_METRIC_OPTIONS = ("k", "threshold", "from_logits", "label_smoothing", "axis")
 
 
 def config_of(network: SavedNetwork) -> dict[str, Any]:
@@ -61,12 +60,30 @@ def _loss(loss: Any) -> Any:
 
 
 def _metric(metric: Any) -> Any:
-    if isinstance(metric, (str, dict)):
+    from depthwise.losses import Loss  # there already: the network is compiled
+
+    if isinstance(metric, str):
         return metric
+    if isinstance(metric, dict):  # as a file had it
+        return serialized("keras.metrics", str(metric.get("class_name")), metric.get("config"))
+    if inspect.isroutine(metric):
+        return _function(metric)
     if isinstance(metric, type):
         metric = metric()
-    options = {name: getattr(metric, name) for name in _METRIC_OPTIONS if hasattr(metric, name)}
-    return serialized("keras.metrics", type(metric).__name__, {"name": metric.name} | options)
+    if isinstance(metric, Loss):
+        return _loss(metric)
+    own = getattr(metric, "fn", None)
+    if own is not None:
+        return _loss(own) if isinstance(own, Loss) else _function(own)
+    return serialized("keras.metrics", type(metric).__name__, metric.get_config())
+
+
+def _function(function: Any) -> Any:
+    """A function by its name: those of `losses` and `metrics` are known by it, others are not in the file."""
+    name = str(getattr(function, "__name__", type(function).__name__))
+    if str(getattr(function, "__module__", "")).startswith("depthwise."):
+        return name
+    return {"module": "builtins", "class_name": "function", "config": name, "registered_name": name}
 
 
 def state_of(network: SavedNetwork) -> dict[str, Group]:
@@ -97,7 +114,7 @@ def _slots(optimizer: "Optimizer", graph: Graph) -> Iterator[tuple[str, tuple[in
     return optimizer.description.slots_in_order(weights)
 
 
-def read(config: Any, file: File, graph: Graph) -> "Compiled | None":
+def read(config: Any, file: File, graph: Graph, stacklevel: int = 4) -> "Compiled | None":
     """What the file says of training, with what the optimizer had learnt.
 
     What Depthwise does not have gives None, with a warning that names it.
@@ -121,7 +138,7 @@ def read(config: Any, file: File, graph: Graph) -> "Compiled | None":
         reason = str(error) if isinstance(error, DepthwiseError) else "an option has a wrong type"
         warnings.warn(
             f"{file.what}: the model is loaded but not compiled: {reason}; call compile before fit or evaluate",
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
         return None
 
@@ -148,7 +165,14 @@ def _described(value: Any, what: str) -> Any:
     if not isinstance(value, dict):
         return value
     if value.get("class_name") == "function":
-        return value.get("config")
+        from depthwise import losses, metrics  # not before a file is compiled
+
+        name = str(value.get("config"))
+        if not hasattr(losses, name) and not hasattr(metrics, name) and name not in metrics.CLASSES:
+            raise UnsupportedError(
+                f"{what} {describe_value(name)} is a Python function, which a file does not hold: give it to compile again"
+            )
+        return name
     check_module(value, what)
     options = value.get("config")
     if isinstance(options, dict):
