@@ -7,7 +7,6 @@ from depthwise.layers.layer import Layer
 
 __all__ = [
     "ACTIVATIONS",
-    "LAYERS",
     "Activation",
     "Add",
     "AveragePooling1D",
@@ -29,6 +28,7 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
     "InputLayer",
+    "LAYERS",
     "Layer",
     "LayerNormalization",
     "MaxPool2D",
