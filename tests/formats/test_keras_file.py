@@ -275,8 +275,10 @@ def test_from_keras_takes_nothing_else() -> None:
 
 def test_names_of_files(tmp_path: Path) -> None:
     model = small()
-    with pytest.raises(InvalidArgumentError, match=re.escape("the file's name must end in .keras, got")):
-        model.save(tmp_path / "model.h5")
+    with pytest.raises(InvalidArgumentError, match=re.escape("the file's name must end in .keras or .h5, got")):
+        model.save(tmp_path / "model.onnx")
+    with pytest.raises(InvalidArgumentError, match="is the name of a file of weights; use save_weights"):
+        model.save(tmp_path / "model.weights.h5")
     with pytest.raises(InvalidArgumentError, match=re.escape("the file's name must end in .weights.h5, got")):
         model.save_weights(tmp_path / "model.keras")
     model.save(tmp_path / "model.keras")

@@ -77,7 +77,7 @@ def _legacy(filepath: PathLike, compile: bool, custom_objects: Mapping[str, Any]
         config = text(file, "", legacy_h5.TRAINING) if compile else None
         if config is not None:
             said = modern_training(parse_json(config, f"{legacy_h5.TRAINING} in {file.what}"))
-            training = compilation.read(said, file, parsed.graph, stacklevel=5)
+            training = compilation.read(said, file, parsed.graph, stacklevel=5, legacy=True)
     return SavedNetwork(parsed.tree, weights, training)
 
 
