@@ -37,7 +37,7 @@ LEVELS = [
     {"utils"},
     {"preprocessing"},
     # The user's tools.
-    {"cli.streams", "cli.targets"},
+    {"cli.options", "cli.streams", "cli.targets"},
     {"classification", "explain"},
     {"compare"},
     {"bench"},

@@ -29,6 +29,7 @@ from depthwise.compiler.ir.operations.normalisation import (
     NormaliseBatchGradient,
 )
 from depthwise.compiler.ir.operations.pooling import PoolGradient, PoolWindows, ReduceMap, ReduceMapGradient, Sum
+from depthwise.compiler.ir.operations.resampling import Resample, Taps
 from depthwise.compiler.ir.operations.rows import (
     Dropout,
     NormaliseRows,
@@ -84,12 +85,14 @@ __all__ = [
     "ReduceMapGradient",
     "Repeat",
     "RepeatSum",
+    "Resample",
     "Reshape",
     "Slice",
     "Softmax",
     "SoftmaxGradient",
     "Spread",
     "Sum",
+    "Taps",
     "Transpose",
     "sum_of",
     "unary",
