@@ -26,7 +26,7 @@ def lambda_of(function: str, node: list[Any]) -> models.Model:
     return model_of(layer("TFOpLambda", "op", [node], function=function))
 
 
-def relu6(x: NDArray[Any]) -> NDArray[Any]:
+def relu6(x: NDArray[Any]) -> Any:
     return np.minimum(np.maximum(x, 0), 6)
 
 

@@ -194,7 +194,14 @@ class _Functional:
         if is_operation(entry):
             if not nodes:
                 raise InvalidFileError(f"the operation {describe_value(_own_name(entry))} has no inputs")
-            made = [modern_operation(entry, node.args, node.kwargs, self.dialect) for node in nodes]
+            try:
+                made = [modern_operation(entry, node.args, node.kwargs, self.dialect) for node in nodes]
+            except UnsupportedError as error:
+                if self.dialect.problems is None:
+                    raise
+                self.dialect.problems.append((str(_own_name(entry)), str(error)))
+                yield entry, nodes
+                return
             if any(item.entry != made[0].entry for item in made):
                 raise UnsupportedError(
                     f"the operation {describe_value(_own_name(entry))} is called with different options"

@@ -37,7 +37,15 @@ from depthwise.network.facts import BYTES_PER_NUMBER
 from depthwise.network.graph import Graph, LayerPath, snake_case
 from depthwise.network.tree import Member, ModelTree, tree_of
 
-__all__ = ["check_target", "open_file", "read_model", "read_weights", "write_model", "write_weights"]
+__all__ = [
+    "check_target",
+    "open_file",
+    "read_description",
+    "read_model",
+    "read_weights",
+    "write_model",
+    "write_weights",
+]
 
 Float32 = NDArray[np.float32]
 PathLike = str | os.PathLike[str]
@@ -97,6 +105,20 @@ def read_model(
         raise InvalidFileError(f"{what} is damaged or truncated: {describe_value(str(error))[1:-1]}") from error
     warn_of(what, parsed.policies, stacklevel=5)
     return SavedNetwork(parsed.tree, weights, training)
+
+
+def read_description(filepath: PathLike) -> tuple[str, Any]:
+    """The version of the Keras that wrote a `.keras` file, and its config; raises what `read_model` does."""
+    what = describe_value(os.fspath(filepath), 200)
+    try:
+        with open_file(filepath, what) as file, _archive(file, what) as archive:
+            members = _members(archive, what)
+            version = _version(_read(archive, members[METADATA], LARGEST_METADATA, what), what)
+            return version, parse_json(_read(archive, members[CONFIG], LARGEST_CONFIG, what), f"{CONFIG} in {what}")
+    except DepthwiseError:
+        raise
+    except _DAMAGE as error:
+        raise InvalidFileError(f"{what} is damaged or truncated: {describe_value(str(error))[1:-1]}") from error
 
 
 def write_model(network: SavedNetwork, filepath: PathLike, overwrite: bool = True) -> None:
