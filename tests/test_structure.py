@@ -12,7 +12,18 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "depthwise"
 LEVELS = [
     # What everything stands on.
     {"errors", "moved"},
-    {"arguments", "files", "initializers", "messages", "progress", "random", "registration", "seeds", "timing"},
+    {
+        "arguments",
+        "constraints",
+        "files",
+        "initializers",
+        "messages",
+        "progress",
+        "random",
+        "registration",
+        "seeds",
+        "timing",
+    },
     # The network as data, and what follows from it.
     {"network.formula", "network.window"},
     {"network.facts"},

@@ -1,5 +1,6 @@
 """One training step in native code: forward, loss, backward and optimizer in a single call."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,8 +17,9 @@ from depthwise.compiler.ir.update import Update
 from depthwise.compiler.native.cache import CompileCache
 from depthwise.compiler.native.targets import host_target
 from depthwise.compiler.passes import GRADIENTS, TRAINING, run_passes
-from depthwise.compiler.plan.training import plan_training, samples_per_chunk
+from depthwise.compiler.plan.training import plan_training, samples_per_chunk, trainable_weights
 from depthwise.errors import UnsupportedError
+from depthwise.regularizers import OrthogonalRegularizer
 from depthwise.runtime.executable import Executable, host_machine
 from depthwise.runtime.step_loss import StepLoss
 from depthwise.runtime.threads import get_threads
@@ -32,10 +34,12 @@ class StepResult:
     Attributes:
         losses: float32 (batch,): each sample's loss, not weighted; (batch, …) for an output (…, channels).
         predictions: float32 (batch, …): the network's output.
+        penalty: what the weights' regularizers add to the mean of the losses.
     """
 
     losses: np.ndarray
     predictions: np.ndarray
+    penalty: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,12 @@ class TrainingStep:
         self._iteration = 0
         self._numbers = dict(self.optimizer.numbers)
         self._scalars = self._executable.arenas["scalars"]
+        self._slot_pitch = self._executable.schedule.sizes["parameters"]
+        self._regularized = [
+            (name, value.regularizer)
+            for name, value in trainable_weights(self.program).items()
+            if value.regularizer is not None
+        ]
 
     def load(self, weights: Mapping[str, np.ndarray], optimizer_state: Mapping[str, np.ndarray]) -> None:
         """Takes the model's weights, and the optimizer's state ({} for a fresh start)."""
@@ -126,9 +136,27 @@ class TrainingStep:
         self._set_scalars(learning_rate, self._iteration, seed)
         self._iteration += 1
         predictions = np.empty((batch, *self._output_shape), np.float32)
-        result = StepResult(np.empty((batch, *self._loss.positions), np.float32), predictions)
+        penalty = self._penalty() if self._regularized else 0.0
+        result = StepResult(np.empty((batch, *self._loss.positions), np.float32), predictions, penalty)
         self._executable.run((*x, self._loss.targets(y), weight), (result.losses, result.predictions))
         return result
+
+    def _penalty(self) -> float:
+        """What the regularizers add to the loss before the step; gradients that the native step cannot compute are put in.
+
+        In NumPy: one pass over the regularised weights, against forward and backward passes over every sample.
+        """
+        total = 0.0
+        arenas, offsets = self._executable.arenas, self._executable.schedule.parameter_offsets
+        for name, regularizer in self._regularized:
+            shape = self.program.live_parameters[name].shape
+            first, size = offsets[name], math.prod(shape)
+            weight = arenas["parameters"][first : first + size].reshape(shape)
+            total += regularizer(weight)
+            if isinstance(regularizer, OrthogonalRegularizer):
+                first += len(self.optimizer.slots) * self._slot_pitch
+                arenas["slots"][first : first + size] = regularizer.gradient(weight).reshape(-1)
+        return total
 
     def _set_scalars(self, learning_rate: float, steps: int, seed: int) -> None:
         scalars = self._scalars
@@ -153,13 +181,12 @@ class TrainingStep:
         """The optimizer's memory by name, as views."""
         arena, offsets = self._executable.arenas["slots"], self._executable.schedule.parameter_offsets
         names = self.optimizer.slots
-        total = arena.size // max(1, len(names))
         views = {}
         for name, parameter in self.program.live_parameters.items():
             if parameter.trainable:
                 size = int(np.prod(parameter.shape))
                 for i, slot in enumerate(names):
-                    first = i * total + offsets[name]
+                    first = i * self._slot_pitch + offsets[name]
                     views[f"{name}/{slot}"] = arena[first : first + size].reshape(parameter.shape)
         return views
 
