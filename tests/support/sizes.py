@@ -96,6 +96,18 @@ def _separable_conv2d(rng: np.random.Generator) -> Configuration:
     return Configuration(layer, (shape,))
 
 
+def _conv2d_transpose(rng: np.random.Generator) -> Configuration:
+    kernel = _one_of(rng, (3, 3), (2, 2), (int(rng.integers(1, 5)), int(rng.integers(1, 5))))
+    strides: tuple[int, int] = _one_of(rng, (1, 1), (2, 2), (int(rng.integers(1, 4)), int(rng.integers(1, 4))))
+    dilation = _one_of(rng, (1, 1), (2, 2), (1, 3)) if strides == (1, 1) else (1, 1)
+    added = tuple(int(rng.integers(stride)) for stride in strides) if rng.random() < 0.4 else None
+    layer = layers.Conv2DTranspose(
+        int(rng.integers(1, 20)), kernel, strides, _one_of(rng, "valid", "same"), added, dilation_rate=dilation,
+        **_ending(rng),
+    )  # fmt: skip
+    return Configuration(layer, (_image(rng),))
+
+
 def _dense(rng: np.random.Generator) -> Configuration:
     shape = (int(rng.integers(1, 70)),) if rng.random() < 0.7 else _image(rng)
     return Configuration(layers.Dense(int(rng.integers(1, 40)), **_ending(rng)), (shape,))
@@ -183,8 +195,8 @@ def _on_sequences(kind: str, draw: Callable[[np.random.Generator], Configuration
             for field in dataclasses.fields(layer)
             if field.name not in ("name", "input_shape", "dtype", "data_format")
         }
-        lengths = ("kernel_size", "strides", "dilation_rate", "pool_size")
-        arguments |= {name: arguments[name][-1] for name in lengths if arguments.get(name)}
+        lengths = ("kernel_size", "strides", "dilation_rate", "pool_size", "output_padding")
+        arguments |= {name: arguments[name][-1] for name in lengths if arguments.get(name) is not None}
         if kind == "Conv1D" and rng.random() < 0.4:
             arguments["padding"] = "causal"
         return Configuration(layers.LAYERS[kind](**arguments), ((columns, channels),))
@@ -196,6 +208,7 @@ _KINDS: dict[type[layers.Description], Callable[[np.random.Generator], Configura
     layers.Conv2D: _conv2d,
     layers.DepthwiseConv2D: _depthwise_conv2d,
     layers.SeparableConv2D: _separable_conv2d,
+    layers.Conv2DTranspose: _conv2d_transpose,
     layers.Dense: _dense,
     layers.MaxPooling2D: _pooling(layers.MaxPooling2D),
     layers.AveragePooling2D: _pooling(layers.AveragePooling2D),
@@ -220,6 +233,7 @@ _KINDS: dict[type[layers.Description], Callable[[np.random.Generator], Configura
             "Conv1D": _conv2d,
             "DepthwiseConv1D": _depthwise_conv2d,
             "SeparableConv1D": _separable_conv2d,
+            "Conv1DTranspose": _conv2d_transpose,
             "MaxPooling1D": _pooling(layers.MaxPooling2D),
             "AveragePooling1D": _pooling(layers.AveragePooling2D),
             "GlobalMaxPooling1D": _global_pooling(layers.GlobalMaxPooling2D),

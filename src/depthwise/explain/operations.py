@@ -285,6 +285,8 @@ def _products(operation: Any, operands: Operands) -> Bounded:
             return np.asarray(values @ factors)
         top, bottom, left, right = operation.padding
         image = values.reshape(TensorType(values.shape).map)
+        if isinstance(operation, op.ConvolveTransposed):
+            return _transposed(operation, image, factors).reshape(operation.shape)
         image = np.pad(image, ((top, bottom), (left, right), (0, 0)))[np.newaxis]
         window = {"strides": operation.strides, "padding": "valid", "dilation_rate": operation.dilation}
         if isinstance(operation, op.Convolve):
@@ -302,6 +304,26 @@ def _products(operation: Any, operands: Operands) -> Bounded:
     return Bounded(value, brought + (_count(operation, kernel) + 2) * (UNIT_ROUNDOFF * size + SMALLEST_NORMAL))
 
 
+def _transposed(operation: op.ConvolveTransposed, image: Array, kernel: Array) -> Array:
+    """Every cell of the map adds to its window; `kernel` is (height, width, filters, channels)."""
+    (height, width), (top, _, left, _) = operation.kernel_size, operation.padding
+    rows, columns, _ = image.shape
+    shaped = kernel.reshape(height, width, *kernel.shape[-2:])
+    reach = [
+        max((count - 1) * stride + (cells - 1) * rate + 1, before + size)
+        for count, stride, cells, rate, before, size in zip(
+            (rows, columns), operation.strides, (height, width), operation.dilation, (top, left), operation.size
+        )
+    ]
+    y = np.zeros((*reach, shaped.shape[2]))
+    for i in range(height):
+        for j in range(width):
+            down, across = i * operation.dilation[0], j * operation.dilation[1]
+            places = y[down :: operation.strides[0], across :: operation.strides[1]]
+            places[:rows, :columns] += image @ shaped[i, j].T
+    return y[top : top + operation.size[0], left : left + operation.size[1]]
+
+
 def _result_shape(operation: Operation, *arrays: Array) -> tuple[int, ...]:
     """The shape of what an operation makes of `arrays`."""
     return operation.infer(*(TensorType(array.shape) for array in arrays))[0].shape
@@ -310,6 +332,9 @@ def _result_shape(operation: Operation, *arrays: Array) -> tuple[int, ...]:
 def _count(operation: Any, kernel: Array) -> int:
     if isinstance(operation, op.ConvolveDepthwise):
         return math.prod(operation.kernel_size)
+    if isinstance(operation, op.ConvolveTransposed):
+        cells = (-(-cells // stride) for cells, stride in zip(operation.kernel_size, operation.strides))
+        return int(math.prod(cells) * kernel.shape[-1])
     return math.prod(kernel.shape[:-1])
 
 
@@ -415,4 +440,6 @@ _RULES |= {
     op.Sum: (_summed, _summed_step),
 }
 _RULES |= dict.fromkeys((op.Reshape, op.Pad, op.Slice, op.Concatenate, op.Repeat, op.Transpose), (_copy, _copy_step))
-_RULES |= dict.fromkeys((op.Convolve, op.ConvolveDepthwise, op.Contract), (_products, _products_step))
+_RULES |= dict.fromkeys(
+    (op.Convolve, op.ConvolveDepthwise, op.ConvolveTransposed, op.Contract), (_products, _products_step)
+)

@@ -17,7 +17,6 @@ from depthwise.metrics.accuracy import (
     TopKCategoricalAccuracy,
 )
 from depthwise.metrics.base import Mean, Metric
-from depthwise.metrics.collection import MetricSet
 from depthwise.metrics.regression import MeanAbsoluteError, MeanSquaredError
 
 __all__ = [
@@ -27,7 +26,6 @@ __all__ = [
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Metric",
-    "MetricSet",
     "SparseCategoricalAccuracy",
     "SparseTopKCategoricalAccuracy",
     "TopKCategoricalAccuracy",

@@ -266,7 +266,8 @@ class GraphWithWeights:
 
     @property
     def output_names(self) -> list[str]:
-        return list(self._output_keys or self.graph.outputs)
+        """Names of the layers and models whose results the outputs are, as Keras gives them."""
+        return [port.member for port in self.description.outputs]
 
     # As a layer of another model.
 
@@ -352,6 +353,11 @@ class GraphWithWeights:
         live = self._live_weights()
         return [live[key] for key in live if key not in learnt]
 
+    @property
+    def losses(self) -> list[float]:
+        """The penalties of the layers' regularizers on the weights of now: what they add to the loss."""
+        return [loss for layer in self.flat_layers() for loss in layer.losses] if self._trainable else []
+
     variables = weights
     trainable_variables = trainable_weights
     non_trainable_variables = non_trainable_weights
@@ -435,11 +441,11 @@ class GraphWithWeights:
         return prediction
 
     def put_weights(self, weights: Mapping[str, Float32]) -> None:
-        """Replaces every weight by arrays that nobody else writes to; names and shapes are right."""
+        """Replaces the weights of every layer that `weights` has by arrays that nobody else writes to; shapes are right."""
         graph = self.graph
         with LOCK:
             for path, call in graph.layers.items():
-                if call.weights:
+                if call.weights and call.key(call.weights[0].name) in weights:
                     self._owners[path]._store.put({item.name: weights[call.key(item.name)] for item in call.weights})
 
     def set_weights_by_name(self, weights: Mapping[str, Any]) -> None:

@@ -18,7 +18,6 @@ from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_va
 from depthwise.optimizers import schedules
 from depthwise.optimizers.schedules import LearningRateSchedule
 from depthwise.optimizers.terms import sign
-from depthwise.regularizers import OrthogonalRegularizer
 
 __all__ = ["ACCUMULATOR", "AVERAGE", "CLIPS", "LEARNING_RATE", "PENALTY", "OptimizerDescription", "Results", "Weights"]
 

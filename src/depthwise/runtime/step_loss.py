@@ -50,17 +50,19 @@ class StepLoss:
 
     Args:
         loss: its description; shape: of the output, without the batch.
+        weight: what the loss counts for beside those of other outputs.
 
     Attributes:
         rule: what is differentiated.
         positions: axes of a sample's losses: (…) for an output (…, channels), () where a sample has one.
     """
 
-    def __init__(self, loss: losses.Loss, shape: tuple[int, ...]) -> None:
+    def __init__(self, loss: losses.Loss, shape: tuple[int, ...], weight: float = 1.0) -> None:
         self.rule = loss_rule(loss, shape)
         self.positions = () if self.rule.formula is not None and self.rule.formula.whole else shape[:-1]
         self._loss = loss
         self._plain = loss.reducing == "sum_over_batch_size" and vars(loss).get("ignore_class") is None
+        self._weight = np.float32(weight)
         self._share = np.float32(1.0)
         self._shares = np.ones(0, np.float32)
 
@@ -73,10 +75,10 @@ class StepLoss:
         batch = len(y)
         if len(self._shares) != batch:
             shape = (batch, *self.positions)
-            self._share = np.float32(1.0 / math.prod(shape))
+            self._share = np.float32(1.0 / math.prod(shape)) * self._weight
             self._shares = np.full(shape, self._share, np.float32)
         if not self._plain:
-            shares = losses.shares(self._loss, y, self._shares.shape, sample_weight)
+            shares = self._weight * losses.shares(self._loss, y, self._shares.shape, sample_weight)
             return np.ascontiguousarray(np.broadcast_to(shares, self._shares.shape), np.float32)
         if sample_weight is None:
             return self._shares
