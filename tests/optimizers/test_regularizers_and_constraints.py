@@ -9,7 +9,7 @@ import pytest
 
 import depthwise
 from depthwise import constraints, layers, models, optimizers, regularizers
-from depthwise.errors import DepthwiseError, InvalidArgumentError, ShapeError
+from depthwise.errors import DepthwiseError, InvalidArgumentError, ShapeError, UnsupportedError
 from depthwise.reference.bounds import UNIT_ROUNDOFF as U
 
 GENERATOR = np.random.default_rng(5)
@@ -178,7 +178,7 @@ def test_layers_of_every_kind_train_as_in_keras(
     ours.save(tmp_path / "ours.keras")
     theirs.save(tmp_path / "theirs.keras")
     read, opened = keras.models.load_model(tmp_path / "ours.keras"), models.load_model(tmp_path / "theirs.keras")
-    assert opened.losses == pytest.approx(ours.losses, rel=1e-5)
+    assert opened.losses == pytest.approx([float(item) for item in theirs.losses], rel=1e-5)
     for model in (read, opened, theirs):
         model.train_on_batch(X, Y)
     assert_near(opened, read, 8)
@@ -310,3 +310,18 @@ def test_a_weight_of_0_has_no_slope_under_l1() -> None:
     model.compile(optimizers.SGD(1.0), "mse")
     model.train_on_batch(np.zeros((4, 3), np.float32), np.zeros((4, 2), np.float32))
     assert not model.get_weights()[0].any()
+
+
+def test_an_activity_regularizer_is_kept_and_refused_where_the_loss_would_lack_it(tmp_path: Path) -> None:
+    theirs = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="a", activity_regularizer="l2")])
+    theirs.compile("sgd", "mse")
+    theirs.save(tmp_path / "theirs.keras")
+    ours = models.load_model(tmp_path / "theirs.keras")
+    x, y = np.ones((2, 4), np.float32), np.zeros((2, 3), np.float32)
+    np.testing.assert_allclose(ours.predict(x, verbose=0), theirs.predict(x, verbose=0), rtol=1e-6)
+    for use in (ours.train_on_batch, ours.test_on_batch, ours.fit, ours.evaluate):
+        with pytest.raises(UnsupportedError, match="Dense 'a': .* activity_regularizer is not supported"):
+            use(x, y)
+    ours.save(tmp_path / "ours.keras")
+    again = keras.models.load_model(tmp_path / "ours.keras")
+    assert again.get_layer("a").activity_regularizer.l2 == pytest.approx(0.01)

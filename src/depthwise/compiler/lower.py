@@ -11,7 +11,6 @@ from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression
 from depthwise.compiler.ir.program import Operation, Program
 from depthwise.compiler.ir.types import NO_BORDER, Derived, Padding, Role, Shape, TensorType, Value
-from depthwise.errors import UnsupportedError
 from depthwise.network.graph import Call, Graph
 
 __all__ = ["Builder", "lower"]
@@ -58,11 +57,8 @@ class Builder:
                         item.check(call.layer.label, weight.shape)
                 value = replace(value, regularizer=regularizer, constraint=constraint)
             self.values[name] = value
-        if self.training and getattr(call.layer, "activity_regularizer", None) is not None:
-            raise UnsupportedError(
-                f"{call.layer.label}: training with an activity_regularizer is not supported; make the layer without it (the "
-                "model predicts and is saved with it)"
-            )
+        if self.training:
+            call.layer.check_trainable()
         first = len(self.operations)
         call.layer.lower(self, call)
         self.operations[first:] = [replace(operation, origin=call.name) for operation in self.operations[first:]]
