@@ -17,6 +17,7 @@ LEVELS = [
         "constraints",
         "files",
         "initializers",
+        "keywords",
         "messages",
         "progress",
         "random",
@@ -48,7 +49,7 @@ LEVELS = [
     {"utils"},
     {"preprocessing"},
     # The user's tools.
-    {"cli.streams", "cli.targets"},
+    {"cli.options", "cli.streams", "cli.targets"},
     {"classification", "explain"},
     {"compare"},
     {"bench"},
@@ -59,6 +60,8 @@ LEVELS = [
 
 LAZY_UPWARD = {
     ("layers", "data.formats"): "layer.get_config() and from_config() write and read as files do",
+    ("layers", "models"): "a layer called on an array computes, with a model of this layer alone",
+    ("layers", "model"): "the same; and which layers may be called with training=False",
     ("models", "explain"): "model.explain(…) and how a model shows itself in a notebook",
 }
 """Imports inside functions that go up, each with its reason."""

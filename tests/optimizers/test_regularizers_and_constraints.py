@@ -320,7 +320,7 @@ def test_an_activity_regularizer_is_kept_and_refused_where_the_loss_would_lack_i
     x, y = np.ones((2, 4), np.float32), np.zeros((2, 3), np.float32)
     np.testing.assert_allclose(ours.predict(x, verbose=0), theirs.predict(x, verbose=0), rtol=1e-6)
     for use in (ours.train_on_batch, ours.test_on_batch, ours.fit, ours.evaluate):
-        with pytest.raises(UnsupportedError, match="Dense 'a': .* activity_regularizer is not supported"):
+        with pytest.raises(UnsupportedError, match=r"Dense 'a': .* activity_regularizer is not supported"):
             use(x, y)
     ours.save(tmp_path / "ours.keras")
     again = keras.models.load_model(tmp_path / "ours.keras")

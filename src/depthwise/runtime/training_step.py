@@ -155,19 +155,32 @@ class TrainingStep:
         else:
             weights = sample_weight
         inputs, all_losses = [*x], list[np.ndarray | None]()
-        for loss, target, weight in zip(self._losses, targets, weights):
+        waiting: list[tuple[int, StepLoss, np.ndarray, np.ndarray | None, np.ndarray]] = []
+        """What Python computes between the forward and the backward pass."""
+        for loss, shape, target, weight in zip(self._losses, self._shapes, targets, weights):
             if loss is None:
                 all_losses.append(None)
                 continue
             assert target is not None
+            positions = (batch, *loss.positions)
+            if loss.rule.handed_over:
+                inputs += (np.empty((batch, *shape), np.float32), np.ones(positions, np.float32))
+                waiting.append((len(all_losses), loss, target, weight, inputs[-2]))
+                all_losses.append(None)
+                continue
             inputs += (loss.targets(target), loss.shares(target, weight))
-            all_losses.append(np.empty((batch, *loss.positions), np.float32))
+            all_losses.append(np.empty(positions, np.float32))
         predictions = tuple(np.empty((batch, *shape), np.float32) for shape in self._shapes)
         self._set_scalars(learning_rate, self._iteration, seed)
         self._iteration += 1
         results = [item for item in all_losses if item is not None]
+
+        def hand_over() -> None:
+            for number, loss, target, weight, gradient in waiting:
+                all_losses[number], gradient[...] = loss.hand_over(target, predictions[number], weight)
+
         penalty = self._penalty() if self._regularized else 0.0
-        self._executable.run(inputs, (*results, *predictions))
+        self._executable.run(inputs, (*results, *predictions), hand_over if waiting else None)
         return StepResult(tuple(all_losses), predictions, penalty)
 
     def _penalty(self) -> float:
