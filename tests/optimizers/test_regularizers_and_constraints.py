@@ -261,6 +261,8 @@ def test_prediction_knows_nothing_of_them() -> None:
     """The same program, so the same code and the same time."""
     from depthwise.compiler.lower import lower
 
+    limits: dict[str, Any] = {"kernel_regularizer": "l2", "bias_constraint": "non_neg"}
+    none: dict[str, Any] = {}
     plain, limited = (
         models.Sequential(
             [
@@ -269,7 +271,7 @@ def test_prediction_knows_nothing_of_them() -> None:
                 layers.Dense(3, name="b"),
             ]
         )
-        for options in ({}, {"kernel_regularizer": "l2", "bias_constraint": "non_neg"})
+        for options in (none, limits)
     )
     assert lower(plain.graph).parameters == lower(limited.graph).parameters
 
