@@ -286,5 +286,3 @@ def test_names_of_files(tmp_path: Path) -> None:
         model.save(tmp_path / "folder", zipped=False)
     with pytest.raises(InvalidArgumentError, match="missing"):
         model.save(tmp_path / "missing" / "model.keras")
-    with pytest.raises(UnsupportedError, match="custom_objects is not supported"):
-        models.load_model(tmp_path / "model.keras", custom_objects={"a": 1})  # type: ignore[arg-type]

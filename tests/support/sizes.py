@@ -25,6 +25,7 @@ __all__ = [
 
 Shape = tuple[int, ...]
 Arrays = dict[str, npt.NDArray[np.float32]]
+INTERPOLATIONS = ("nearest", "nearest", "bilinear", "bilinear", "bicubic", "lanczos3", "lanczos5")
 EXACT_BELOW = 2.0**24
 
 
@@ -106,6 +107,23 @@ def _conv2d_transpose(rng: np.random.Generator) -> Configuration:
         **_ending(rng),
     )  # fmt: skip
     return Configuration(layer, (_image(rng),))
+
+
+def _up_sampling2d(rng: np.random.Generator) -> Configuration:
+    size = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+    return Configuration(layers.UpSampling2D(size, interpolation=_one_of(rng, *INTERPOLATIONS)), (_image(rng),))
+
+
+def _resizing(rng: np.random.Generator) -> Configuration:
+    height, width = (int(size) for size in rng.integers(1, 12, 2))
+    aspect = _one_of(rng, {}, {"crop_to_aspect_ratio": True}, {"pad_to_aspect_ratio": True, "fill_value": 0.5})
+    layer = layers.Resizing(height, width, _one_of(rng, *INTERPOLATIONS), antialias=bool(rng.random() < 0.5), **aspect)
+    return Configuration(layer, (_image(rng),))
+
+
+def _center_crop(rng: np.random.Generator) -> Configuration:
+    height, width = (int(size) for size in rng.integers(1, 8, 2))
+    return Configuration(layers.CenterCrop(height, width), (_image(rng),))
 
 
 def _dense(rng: np.random.Generator) -> Configuration:
@@ -209,6 +227,10 @@ _KINDS: dict[type[layers.Description], Callable[[np.random.Generator], Configura
     layers.DepthwiseConv2D: _depthwise_conv2d,
     layers.SeparableConv2D: _separable_conv2d,
     layers.Conv2DTranspose: _conv2d_transpose,
+    layers.UpSampling1D: lambda rng: Configuration(layers.UpSampling1D(int(rng.integers(1, 4))), (_image(rng)[1:],)),
+    layers.UpSampling2D: _up_sampling2d,
+    layers.Resizing: _resizing,
+    layers.CenterCrop: _center_crop,
     layers.Dense: _dense,
     layers.MaxPooling2D: _pooling(layers.MaxPooling2D),
     layers.AveragePooling2D: _pooling(layers.AveragePooling2D),
@@ -303,6 +325,11 @@ def integer_case(
     means = (layers.AveragePooling2D, layers.GlobalAveragePooling2D)
     if isinstance(planar(layer), (*means, layers.BatchNormalization, layers.LayerNormalization, layers.Rescaling)):
         raise ValueError(f"{type(layer).__name__} divides or scales; its results are not whole numbers")
+    if (
+        isinstance(layer, (layers.Resizing, layers.CenterCrop))
+        or getattr(layer, "interpolation", "nearest") != "nearest"
+    ):
+        raise ValueError(f"{type(layer).__name__} interpolates; its results are not whole numbers")
     shapes = one_layer.weight_shapes(layer, input_shapes)
     weights = {name: small_integers(rng, shape, largest) for name, shape in shapes.items()}
     inputs = [small_integers(rng, (batch, *shape), largest) for shape in input_shapes]

@@ -18,11 +18,13 @@ import pytest
 
 from depthwise import layers, models
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError
-from depthwise.metrics import MetricSet, SparseCategoricalAccuracy
+from depthwise.metrics import SparseCategoricalAccuracy
 from depthwise.optimizers import SGD, Adam
 from depthwise.random import set_random_seed
 from depthwise.training import callbacks, not_finite
 from depthwise.training.callback import CallbackList
+from depthwise.training.metric_set import MetricSet
+from depthwise.training.outputs import TrainedOutput
 from depthwise.training.progress import ProgbarLogger
 from support.reference_step import data, dense_model
 
@@ -43,7 +45,7 @@ def fake_model(library: Any) -> Any:
         compiled.built, compiled._flat_metrics, compiled._flat_weighted_metrics = True, [metric], []
         model.metrics = [compiled]
     else:
-        metrics = MetricSet([SparseCategoricalAccuracy("accuracy")], [])
+        metrics = MetricSet([TrainedOutput("dense", (3,), None, 1.0, (SparseCategoricalAccuracy("accuracy"),))])
         model.compiled = SimpleNamespace(metric_set=lambda graph: metrics, session=None)
     return model
 

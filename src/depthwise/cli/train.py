@@ -68,7 +68,6 @@ def train_command(
 
       depthwise train note-cnn --optimizer sgd --learning-rate 0.05 --batch-size 64 --seed 7
     """
-    from dataclasses import replace
     from typing import Any
 
     from depthwise import optimizers
@@ -86,7 +85,7 @@ def train_command(
     use_threads(threads)
     description: Any = optimizers.get(optimizer)
     if learning_rate is not None:
-        description = replace(description, learning_rate=learning_rate)
+        description.learning_rate = learning_rate
     network, _ = open_model(model, untrained=model in NETWORKS)
     path = Path(f"{Path(model).stem}.keras") if out is None else out
     check_target_file(path, overwrite, "--out", ".keras")

@@ -18,6 +18,7 @@ from depthwise.compiler.ir.types import Role, TensorType, Value
 from depthwise.compiler.lower import Builder
 from depthwise.errors import UnsupportedError
 from depthwise.explain.expressions import Bounded, evaluate, exact, expression_facts, written
+from depthwise.explain.resampling import resampled, resampled_step
 from depthwise.network.graph import Call
 from depthwise.reference import forward as reference
 from depthwise.reference.bounds import SMALLEST_NORMAL, UNIT_ROUNDOFF, normalised_rows_error, softmax_error
@@ -81,7 +82,7 @@ def call_steps(
 
     Returns:
         the steps, each with kind ("expression", "normalise_rows", "softmax", "copy", "products", "mean", "maximum",
-        "window_mean" or "window_maximum"), result, position and value; the last one's value, and how far float32 may be off.
+        "window_mean", "window_maximum" or "weighted"), result, position and value; the last one's value, and how far float32 may be off.
 
     Raises:
         UnsupportedError: an operation that has no explanation.
@@ -439,6 +440,15 @@ _RULES |= {
     op.ReduceMap: (_reduced, _reduced_step),
     op.Sum: (_summed, _summed_step),
 }
+
+
+def _resampled_step(
+    operation: op.Resample, operands: Operands, result: Bounded, position: Position, program: CallProgram
+) -> tuple[dict[str, Any], list[Position | None]]:
+    return resampled_step(operation, operands, result, position, program.label(operation.source))
+
+
+_RULES[op.Resample] = (resampled, _resampled_step)
 _RULES |= dict.fromkeys((op.Reshape, op.Pad, op.Slice, op.Concatenate, op.Repeat, op.Transpose), (_copy, _copy_step))
 _RULES |= dict.fromkeys(
     (op.Convolve, op.ConvolveDepthwise, op.ConvolveTransposed, op.Contract), (_products, _products_step)

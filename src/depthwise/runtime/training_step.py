@@ -17,7 +17,6 @@ from depthwise.compiler.native.cache import CompileCache
 from depthwise.compiler.native.targets import host_target
 from depthwise.compiler.passes import GRADIENTS, TRAINING, run_passes
 from depthwise.compiler.plan.training import plan_training, samples_per_chunk
-from depthwise.errors import UnsupportedError
 from depthwise.runtime.executable import Executable, host_machine
 from depthwise.runtime.step_loss import StepLoss
 from depthwise.runtime.threads import get_threads
@@ -30,12 +29,26 @@ class StepResult:
     """What one step computed before it changed the weights.
 
     Attributes:
-        losses: float32 (batch,): each sample's loss, not weighted; (batch, …) for an output (…, channels).
-        predictions: float32 (batch, …): the network's output.
+        all_losses: of every output float32 (batch,), each sample's loss, not weighted; (batch, …) for an output
+            (…, channels). None for an output without a loss.
+        all_predictions: of every output float32 (batch, …): the network's results.
     """
 
-    losses: np.ndarray
-    predictions: np.ndarray
+    all_losses: tuple[np.ndarray | None, ...]
+    all_predictions: tuple[np.ndarray, ...]
+
+    @property
+    def losses(self) -> np.ndarray:
+        """The losses of a network with one output."""
+        (losses,) = self.all_losses
+        assert losses is not None
+        return losses
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """The results of a network with one output."""
+        (predictions,) = self.all_predictions
+        return predictions
 
 
 @dataclass(frozen=True)
@@ -50,31 +63,34 @@ class _Optimizing:
 
 
 class TrainingStep:
-    """A program, a loss and an optimizer, compiled for this machine.
+    """A program, its losses and an optimizer, compiled for this machine.
 
     Args:
         program: as a front end lowers it for training; it is optimised and differentiated here.
+        loss: the loss of the program's one output, or one for each output, None for those that are not trained.
+        loss_weights: what each output's loss counts for in the sum that is minimised, 1 by default.
 
     Holds the weights and the optimizer's state while training goes on; `weights` and `optimizer_state` give copies.
-
-    Raises:
-        UnsupportedError: the model has several outputs.
     """
 
     def __init__(
         self,
         program: Program,
-        loss: losses.Loss,
+        loss: losses.Loss | Sequence[losses.Loss | None],
         optimizer: optimizers.Optimizer | optimizers.OptimizerDescription,
+        loss_weights: Sequence[float] | None = None,
     ) -> None:
-        if len(program.outputs) != 1:
-            raise UnsupportedError(f"training takes a model with one output, this one has {len(program.outputs)}")
         self.optimizer = optimizers.description_of(optimizer)
         undecayed = optimizer.undecayed if isinstance(optimizer, optimizers.Optimizer) else ()
-        self._output_shape = program.outputs[0][1]
-        self._loss = StepLoss(loss, self._output_shape)
+        each = [loss] if isinstance(loss, losses.Loss) else loss
+        self._shapes = [shape for _, shape in program.outputs]
+        self._losses = [
+            None if item is None else StepLoss(item, shape, weight)
+            for item, shape, weight in zip(each, self._shapes, loss_weights or [1.0] * len(each), strict=True)
+        ]
+        rules = [None if item is None else item.rule for item in self._losses]
         forward = run_passes(program, TRAINING)
-        self.program = run_passes(differentiate(forward, [self._loss.rule]), GRADIENTS, "differentiate")
+        self.program = run_passes(differentiate(forward, rules), GRADIENTS, "differentiate")
         plan = partial(plan_training, optimizer=_Optimizing(self.optimizer, undecayed))
         self._executable = Executable(compile(self.program, plan, host_machine(), host_target(), CompileCache()))
         self._unread: dict[str, np.ndarray] = {}
@@ -104,8 +120,8 @@ class TrainingStep:
     def __call__(
         self,
         x: Sequence[np.ndarray],
-        y: np.ndarray,
-        sample_weight: np.ndarray | None = None,
+        y: np.ndarray | Sequence[np.ndarray | None],
+        sample_weight: np.ndarray | None | Sequence[np.ndarray | None] = None,
         *,
         learning_rate: float,
         seed: int = 0,
@@ -114,21 +130,47 @@ class TrainingStep:
 
         Args:
             x: float32 inputs (batch, …).
-            y: int32 (batch, …) for a sparse loss and an output (…, classes), else float32 of the output's shape.
-            sample_weight: float32 (batch,), or (batch, …) with one for each loss, or None.
+            y: for each output, or of a network with one output, int32 (batch, …) for a sparse loss and an output
+                (…, classes), else float32 of the output's shape; None without a loss.
+            sample_weight: likewise float32 (batch,), or (batch, …) with one for each loss, or None.
             learning_rate: of this step.
             seed: what dropout draws its choices from.
         """
         batch = x[0].shape[0]
         if not self._executable.fits(batch, get_threads()):
             self._executable.reserve(batch, samples_per_chunk(batch))
-        weight = self._loss.shares(y, sample_weight)
+        targets = (y,) if isinstance(y, np.ndarray) else y
+        if sample_weight is None or isinstance(sample_weight, np.ndarray):
+            weights: Sequence[np.ndarray | None] = (sample_weight,) * len(targets)
+        else:
+            weights = sample_weight
+        inputs, all_losses = [*x], list[np.ndarray | None]()
+        waiting: list[tuple[int, StepLoss, np.ndarray, np.ndarray | None, np.ndarray]] = []
+        """What Python computes between the forward and the backward pass."""
+        for loss, shape, target, weight in zip(self._losses, self._shapes, targets, weights):
+            if loss is None:
+                all_losses.append(None)
+                continue
+            assert target is not None
+            positions = (batch, *loss.positions)
+            if loss.rule.handed_over:
+                inputs += (np.empty((batch, *shape), np.float32), np.ones(positions, np.float32))
+                waiting.append((len(all_losses), loss, target, weight, inputs[-2]))
+                all_losses.append(None)
+                continue
+            inputs += (loss.targets(target), loss.shares(target, weight))
+            all_losses.append(np.empty(positions, np.float32))
+        predictions = tuple(np.empty((batch, *shape), np.float32) for shape in self._shapes)
         self._set_scalars(learning_rate, self._iteration, seed)
         self._iteration += 1
-        predictions = np.empty((batch, *self._output_shape), np.float32)
-        result = StepResult(np.empty((batch, *self._loss.positions), np.float32), predictions)
-        self._executable.run((*x, self._loss.targets(y), weight), (result.losses, result.predictions))
-        return result
+        results = [item for item in all_losses if item is not None]
+
+        def hand_over() -> None:
+            for number, loss, target, weight, gradient in waiting:
+                all_losses[number], gradient[...] = loss.hand_over(target, predictions[number], weight)
+
+        self._executable.run(inputs, (*results, *predictions), hand_over if waiting else None)
+        return StepResult(tuple(all_losses), predictions)
 
     def _set_scalars(self, learning_rate: float, steps: int, seed: int) -> None:
         scalars = self._scalars

@@ -24,6 +24,8 @@ from depthwise.training.session import Session, seed_of_step
 __all__ = ["NotFiniteWarning", "TerminateOnNaN", "first_bad_output", "first_bad_weight"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Each: TypeAlias = tuple[Array | None, ...]
+"""The losses of every output."""
 
 STEPS_BETWEEN_COPIES = 50
 """A copy of weights and state costs about one part in a hundred of so many steps."""
@@ -136,7 +138,7 @@ class TerminateOnNaN(Callback):
         seed = seed_of_step(session.seed, optimizer.steps)
         self._done.append(_Done(batch.place, optimizer.learning_rate, seed))
 
-    def after(self, batch: Batch, step: int, loss: float, losses: Array) -> bool:
+    def after(self, batch: Batch, step: int, loss: float, losses: Each) -> bool:
         """Called by the loop after each step. Returns whether training must stop."""
         if math.isfinite(loss):
             if len(self._done) < STEPS_BETWEEN_COPIES:
@@ -160,7 +162,7 @@ class TerminateOnNaN(Callback):
         self._stop(batch, step, "a weight is no longer finite", None)
         return True
 
-    def _stop(self, batch: Batch | None, step: int, what: str, losses: Array | None) -> None:
+    def _stop(self, batch: Batch | None, step: int, what: str, losses: Each | None) -> None:
         session = self._session
         assert session is not None
         graph = session.model.graph
@@ -184,7 +186,7 @@ class TerminateOnNaN(Callback):
             raise DepthwiseError(self.message)
         warnings.warn(self.message, NotFiniteWarning, stacklevel=5)
 
-    def _find(self, batch: Batch | None, losses: Array | None) -> tuple[_Copy, int, str]:
+    def _find(self, batch: Batch | None, losses: Each | None) -> tuple[_Copy, int, str]:
         """The last good state, how many steps it lies before the end of the bad one, and what went bad first."""
         session, good = self._session, self._copy
         assert session is not None
@@ -211,13 +213,18 @@ class TerminateOnNaN(Callback):
             good = _Copy(weights, native.optimizer_state())
         return good, 1, "no layer is bad when the steps are run again"
 
-    def _of_output(self, graph: Graph, good: _Copy, batch: Batch | None, losses: Array | None, last: bool) -> str:
+    def _of_output(self, graph: Graph, good: _Copy, batch: Batch | None, losses: Each | None, last: bool) -> str:
         if batch is None:
             return "the layer is not known, as the data cannot be read again"
         x = batch.x
         if losses is not None and not any(isinstance(node.layer, BatchNormalization) for node in graph.calls):
-            rows = np.flatnonzero(~np.isfinite(losses.reshape(len(losses), -1)).all(axis=1))[:1]
-            if rows.size:
+            bad_rows = (
+                np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))[:1]
+                for values in losses
+                if values is not None and values.ndim and len(values) == len(x[0])
+            )
+            rows = next((found for found in bad_rows if found.size), None)
+            if rows is not None:
                 x = tuple(array[rows] for array in x)
         bad = first_bad_output(graph, good.weights, x)
         if bad is not None:

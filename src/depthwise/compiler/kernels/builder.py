@@ -75,7 +75,14 @@ class Module:
 
     def table(self, values: Sequence[int]) -> str:
         """A constant array of i64; its address."""
-        body = f"[{len(values)} x i64] [" + ", ".join(f"i64 {value}" for value in values) + "]"
+        return self._constant(f"[{len(values)} x i64] [" + ", ".join(f"i64 {value}" for value in values) + "]")
+
+    def numbers(self, values: Sequence[float]) -> str:
+        """A constant array of float32; its address."""
+        texts = (f"float {Function.number(value)}" for value in values)
+        return self._constant(f"[{len(values)} x float] [" + ", ".join(texts) + "]")
+
+    def _constant(self, body: str) -> str:
         if body not in self._constants:
             self._constants[body] = f"@table{len(self._constants)}"
         return self._constants[body]

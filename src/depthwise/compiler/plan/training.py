@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.program import Operation, Program, Scope
 from depthwise.compiler.ir.types import Value
 from depthwise.compiler.ir.update import CLIP_FACTOR, Optimizing, Phase, sum_of_squares
@@ -22,7 +23,7 @@ from depthwise.compiler.plan.placement import ALIGNMENT, WHOLE, Placement
 from depthwise.compiler.plan.prediction import border_calls, external_places, finish, with_copies
 from depthwise.compiler.plan.repeats import in_pieces, rolled
 from depthwise.compiler.plan.rules import calls_of
-from depthwise.compiler.plan.schedule import Call, Item, Place, Pointer, Schedule, Segment, Stage
+from depthwise.compiler.plan.schedule import HAND_OVER, Call, Item, Place, Pointer, Schedule, Segment, Stage
 from depthwise.compiler.plan.strips import Block, find_blocks
 
 __all__ = ["plan_training", "samples_per_chunk", "trainable_weights"]
@@ -238,7 +239,8 @@ class _TrainingPlan:
                 for step in steps:
                     pieces.append(tuple(calls_of(step.operation, placement, WHOLE)))
                     placement.begun.update(step.operation.accumulates)
-                stages.append(Stage(f"reduce {number}", pieces=tuple(pieces)))
+                waits = any(isinstance(step.operation, op.HandOver) for step in steps)
+                stages.append(Stage(HAND_OVER if waits else f"reduce {number}", pieces=tuple(pieces)))
                 continue
             segments = self._segments(steps, placement)
             prologue: tuple[Call, ...] = ()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from depthwise.data.formats.dialect import DEEPEST, MODELS, MOST_LAYERS, Dialect, modern
 from depthwise.data.formats.layer_config import (  # fmt: skip
     as_dict,
     as_list,
@@ -29,12 +30,6 @@ from depthwise.network.tree import Member, ModelTree, TreeCall, TreePort, calls_
 
 __all__ = ["Parsed", "model_config", "parse_model"]
 
-MOST_LAYERS = 10_000
-DEEPEST = 16
-"""Models inside models inside models …"""
-
-MODELS = ("Sequential", "Functional", "Model")
-
 
 @dataclass(frozen=True)
 class Parsed:
@@ -43,10 +38,12 @@ class Parsed:
     Attributes:
         graph: the network; its tree is in Keras' order.
         written: the tree in the order of the file, which its weights follow.
+        policies: arithmetic other than float32 that its layers were made for.
     """
 
     graph: Graph
     written: ModelTree
+    policies: tuple[str, ...] = ()
 
     @property
     def tree(self) -> ModelTree:
@@ -57,14 +54,20 @@ class Parsed:
 # Reading.
 
 
-def parse_model(config: Any, what: str = "the config") -> Parsed:
+def parse_model(config: Any, what: str = "the config", dialect: Dialect | None = None) -> Parsed:
     """The network that a serialised `Sequential` or functional model describes.
+
+    Args:
+        config: as any Keras from 1 to 3 writes it.
+        what: what messages call it.
+        dialect: who wrote it, and what the user says of its names.
 
     Raises:
         UnsupportedError: a layer or an option that Depthwise does not have; the message names it and its value.
         InvalidFileError: the config contradicts itself, or is none.
     """
-    config = as_dict(config, what)
+    dialect = dialect or Dialect(what)
+    config = modern(as_dict(config, what), dialect)
     class_name = config.get("class_name")
     if class_name not in MODELS:
         raise UnsupportedError(
@@ -74,7 +77,7 @@ def parse_model(config: Any, what: str = "the config") -> Parsed:
         written = _model(config, what, 0)
         if calls_within(written) > MOST_LAYERS:
             raise InvalidFileError(f"{what} has more than {MOST_LAYERS:,} layers, which is the most that is read")
-        return Parsed(inlined(_ordered(written)), written)
+        return Parsed(inlined(_ordered(written)), written, tuple(sorted(dialect.policies)))
     except InvalidFileError:
         raise
     except InvalidArgumentError as error:

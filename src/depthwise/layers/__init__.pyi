@@ -1,0 +1,606 @@
+# Written by .ci/stubs.py from the descriptions in this folder.
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from depthwise.initializers import Initializer
+from depthwise.layers.layer import Layer
+
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "Add",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "BatchNormalization",
+    "CenterCrop",
+    "Concatenate",
+    "Conv1D",
+    "Conv1DTranspose",
+    "Conv2D",
+    "Conv2DTranspose",
+    "Dense",
+    "DepthwiseConv1D",
+    "DepthwiseConv2D",
+    "Dropout",
+    "Flatten",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "InputLayer",
+    "LAYERS",
+    "Layer",
+    "LayerNormalization",
+    "MaxPool2D",
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "PReLU",
+    "ReLU",
+    "Rescaling",
+    "Resizing",
+    "SeparableConv1D",
+    "SeparableConv2D",
+    "UpSampling1D",
+    "UpSampling2D",
+    "ZeroPadding2D",
+]
+ACTIVATIONS: Any
+
+class Activation(Layer):
+    def __init__(
+        self,
+        activation: str | Callable[[Any], Any],
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Add(Layer):
+    def __init__(
+        self,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class AveragePooling1D(Layer):
+    def __init__(
+        self,
+        pool_size: int | Sequence[int] = ...,
+        strides: int | Sequence[int] | None = ...,
+        padding: str = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class AveragePooling2D(Layer):
+    def __init__(
+        self,
+        pool_size: int | Sequence[int] = ...,
+        strides: int | Sequence[int] | None = ...,
+        padding: str = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class BatchNormalization(Layer):
+    def __init__(
+        self,
+        axis: int = ...,
+        momentum: float = ...,
+        epsilon: float = ...,
+        center: bool = ...,
+        scale: bool = ...,
+        beta_initializer: str | Initializer = ...,
+        gamma_initializer: str | Initializer = ...,
+        moving_mean_initializer: str | Initializer = ...,
+        moving_variance_initializer: str | Initializer = ...,
+        beta_regularizer: None = ...,
+        gamma_regularizer: None = ...,
+        beta_constraint: None = ...,
+        gamma_constraint: None = ...,
+        synchronized: bool = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class CenterCrop(Layer):
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Concatenate(Layer):
+    def __init__(
+        self,
+        axis: int = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Conv1D(Layer):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = ...,
+        padding: str = ...,
+        data_format: str | None = ...,
+        dilation_rate: int | Sequence[int] = ...,
+        groups: int = ...,
+        activation: str | None | Callable[[Any], Any] = ...,
+        use_bias: bool = ...,
+        kernel_initializer: str | Initializer = ...,
+        bias_initializer: str | Initializer = ...,
+        kernel_regularizer: None = ...,
+        bias_regularizer: None = ...,
+        activity_regularizer: None = ...,
+        kernel_constraint: None = ...,
+        bias_constraint: None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Conv1DTranspose(Layer):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = ...,
+        padding: str = ...,
+        output_padding: int | Sequence[int] | None = ...,
+        data_format: str | None = ...,
+        dilation_rate: int | Sequence[int] = ...,
+        activation: str | None | Callable[[Any], Any] = ...,
+        use_bias: bool = ...,
+        kernel_initializer: str | Initializer = ...,
+        bias_initializer: str | Initializer = ...,
+        kernel_regularizer: None = ...,
+        bias_regularizer: None = ...,
+        activity_regularizer: None = ...,
+        kernel_constraint: None = ...,
+        bias_constraint: None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Conv2D(Layer):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = ...,
+        padding: str = ...,
+        data_format: str | None = ...,
+        dilation_rate: int | Sequence[int] = ...,
+        groups: int = ...,
+        activation: str | None | Callable[[Any], Any] = ...,
+        use_bias: bool = ...,
+        kernel_initializer: str | Initializer = ...,
+        bias_initializer: str | Initializer = ...,
+        kernel_regularizer: None = ...,
+        bias_regularizer: None = ...,
+        activity_regularizer: None = ...,
+        kernel_constraint: None = ...,
+        bias_constraint: None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Conv2DTranspose(Layer):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = ...,
+        padding: str = ...,
+        output_padding: int | Sequence[int] | None = ...,
+        data_format: str | None = ...,
+        dilation_rate: int | Sequence[int] = ...,
+        activation: str | None | Callable[[Any], Any] = ...,
+        use_bias: bool = ...,
+        kernel_initializer: str | Initializer = ...,
+        bias_initializer: str | Initializer = ...,
+        kernel_regularizer: None = ...,
+        bias_regularizer: None = ...,
+        activity_regularizer: None = ...,
+        kernel_constraint: None = ...,
+        bias_constraint: None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Dense(Layer):
+    def __init__(
+        self,
+        units: int,
+        activation: str | None | Callable[[Any], Any] = ...,
+        use_bias: bool = ...,
+        kernel_initializer: str | Initializer = ...,
+        bias_initializer: str | Initializer = ...,
+        kernel_regularizer: None = ...,
+        bias_regularizer: None = ...,
+        activity_regularizer: None = ...,
+        kernel_constraint: None = ...,
+        bias_constraint: None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class DepthwiseConv1D(Layer):
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = ...,
+        padding: str = ...,
+        depth_multiplier: int = ...,
+        data_format: str | None = ...,
+        dilation_rate: int | Sequence[int] = ...,
+        activation: str | None | Callable[[Any], Any] = ...,
+        use_bias: bool = ...,
+        depthwise_initializer: str | Initializer = ...,
+        bias_initializer: str | Initializer = ...,
+        depthwise_regularizer: None = ...,
+        bias_regularizer: None = ...,
+        activity_regularizer: None = ...,
+        depthwise_constraint: None = ...,
+        bias_constraint: None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class DepthwiseConv2D(Layer):
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = ...,
+        padding: str = ...,
+        depth_multiplier: int = ...,
+        data_format: str | None = ...,
+        dilation_rate: int | Sequence[int] = ...,
+        activation: str | None | Callable[[Any], Any] = ...,
+        use_bias: bool = ...,
+        depthwise_initializer: str | Initializer = ...,
+        bias_initializer: str | Initializer = ...,
+        depthwise_regularizer: None = ...,
+        bias_regularizer: None = ...,
+        activity_regularizer: None = ...,
+        depthwise_constraint: None = ...,
+        bias_constraint: None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Dropout(Layer):
+    def __init__(
+        self,
+        rate: float,
+        noise_shape: None = ...,
+        seed: int | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Flatten(Layer):
+    def __init__(
+        self,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class GlobalAveragePooling1D(Layer):
+    def __init__(
+        self,
+        data_format: str | None = ...,
+        keepdims: bool = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class GlobalAveragePooling2D(Layer):
+    def __init__(
+        self,
+        data_format: str | None = ...,
+        keepdims: bool = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class GlobalMaxPooling1D(Layer):
+    def __init__(
+        self,
+        data_format: str | None = ...,
+        keepdims: bool = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class GlobalMaxPooling2D(Layer):
+    def __init__(
+        self,
+        data_format: str | None = ...,
+        keepdims: bool = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class InputLayer(Layer):
+    def __init__(
+        self,
+        shape: Sequence[int] = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+LAYERS: dict[Any, Any]
+
+class LayerNormalization(Layer):
+    def __init__(
+        self,
+        axis: int | Sequence[int] = ...,
+        epsilon: float = ...,
+        center: bool = ...,
+        scale: bool = ...,
+        beta_initializer: str | Initializer = ...,
+        gamma_initializer: str | Initializer = ...,
+        beta_regularizer: None = ...,
+        gamma_regularizer: None = ...,
+        beta_constraint: None = ...,
+        gamma_constraint: None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+        rms_scaling: bool = ...,
+    ) -> None: ...
+
+class MaxPooling1D(Layer):
+    def __init__(
+        self,
+        pool_size: int | Sequence[int] = ...,
+        strides: int | Sequence[int] | None = ...,
+        padding: str = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class MaxPooling2D(Layer):
+    def __init__(
+        self,
+        pool_size: int | Sequence[int] = ...,
+        strides: int | Sequence[int] | None = ...,
+        padding: str = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class PReLU(Layer):
+    def __init__(
+        self,
+        alpha_initializer: str | Initializer = ...,
+        alpha_regularizer: None = ...,
+        alpha_constraint: None = ...,
+        shared_axes: int | Sequence[int] | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class ReLU(Layer):
+    def __init__(
+        self,
+        max_value: float | None = ...,
+        negative_slope: float = ...,
+        threshold: float = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Rescaling(Layer):
+    def __init__(
+        self,
+        scale: float,
+        offset: float = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Resizing(Layer):
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        interpolation: str = ...,
+        crop_to_aspect_ratio: bool = ...,
+        pad_to_aspect_ratio: bool = ...,
+        fill_mode: str = ...,
+        fill_value: float = ...,
+        antialias: bool = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class SeparableConv1D(Layer):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = ...,
+        padding: str = ...,
+        data_format: str | None = ...,
+        dilation_rate: int | Sequence[int] = ...,
+        depth_multiplier: int = ...,
+        activation: str | None | Callable[[Any], Any] = ...,
+        use_bias: bool = ...,
+        depthwise_initializer: str | Initializer = ...,
+        pointwise_initializer: str | Initializer = ...,
+        bias_initializer: str | Initializer = ...,
+        depthwise_regularizer: None = ...,
+        pointwise_regularizer: None = ...,
+        bias_regularizer: None = ...,
+        activity_regularizer: None = ...,
+        depthwise_constraint: None = ...,
+        pointwise_constraint: None = ...,
+        bias_constraint: None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class SeparableConv2D(Layer):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = ...,
+        padding: str = ...,
+        data_format: str | None = ...,
+        dilation_rate: int | Sequence[int] = ...,
+        depth_multiplier: int = ...,
+        activation: str | None | Callable[[Any], Any] = ...,
+        use_bias: bool = ...,
+        depthwise_initializer: str | Initializer = ...,
+        pointwise_initializer: str | Initializer = ...,
+        bias_initializer: str | Initializer = ...,
+        depthwise_regularizer: None = ...,
+        pointwise_regularizer: None = ...,
+        bias_regularizer: None = ...,
+        activity_regularizer: None = ...,
+        depthwise_constraint: None = ...,
+        pointwise_constraint: None = ...,
+        bias_constraint: None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class UpSampling1D(Layer):
+    def __init__(
+        self,
+        size: int = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class UpSampling2D(Layer):
+    def __init__(
+        self,
+        size: int | Sequence[int] = ...,
+        data_format: str | None = ...,
+        interpolation: str = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class ZeroPadding2D(Layer):
+    def __init__(
+        self,
+        padding: int | tuple[Any, Any] = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+MaxPool2D = MaxPooling2D
