@@ -21,6 +21,7 @@ LEVELS = [
         "messages",
         "progress",
         "random",
+        "regularizers",
         "registration",
         "seeds",
         "timing",
