@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from depthwise.losses import shares
 from depthwise.metrics import Mean, Metric
 from depthwise.training.outputs import TrainedOutput
 
@@ -50,20 +51,28 @@ class MetricSet:
         self.keras_names = ["loss", *(["compile_metrics"] if self._metrics else []), *(item.name for item in losses)]
         """What `model.metrics_names` says."""
 
-    def update(self, y_true: Each, predictions: Sequence[Array], losses: Each, sample_weight: Each) -> float:
-        """Adds a batch; each argument has an item for every output.
+    def update(
+        self, y_true: Each, predictions: Sequence[Array], losses: Each, sample_weight: Each, penalty: float = 0.0
+    ) -> float:
+        """Adds a batch; each argument has an item for every output, but for `penalty`, which regularizers add to the loss.
 
         Returns:
             its loss: for every output the sum of the weighted losses of its samples, divided by their number, times the
             output's own weight. A map's loss is the mean over its positions, each with its weight where `sample_weight` is
-            (batch, …).
+            (batch, …). The penalty is added to the sum over the outputs.
         """
-        whole = 0.0
         count = len(predictions[0])
+        whole = penalty * count
         for index, (number, share) in enumerate(self._trained):
             values = losses[number]
             assert values is not None
-            total = _total(values, sample_weight[number])
+            loss, labels = self.outputs[number].loss, y_true[number]
+            if loss is None or (loss.plain and len(values.shape) and len(values) == count):
+                total = _total(values, sample_weight[number])
+            else:
+                assert labels is not None
+                counts = shares(loss, labels, values.shape, sample_weight[number])
+                total = count * float(np.sum(values * counts, dtype=np.float64))
             if self._sums:
                 self._sums[index].total += total
                 self._sums[index].count += count
@@ -95,12 +104,12 @@ class MetricSet:
 
     @property
     def state(self) -> list[list[float]]:
-        """Sums and counts, to be put back by `restore`."""
-        return [[metric.total, metric.count] for metric in self.all]
+        """The numbers of each metric, to be put back by `restore`."""
+        return [metric.state for metric in self.all]
 
     def restore(self, state: Sequence[Sequence[float]]) -> None:
-        for metric, (total, count) in zip(self.all, state, strict=True):
-            metric.total, metric.count = float(total), float(count)
+        for metric, numbers in zip(self.all, state, strict=True):
+            metric.restore(numbers)
 
 
 def _total(losses: Array, sample_weight: Array | None) -> float:

@@ -221,7 +221,7 @@ class TerminateOnNaN(Callback):
             bad_rows = (
                 np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))[:1]
                 for values in losses
-                if values is not None
+                if values is not None and values.ndim and len(values) == len(x[0])
             )
             rows = next((found for found in bad_rows if found.size), None)
             if rows is not None:

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError, describe_value
-from depthwise.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, SparseCategoricalCrossentropy
+from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, describe_value
+from depthwise.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss
 from depthwise.model.inputs import arrays_for, numeric
 from depthwise.network.facts import Shape
 from depthwise.network.graph import Graph
@@ -207,7 +207,11 @@ def _labels(output: TrainedOutput, target: Any, samples: int, where: str, own: s
             f"{where}x has {samples} samples but y{own} has {len(labels)} labels; give exactly one label a sample"
         )
     _refuse_not_finite(labels, what)
-    return _sparse(output.shape, labels, what) if output.sparse else _dense(output.shape, output.loss, labels, what)
+    return (
+        _sparse(output.shape, output.loss, labels, what)
+        if output.sparse
+        else _dense(output.shape, output.loss, labels, what)
+    )
 
 
 def _inputs(graph: Graph, x: Any, what: str) -> tuple[Array, ...]:
@@ -254,7 +258,7 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def _sparse(shape: Shape, labels: Array, what: str) -> Array:
+def _sparse(shape: Shape, loss: Loss | None, labels: Array, what: str) -> Array:
     *positions, classes = shape
     given = labels.shape
     if labels.shape[1:] == (*positions, 1):
@@ -282,6 +286,9 @@ def _sparse(shape: Shape, labels: Array, what: str) -> Array:
             )
     if labels.dtype.kind != "b":
         outside = (labels < 0) | (labels >= classes)
+        ignored = None if loss is None else vars(loss).get("ignore_class")
+        if ignored is not None:
+            outside &= labels != ignored
         if outside.any():
             index, value = _first(outside, labels)
             hint = (
@@ -349,26 +356,21 @@ def _by_class(loss: Loss | None, labels: Array, outputs: int, class_weight: Any,
             f"{where}class_weight must be weights by class number, for example {{0: 1.0, 1: 5.0}}, got "
             f"{describe_value(class_weight)}"
         )
-    if isinstance(loss, SparseCategoricalCrossentropy):
+    if loss is not None and loss.sparse:
         numbers = labels
-    elif isinstance(loss, CategoricalCrossentropy):
+    elif outputs > 1:
         numbers = labels.argmax(axis=-1)
-    elif isinstance(loss, BinaryCrossentropy) and outputs == 1:
-        numbers, outputs = np.rint(labels[..., 0]).astype(np.int32), 2
     else:
-        raise UnsupportedError(
-            f"{where}class_weight needs classes, but the loss {type(loss).__name__} on {outputs} outputs has none; use "
-            "sample_weight"
-        )
-    table = np.ones(outputs, dtype=np.float32)
+        numbers, outputs = np.rint(labels[..., 0]).astype(np.int64), 2
+    has_classes = loss is not None and loss.probabilities is not None
+    weights = np.ones(numbers.shape, dtype=np.float32)
     for key, value in class_weight.items():
-        if isinstance(key, bool) or not hasattr(key, "__index__") or not 0 <= int(key) < outputs:
-            raise InvalidArgumentError(
-                f"{where}class_weight: {describe_value(key)} is no class; classes are 0 to {outputs - 1}"
-            )
+        if isinstance(key, bool) or not hasattr(key, "__index__") or (has_classes and not 0 <= int(key) < outputs):
+            allowed = f"classes are 0 to {outputs - 1}" if has_classes else "classes are whole numbers"
+            raise InvalidArgumentError(f"{where}class_weight: {describe_value(key)} is no class; {allowed}")
         if not hasattr(value, "__float__") or not math.isfinite(float(value)):
             raise InvalidArgumentError(
                 f"{where}class_weight[{int(key)}] must be a finite number, got {describe_value(value)}"
             )
-        table[int(key)] = float(value)
-    return np.asarray(table[numbers])
+        weights[numbers == int(key)] = float(value)
+    return weights

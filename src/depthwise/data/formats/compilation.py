@@ -4,6 +4,7 @@ In the file the optimizer's state is a list without names: the steps done, the l
 for each trainable weight, in the order in which Keras' optimizer makes them.
 """
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["config_of", "read", "state_of"]
 
 STATE = "optimizer/vars"
-
-_METRIC_OPTIONS = ("k", "threshold", "from_logits", "label_smoothing", "axis")
 
 
 def config_of(network: SavedNetwork) -> dict[str, Any]:
@@ -58,18 +57,36 @@ def _structure(value: Any, item: Callable[[Any], Any]) -> Any:
 
 
 def _loss(loss: Any) -> Any:
+    if loss.handed_over:
+        return _function(loss.value, loss.name)
     return serialized("keras.losses", type(loss).__name__, loss.get_config())
 
 
 def _metric(metric: Any) -> Any:
+    from depthwise.losses import Loss  # there already: the network is compiled
+
     if isinstance(metric, str):
         return metric
     if isinstance(metric, dict):  # as a file had it
         return serialized("keras.metrics", str(metric.get("class_name")), metric.get("config"))
+    if inspect.isroutine(metric):
+        return _function(metric)
     if isinstance(metric, type):
         metric = metric()
-    options = {name: getattr(metric, name) for name in _METRIC_OPTIONS if hasattr(metric, name)}
-    return serialized("keras.metrics", type(metric).__name__, {"name": metric.name} | options)
+    if isinstance(metric, Loss):
+        return _loss(metric)
+    own = getattr(metric, "fn", None)
+    if own is not None:
+        return _loss(own) if isinstance(own, Loss) else _function(own)
+    return serialized("keras.metrics", type(metric).__name__, metric.get_config())
+
+
+def _function(function: Any, name: str | None = None) -> Any:
+    """A function by its name: those of `losses` and `metrics` are known by it, others are not in the file."""
+    name = name or str(getattr(function, "__name__", type(function).__name__))
+    if str(getattr(function, "__module__", "")).startswith("depthwise."):
+        return name
+    return {"module": "builtins", "class_name": "function", "config": name, "registered_name": name}
 
 
 def state_of(network: SavedNetwork) -> dict[str, Group]:
@@ -159,7 +176,14 @@ def _described(value: Any, what: str) -> Any:
     if not isinstance(value, dict):
         return value
     if value.get("class_name") == "function":
-        return value.get("config")
+        from depthwise import losses, metrics  # not before a file is compiled
+
+        name = str(value.get("config"))
+        if not hasattr(losses, name) and not hasattr(metrics, name) and name not in metrics.CLASSES:
+            raise UnsupportedError(
+                f"{what} {describe_value(name)} is a Python function, which a file does not hold: give it to compile again"
+            )
+        return name
     check_module(value, what)
     options = value.get("config")
     if isinstance(options, dict):
