@@ -200,7 +200,7 @@ def _train_epoch(model: Any, session: Session, listeners: CallbackList, guard: N
         session.take_changes()
         guard.before(batch)
         result = run(batch)
-        loss = update(batch.y, result.all_predictions, result.all_losses, batch.sample_weight)
+        loss = update(batch.y, result.all_predictions, result.all_losses, batch.sample_weight, result.penalty)
         steps += 1
         stop = guard.after(batch, step, loss, result.all_losses)
         if ends:
@@ -235,7 +235,7 @@ def train_on_batch(
         result = session.run(batch)
     finally:
         model.leave_open(session)
-    metrics.update(batch.y, result.all_predictions, result.all_losses, batch.sample_weight)
+    metrics.update(batch.y, result.all_predictions, result.all_losses, batch.sample_weight, result.penalty)
     return metrics.results() if return_dict else in_order(metrics)
 
 
