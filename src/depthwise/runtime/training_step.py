@@ -205,6 +205,8 @@ class TrainingStep:
         scalars[:1].view(np.uint32)[0] = seed & 0xFFFFFFFF
         values = [*self.optimizer.step_scalars(learning_rate, steps, self._numbers).values()]
         scalars[1 : len(values) + 1] = values
+        for name, value in self._numbers.items():  # as a file holds them: a resumed training takes the same steps
+            self._numbers[name] = float(np.float32(value))
 
     def take_optimizer(self, description: optimizers.OptimizerDescription) -> None:
         """Takes other hyperparameters, from the next step on; the `structure` is the same."""
