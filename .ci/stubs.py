@@ -6,7 +6,11 @@ The classes of `depthwise.layers` are made of the descriptions in that folder wh
     uv run python .ci/stubs.py --update   writes it
 """
 
+import ast
 import inspect
+import re
+import subprocess
+import sys
 import types
 import typing
 from pathlib import Path
@@ -35,7 +39,7 @@ class _Names:
         if origin in (typing.Union, types.UnionType):
             return " | ".join(self.spell(item) for item in arguments)
         if origin is typing.Literal:
-            self._use("typing", "Literal")
+            self.use("typing", "Literal")
             return f"Literal[{', '.join(map(repr, arguments))}]"
         if origin is not None:
             inner = [
@@ -46,14 +50,25 @@ class _Names:
         if kind is Any:
             return "Any"
         if kind.__module__ != "builtins":
-            self._use(kind.__module__, kind.__qualname__)
+            self.use(kind.__module__, kind.__qualname__)
         return str(kind.__qualname__)
 
-    def _use(self, module: str, name: str) -> None:
+    def use(self, module: str, name: str) -> None:
         self.modules.setdefault(module, set()).add(name)
 
     def imports(self) -> list[str]:
         return [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(self.modules.items())]
+
+
+def _annotation(parameter: str, hints: dict[str, Any], names: _Names) -> str:
+    spelled = names.spell(hints.get(parameter, Any))
+    if "tuple[int" in spelled:  # a list is taken too
+        names.use("collections.abc", "Sequence")
+        spelled = re.sub(r"tuple\[int[^]]*\]", "Sequence[int]", spelled)
+    if parameter.endswith("activation"):  # a function of depthwise.activations is taken too
+        names.use("collections.abc", "Callable")
+        spelled = f"{spelled} | Callable[[Any], Any]"
+    return spelled
 
 
 def _class(name: str, made: type[Any], names: _Names) -> list[str]:
@@ -64,14 +79,13 @@ def _class(name: str, made: type[Any], names: _Names) -> list[str]:
         if parameter.kind is parameter.KEYWORD_ONLY and "*" not in shown:
             shown.append("*")
         default = "" if parameter.default is parameter.empty else " = ..."
-        shown.append(f"{parameter.name}: {names.spell(hints.get(parameter.name, Any))}{default}")
-    lines = [f"class {name}(Layer):"]
-    lines += [
-        f"    {parameter.name}: {names.spell(hints.get(parameter.name, Any))}"
-        for parameter in parameters
-        if parameter.name not in ("name", "trainable")
-    ]
-    return [*lines, f"    def __init__({', '.join(shown)}) -> None: ..."]
+        shown.append(f"{parameter.name}: {_annotation(parameter.name, hints, names)}{default}")
+    return [f"class {name}(Layer):", f"    def __init__({', '.join(shown)}) -> None: ..."]
+
+
+def _order(name: str) -> tuple[int, str]:
+    """Constants first, then classes, then functions: as ruff sorts them."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2), name
 
 
 def stub() -> str:
@@ -90,9 +104,29 @@ def stub() -> str:
         if isinstance(getattr(layers, name), type) and getattr(layers, name).__name__ != name
     ]
     head = ["# Written by .ci/stubs.py from the descriptions in this folder.", *names.imports()]
-    return "\n".join([*head, f"__all__ = {sorted(layers.__all__)!r}", *body]) + "\n"
+    return "\n".join([*head, f"__all__ = {sorted(layers.__all__, key=_order)!r}", *body]) + "\n"
+
+
+def main() -> None:
+    """Checks or writes the file."""
+    wanted = stub()
+    if sys.argv[1:] == ["--update"]:
+        STUB.write_text(wanted, encoding="utf-8")
+        subprocess.run(["ruff", "check", "--quiet", "--fix", "--select", "I", str(STUB)], check=True)
+        subprocess.run(["ruff", "format", "--quiet", str(STUB)], check=True)
+    elif not STUB.exists() or _meaning(STUB.read_text(encoding="utf-8")) != _meaning(wanted):
+        sys.exit(f"{STUB.name} is not what the layers say; run: uv run --group lint python .ci/stubs.py --update")
+
+
+def _meaning(text: str) -> str:
+    """The text without its layout."""
+    tree = ast.parse(text)
+    imports = sorted(
+        (node.module or "", item.name) for node in tree.body if isinstance(node, ast.ImportFrom) for item in node.names
+    )
+    tree.body = [node for node in tree.body if not isinstance(node, ast.ImportFrom)]
+    return f"{imports} {ast.dump(tree)}"
 
 
 if __name__ == "__main__":
-    text = stub()
-    print(text)
+    main()

@@ -16,6 +16,7 @@ from hypothesis import settings
 os.environ["KERAS_BACKEND"] = "jax"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_ENABLE_X64"] = "0"
+os.environ["LC_ALL"] = "C.UTF-8"  # commands speak the system's language
 
 _IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 _CACHE = "DEPTHWISE_CACHE_DIR"

@@ -23,17 +23,17 @@ from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError,
 from depthwise.layers.input import InputLayer
 from depthwise.layers.layer import Layer
 from depthwise.layers.store import CHANGES
+from depthwise.model.chain import clone_model, connected_chain
+from depthwise.model.filing import Filed
 from depthwise.model.inputs import arrays_for, is_batches
+from depthwise.model.own_code import refuse_training_flag
 from depthwise.model.predict_loop import predict_batches
-from depthwise.model.trainable import Trainable
 from depthwise.network.graph import Graph, with_input
 from depthwise.network.symbolic import (  # fmt: skip
     Input,
     Structure,
     SymbolicTensor,
     first_shape,
-    input_tensor,
-    is_input,
     refuse_late_input,
     replay,
     structure,
@@ -50,7 +50,7 @@ Float32 = NDArray[np.float32]
 PathLike = str | os.PathLike[str]
 
 
-class Model(Trainable):
+class Model(Filed):
     """A network given by its inputs and outputs, as `keras.Model(inputs, outputs)`.
 
     Args:
@@ -76,8 +76,7 @@ class Model(Trainable):
     ) -> None:
         if inputs is None or outputs is None:
             raise UnsupportedError(
-                "Model needs inputs and outputs: Model(inputs, outputs); models written as a subclass with a call "
-                "method are not supported"
+                "Model needs inputs and outputs: Model(inputs, outputs); a model's own call method is not supported"
             )
         self._start(name, trainable)
         if isinstance(outputs, Mapping):
@@ -106,12 +105,15 @@ class Model(Trainable):
         return cls.from_tree(tree, weights)
 
     @classmethod
-    def from_tree(cls, tree: ModelTree, weights: Mapping[str, Float32] | None = None) -> "Model":
-        """A model that is described so, of new layers; new weights are drawn unless given."""
-        members: dict[str, Any] = {
-            str(member.name): Model.from_tree(member) if isinstance(member, ModelTree) else Layer.of(member)
-            for member in tree.members
-        }
+    def from_tree(
+        cls, tree: ModelTree, weights: Mapping[str, Float32] | None = None, layers: Mapping[str, Any] | None = None
+    ) -> "Model":
+        """A model that is described so, of new layers, or of `layers` by name; new weights are drawn unless given."""
+        members: dict[str, Any] = dict(layers or {})
+        for member in tree.members:
+            if str(member.name) not in members:
+                made = Model.from_tree(member) if isinstance(member, ModelTree) else Layer.of(member)
+                members[str(member.name)] = made
         model: Model
         if tree.is_sequential:
             model = Sequential((members[call.member] for call in tree.calls), name=tree.name)
@@ -185,6 +187,7 @@ class Model(Trainable):
         if isinstance(inputs, SymbolicTensor) or (
             isinstance(inputs, (list, tuple)) and any(isinstance(item, SymbolicTensor) for item in inputs)
         ):
+            refuse_training_flag(self, training)
             return self.connected(inputs)
         if training:
             raise UnsupportedError("calling a model with training=True is not supported; use fit or train_on_batch")
@@ -194,63 +197,17 @@ class Model(Trainable):
 
     # Files.
 
-    def saved(self) -> "SavedNetwork":
-        """The model as files hold it: its tree, weights and compilation as values.
-
-        Raises:
-            UnsupportedError: one layer stands in two of the models inside, which no file can say.
-        """
-        from depthwise.data.formats.saved import SavedNetwork
-
-        for path, first in self._shared.items():
-            raise UnsupportedError(
-                f"{describe_value('/'.join(path))} and {describe_value('/'.join(first))} are one layer in two models; a "
-                "file cannot say that, give each model its own"
-            )
-        return SavedNetwork(self.description, self.weights_by_name, self.compiled)
-
     def save(self, filepath: PathLike, overwrite: bool = True, zipped: bool | None = None) -> None:
-        """Writes a `.keras` file that real Keras 3 loads; see `save_model`."""
+        """Writes a `.keras` or `.h5` file that real Keras 3 loads; see `save_model`."""
         save_model(self, filepath, overwrite, zipped)
 
-    def save_weights(self, filepath: PathLike, overwrite: bool = True) -> None:
-        """Writes the weights alone, as a `.weights.h5` file that real Keras 3 loads."""
-        from depthwise.data.formats.keras_file import write_weights
-
-        write_weights(self.saved(), filepath, overwrite)
-
-    def load_weights(self, filepath: PathLike) -> None:
-        """Reads the weights from a `.weights.h5` or `.keras` file of a model with the same layers.
-
-        Raises:
-            InvalidFileError: the file is damaged, or holds the weights of another network; the model is as before.
-        """
-        from depthwise.data.formats.keras_file import read_weights
-
-        weights = read_weights(self.graph, filepath)
-        self._catch_up()
-        self.put_weights(weights)
-
-    def get_config(self) -> dict[str, Any]:
-        """The model's config as Keras writes it."""
-        from depthwise.data.formats.config import model_config
-
-        config: dict[str, Any] = model_config(self.description)["config"]
-        return config
-
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], custom_objects: None = None) -> "Model":
-        """A model with new weights from what `get_config` gave, here or in Keras."""
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> "Model":
+        """A model with new weights from what `get_config` gave, here or in Keras; `custom_objects` as in `load_model`."""
         class_name = "Sequential" if issubclass(cls, Sequential) else "Functional"
-        return _from_config({"module": "keras", "class_name": class_name, "config": config}, "the config")
-
-    def to_json(self) -> str:
-        """The model's config as JSON, for `model_from_json` here or in Keras."""
-        import json
-
-        from depthwise.data.formats.config import model_config
-
-        return json.dumps(model_config(self.description))
+        return _from_config(
+            {"module": "keras", "class_name": class_name, "config": config}, "the config", custom_objects
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
@@ -330,7 +287,7 @@ class Sequential(Model):
         """Takes a new chain; where it begins as the old one, so do its tensors."""
         tensors: list[SymbolicTensor] = []
         if chain and first_shape(chain[0]) is not None:
-            tensors = self._connected(chain)
+            tensors = connected_chain(chain, self._tensors)
             made = structure(tensors[0], tensors[-1], is_sequential=True)
             self._chain, self._tensors = chain, tensors
             self._set_structure(made)
@@ -339,29 +296,9 @@ class Sequential(Model):
             self._chain, self._tensors = chain, tensors
             self._set_structure(None)
 
-    def _connected(self, chain: list[Any]) -> list[SymbolicTensor]:
-        refuse_late_input(chain)
-        body = chain[1:] if is_input(chain[0]) else chain
-        old = self._tensors
-        if old and old[0].sample_shape == first_shape(chain[0]):
-            tensors = old[:1]
-        else:
-            start = chain[0] if is_input(chain[0]) else Layer.of(InputLayer(shape=first_shape(chain[0]) or ()))
-            tensors = [input_tensor(start)]
-        for index, layer in enumerate(body, 1):
-            same = len(tensors) == index and index < len(old) and old[index].layer is layer
-            if same and old[index].inputs == (tensors[-1],):
-                tensors.append(old[index])
-                continue
-            result = tensors[-1].connect(layer, tensors[-1])
-            if not isinstance(result, SymbolicTensor):
-                raise InvalidArgumentError("Sequential takes layers and models with one output")
-            tensors.append(result)
-        return tensors
-
     def _make_structure(self) -> Structure:
         if self._chain and first_shape(self._chain[0]) is not None:  # an interrupt stopped `_change` half-way
-            tensors = self._connected(self._chain)
+            tensors = connected_chain(self._chain, self._tensors)
             return structure(tensors[0], tensors[-1], is_sequential=True)
         with_input([item.description for item in self._chain if not isinstance(item, Model)])
         raise InvalidArgumentError(
@@ -413,31 +350,33 @@ def _gives_shape(chain: list[Layer]) -> bool:
     return bool(chain) and (isinstance(chain[0], InputLayer) or chain[0].input_shape is not None)
 
 
-def clone_model(model: Model) -> Model:
-    """The same network with new weights."""
-    return Model.from_tree(model.description)
-
-
 def save_model(model: Model, filepath: PathLike, overwrite: bool = True, zipped: bool | None = None) -> None:
-    """Writes a `.keras` file that real Keras 3 loads, wholly or not at all.
+    """Writes a `.keras` file, or an `.h5` file of the older kind, that real Keras 3 loads, wholly or not at all.
 
     Raises:
-        InvalidArgumentError: the name does not end in .keras, or the file exists and `overwrite` is False.
+        InvalidArgumentError: another ending than .keras, .h5 or .hdf5, or the file exists and `overwrite` is False.
         DepthwiseError: the folder cannot be written to, or the disk is full; an old file is then as it was.
     """
-    from depthwise.data.formats.keras_file import write_model
+    from depthwise.data.formats.writing import write_any
 
     if zipped is False:
         raise UnsupportedError("zipped=False is not supported; a model is written as one .keras file")
-    write_model(model.saved(), filepath, overwrite)
+    write_any(model.saved(), filepath, overwrite)
 
 
-def load_model(filepath: PathLike, custom_objects: None = None, compile: bool = True, safe_mode: bool = True) -> Model:
-    """The model in a `.keras` file of Keras 3 or of Depthwise.
+def load_model(
+    filepath: PathLike,
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Model:
+    """The model in a file of Keras 1 to 3 or of Depthwise: `.keras`, or HDF5 (`.h5`, `.hdf5`).
 
     Args:
         filepath: the file.
-        custom_objects: must be None: custom layers are not supported.
+        custom_objects: what names in the file mean that are not Keras': a class of `depthwise.layers`, a function that takes
+            the options in the file and returns a layer, or for an activation its name or a function of
+            `depthwise.activations`. Code in the file is never run.
         compile: also restore optimizer, loss and metrics where the file has them. What is not supported among them is left
             out with a warning; the model predicts all the same.
         safe_mode: accepted and ignored: code in a file is never run, whatever it says.
@@ -446,11 +385,9 @@ def load_model(filepath: PathLike, custom_objects: None = None, compile: bool = 
         InvalidFileError: no such file, not a `.keras` file, truncated, damaged, or it contradicts itself.
         UnsupportedError: it holds something that Depthwise does not have; the message names it.
     """
-    from depthwise.data.formats.keras_file import read_model
+    from depthwise.data.formats.opening import read_any
 
-    if custom_objects:
-        raise UnsupportedError("custom_objects is not supported; only Keras' own layers are read")
-    return _from_saved(read_model(filepath, compile))
+    return _from_saved(read_any(filepath, compile, custom_objects))
 
 
 def from_keras(model: Any) -> Model:
@@ -468,17 +405,27 @@ def from_keras(model: Any) -> Model:
     return _from_saved(read_live(model))
 
 
-def model_from_json(json_string: str, custom_objects: None = None) -> Model:
-    """A model with new weights from what `to_json` gave, here or in Keras."""
+def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Model:
+    """A model with new weights from what `to_json` gave, here or in Keras 1 to 3.
+
+    Args:
+        json_string: the text, such as that of a `model.json` beside a file of weights.
+        custom_objects: see `load_model`.
+    """
     from depthwise.data.formats.json_text import parse_json
 
-    return _from_config(parse_json(json_string, "the JSON text"), "the config")
+    return _from_config(parse_json(json_string, "the JSON text"), "the config", custom_objects)
 
 
-def _from_config(config: Any, what: str) -> Model:
+def _from_config(config: Any, what: str, custom_objects: Mapping[str, Any] | None = None) -> Model:
     from depthwise.data.formats.config import parse_model
+    from depthwise.data.formats.dialect import Dialect
+    from depthwise.data.formats.legacy_h5 import warn_of
 
-    return Model.from_tree(parse_model(config, what).tree)
+    version = config.get("keras_version") if isinstance(config, dict) else None
+    parsed = parse_model(config, what, Dialect(what, str(version or ""), custom_objects or {}))
+    warn_of(what, parsed.policies, stacklevel=4)
+    return Model.from_tree(parsed.tree)
 
 
 def _from_saved(network: "SavedNetwork") -> Model:

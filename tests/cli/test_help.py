@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer.main
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 import depthwise
 from depthwise.cli import app
 
-COMMANDS = ("compare", "explain", "train", "evaluate", "predict", "summary", "bench")
+COMMANDS = ("compare", "explain", "train", "evaluate", "predict", "summary", "check", "convert", "bench")
 HEAVY = ("numpy", "llvmlite", "PIL", "jax", "keras")
 runner = CliRunner()
 
@@ -33,8 +34,9 @@ def test_every_command_explains_itself_with_examples(command: str) -> None:
         assert parameter.help, f"{command}: {parameter.name} has no help"
 
 
-def test_version() -> None:
-    result = runner.invoke(app, ["--version"])
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_version(option: str) -> None:
+    result = runner.invoke(app, [option])
     assert (result.exit_code, result.output) == (0, f"depthwise {depthwise.__version__}\n")
 
 
@@ -48,6 +50,47 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stderr == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"LC_ALL": "", "LC_MESSAGES": "", "LANG": "zh_CN.UTF-8"}, "可分离卷积"),
+        ({"LC_ALL": "zh_TW", "LANG": "en_US.UTF-8"}, "可分离卷积"),
+        ({"LC_ALL": "", "LC_MESSAGES": "C", "LANG": "zh_CN.UTF-8"}, "separable network"),
+        ({"LC_ALL": "", "LC_MESSAGES": "", "LANG": "de_DE.UTF-8"}, "separable network"),
+        ({"LC_ALL": "", "LC_MESSAGES": "", "LANG": ""}, "separable network"),
+    ],
+)
+def test_a_bare_command_greets_in_the_systems_language(
+    environment: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    result = runner.invoke(app, [])
+    assert result.exit_code == 0
+    assert words in result.output
+    assert len(result.output.splitlines()) <= 11
+    assert max(map(len, result.output.splitlines())) <= 100
+    for command in ("depthwise compare", "depthwise explain note-separable -o page.html --open", "depthwise train"):
+        assert command in result.output
+
+
+def test_the_page_is_opened_where_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def open_it(address: str) -> bool:
+        opened.append(address)
+        return True
+
+    monkeypatch.setattr("webbrowser.open", open_it)
+    page = tmp_path / "page.html"
+    result = runner.invoke(app, ["explain", "note-cnn", "-o", str(page), "--no-times", "--open"])
+    assert result.exit_code == 0, result.output
+    assert opened == [page.as_uri()]
+    refused = runner.invoke(app, ["explain", "note-cnn", "--open"])
+    assert refused.exit_code == 2
+    assert "--open opens the page that --output writes" in refused.output
 
 
 def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:

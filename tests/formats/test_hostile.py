@@ -70,12 +70,16 @@ CONFIGS: dict[str, tuple[Change, type[DepthwiseError], str]] = {
         UnsupportedError,
         "'conv2d' is a custom class, 'Conv2D' of the module 'keras.layers' registered as 'evil>Conv2D'",
     ),
-    "no module": (lambda c: layer(c).pop("module"), UnsupportedError, "'Conv2D' of the module None; only Keras' own"),
+    "no module": (
+        lambda c: layer(c).update(module=None),
+        UnsupportedError,
+        "'Conv2D' of the module None; only Keras' own",
+    ),
     "module os": (lambda c: layer(c).update(module="os"), UnsupportedError, "'Conv2D' of the module 'os'"),
     "unknown class": (
         lambda c: layer(c).update(class_name="LSTM"),
         UnsupportedError,
-        "'conv2d' is a 'LSTM', which is not supported; supported are Activation, ReLU, Conv2D",
+        "'conv2d' is a 'LSTM', which is not supported; supported are ",
     ),
     "class is a list": (
         lambda c: layer(c).update(class_name=[1]),
@@ -83,7 +87,7 @@ CONFIGS: dict[str, tuple[Change, type[DepthwiseError], str]] = {
         r"'conv2d' is a \[1\], which is not",
     ),
     "nested model": (
-        lambda c: layer(c).update(class_name="Functional"),
+        lambda c: layer(c).update(class_name="Functional", config={"layers": []}),
         InvalidFileError,
         "'Functional' of 'keras.layers' is no model",
     ),
@@ -94,26 +98,43 @@ CONFIGS: dict[str, tuple[Change, type[DepthwiseError], str]] = {
     ),
     "custom model": (lambda c: c.update(class_name="MyModel"), UnsupportedError, "describes 'MyModel'; Sequential and"),
     "regulariser": (
-        set_option("kernel_regularizer", {"class_name": "L2"}),
+        set_option("kernel_regularizer", {"module": "keras.regularizers", "class_name": "L9"}),
         UnsupportedError,
-        "'conv2d': Conv2D: kernel_regularizer is not supported, got {'class_name': 'L2'}; use weight_decay",
+        "'conv2d': kernel_regularizer is 'L9', which is not one of Keras' regularizers",
+    ),
+    "regulariser's module": (
+        set_option("kernel_regularizer", {"module": "mine", "class_name": "L2"}),
+        UnsupportedError,
+        "is a custom class, 'L2' of the module 'mine'",
+    ),
+    "regulariser's number": (
+        set_option("kernel_regularizer", {"module": "keras.regularizers", "class_name": "L2", "config": {"l2": -1.0}}),
+        InvalidFileError,
+        "'conv2d': kernel_regularizer: L2: l2 must be a number of at least 0, got -1.0",
+    ),
+    "regulariser's text": (
+        set_option("kernel_regularizer", {"module": "keras.regularizers", "class_name": "L2", "config": {"l2": [1.5]}}),
+        InvalidFileError,
+        "'conv2d': kernel_regularizer: l2 of kernel_regularizer must be a list of whole numbers, got ",
     ),
     "constraint": (
-        set_option("bias_constraint", "non_neg"),
+        set_option("bias_constraint", "positive"),
         UnsupportedError,
-        "bias_constraint is not supported, got 'non_neg'",
+        "bias_constraint is 'positive', which is not one of Keras' constraints",
+    ),
+    "constraint's axis": (
+        set_option(
+            "bias_constraint", {"module": "keras.constraints", "class_name": "UnitNorm", "config": {"axis": 10**30}}
+        ),
+        InvalidFileError,
+        "bias_constraint: UnitNorm: axis must be a whole number",
     ),
     "channels first": (
         set_option("data_format", "channels_first"),
         UnsupportedError,
         "data_format must be 'channels_last', got 'channels_first'",
     ),
-    "mixed precision": (
-        set_option("dtype", {"class_name": "DTypePolicy", "config": {"name": "mixed_bfloat16"}}),
-        UnsupportedError,
-        "'conv2d': dtype must be float32 .*, got 'mixed_bfloat16'",
-    ),
-    "float64": (set_option("dtype", "float64"), UnsupportedError, "dtype must be float32 .*, got 'float64'"),
+    "integers": (set_option("dtype", "int8"), UnsupportedError, "'conv2d': dtype must be float32 .*, got 'int8'"),
     "lora": (set_option("lora_rank", 4), UnsupportedError, "'lora_rank' = 4 is not supported"),
     "renorm": (
         set_option("renorm", True, 3),
@@ -229,11 +250,6 @@ CONFIGS: dict[str, tuple[Change, type[DepthwiseError], str]] = {
         InvalidFileError,
         "strides must be an integer of at least 1",
     ),
-    "name with slash": (
-        set_option("name", "a/b"),
-        InvalidFileError,
-        "must be a text of 1 to 256 characters without '/'",
-    ),
     "long name": (set_option("name", "a" * 10**6), InvalidFileError, "must be a text of 1 to 256 characters"),
     "terminal in a name": (
         set_option("activation", "\x1b[31m\x07"),
@@ -259,11 +275,7 @@ CONFIGS: dict[str, tuple[Change, type[DepthwiseError], str]] = {
         "has 10,001 layers, at most 10,000 are read",
     ),
     "frozen": (lambda c: c["config"].update(trainable=2), InvalidFileError, "must be true or false, got 2"),
-    "config is a list": (
-        lambda c: c.update(config=[]),
-        InvalidFileError,
-        r"config should be an object of JSON, got \[\]",
-    ),
+    "config is a number": (lambda c: c.update(config=3), InvalidFileError, "config should be an object of JSON, got 3"),
 }
 
 
@@ -378,14 +390,15 @@ def test_a_long_chain_in_any_order_is_read_quickly() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"[" * 200_000, "the config is nested too deeply to be a model"),
+        (b"[" * 199_000, "the config is nested too deeply to be a model"),
         (b'{"a":' * 100_000, "the config is nested too deeply to be a model"),
         (b'{"a": NaN}', "the config holds NaN, which is no number of JSON"),
         (b'{"a": -Infinity}', "the config holds -Infinity"),
         (b"9" * 10_000, "the config is not valid JSON: .*digits"),
         (b"\xff\xfe", "the config is not valid JSON"),
         (b"{", "the config is not valid JSON: Expecting property name"),
-        (b" " * (2**24 + 1), "the config is too large: 16,777,217 bytes, at most 16,777,216 are read"),
+        (b" " * (2**22 + 1), "the config is too large: 4,194,305 bytes, at most 4,194,304 are read"),
+        (b"[" * 300_000, "the config has 300,000 lists and objects, at most 200,000 are read"),
     ],
 )
 def test_json_bombs(text: bytes, message: str) -> None:
@@ -407,7 +420,11 @@ def test_missing_and_foreign_files(tmp_path: Path) -> None:
         refused(tmp_path / "foreign.keras", InvalidFileError, message)
     with h5py.File(tmp_path / "old.h5", "w") as file:
         file["a"] = 1
-    refused(tmp_path / "old.h5", InvalidFileError, "an HDF5 file of the older Keras format; save it as .keras")
+    refused(
+        tmp_path / "old.h5",
+        InvalidFileError,
+        "old.h5' holds weights only, no model; make the model first and give the file to its load_weights",
+    )
     refused(
         put_together(tmp_path / "word.keras", {"word/document.xml": b"x"}),
         InvalidFileError,
@@ -460,8 +477,8 @@ def test_zip_bombs(saved: Path) -> None:
     parts, path = parts_of(saved), saved.with_name("bomb.keras")
     bombs = {
         CONFIG: (
-            b" " * (2**24 + 1),
-            "config.json in .* would unpack to 16,777,217 bytes, where 16,777,216 are plausible",
+            b" " * (2**22 + 1),
+            "config.json in .* would unpack to 4,194,305 bytes, where 4,194,304 are plausible",
         ),
         METADATA: (b" " * 70_000, "metadata.json in .* would unpack to 70,000 bytes"),
         WEIGHTS: (parts[WEIGHTS] + bytes(2**24), "model.weights.h5 in .* would unpack to .* plausible; it is refused"),
@@ -491,10 +508,10 @@ def test_zip64_and_a_large_directory(saved: Path) -> None:
     refused(saved, UnsupportedError, "zip64")
 
 
-@pytest.mark.parametrize("version", ["2.12.0", None, 3, "4.0"])
+@pytest.mark.parametrize("version", ["1.2.0", None, 3, "4.0"])
 def test_other_keras(version: object, saved: Path) -> None:
     parts = parts_of(saved) | {METADATA: json.dumps({"keras_version": version}).encode()}
-    refused(put_together(saved, parts), UnsupportedError, "was written by Keras .*; files of Keras 3 are read")
+    refused(put_together(saved, parts), UnsupportedError, "was written by Keras .*; files of Keras 2 and 3 are read")
 
 
 # The HDF5 inside.
@@ -561,14 +578,8 @@ HDF5: dict[str, tuple[Callable[[h5py.File], None], type[DepthwiseError], str]] =
         r"\(3, 3, 2, 4\) by the config, the file has",
     ),
     "other rank": (replace(np.zeros((72,), "f4")), InvalidFileError, r"by the config, the file has \(72,\)"),
-    "float64": (
-        replace(np.zeros(KERNEL_SHAPE)),
-        UnsupportedError,
-        "'conv2d/kernel' must be float32, the file has float64",
-    ),
-    "float16": (replace(np.zeros(KERNEL_SHAPE, "f2")), UnsupportedError, "must be float32, the file has float16"),
     "big endian": (replace(np.zeros(KERNEL_SHAPE, ">f4")), UnsupportedError, "holds floats of 4 bytes; only plain"),
-    "integers": (replace(np.zeros(KERNEL_SHAPE, "i4")), UnsupportedError, "must be float32, the file has int32"),
+    "integers": (replace(np.zeros(KERNEL_SHAPE, "i4")), UnsupportedError, "must hold floats, the file has int32"),
     "texts": (replace(np.zeros(KERNEL_SHAPE, "S4")), UnsupportedError, "holds texts of 4 bytes; only plain"),
     "variable length": (
         replace(np.full((2,), "a", dtype=object), dtype=h5py.string_dtype()),
@@ -611,7 +622,11 @@ def test_the_newest_layout_is_named(saved: Path) -> None:
     with h5py.File(buffer, "w", libver="latest") as file:
         file["layers"] = 1
     path = put_together(saved, parts_of(saved) | {WEIGHTS: buffer.getvalue()})
-    refused(path, UnsupportedError, "HDF5 of a layout that Keras does not write .superblock 3.; save the model again")
+    refused(
+        path,
+        UnsupportedError,
+        "HDF5 of a layout that Keras does not write .superblock 3.; copy it with HDF5's h5repack",
+    )
     path = put_together(saved, parts_of(saved) | {WEIGHTS: b"GIF89a" * 50})
     refused(path, InvalidFileError, "does not start with HDF5's signature")
 
@@ -628,11 +643,7 @@ def test_keras_own_lambda_and_custom_layers(tmp_path: Path) -> None:
         (keras.layers.Lambda(lambda x: x, name="f"), "the layer 'f' is a Lambda, which holds code"),
         (Twice(name="t"), "the layer 't' is a custom class, 'Twice' of the module .* registered as 'mypackage>Twice'"),
         (keras.layers.Dense(2, activation=lambda x: x, name="d"), "the layer 'd': the activation is a lambda"),
-        (keras.layers.Conv1D(2, 1, name="c"), "the layer 'c' is a 'Conv1D', which is not supported"),
-        (
-            keras.layers.Dense(2, kernel_regularizer="l2", name="r"),
-            "the layer 'r': .*kernel_regularizer is not supported",
-        ),
+        (keras.layers.SimpleRNN(2, name="c"), "the layer 'c' is a 'SimpleRNN', which is not supported"),
     ):
         with warnings.catch_warnings(action="ignore"):  # Keras warns of lambdas too
             keras.Sequential([keras.Input((4, 3)), custom]).save(tmp_path / "custom.keras")

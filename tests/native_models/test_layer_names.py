@@ -7,11 +7,11 @@ import depthwise
 from depthwise import layers
 from depthwise.data.formats.layer_config import layer_from_config, parse_layer, serialized
 from depthwise.errors import UnsupportedError
-from depthwise.layers.unsupported import UNSUPPORTED
+from depthwise.layers.names import ALIASES, UNSUPPORTED
 
 
 def test_other_names_are_those_of_keras() -> None:
-    for alias, name in layers.ALIASES.items():
+    for alias, name in ALIASES.items():
         assert getattr(keras.layers, alias) is getattr(keras.layers, name)
         if name in layers.LAYERS:
             assert getattr(layers, alias) is getattr(layers, name)
@@ -21,7 +21,7 @@ def test_other_names_are_those_of_keras() -> None:
 
 def test_what_is_refused_is_a_layer_of_keras_that_is_not_here() -> None:
     assert {name for name in UNSUPPORTED if not hasattr(keras.layers, name)} == set()
-    assert not set(UNSUPPORTED) & {*layers.LAYERS, *layers.ALIASES}
+    assert not set(UNSUPPORTED) & {*layers.LAYERS, *ALIASES}
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)

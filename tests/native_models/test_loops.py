@@ -1,6 +1,7 @@
 """A loop in a schedule computes what its rounds would, written out: equal bit for bit."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,7 +98,7 @@ def test_results_are_those_of_calls_written_out(monkeypatch: pytest.MonkeyPatch,
         np.testing.assert_array_equal(one, other)
 
 
-def depthwise_like(**options: object) -> Graph:
+def depthwise_like(**options: Any) -> Graph:
     """A convolution with a group and a filter for each channel."""
     chain: list[Layer] = [
         Conv2D(20, 3, padding="same", input_shape=(13, 11, 3)),

@@ -1,6 +1,7 @@
 """Receptive fields: through branches the largest over all ways, whatever the order of a layer's inputs."""
 
 import itertools
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from depthwise import layers
 from depthwise.models import Model
 
 
-def last(model: Model) -> tuple[int, int, tuple[int, int]]:
+def last(model: Model) -> tuple[int, int, tuple[int | Fraction, int | Fraction]]:
     field = model.graph.receptive_fields[model.graph.outputs[0]]
     return field.rows.value, field.columns.value, field.steps
 

@@ -9,7 +9,6 @@ import pytest
 
 import depthwise
 from depthwise import models
-from depthwise.errors import UnsupportedError
 
 
 def data(shape: tuple[int, ...], seed: int = 0, samples: int = 6) -> np.ndarray:
@@ -186,9 +185,3 @@ def test_training_is_that_of_keras(name: str, optimizer: str, tmp_path: Path) ->
     ours.save(tmp_path / "trained.keras")
     again = keras.models.load_model(tmp_path / "trained.keras")
     assert_close(again.train_on_batch(x, y), ours.train_on_batch(x, y))
-
-
-def test_several_outputs_are_refused_in_training_with_their_names() -> None:
-    model = nested(depthwise)
-    with pytest.raises(UnsupportedError, match="networks with one output, this one has 2: 'head/wide', 'encoder/side'"):
-        model.compile("sgd", "mse")

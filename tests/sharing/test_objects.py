@@ -153,7 +153,7 @@ def test_an_assignment_that_nothing_obeys_raises(thing: Any, name: str, way: str
 
 def test_trainable_must_be_a_truth_value() -> None:
     with pytest.raises(InvalidArgumentError, match="trainable must be True or False, got 1"):
-        layers.Dense(3).trainable = 1
+        layers.Dense(3).trainable = 1  # type: ignore[assignment]
 
 
 def test_a_layer_has_identity_and_its_description_is_a_value() -> None:
@@ -222,7 +222,7 @@ def test_layers_of_one_s_own_are_refused_with_the_way_out() -> None:
         def call(self, x: Any) -> Any:
             return x
 
-    with pytest.raises(UnsupportedError, match="Mine: layers written as a class of one's own are not supported"):
+    with pytest.raises(UnsupportedError, match="Mine: layers of one's own code are not supported"):
         Mine()
 
 

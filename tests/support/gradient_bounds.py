@@ -218,18 +218,26 @@ def gradient_errors(
     graph: Graph,
     weights: network.Weights,
     inputs: Sequence[npt.ArrayLike],
-    output_gradient: Array,
-    output_gradient_error: Array,
+    output_gradient: Array | Mapping[str, Array],
+    output_gradient_error: Array | Mapping[str, Array],
     dropout_masks: Mapping[str, npt.ArrayLike] | None = None,
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """(gradients of the reference, the most that float32 may be off), by `node/weight`, for a graph with one output."""
+    """(gradients of the reference, the most that float32 may be off), by `node/weight`.
+
+    Args:
+        output_gradient, output_gradient_error: of the graph's one output, or of several by their names.
+    """
     masks = dropout_masks or {}
     values = network.forward(graph, weights, inputs, True, masks)
     forward = bounds.network_errors(graph, weights, inputs, True, masks)
-    output = graph.outputs[0]
-    expected, nodes = network.gradients_from(graph, weights, values, {output: output_gradient}, True, masks)
+    (starts, start_errors) = (
+        given if isinstance(given, Mapping) else {graph.outputs[0]: given}
+        for given in (output_gradient, output_gradient_error)
+    )
+    expected, nodes = network.gradients_from(graph, weights, values, starts, True, masks)
     errors = {name: np.zeros_like(value) for name, value in values.items()}
-    errors[output] = errors[output] + output_gradient_error
+    for name, error in start_errors.items():
+        errors[name] = errors[name] + error + 2.0 * U * np.abs(nodes[name])
     found: dict[str, Array] = {}
     for node in reversed(graph.calls):
         if isinstance(node.layer, InputLayer):

@@ -14,8 +14,8 @@ from depthwise.reference.losses import loss_gradient
 class ReferenceStep:
     """A training step in float64: SGD with momentum, or Adam. It keeps its own copies, as the native one does."""
 
-    def __init__(self, graph: Any, loss: Any, optimizer: Any) -> None:
-        self.graph, self.loss, self.optimizer = graph, loss, optimizer
+    def __init__(self, graph: Any, outputs: Any, optimizer: Any) -> None:
+        self.graph, self.outputs, self.optimizer = graph, outputs, optimizer
         self.calls: list[SimpleNamespace] = []
 
     def load(self, weights: Any, optimizer_state: Any) -> None:
@@ -23,20 +23,27 @@ class ReferenceStep:
         self._state = {name: np.array(array, dtype=np.float64) for name, array in optimizer_state.items()}
 
     def __call__(self, x: Any, y: Any, sample_weight: Any, learning_rate: Any, seed: Any) -> Any:
-        self.calls.append(SimpleNamespace(x=[a.copy() for a in x], y=y.copy(), learning_rate=learning_rate, seed=seed))
+        self.calls.append(SimpleNamespace(x=[a.copy() for a in x], y=y, learning_rate=learning_rate, seed=seed))
         assert all(array.dtype == np.float32 and array.flags.c_contiguous for array in x)
-        assert y.dtype == (np.int32 if self.loss.sparse else np.float32)
         with np.errstate(all="ignore"):
             values = network.forward(self.graph, self._weights, x, training=True)
-            predictions = values[self.graph.outputs[0]]
-            start = {self.graph.outputs[0]: loss_gradient(self.loss, y, predictions, sample_weight)}
+            predictions = tuple(values[name].astype(np.float32) for name in self.graph.outputs)
+            start: dict[str, Any] = {}
+            losses: list[Any] = []
+            for name, output, labels, share in zip(self.graph.outputs, self.outputs, y, sample_weight, strict=True):
+                if output.loss is None:
+                    losses.append(None)
+                    continue
+                assert labels.dtype == (np.int32 if output.sparse else np.float32)
+                gradient = output.weight * loss_gradient(output.loss, labels, values[name], share)
+                start[name] = start.get(name, 0.0) + gradient
+                losses.append(per_sample(output.loss, labels, values[name]).astype(np.float32))
             found, _ = network.gradients_from(self.graph, self._weights, values, start)
-            losses = per_sample(self.loss, y, predictions)
             self._weights.update(network.moving_statistics(self.graph, self._weights, values))
             self._update(found, learning_rate)
             # What goes from step to step is float32, as in the native one.
             self._weights = {name: array.astype(np.float32).astype(np.float64) for name, array in self._weights.items()}
-            return SimpleNamespace(losses=losses.astype(np.float32), predictions=predictions.astype(np.float32))
+            return SimpleNamespace(all_losses=tuple(losses), all_predictions=predictions, penalty=0.0)
 
     def _update(self, gradients: Any, rate: Any) -> None:
         step = self._state["iteration"] = self._state.get("iteration", np.zeros(())) + 1

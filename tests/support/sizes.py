@@ -25,6 +25,7 @@ __all__ = [
 
 Shape = tuple[int, ...]
 Arrays = dict[str, npt.NDArray[np.float32]]
+INTERPOLATIONS = ("nearest", "nearest", "bilinear", "bilinear", "bicubic", "lanczos3", "lanczos5")
 EXACT_BELOW = 2.0**24
 
 
@@ -94,6 +95,35 @@ def _separable_conv2d(rng: np.random.Generator) -> Configuration:
     filters, multiplier = int(rng.integers(1, 20)), int(_one_of(rng, 1, 1, 2, 3))
     layer = layers.SeparableConv2D(filters, depth_multiplier=multiplier, **window, **_ending(rng))
     return Configuration(layer, (shape,))
+
+
+def _conv2d_transpose(rng: np.random.Generator) -> Configuration:
+    kernel = _one_of(rng, (3, 3), (2, 2), (int(rng.integers(1, 5)), int(rng.integers(1, 5))))
+    strides: tuple[int, int] = _one_of(rng, (1, 1), (2, 2), (int(rng.integers(1, 4)), int(rng.integers(1, 4))))
+    dilation = _one_of(rng, (1, 1), (2, 2), (1, 3)) if strides == (1, 1) else (1, 1)
+    added = tuple(int(rng.integers(stride)) for stride in strides) if rng.random() < 0.4 else None
+    layer = layers.Conv2DTranspose(
+        int(rng.integers(1, 20)), kernel, strides, _one_of(rng, "valid", "same"), added, dilation_rate=dilation,
+        **_ending(rng),
+    )  # fmt: skip
+    return Configuration(layer, (_image(rng),))
+
+
+def _up_sampling2d(rng: np.random.Generator) -> Configuration:
+    size = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+    return Configuration(layers.UpSampling2D(size, interpolation=_one_of(rng, *INTERPOLATIONS)), (_image(rng),))
+
+
+def _resizing(rng: np.random.Generator) -> Configuration:
+    height, width = (int(size) for size in rng.integers(1, 12, 2))
+    aspect = _one_of(rng, {}, {"crop_to_aspect_ratio": True}, {"pad_to_aspect_ratio": True, "fill_value": 0.5})
+    layer = layers.Resizing(height, width, _one_of(rng, *INTERPOLATIONS), antialias=bool(rng.random() < 0.5), **aspect)
+    return Configuration(layer, (_image(rng),))
+
+
+def _center_crop(rng: np.random.Generator) -> Configuration:
+    height, width = (int(size) for size in rng.integers(1, 8, 2))
+    return Configuration(layers.CenterCrop(height, width), (_image(rng),))
 
 
 def _dense(rng: np.random.Generator) -> Configuration:
@@ -273,8 +303,8 @@ def _on_sequences(kind: str, draw: Callable[[np.random.Generator], Configuration
             for field in dataclasses.fields(layer)
             if field.name not in ("name", "input_shape", "dtype", "data_format")
         }
-        lengths = ("kernel_size", "strides", "dilation_rate", "pool_size")
-        arguments |= {name: arguments[name][-1] for name in lengths if arguments.get(name)}
+        lengths = ("kernel_size", "strides", "dilation_rate", "pool_size", "output_padding")
+        arguments |= {name: arguments[name][-1] for name in lengths if arguments.get(name) is not None}
         if kind == "Conv1D" and rng.random() < 0.4:
             arguments["padding"] = "causal"
         return Configuration(layers.LAYERS[kind](**arguments), ((columns, channels),))
@@ -286,6 +316,11 @@ _KINDS: dict[type[layers.Description], Callable[[np.random.Generator], Configura
     layers.Conv2D: _conv2d,
     layers.DepthwiseConv2D: _depthwise_conv2d,
     layers.SeparableConv2D: _separable_conv2d,
+    layers.Conv2DTranspose: _conv2d_transpose,
+    layers.UpSampling1D: lambda rng: Configuration(layers.UpSampling1D(int(rng.integers(1, 4))), (_image(rng)[1:],)),
+    layers.UpSampling2D: _up_sampling2d,
+    layers.Resizing: _resizing,
+    layers.CenterCrop: _center_crop,
     layers.Dense: _dense,
     layers.MaxPooling2D: _pooling(layers.MaxPooling2D),
     layers.AveragePooling2D: _pooling(layers.AveragePooling2D),
@@ -333,6 +368,7 @@ _KINDS: dict[type[layers.Description], Callable[[np.random.Generator], Configura
             "Conv1D": _conv2d,
             "DepthwiseConv1D": _depthwise_conv2d,
             "SeparableConv1D": _separable_conv2d,
+            "Conv1DTranspose": _conv2d_transpose,
             "MaxPooling1D": _pooling(layers.MaxPooling2D),
             "AveragePooling1D": _pooling(layers.AveragePooling2D),
             "GlobalMaxPooling1D": _global_pooling(layers.GlobalMaxPooling2D),
@@ -416,6 +452,11 @@ def integer_case(
     means = (layers.AveragePooling2D, layers.GlobalAveragePooling2D)
     if isinstance(planar(layer), (*means, layers.BatchNormalization, layers.LayerNormalization, layers.Rescaling)):
         raise ValueError(f"{type(layer).__name__} divides or scales; its results are not whole numbers")
+    if (
+        isinstance(layer, (layers.Resizing, layers.CenterCrop))
+        or getattr(layer, "interpolation", "nearest") != "nearest"
+    ):
+        raise ValueError(f"{type(layer).__name__} interpolates; its results are not whole numbers")
     shapes = one_layer.weight_shapes(layer, input_shapes)
     weights = {name: small_integers(rng, shape, largest) for name, shape in shapes.items()}
     inputs = [small_integers(rng, (batch, *shape), largest) for shape in input_shapes]

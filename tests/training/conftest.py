@@ -17,8 +17,8 @@ def reference_step(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Every step of the loop is a `ReferenceStep`; the fixture's value lists those that were made."""
     made = []
 
-    def make(graph: Any, loss: Any, optimizer: Any) -> Any:
-        made.append(ReferenceStep(graph, loss, optimizer))
+    def make(graph: Any, outputs: Any, optimizer: Any) -> Any:
+        made.append(ReferenceStep(graph, outputs, optimizer))
         return made[-1]
 
     def ready(model: Any) -> Any:

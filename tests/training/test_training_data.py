@@ -8,6 +8,7 @@ import pytest
 from depthwise import layers, losses, models
 from depthwise.data import Batches
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError
+from depthwise.training.outputs import trained_outputs
 from depthwise.training.samples import CHUNK, prepare
 from support.reference_step import data, dense_model
 
@@ -145,9 +146,8 @@ def test_networks_that_the_loss_cannot_read(chain: Any, loss: Any, message: str)
 def test_compile_refuses() -> None:
     model = dense_model()
     for arguments, message in (
-        ({"loss": None}, "compile: loss is missing; give one of 'sparse_categorical_crossentropy'"),
-        ({"loss": ["mse", "mae"]}, "compile: training takes networks with one output, so give one loss"),
-        ({"loss": "mse", "loss_weights": [2.0]}, "compile: loss_weights is not supported"),
+        ({"loss": ["mse", "mae"]}, "compile: loss is a list of 2, but the model has 1 output ('dense'); give a loss for each"),
+        ({"loss": "mse", "loss_weights": [2.0, 1.0]}, "loss_weights must be a number for each output, got [2.0, 1.0] for 1 output"),
         ({"loss": "mse", "metrics": "accuracy"}, "compile: metrics must be a list, for example ['accuracy'], got 'accuracy'"),
         ({"loss": "mse", "metrics": ["f1"]}, "unknown metric 'f1'"),
         ({"loss": SPARSE, "metrics": ["mae"]}, "the metric MeanAbsoluteError needs labels with one value for each output"),
@@ -165,8 +165,8 @@ def test_the_search_for_nan_reaches_every_chunk() -> None:
     model = models.Sequential([layers.Flatten(input_shape=(CHUNK // 4, 1)), layers.Dense(1)])
     x = np.zeros((6, CHUNK // 4, 1), np.float32)
     x[:] = 3e38  # sums overflow, which alone is no reason to refuse
-    loss = losses.get("mse")
-    assert len(prepare(model.graph, loss, x, np.zeros(6))) == 6
+    outputs = trained_outputs(model.graph, losses.get("mse"))
+    assert len(prepare(model.graph, outputs, x, np.zeros(6))) == 6
     x[5, 17, 0] = np.nan
     with pytest.raises(InvalidDataError, match=r"x\[5, 17, 0\] is nan"):
-        prepare(model.graph, loss, x, np.zeros(6))
+        prepare(model.graph, outputs, x, np.zeros(6))

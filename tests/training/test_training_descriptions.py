@@ -131,7 +131,7 @@ def test_losses_by_name() -> None:
         (lambda: schedules.ExponentialDecay(float("inf"), 1, 0.5), "initial_learning_rate must be a finite number"),
         (lambda: schedules.PiecewiseConstantDecay([1], [1.0]), "values must hold one more number than boundaries"),
         (lambda: schedules.PiecewiseConstantDecay([5, 5], [1.0, 2.0, 3.0]), "boundaries must rise"),
-        (lambda: schedules.get({"class_name": "PolynomialDecay"}), "unknown learning-rate schedule"),
+        (lambda: schedules.get({"class_name": "LinearDecay"}), "unknown learning-rate schedule"),
         (lambda: metrics.get("f1"), "unknown metric 'f1'; allowed are accuracy, "),
         (lambda: metrics.TopKCategoricalAccuracy(k=0), "k must be an integer of at least 1, got 0"),
         (
@@ -164,6 +164,13 @@ SCHEDULES = [
     ("CosineDecay", (0.3, 500), {"alpha": 0.05}),
     ("CosineDecay", (0.01, 400), {"warmup_target": 0.2, "warmup_steps": 130, "alpha": 0.1}),
     ("CosineDecay", (0.0, 400), {"warmup_target": 0.2, "warmup_steps": 0}),
+    ("CosineDecayRestarts", (0.2, 70), {}),
+    ("CosineDecayRestarts", (0.2, 70), {"t_mul": 1.0, "m_mul": 0.5, "alpha": 0.1}),
+    ("CosineDecayRestarts", (0.2, 70), {"t_mul": 1.5, "m_mul": 0.8}),
+    ("PolynomialDecay", (0.2, 300), {}),
+    ("PolynomialDecay", (0.2, 300), {"power": 2.0, "end_learning_rate": 0.01, "cycle": True}),
+    ("InverseTimeDecay", (0.2, 70, 0.5), {}),
+    ("InverseTimeDecay", (0.2, 70, 0.5), {"staircase": True}),
     ("PiecewiseConstantDecay", ([100, 250, 700], [1.0, 0.5, 0.25, 0.01]), {}),
 ]
 

@@ -6,10 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from depthwise.cli.options import BatchSize, DataName, Language, SkipUnreadable, Threads, load_dataset, use_threads
+from depthwise.cli.options import (
+    BatchSize,
+    DataName,
+    Language,
+    Open,
+    SkipUnreadable,
+    Threads,
+    chosen_language,
+    load_dataset,
+    open_page,
+    use_threads,
+)
 from depthwise.cli.targets import save_or_rescue
 from depthwise.errors import InvalidArgumentError, describe_value
-from depthwise.messages import check_language, text
+from depthwise.messages import text
 
 if TYPE_CHECKING:
     from depthwise.compare.run import Contestant
@@ -91,7 +102,8 @@ def compare_command(
         bool, typer.Option("--overwrite", help="Replace the earlier comparison in the folder, as a whole.")
     ] = False,
     skip_unreadable: SkipUnreadable = False,
-    language: Language = "en",
+    open_report: Open = False,
+    language: Language = None,
 ) -> None:
     """Compare two networks: parameters, arithmetic, speed on this machine, accuracy, and the time of training both alike.
 
@@ -111,7 +123,7 @@ def compare_command(
     """
     from depthwise.compare.run import check_epochs
 
-    check_language(language)
+    language = chosen_language(language)
     seed_numbers = _seeds(seeds)
     contestants = _contestants(first, second, twin, direction)
     are_loaded = all(contestant.loaded is not None for contestant in contestants)
@@ -133,6 +145,7 @@ def compare_command(
         out,
         overwrite,
         skip_unreadable,
+        open_report,
         language,
     )
 
@@ -205,6 +218,7 @@ def _run(
     out: Path | None,
     overwrite: bool,
     skip_unreadable: bool,
+    open_report: bool,
     language: str,
 ) -> None:
     from dataclasses import replace
@@ -260,5 +274,11 @@ def _run(
     console.print(Text(line), soft_wrap=True)
     if failure is not None:
         raise failure
+    page = place / PAGE_NAME
+    if open_report:
+        open_page(page)
+    else:
+        model = place / first.files[0] if first.files else first.source
+        console.print(Text(text("comparison.next", language, page=str(page), model=str(model))), soft_wrap=True)
     if not report.is_complete:
         raise typer.Exit(INTERRUPTED)

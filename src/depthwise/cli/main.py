@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from depthwise import __version__
-from depthwise.cli import bench, compare, evaluate, predict, summary, train
+from depthwise.cli import bench, check, compare, evaluate, predict, summary, train
 from depthwise.cli.streams import guard_streams
 from depthwise.errors import (
     DepthwiseError,
@@ -56,7 +56,7 @@ def _fail(message: str, code: int) -> NoReturn:
 app = typer.Typer(
     name="depthwise",
     cls=_Commands,
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -71,17 +71,22 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _start(
+    context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+        bool, typer.Option("--version", "-V", help="Print the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
     """Explain, compare, train and run convolutional networks on the CPU.
 
     Start with: depthwise compare
     """
+    if context.invoked_subcommand is None:
+        from depthwise.messages import language_of_environment, text
+
+        print(text("terminal.greeting", language_of_environment(), version=__version__))
 
 
-for _module in (compare, explain, train, evaluate, predict, summary, bench):
+for _module in (compare, explain, train, evaluate, predict, summary, check, bench):
     _module.register(app)
 
 

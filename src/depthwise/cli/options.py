@@ -1,6 +1,7 @@
 """Options and helpers that several commands share."""
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,12 +14,15 @@ __all__ = [
     "Json",
     "Language",
     "ModelName",
+    "Open",
     "Seed",
     "SkipUnreadable",
     "Threads",
     "Untrained",
+    "chosen_language",
     "load_dataset",
     "open_named",
+    "open_page",
     "use_threads",
 ]
 
@@ -27,7 +31,7 @@ _PATH_LIMIT = 200
 ModelName = Annotated[
     str,
     typer.Argument(
-        help="A .keras file, or one of the note's networks: note-cnn, note-separable, note-ordinary.",
+        help="A .keras or .h5 file, or one of the note's networks: note-cnn, note-separable, note-ordinary.",
         show_default=False,
     ),
 ]
@@ -58,7 +62,32 @@ Threads = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Language = Annotated[str, typer.Option("--language", help="en or zh.", metavar="LANGUAGE")]
+Language = Annotated[
+    str | None,
+    typer.Option(
+        "--language", help="en or zh; by default the system's (LANG).", metavar="LANGUAGE", show_default=False
+    ),
+]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser when it is written.")]
+
+
+def chosen_language(language: str | None) -> str:
+    """The language that the user named, else the system's.
+
+    Raises:
+        InvalidArgumentError: a language that the catalogue lacks.
+    """
+    from depthwise.messages import check_language, language_of_environment
+
+    return language_of_environment() if language is None else check_language(language)
+
+
+def open_page(path: Path) -> None:
+    """Opens a page that was written in the browser; says where it is if there is none."""
+    import webbrowser
+
+    if not webbrowser.open(path.resolve().as_uri()):
+        print(f"no browser could be started; open {describe_value(str(path), _PATH_LIMIT)} yourself", file=sys.stderr)
 
 
 def use_threads(threads: int | None) -> None:

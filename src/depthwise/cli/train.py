@@ -25,7 +25,9 @@ def train_command(
     data: DataName = "mnist",
     epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 5,
     batch_size: BatchSize = 128,
-    optimizer: Annotated[str, typer.Option(help="sgd, rmsprop, adam or adamw.", metavar="NAME")] = "adam",
+    optimizer: Annotated[
+        str, typer.Option(help="sgd, adam, adamw, rmsprop or another of Keras' optimizers.", metavar="NAME")
+    ] = "adam",
     learning_rate: Annotated[
         float | None, typer.Option(help="By default the optimizer's own.", show_default=False)
     ] = None,
@@ -66,7 +68,6 @@ def train_command(
 
       depthwise train note-cnn --optimizer sgd --learning-rate 0.05 --batch-size 64 --seed 7
     """
-    from dataclasses import replace
     from typing import Any
 
     from depthwise import optimizers
@@ -84,7 +85,7 @@ def train_command(
     use_threads(threads)
     description: Any = optimizers.get(optimizer)
     if learning_rate is not None:
-        description = replace(description, learning_rate=learning_rate)
+        description.learning_rate = learning_rate
     network, _ = open_model(model, untrained=model in NETWORKS)
     path = Path(f"{Path(model).stem}.keras") if out is None else out
     check_target_file(path, overwrite, "--out", ".keras")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from depthwise.compare.report import NetworkResult, Ratio, Report, Timing
 from depthwise.explain.text import printable
 from depthwise.messages import text
+from depthwise.network.alignment import aligned
 from depthwise.network.graph import Call
 
 __all__ = [
@@ -106,11 +107,9 @@ def subtitles(report: Report, language: str) -> list[str]:
 
 
 def layer_pairs(report: Report) -> list[tuple[Call | None, Call | None]]:
-    """The layers of both networks, those at one place with one output shape side by side; else one after the other."""
+    """The layers of both networks, those that correspond side by side."""
     first, second = (network.layers for network in report.networks)
-    if [node.output_shape for node in first] == [node.output_shape for node in second]:
-        return list(zip(first, second))
-    return [*((node, None) for node in first), *((None, node) for node in second)]
+    return aligned(first, second)
 
 
 def result_rows(report: Report, language: str) -> list[ResultRow]:

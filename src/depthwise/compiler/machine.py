@@ -81,12 +81,12 @@ def choose_tile(vectors: Vectors, positions: int, channels: int, taps: int = 1) 
         for height in range(1, vectors.registers):
             if not fits(vectors, height, width, taps):
                 break
-            panels = [width] * (total // width) + ([total % width] if total % width else [])
-            cycles = sum(
-                tiles.count * tile_cycles(vectors, tiles.size, panel, taps)
-                for tiles in even_shares(positions, height)
-                for panel in panels
-            )
+            cycles = 0.0
+            for tiles in even_shares(positions, height):
+                panels = total // width * tile_cycles(vectors, tiles.size, width, taps)
+                if total % width:
+                    panels += tile_cycles(vectors, tiles.size, total % width, taps)
+                cycles += tiles.count * panels
             if best is None or cycles < best[0] - 1e-9:
                 best = (cycles, height, width)
     assert best is not None

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
+from depthwise.cli.options import Language, Open, chosen_language, open_page
 from depthwise.cli.streams import print_json
 from depthwise.cli.targets import check_target_file
 from depthwise.errors import InvalidArgumentError, InvalidFileError, describe_value
-from depthwise.messages import check_language, text
+from depthwise.messages import text
 
 __all__ = ["explain_command", "register"]
 
@@ -57,7 +58,8 @@ def explain_command(
     times: Annotated[
         bool, typer.Option("--times/--no-times", help="Measure the network and its twin for the page.")
     ] = True,
-    language: Annotated[str, typer.Option(help="en or zh.", metavar="LANGUAGE")] = "en",
+    open_it: Open = False,
+    language: Language = None,
 ) -> None:
     """Explain a network: every shape, parameter and MAC as a formula, and how each number comes about.
 
@@ -69,7 +71,9 @@ def explain_command(
 
       depthwise explain model.keras -o page.html
     """
-    check_language(language)
+    language = chosen_language(language)
+    if open_it and output is None:
+        raise InvalidArgumentError("--open opens the page that --output writes; give --output page.html too")
     if output is not None:
         check_target_file(output, overwrite, "--output")
     if model == "note" and layer is None and at is None and output is None:
@@ -78,6 +82,8 @@ def explain_command(
     explanation, is_trained = _explanation(model, layer, at, image, sample, language, seed if untrained else None)
     if output is not None:
         _write_page(explanation, output, is_trained, times, language)
+        if open_it:
+            open_page(output)
         return
     if as_json:
         print_json(_json_facts(explanation))

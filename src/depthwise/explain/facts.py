@@ -168,7 +168,7 @@ def layer_facts(graph: Graph, node: Call) -> dict[str, Any]:
         "receptive_field": {
             "rows": formula_facts(field.rows),
             "columns": formula_facts(field.columns),
-            "step": list(field.steps),
+            "step": [step if isinstance(step, int) else float(step) for step in field.steps],
         },
         "separable": _separable_facts(facts),
         "remarks": _remarks(graph, node),

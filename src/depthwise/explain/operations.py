@@ -18,6 +18,7 @@ from depthwise.compiler.ir.types import Role, TensorType, Value
 from depthwise.compiler.lower import Builder
 from depthwise.errors import UnsupportedError
 from depthwise.explain.expressions import Bounded, evaluate, exact, expression_facts, written
+from depthwise.explain.resampling import resampled, resampled_step
 from depthwise.network.graph import Call
 from depthwise.reference import forward as reference
 from depthwise.reference.bounds import SMALLEST_NORMAL, UNIT_ROUNDOFF, normalised_rows_error, softmax_error
@@ -82,7 +83,7 @@ def call_steps(
 
     Returns:
         the steps, each with kind ("expression", "normalise_rows", "softmax", "copy", "products", "mean", "maximum",
-        "window_mean" or "window_maximum"), result, position and value; the last one's value, and how far float32 may be off.
+        "window_mean", "window_maximum" or "weighted"), result, position and value; the last one's value, and how far float32 may be off.
 
     Raises:
         UnsupportedError: an operation that has no explanation.
@@ -288,6 +289,8 @@ def _products(operation: Any, operands: Operands) -> Bounded:
             return np.asarray(values @ factors)
         top, bottom, left, right = operation.padding
         image = values.reshape(TensorType(values.shape).map)
+        if isinstance(operation, op.ConvolveTransposed):
+            return _transposed(operation, image, factors).reshape(operation.shape)
         image = np.pad(image, ((top, bottom), (left, right), (0, 0)))[np.newaxis]
         window = {"strides": operation.strides, "padding": "valid", "dilation_rate": operation.dilation}
         if isinstance(operation, op.Convolve):
@@ -305,6 +308,26 @@ def _products(operation: Any, operands: Operands) -> Bounded:
     return Bounded(value, brought + (_count(operation, kernel) + 2) * (UNIT_ROUNDOFF * size + SMALLEST_NORMAL))
 
 
+def _transposed(operation: op.ConvolveTransposed, image: Array, kernel: Array) -> Array:
+    """Every cell of the map adds to its window; `kernel` is (height, width, filters, channels)."""
+    (height, width), (top, _, left, _) = operation.kernel_size, operation.padding
+    rows, columns, _ = image.shape
+    shaped = kernel.reshape(height, width, *kernel.shape[-2:])
+    reach = [
+        max((count - 1) * stride + (cells - 1) * rate + 1, before + size)
+        for count, stride, cells, rate, before, size in zip(
+            (rows, columns), operation.strides, (height, width), operation.dilation, (top, left), operation.size
+        )
+    ]
+    y = np.zeros((*reach, shaped.shape[2]))
+    for i in range(height):
+        for j in range(width):
+            down, across = i * operation.dilation[0], j * operation.dilation[1]
+            places = y[down :: operation.strides[0], across :: operation.strides[1]]
+            places[:rows, :columns] += image @ shaped[i, j].T
+    return y[top : top + operation.size[0], left : left + operation.size[1]]
+
+
 def _result_shape(operation: Operation, *arrays: Array) -> tuple[int, ...]:
     """The shape of what an operation makes of `arrays`."""
     return operation.infer(*(TensorType(array.shape) for array in arrays))[0].shape
@@ -313,6 +336,9 @@ def _result_shape(operation: Operation, *arrays: Array) -> tuple[int, ...]:
 def _count(operation: Any, kernel: Array) -> int:
     if isinstance(operation, op.ConvolveDepthwise):
         return math.prod(operation.kernel_size)
+    if isinstance(operation, op.ConvolveTransposed):
+        cells = (-(-cells // stride) for cells, stride in zip(operation.kernel_size, operation.strides))
+        return int(math.prod(cells) * kernel.shape[-1])
     return math.prod(kernel.shape[:-1])
 
 
@@ -417,5 +443,16 @@ _RULES |= {
     op.ReduceMap: (_reduced, _reduced_step),
     op.Sum: (_summed, _summed_step),
 }
+
+
+def _resampled_step(
+    operation: op.Resample, operands: Operands, result: Bounded, position: Position, program: CallProgram
+) -> tuple[dict[str, Any], list[Position | None]]:
+    return resampled_step(operation, operands, result, position, program.label(operation.source))
+
+
+_RULES[op.Resample] = (resampled, _resampled_step)
 _RULES |= dict.fromkeys((op.Reshape, op.Pad, op.Slice, op.Concatenate, op.Repeat, op.Transpose), (_copy, _copy_step))
-_RULES |= dict.fromkeys((op.Convolve, op.ConvolveDepthwise, op.Contract), (_products, _products_step))
+_RULES |= dict.fromkeys(
+    (op.Convolve, op.ConvolveDepthwise, op.ConvolveTransposed, op.Contract), (_products, _products_step)
+)

@@ -6,8 +6,6 @@ them: no script runs but the template's own, whose hash the policy names.
 """
 
 import base64
-import difflib
-import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -27,6 +25,7 @@ from depthwise.explain.timing import measure
 from depthwise.explain.values import check_input, drawn_picture, pixel_range
 from depthwise.explain.variations import variations
 from depthwise.messages import LANGUAGES, check_language, section
+from depthwise.network.alignment import aligned
 from depthwise.network.graph import Call, Graph
 from depthwise.network.initialize import draw_weights
 from depthwise.network.twins import twin
@@ -212,14 +211,8 @@ def _comparison(graph: Graph, weights: Weights, with_times: bool) -> dict[str, A
 
 def _pairs(graph: Graph, other: Graph) -> list[tuple[int | None, int | None]]:
     """Which layer of the twin stands beside which of the network; None where a layer has no counterpart."""
-    own, its = ([node.output_shape for node in one.calls] for one in (graph, other))
-    if len(own) == len(its):
-        return [(index, index) for index in range(len(own))]
-    pairs: list[tuple[int | None, int | None]] = []
-    matcher = difflib.SequenceMatcher(None, own, its, autojunk=False)
-    for tag, start, stop, other_start, other_stop in matcher.get_opcodes():
-        if tag == "equal":
-            pairs.extend(zip(range(start, stop), range(other_start, other_stop)))
-        else:
-            pairs.extend(itertools.zip_longest(range(start, stop), range(other_start, other_stop)))
-    return pairs
+    own, its = ({call.name: index for index, call in enumerate(one.calls)} for one in (graph, other))
+    return [
+        (None if one is None else own[one.name], None if two is None else its[two.name])
+        for one, two in aligned(graph.calls, other.calls)
+    ]

@@ -406,6 +406,13 @@ def _window_step(step: dict[str, Any], language: str) -> Iterator[Text]:
     yield Text("  " + text(f"terminal.{step['kind']}", language, count=step["count"], channel=step["channel"], **facts))
 
 
+def _weighted_step(step: dict[str, Any], language: str) -> Iterator[Text]:
+    yield Text("  " + text("terminal.weighted", language, count=len(step["terms"]), name=printable(step["name"])))
+    for term in step["terms"]:
+        product = f"{number_text(term['weight'])} × {_signed(term['value'])}"
+        yield line(f"[{join_places(term['position'])}]", product, "dim")
+
+
 _OPERATIONS = {
     "expression": _expression_step,
     "normalise_rows": _normalise_rows_step,
@@ -415,6 +422,7 @@ _OPERATIONS = {
     "mean": _reduced_step,
     "maximum": _reduced_step,
     "sum": _reduced_step,
+    "weighted": _weighted_step,
     "window_mean": _window_step,
     "window_maximum": _window_step,
 }

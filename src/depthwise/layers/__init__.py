@@ -8,30 +8,12 @@ from typing import Any
 from depthwise.arguments import ACTIVATIONS
 from depthwise.layers.descriptions import LAYERS
 from depthwise.layers.layer import Layer, public
-from depthwise.layers.unsupported import UNSUPPORTED, UnsupportedLayerError
+from depthwise.layers.names import ALIASES, UNSUPPORTED, UnsupportedLayerError
 
 __all__ = ["ACTIVATIONS", "LAYERS", "Layer"]
 __all__ += [*LAYERS]
 
 globals().update({name: public(description) for name, description in LAYERS.items()})
-
-ALIASES = {
-    "AvgPool1D": "AveragePooling1D",
-    "AvgPool2D": "AveragePooling2D",
-    "Convolution1D": "Conv1D",
-    "Convolution1DTranspose": "Conv1DTranspose",
-    "Convolution2D": "Conv2D",
-    "Convolution2DTranspose": "Conv2DTranspose",
-    "GlobalAvgPool1D": "GlobalAveragePooling1D",
-    "GlobalAvgPool2D": "GlobalAveragePooling2D",
-    "GlobalMaxPool1D": "GlobalMaxPooling1D",
-    "GlobalMaxPool2D": "GlobalMaxPooling2D",
-    "MaxPool1D": "MaxPooling1D",
-    "MaxPool2D": "MaxPooling2D",
-    "SeparableConvolution1D": "SeparableConv1D",
-    "SeparableConvolution2D": "SeparableConv2D",
-}
-"""The same layers under Keras' other names."""
 
 globals().update({alias: globals()[name] for alias, name in ALIASES.items() if name in LAYERS})
 __all__ += [alias for alias, name in ALIASES.items() if name in LAYERS]
@@ -50,7 +32,7 @@ def _merged(name: str) -> Any:
 
 _MERGES = ("Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract")
 globals().update({name.lower(): _merged(name) for name in _MERGES})
-__all__ += [name.lower() for name in _MERGES]
+__all__ += ["Input", *(name.lower() for name in _MERGES)]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, ClassVar
 from depthwise.arguments import axes_argument, integer
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression, Operand
+from depthwise.constraints import Constraint
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
 from depthwise.layers.merging import unit_length
 from depthwise.network.facts import LayerFacts, Shape, Weight, layer_facts, number, sample_axes, single, sizes
+from depthwise.regularizers import Regularizer
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
@@ -36,10 +38,10 @@ class GroupNormalization(Description):
     scale: bool = True
     beta_initializer: str | Initializer = "zeros"
     gamma_initializer: str | Initializer = "ones"
-    beta_regularizer: None = field(default=None, repr=False)
-    gamma_regularizer: None = field(default=None, repr=False)
-    beta_constraint: None = field(default=None, repr=False)
-    gamma_constraint: None = field(default=None, repr=False)
+    beta_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    gamma_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    beta_constraint: str | Constraint | None = field(default=None, repr=False)
+    gamma_constraint: str | Constraint | None = field(default=None, repr=False)
     default_name: ClassVar[str] = "group_normalization"
 
     def _normalise(self) -> None:
@@ -51,7 +53,7 @@ class GroupNormalization(Description):
             )
         if not self.epsilon > 0.0:
             raise InvalidArgumentError(f"GroupNormalization: epsilon must be above 0, got {self.epsilon}")
-        self._no_regularisers()
+        self._regularizers()
         self._initializers()
 
     def _groups(self, channels: int) -> int:

@@ -4,11 +4,12 @@ A description holds the arguments; the native training step differentiates it, a
 `evaluate` and `test_on_batch`. Names, arguments, defaults and values are those of `keras.losses`.
 """
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
-from depthwise.losses.base import FormulaLoss, Loss, per_sample, shares
+from depthwise.losses.base import EPSILON, FormulaLoss, Loss, per_sample, shares
 from depthwise.losses.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
 from depthwise.losses.focal import (
     BinaryFocalCrossentropy,
@@ -16,7 +17,9 @@ from depthwise.losses.focal import (
     CategoricalGeneralizedCrossEntropy,
     KLDivergence,
 )
+from depthwise.losses.functions import as_function, class_of
 from depthwise.losses.hinge import CategoricalHinge, Hinge, SquaredHinge
+from depthwise.losses.own import FunctionLoss
 from depthwise.losses.regression import (
     CosineSimilarity,
     Huber,
@@ -30,6 +33,13 @@ from depthwise.losses.regression import (
 from depthwise.losses.segmentation import Dice, Tversky
 
 __all__ = [
+    "BCE",
+    "EPSILON",
+    "KLD",
+    "MAE",
+    "MAPE",
+    "MSE",
+    "MSLE",
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
@@ -39,6 +49,7 @@ __all__ = [
     "CosineSimilarity",
     "Dice",
     "FormulaLoss",
+    "FunctionLoss",
     "Hinge",
     "Huber",
     "KLDivergence",
@@ -52,9 +63,37 @@ __all__ = [
     "SparseCategoricalCrossentropy",
     "SquaredHinge",
     "Tversky",
+    "bce",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_generalized_cross_entropy",
+    "categorical_hinge",
+    "cosine_similarity",
+    "dice",
     "get",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "kld",
+    "kullback_leibler_divergence",
+    "log_cosh",
+    "logcosh",
+    "mae",
+    "mape",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "mse",
+    "msle",
     "per_sample",
+    "poisson",
     "shares",
+    "sparse_categorical_crossentropy",
+    "squared_hinge",
+    "tversky",
 ]
 
 CLASSES: dict[str, type[Loss]] = {
@@ -97,6 +136,44 @@ _ALIASES = {
     "MSLE": "mean_squared_logarithmic_error",
 }
 
+# Losses as functions.
+sparse_categorical_crossentropy = as_function(SparseCategoricalCrossentropy, "sparse_categorical_crossentropy")
+categorical_crossentropy = as_function(CategoricalCrossentropy, "categorical_crossentropy")
+binary_crossentropy = as_function(BinaryCrossentropy, "binary_crossentropy")
+binary_focal_crossentropy = as_function(BinaryFocalCrossentropy, "binary_focal_crossentropy")
+categorical_focal_crossentropy = as_function(CategoricalFocalCrossentropy, "categorical_focal_crossentropy")
+categorical_generalized_cross_entropy = as_function(
+    CategoricalGeneralizedCrossEntropy, "categorical_generalized_cross_entropy"
+)
+kl_divergence = as_function(KLDivergence, "kl_divergence")
+poisson = as_function(Poisson, "poisson")
+mean_squared_error = as_function(MeanSquaredError, "mean_squared_error")
+mean_absolute_error = as_function(MeanAbsoluteError, "mean_absolute_error")
+mean_absolute_percentage_error = as_function(MeanAbsolutePercentageError, "mean_absolute_percentage_error")
+mean_squared_logarithmic_error = as_function(MeanSquaredLogarithmicError, "mean_squared_logarithmic_error")
+cosine_similarity = as_function(CosineSimilarity, "cosine_similarity")
+huber = as_function(Huber, "huber")
+log_cosh = as_function(LogCosh, "log_cosh")
+hinge = as_function(Hinge, "hinge")
+squared_hinge = as_function(SquaredHinge, "squared_hinge")
+categorical_hinge = as_function(CategoricalHinge, "categorical_hinge")
+dice = as_function(Dice, "dice")
+tversky = as_function(Tversky, "tversky")
+bce = binary_crossentropy
+BCE = binary_crossentropy
+kld = kl_divergence
+KLD = kl_divergence
+kullback_leibler_divergence = kl_divergence
+logcosh = log_cosh
+mae = mean_absolute_error
+MAE = mean_absolute_error
+mape = mean_absolute_percentage_error
+MAPE = mean_absolute_percentage_error
+mse = mean_squared_error
+MSE = mean_squared_error
+msle = mean_squared_logarithmic_error
+MSLE = mean_squared_logarithmic_error
+
 _BY_NAME: dict[str, type[Loss]] = {
     **CLASSES,
     **{cls.__name__: cls for cls in CLASSES.values()},
@@ -109,7 +186,7 @@ _REFUSED = {
 }
 
 
-def get(identifier: str | Loss | type[Loss] | dict[str, Any]) -> Loss:
+def get(identifier: str | Loss | type[Loss] | Callable[..., Any] | dict[str, Any]) -> Loss:
     """The description that `identifier` names: a name, an alias, a class, Keras' configuration, or a description itself.
 
     >>> get("mse")
@@ -121,6 +198,9 @@ def get(identifier: str | Loss | type[Loss] | dict[str, Any]) -> Loss:
     """
     if isinstance(identifier, Loss):
         return identifier
+    from_function = class_of(identifier)
+    if from_function is not None:
+        return from_function()
     if isinstance(identifier, type) and issubclass(identifier, Loss) and identifier in _BY_NAME.values():
         return identifier()
     name = identifier
@@ -135,5 +215,11 @@ def get(identifier: str | Loss | type[Loss] | dict[str, Any]) -> Loss:
     if isinstance(name, str) and name.lower() in _REFUSED:
         raise UnsupportedError(
             f"the loss {describe_value(name)} is not supported: {_REFUSED[name.lower()]}; there are {', '.join(sorted(CLASSES))}"
+        )
+    if callable(identifier):
+        raise UnsupportedError(
+            f"the loss {describe_value(getattr(identifier, '__name__', identifier))} is a Python function without a gradient; "
+            "give both as losses.FunctionLoss(value=…, gradient=…), functions of NumPy arrays (y_true, y_pred), or use one of "
+            + ", ".join(sorted(CLASSES))
         )
     raise InvalidArgumentError(f"unknown loss {describe_value(identifier)}; allowed are " + ", ".join(sorted(CLASSES)))

@@ -13,10 +13,6 @@ __all__ = ["evaluate", "reduced", "value"]
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
-def _log(x: Array) -> Array:
-    return np.asarray(np.log(x))
-
-
 def _sigmoid(x: Array) -> Array:
     e = np.exp(-np.abs(x))
     one = x.dtype.type(1)
@@ -37,7 +33,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "divide": np.divide,
     "exp": np.exp,
     "expm1_negative": lambda x, factor: np.expm1(x) * factor,
-    "log": _log,
+    "log": np.log,
     "maximum": np.maximum,
     "minimum": np.minimum,
     "multiply": np.multiply,

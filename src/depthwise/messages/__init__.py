@@ -8,6 +8,7 @@ page, which gets the same messages, fills them in the same way.
 ('ordinary convolution', '普通卷积')
 """
 
+import os
 import re
 import tomllib
 from functools import cache
@@ -16,7 +17,7 @@ from typing import Any
 
 from depthwise.errors import InvalidArgumentError, describe_value
 
-__all__ = ["LANGUAGES", "catalogue", "check_language", "keys", "section", "text"]
+__all__ = ["LANGUAGES", "catalogue", "check_language", "keys", "language_of_environment", "section", "text"]
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 """Each language's code with its own name for itself."""
@@ -56,6 +57,13 @@ def check_language(language: object) -> str:
         known = ", ".join(f"{code} ({name})" for code, name in LANGUAGES.items())
         raise InvalidArgumentError(f"language must be one of {known}, got {describe_value(language)}")
     return language
+
+
+def language_of_environment() -> str:
+    """The language that the system is set to (LC_ALL, LC_MESSAGES, LANG: the first that says something); English otherwise."""
+    setting = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
+    code = re.split(r"[_.@-]", setting.lower())[0]
+    return code if code in LANGUAGES else "en"
 
 
 def keys() -> tuple[str, ...]:

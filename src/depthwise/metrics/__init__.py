@@ -5,53 +5,258 @@ cross-entropy, else one value for each output. Called by hand, they take whateve
 over its outputs, and over its positions where it is a map.
 """
 
+import inspect
 from typing import Any
 
 from depthwise.errors import InvalidArgumentError, describe_value
-from depthwise.losses import Loss
+from depthwise.losses import (
+    BCE,
+    KLD,
+    MAE,
+    MAPE,
+    MSE,
+    MSLE,
+    Loss,
+    bce,
+    binary_crossentropy,
+    binary_focal_crossentropy,
+    categorical_crossentropy,
+    categorical_focal_crossentropy,
+    categorical_generalized_cross_entropy,
+    categorical_hinge,
+    cosine_similarity,
+    dice,
+    hinge,
+    huber,
+    kl_divergence,
+    kld,
+    kullback_leibler_divergence,
+    log_cosh,
+    logcosh,
+    mae,
+    mape,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+    mse,
+    msle,
+    poisson,
+    sparse_categorical_crossentropy,
+    squared_hinge,
+    tversky,
+)
+from depthwise.losses.functions import class_of
 from depthwise.metrics.accuracy import (
+    Accuracy,
     BinaryAccuracy,
     CategoricalAccuracy,
     SparseCategoricalAccuracy,
     SparseTopKCategoricalAccuracy,
     TopKCategoricalAccuracy,
 )
-from depthwise.metrics.base import Mean, Metric
-from depthwise.metrics.collection import MetricSet
-from depthwise.metrics.regression import MeanAbsoluteError, MeanSquaredError
+from depthwise.metrics.auc import AUC
+from depthwise.metrics.base import Mean, MeanMetric, MeanMetricWrapper, Metric, Sum
+from depthwise.metrics.confusion import (
+    FalseNegatives,
+    FalsePositives,
+    Precision,
+    PrecisionAtRecall,
+    Recall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+    TrueNegatives,
+    TruePositives,
+)
+from depthwise.metrics.fscore import F1Score, FBetaScore
+from depthwise.metrics.functions import as_function
+from depthwise.metrics.iou import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
+from depthwise.metrics.probabilities import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    Hinge,
+    KLDivergence,
+    Poisson,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+)
+from depthwise.metrics.regression import (
+    ConcordanceCorrelation,
+    CosineSimilarity,
+    LogCoshError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    PearsonCorrelation,
+    R2Score,
+    RootMeanSquaredError,
+)
 
 __all__ = [
+    "AUC",
+    "BCE",
+    "KLD",
+    "MAE",
+    "MAPE",
+    "MSE",
+    "MSLE",
+    "Accuracy",
     "BinaryAccuracy",
+    "BinaryCrossentropy",
+    "BinaryIoU",
     "CategoricalAccuracy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "ConcordanceCorrelation",
+    "CosineSimilarity",
+    "F1Score",
+    "FBetaScore",
+    "FalseNegatives",
+    "FalsePositives",
+    "Hinge",
+    "IoU",
+    "KLDivergence",
+    "LogCoshError",
     "Mean",
     "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanIoU",
+    "MeanMetric",
+    "MeanMetricWrapper",
     "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
     "Metric",
-    "MetricSet",
+    "OneHotIoU",
+    "OneHotMeanIoU",
+    "PearsonCorrelation",
+    "Poisson",
+    "Precision",
+    "PrecisionAtRecall",
+    "R2Score",
+    "Recall",
+    "RecallAtPrecision",
+    "RootMeanSquaredError",
+    "SensitivityAtSpecificity",
     "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
     "SparseTopKCategoricalAccuracy",
+    "SpecificityAtSensitivity",
+    "SquaredHinge",
+    "Sum",
     "TopKCategoricalAccuracy",
+    "TrueNegatives",
+    "TruePositives",
+    "bce",
+    "binary_accuracy",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_accuracy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_generalized_cross_entropy",
+    "categorical_hinge",
+    "cosine_similarity",
+    "dice",
     "get",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "kld",
+    "kullback_leibler_divergence",
+    "log_cosh",
+    "logcosh",
+    "mae",
+    "mape",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "mse",
+    "msle",
+    "poisson",
     "resolve",
+    "sparse_categorical_accuracy",
+    "sparse_categorical_crossentropy",
+    "sparse_top_k_categorical_accuracy",
+    "squared_hinge",
+    "top_k_categorical_accuracy",
+    "tversky",
 ]
 
 CLASSES: dict[str, Any] = {
+    "accuracy": Accuracy,
+    "auc": AUC,
     "binary_accuracy": BinaryAccuracy,
+    "binary_crossentropy": BinaryCrossentropy,
+    "binary_io_u": BinaryIoU,
     "categorical_accuracy": CategoricalAccuracy,
+    "categorical_crossentropy": CategoricalCrossentropy,
+    "categorical_hinge": CategoricalHinge,
+    "concordance_correlation": ConcordanceCorrelation,
+    "cosine_similarity": CosineSimilarity,
+    "f1_score": F1Score,
+    "f_beta_score": FBetaScore,
+    "false_negatives": FalseNegatives,
+    "false_positives": FalsePositives,
+    "hinge": Hinge,
+    "io_u": IoU,
+    "kl_divergence": KLDivergence,
+    "log_cosh_error": LogCoshError,
+    "mean": Mean,
     "mean_absolute_error": MeanAbsoluteError,
+    "mean_absolute_percentage_error": MeanAbsolutePercentageError,
+    "mean_io_u": MeanIoU,
     "mean_squared_error": MeanSquaredError,
+    "mean_squared_logarithmic_error": MeanSquaredLogarithmicError,
+    "one_hot_io_u": OneHotIoU,
+    "one_hot_mean_io_u": OneHotMeanIoU,
+    "pearson_correlation": PearsonCorrelation,
+    "poisson": Poisson,
+    "precision": Precision,
+    "precision_at_recall": PrecisionAtRecall,
+    "r2_score": R2Score,
+    "recall": Recall,
+    "recall_at_precision": RecallAtPrecision,
+    "root_mean_squared_error": RootMeanSquaredError,
+    "sensitivity_at_specificity": SensitivityAtSpecificity,
     "sparse_categorical_accuracy": SparseCategoricalAccuracy,
+    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
     "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy,
+    "specificity_at_sensitivity": SpecificityAtSensitivity,
+    "squared_hinge": SquaredHinge,
+    "sum": Sum,
     "top_k_categorical_accuracy": TopKCategoricalAccuracy,
+    "true_negatives": TrueNegatives,
+    "true_positives": TruePositives,
 }
+
+# Metrics as functions.
+binary_accuracy = as_function(BinaryAccuracy, "binary_accuracy")
+categorical_accuracy = as_function(CategoricalAccuracy, "categorical_accuracy")
+sparse_categorical_accuracy = as_function(SparseCategoricalAccuracy, "sparse_categorical_accuracy")
+sparse_top_k_categorical_accuracy = as_function(SparseTopKCategoricalAccuracy, "sparse_top_k_categorical_accuracy")
+top_k_categorical_accuracy = as_function(TopKCategoricalAccuracy, "top_k_categorical_accuracy")
 
 _BY_NAME: dict[str, Any] = {
     **CLASSES,
     **{cls.__name__: cls for cls in CLASSES.values()},
-    "mse": MeanSquaredError,
-    "MSE": MeanSquaredError,
+    "bce": BinaryCrossentropy,
+    "BCE": BinaryCrossentropy,
+    "kld": KLDivergence,
+    "KLD": KLDivergence,
+    "logcosh": LogCoshError,
+    "log_cosh": LogCoshError,
     "mae": MeanAbsoluteError,
     "MAE": MeanAbsoluteError,
+    "mape": MeanAbsolutePercentageError,
+    "MAPE": MeanAbsolutePercentageError,
+    "mse": MeanSquaredError,
+    "MSE": MeanSquaredError,
+    "msle": MeanSquaredLogarithmicError,
+    "MSLE": MeanSquaredLogarithmicError,
 }
 
 _TWINS = {
@@ -60,13 +265,16 @@ _TWINS = {
     "TopKCategoricalAccuracy": "SparseTopKCategoricalAccuracy",
     "SparseTopKCategoricalAccuracy": "TopKCategoricalAccuracy",
     "BinaryAccuracy": "SparseCategoricalAccuracy",
+    "CategoricalCrossentropy": "SparseCategoricalCrossentropy",
+    "SparseCategoricalCrossentropy": "CategoricalCrossentropy",
 }
 
 
 def get(identifier: Any) -> Metric:
     """A metric from its name, its class, Keras' configuration, or a metric itself.
 
-    A metric given by name is called by that name, as Keras does ("mse" stays "mse" in the logs).
+    A metric given by name is called by that name, as Keras does ("mse" stays "mse" in the logs). A function of
+    (y_true, y_pred) is the mean of what it gives, under its own name; a loss the mean of the loss.
 
     Raises:
         InvalidArgumentError: not one of the metrics here; the message lists them.
@@ -74,17 +282,19 @@ def get(identifier: Any) -> Metric:
     if isinstance(identifier, Metric):
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, Metric) and identifier in CLASSES.values():
-        return identifier()  # type: ignore[call-arg]
+        return identifier()
     if isinstance(identifier, dict):
         cls = _BY_NAME.get(str(identifier.get("class_name")))
         config = identifier.get("config", {})
         if cls is not None and isinstance(config, dict):
             try:
                 made: Metric = cls(**config)
-            except TypeError:
-                made = None  # type: ignore[assignment]
-            if made is not None:
+            except TypeError:  # an argument that it does not have
+                pass
+            else:
                 return made
+    elif isinstance(identifier, Loss) or class_of(identifier) is not None or inspect.isroutine(identifier):
+        return MeanMetricWrapper(identifier)
     elif isinstance(identifier, str) and identifier in _BY_NAME:
         named: Metric = _BY_NAME[identifier]()
         named.name = identifier

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
-from depthwise.metrics.base import Array, Metric
+from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.metrics.base import Array, MeanMetric, same_rank
 
 __all__ = [
+    "Accuracy",
     "BinaryAccuracy",
     "CategoricalAccuracy",
     "SparseCategoricalAccuracy",
@@ -14,7 +15,24 @@ __all__ = [
 ]
 
 
-class SparseCategoricalAccuracy(Metric):
+class Accuracy(MeanMetric):
+    """How often predictions equal labels.
+
+    >>> Accuracy()([1, 2, 3, 4], [0, 2, 3, 4])
+    0.75
+    """
+
+    direction = "up"
+
+    def __init__(self, name: str = "accuracy", dtype: str | None = None) -> None:
+        super().__init__(name, dtype)
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        first, second = same_rank(y_true, y_pred)
+        return np.asarray(first == second)
+
+
+class SparseCategoricalAccuracy(MeanMetric):
     """How often the largest prediction is at the label; labels are class numbers.
 
     >>> SparseCategoricalAccuracy()([1, 0], [[0.1, 0.9], [0.4, 0.6]])
@@ -31,7 +49,7 @@ class SparseCategoricalAccuracy(Metric):
         return np.asarray(y_pred.argmax(axis=-1) == y_true.reshape(y_pred.shape[:-1]))
 
 
-class CategoricalAccuracy(Metric):
+class CategoricalAccuracy(MeanMetric):
     """How often the largest prediction is where the largest label is; labels are one-hot.
 
     >>> CategoricalAccuracy()([[0, 1], [1, 0]], [[0.1, 0.9], [0.4, 0.6]])
@@ -48,7 +66,7 @@ class CategoricalAccuracy(Metric):
         return np.asarray(y_pred.argmax(axis=-1) == y_true.argmax(axis=-1))
 
 
-class BinaryAccuracy(Metric):
+class BinaryAccuracy(MeanMetric):
     """Share of outputs on the label's side of `threshold`; labels are 0 and 1.
 
     >>> BinaryAccuracy()([[1], [0], [0]], [[0.9], [0.4], [0.6]]) == 2 / 3
@@ -78,7 +96,7 @@ def _positive(owner: str, k: object) -> int:
     return int(k)
 
 
-class TopKCategoricalAccuracy(Metric):
+class TopKCategoricalAccuracy(MeanMetric):
     """How often the label is among the `k` largest predictions; labels are one-hot.
 
     >>> TopKCategoricalAccuracy(k=2)([[1, 0, 0]], [[0.3, 0.5, 0.2]])
@@ -96,8 +114,10 @@ class TopKCategoricalAccuracy(Metric):
         return _within_top(y_true.argmax(axis=-1), y_pred, self.k)
 
 
-class SparseTopKCategoricalAccuracy(Metric):
+class SparseTopKCategoricalAccuracy(MeanMetric):
     """How often the label is among the `k` largest predictions; labels are class numbers.
+
+    With `from_sorted_ids` the predictions are class numbers too, the most likely first.
 
     >>> SparseTopKCategoricalAccuracy(k=1)([0], [[0.3, 0.5, 0.2]])
     0.0
@@ -114,9 +134,10 @@ class SparseTopKCategoricalAccuracy(Metric):
         from_sorted_ids: bool = False,
     ) -> None:
         super().__init__(name, dtype)
-        if from_sorted_ids:
-            raise UnsupportedError("SparseTopKCategoricalAccuracy: from_sorted_ids=True is not supported; leave it out")
         self.k = _positive(type(self).__name__, k)
+        self.from_sorted_ids = bool(from_sorted_ids)
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
+        if self.from_sorted_ids:
+            return np.asarray((y_pred[..., : self.k] == y_true.reshape(*y_pred.shape[:-1], 1)).any(axis=-1))
         return _within_top(y_true.reshape(y_pred.shape[:-1]), y_pred, self.k)

@@ -33,8 +33,10 @@ class Trainable(GraphWithWeights):
 
         Args:
             optimizer: a name, or one of `depthwise.optimizers`.
-            loss: a name, or one of `depthwise.losses`.
-            metrics, weighted_metrics: lists of names or of `depthwise.metrics`; the latter use the sample weights.
+            loss: a name, or one of `depthwise.losses`; for several outputs a list, or a dict by `output_names`.
+            loss_weights: what each output's loss counts for in the sum: a list, or a dict.
+            metrics, weighted_metrics: lists of names or of `depthwise.metrics`; the latter use the sample weights. For several
+                outputs a list of lists, or a dict of lists.
 
         `run_eagerly`, `steps_per_execution`, `jit_compile` and `auto_scale_loss` are accepted for compatibility with Keras and change nothing:
         a step is one native call in any case.
@@ -50,6 +52,16 @@ class Trainable(GraphWithWeights):
     @property
     def loss(self) -> Any:
         return None if self.compiled is None else self.compiled.loss
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """What `evaluate` gives, as Keras names it: metrics that `compile` was given are one item, "compile_metrics"."""
+        return [] if self.compiled is None else list(self.compiled.metric_set(self.graph).keras_names)
+
+    def reset_metrics(self) -> None:
+        """Begins the running values of loss and metrics anew, as `fit`, `evaluate` and the methods for batches do by themselves."""
+        if self.compiled is not None and self.built:
+            self.compiled.metric_set(self.graph).reset()
 
     def fit(
         self,

@@ -13,6 +13,7 @@ window cells count. Shapes are those of one sample, without the batch; images ar
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from depthwise.errors import ShapeError, describe_value
@@ -30,6 +31,7 @@ __all__ = [
     "Formula",
     "LayerFacts",
     "ReceptiveField",
+    "Resampling",
     "Shape",
     "Weight",
     "as_pair",
@@ -50,6 +52,7 @@ __all__ = [
 ]
 
 Shape = tuple[int, ...]
+Step = int | Fraction
 
 BYTES_PER_NUMBER = 4
 """All arithmetic is float32."""
@@ -72,6 +75,15 @@ class Weight:
 
 
 @dataclass(frozen=True)
+class Resampling:
+    """How a layer reads a map that it enlarges or shrinks: for each axis (the most input cells that one output cell reads, side
+    by side; input cells from one output cell to the next)."""
+
+    rows: tuple[int, Fraction]
+    columns: tuple[int, Fraction]
+
+
+@dataclass(frozen=True)
 class LayerFacts:
     """Everything that follows from a layer and the shapes of its inputs.
 
@@ -83,6 +95,7 @@ class LayerFacts:
         macs: multiply-accumulates for one sample.
         rows, columns: how the window moves, for layers that have one; else None.
         reads_all: whether every output depends on the whole map.
+        resampling: for layers that enlarge or shrink their map without a window; else None.
     """
 
     layer: "Description"
@@ -94,6 +107,7 @@ class LayerFacts:
     rows: Axis | None = None
     columns: Axis | None = None
     reads_all: bool = False
+    resampling: Resampling | None = None
 
     @property
     def output_shape(self) -> Shape:
@@ -168,10 +182,13 @@ def layer_facts(
     parameters: Formula | None = None,
     axes: tuple[Axis | None, Axis | None] = (None, None),
     reads_all: bool = False,
+    resampling: Resampling | None = None,
 ) -> LayerFacts:
     """The facts; `parameters` is the sum of the weights' formulas unless given, `macs` 0."""
     size = parameters if parameters is not None else total([weight.formula for weight in weights])
-    return LayerFacts(layer, input_shapes, tuple(output), tuple(weights), size, macs or number(0), *axes, reads_all)
+    return LayerFacts(
+        layer, input_shapes, tuple(output), tuple(weights), size, macs or number(0), *axes, reads_all, resampling
+    )
 
 
 def sizes(shape: Shape) -> list[Formula]:
@@ -277,14 +294,14 @@ class ReceptiveField:
 
     Attributes:
         rows, columns: its size in cells of the input.
-        steps: how far apart, in cells of the input, neighbouring values look; (0, 0) where each sees the whole input.
+        steps: how far apart, in cells of the input, neighbouring values look, a fraction behind enlarged maps; (0, 0) where each sees the whole input.
         image: rows and columns of the first map on the way, None before there is one.
         is_whole: whether every value sees the whole input.
     """
 
     rows: Formula
     columns: Formula
-    steps: tuple[int, int]
+    steps: tuple[Step, Step]
     image: tuple[int, int] | None = None
     is_whole: bool = False
 
@@ -305,17 +322,33 @@ def receptive_field(facts: LayerFacts, before: Sequence[ReceptiveField]) -> Rece
     if image is not None and (facts.reads_all or any(field.is_whole for field in before)):
         return ReceptiveField(number(image[0], "input_height"), number(image[1], "input_width"), (0, 0), image, True)
     sizes, steps = [], []
+    resampled = facts.resampling
     for index, axis in enumerate((facts.rows, facts.columns)):
         widest = max(before, key=lambda field: (field.rows, field.columns)[index].value)
         size, step = (widest.rows, widest.columns)[index], widest.steps[index]
-        if axis is not None:
-            if axis.span > 1:
-                growth = number(axis.span - 1, "window_span_minus_one")
-                size = size + (growth * number(step, "step") if step > 1 else growth)
-            step *= axis.stride
+        span, ratio = (1, Fraction(1)) if axis is None else (axis.span, Fraction(axis.stride))
+        if resampled is not None:
+            span, ratio = (resampled.rows, resampled.columns)[index]
+        if span > 1:
+            size = size + _growth(span - 1, step)
+        step = _whole(step * ratio)
         sizes.append(size)
         steps.append(step)
     return ReceptiveField(sizes[0], sizes[1], (steps[0], steps[1]), image)
+
+
+def _growth(cells: int, step: Step) -> Formula:
+    """How much a window of so many cells more adds: rounded up where cells are closer than those of the input."""
+    growth = number(cells, "window_span_minus_one")
+    if step == 1:
+        return growth
+    if isinstance(step, int):
+        return growth * number(step, "step")
+    return number(math.ceil(cells * step), "window_span_minus_one")
+
+
+def _whole(step: Fraction) -> Step:
+    return int(step) if step.denominator == 1 else step
 
 
 def largest_smaller_depth_multiplier(kernel_size: tuple[int, int], filters: int) -> int:

@@ -13,7 +13,16 @@ from typing import Any
 
 from depthwise.errors import InvalidArgumentError, describe_value
 
-__all__ = ["CosineDecay", "ExponentialDecay", "LearningRateSchedule", "PiecewiseConstantDecay", "get"]
+__all__ = [
+    "CosineDecay",
+    "CosineDecayRestarts",
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "LearningRateSchedule",
+    "PiecewiseConstantDecay",
+    "PolynomialDecay",
+    "get",
+]
 
 
 class LearningRateSchedule(ABC):
@@ -177,8 +186,132 @@ class PiecewiseConstantDecay(_Described):
         return self.values[bisect_left(self.boundaries, step)]
 
 
+@dataclass(frozen=True)
+class CosineDecayRestarts(_Described):
+    """Half a cosine down to `alpha` times the start, again and again (SGDR: Loshchilov and Hutter 2016, arXiv:1608.03983).
+
+    Args:
+        initial_learning_rate: at step 0.
+        first_decay_steps: steps of the first fall.
+        t_mul: each fall takes so many times as long as the one before.
+        m_mul: each starts at so many times the rate of the one before.
+        alpha: the last rate of a fall as a share of the start.
+
+    >>> schedule = CosineDecayRestarts(0.1, first_decay_steps=10, m_mul=0.5)
+    >>> schedule(0), schedule(5), schedule(10)
+    (0.1, 0.05, 0.05)
+    """
+
+    initial_learning_rate: float
+    first_decay_steps: int
+    t_mul: float = 2.0
+    m_mul: float = 1.0
+    alpha: float = 0.0
+    name: str = "SGDRDecay"
+
+    def _normalise(self, owner: str) -> None:
+        self._set(
+            initial_learning_rate=_number(owner, "initial_learning_rate", self.initial_learning_rate),
+            first_decay_steps=_steps(owner, "first_decay_steps", self.first_decay_steps, 1),
+            t_mul=_number(owner, "t_mul", self.t_mul),
+            m_mul=_number(owner, "m_mul", self.m_mul),
+            alpha=_number(owner, "alpha", self.alpha),
+        )
+        if self.t_mul < 1:
+            raise InvalidArgumentError(f"{owner}: t_mul must be at least 1, got {self.t_mul}")
+
+    def __call__(self, step: int) -> float:
+        # Fall by fall, not by a logarithm: that may round to the wrong side of a restart.
+        begun, length, height = 0.0, float(self.first_decay_steps), 1.0
+        if self.t_mul == 1:
+            falls = step // self.first_decay_steps
+            begun, height = float(falls * self.first_decay_steps), self.m_mul**falls
+        else:
+            while step >= begun + length:
+                begun, length, height = begun + length, length * self.t_mul, height * self.m_mul
+        cosine = 0.5 * height * (1 + math.cos(math.pi * (step - begun) / length))
+        return self.initial_learning_rate * ((1 - self.alpha) * cosine + self.alpha)
+
+
+@dataclass(frozen=True)
+class PolynomialDecay(_Described):
+    """`(initial_learning_rate - end_learning_rate) × (1 - step / decay_steps) ^ power + end_learning_rate`.
+
+    Args:
+        initial_learning_rate: at step 0.
+        decay_steps: steps until the rate is `end_learning_rate`, where it stays.
+        end_learning_rate: the last rate.
+        power: 1 for a straight line.
+        cycle: do not stay: beyond `decay_steps` the decay is stretched to the next multiple of it.
+
+    >>> PolynomialDecay(0.5, decay_steps=4, end_learning_rate=0.0)(2)
+    0.25
+    """
+
+    initial_learning_rate: float
+    decay_steps: int
+    end_learning_rate: float = 0.0001
+    power: float = 1.0
+    cycle: bool = False
+    name: str = "PolynomialDecay"
+
+    def _normalise(self, owner: str) -> None:
+        self._set(
+            initial_learning_rate=_number(owner, "initial_learning_rate", self.initial_learning_rate),
+            decay_steps=_steps(owner, "decay_steps", self.decay_steps, 1),
+            end_learning_rate=_number(owner, "end_learning_rate", self.end_learning_rate),
+            power=_number(owner, "power", self.power),
+        )
+
+    def __call__(self, step: int) -> float:
+        stretched = self.decay_steps * max(1, -(-step // self.decay_steps)) if self.cycle else self.decay_steps
+        left = 1 - min(step, stretched) / stretched
+        share = float(left**self.power)
+        return (self.initial_learning_rate - self.end_learning_rate) * share + self.end_learning_rate
+
+
+@dataclass(frozen=True)
+class InverseTimeDecay(_Described):
+    """`initial_learning_rate / (1 + decay_rate × step / decay_steps)`.
+
+    Args:
+        initial_learning_rate: at step 0.
+        decay_steps: steps that count as one unit of time.
+        decay_rate: how fast it falls. With `decay_steps=1` this is the argument `decay` of Keras 1 and 2.
+        staircase: round `step / decay_steps` down, so that the rate falls in stairs.
+
+    >>> InverseTimeDecay(0.5, decay_steps=10, decay_rate=1.0)(10)
+    0.25
+    """
+
+    initial_learning_rate: float
+    decay_steps: int
+    decay_rate: float
+    staircase: bool = False
+    name: str = "InverseTimeDecay"
+
+    def _normalise(self, owner: str) -> None:
+        self._set(
+            initial_learning_rate=_number(owner, "initial_learning_rate", self.initial_learning_rate),
+            decay_steps=_steps(owner, "decay_steps", self.decay_steps, 1),
+            decay_rate=_number(owner, "decay_rate", self.decay_rate),
+        )
+
+    def __call__(self, step: int) -> float:
+        time = step // self.decay_steps if self.staircase else step / self.decay_steps
+        return self.initial_learning_rate / (1 + self.decay_rate * time)
+
+
 CLASSES: dict[str, type[_Described]] = {
-    cls.__name__: cls for cls in (CosineDecay, ExponentialDecay, PiecewiseConstantDecay)
+    cls.__name__: cls
+    for cls in (
+        CosineDecay,
+        CosineDecayRestarts,
+        ExponentialDecay,
+        InverseTimeDecay,
+        PiecewiseConstantDecay,
+        PolynomialDecay,
+    )
 }
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from depthwise.layers.activation import Activation, ReLU
 from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
+from depthwise.layers.convolution_transpose import Conv2DTranspose
 from depthwise.layers.dense import Dense
 from depthwise.layers.description import Description
 from depthwise.layers.input import InputLayer
@@ -74,6 +75,9 @@ def reduction_length(layer: Description, input_shape: Sequence[int]) -> int:
             length = math.prod(owner.kernel_size)
         case SeparableConv2D():
             length = math.prod(owner.kernel_size) + input_shape[-1] * owner.depth_multiplier
+        case Conv2DTranspose():
+            cells = [-(-cells // stride) for cells, stride in zip(owner.kernel_size, owner.strides)]
+            length = math.prod(cells) * input_shape[-1]
         case Dense():
             length = input_shape[-1]
         case AveragePooling2D():
@@ -287,6 +291,9 @@ def gradient_lengths(
                 "pointwise_kernel": cells + positions,
                 "bias": positions,
             }
+        case Conv2DTranspose():
+            to_input = math.prod(owner.kernel_size) * owner.filters
+            return {"input": to_input, "kernel": batch * math.prod(input_shape[:-1]), "bias": positions}
         case Dense():
             return {"input": owner.units, "kernel": positions, "bias": positions}
         case MaxPooling2D() | AveragePooling2D():

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from depthwise.layers.activation import Activation, ReLU
 from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
+from depthwise.layers.convolution_transpose import Conv2DTranspose
 from depthwise.layers.dense import Dense
 from depthwise.layers.description import Description
 from depthwise.layers.input import InputLayer
@@ -27,7 +28,7 @@ from depthwise.layers.prelu import PReLU
 from depthwise.layers.preprocessing import Rescaling
 from depthwise.layers.regularization import Dropout
 from depthwise.layers.shaping import Flatten, ZeroPadding2D
-from depthwise.reference import activations, arithmetic, backward, joining, single
+from depthwise.reference import activations, arithmetic, backward, joining, resampling, single
 from depthwise.reference import forward as operations
 from depthwise.reference.planar import (
     as_map,
@@ -40,6 +41,7 @@ from depthwise.reference.planar import (
 )
 from depthwise.reference.rules import Given, Rule
 from depthwise.reference.running import Bounded, exact
+from depthwise.reference.transposed import Scattering, conv2d_transpose, conv2d_transpose_gradients
 from depthwise.reference.windows import Array
 
 __all__ = [
@@ -57,7 +59,12 @@ __all__ = [
 Shape = tuple[int, ...]
 Weights = Mapping[str, npt.ArrayLike]
 
-_RULES: dict[type[Description], Rule] = {**arithmetic.RULES, **joining.RULES, **single.RULES}
+_RULES: dict[type[Description], Rule] = {
+    **arithmetic.RULES,
+    **joining.RULES,
+    **resampling.RULES,
+    **single.RULES,
+}
 """Layers that are described by a rule of their family's file."""
 
 
@@ -96,6 +103,9 @@ def weight_shapes(layer: Description, input_shapes: Sequence[Shape]) -> dict[str
             middle = input_shapes[0][-1] * owner.depth_multiplier
             shapes["depthwise_kernel"] = (*owner.kernel_size, input_shapes[0][-1], owner.depth_multiplier)
             shapes["pointwise_kernel"] = (1, 1, middle, outputs)
+        case Conv2DTranspose():
+            outputs = owner.filters
+            shapes["kernel"] = (*owner.kernel_size, outputs, input_shapes[0][-1])
         case Dense():
             outputs = owner.units
             shapes["kernel"] = (input_shapes[0][-1], outputs)
@@ -132,6 +142,10 @@ def activation_name(layer: Description) -> str:
 
 def _window(layer: Any) -> dict[str, Any]:
     return {"strides": layer.strides, "padding": layer.padding, "dilation_rate": layer.dilation_rate}
+
+
+def _scattering(layer: Any) -> Scattering:
+    return Scattering(layer.kernel_size, layer.strides, layer.padding, layer.output_padding, layer.dilation_rate)
 
 
 def _pool(layer: Any) -> dict[str, Any]:
@@ -180,6 +194,8 @@ def pre_activation(
             return operations.separable_conv2d(
                 x, weights["depthwise_kernel"], weights["pointwise_kernel"], bias, **_window(layer)
             )
+        case Conv2DTranspose():
+            return conv2d_transpose(x, weights["kernel"], bias, _scattering(layer))
         case Dense():
             return operations.dense(x, weights["kernel"], bias)
         case MaxPooling2D():
@@ -297,6 +313,9 @@ def gradients(
                 x, weights[names[0]], weights[names[1]], dy, **_window(layer)
             )
             return [dx], {**dict(zip(names, kernels)), **found}
+        case Conv2DTranspose():
+            dx, found["kernel"] = conv2d_transpose_gradients(x, weights["kernel"], dy, _scattering(layer))
+            return [dx], found
         case Dense():
             found["kernel"] = backward.dense_kernel_gradient(x, dy)
             return [backward.dense_input_gradient(dy, weights["kernel"])], found

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depthwise.layers import convolution, pooling
+from depthwise.layers import convolution, convolution_transpose, pooling
 from depthwise.layers.description import Description
 from depthwise.reference.windows import Array
 
@@ -24,6 +24,7 @@ _PLANAR: dict[type[Description], type[Description]] = {
     convolution.Conv1D: convolution.Conv2D,
     convolution.DepthwiseConv1D: convolution.DepthwiseConv2D,
     convolution.SeparableConv1D: convolution.SeparableConv2D,
+    convolution_transpose.Conv1DTranspose: convolution_transpose.Conv2DTranspose,
     pooling.MaxPooling1D: pooling.MaxPooling2D,
     pooling.AveragePooling1D: pooling.AveragePooling2D,
     pooling.GlobalMaxPooling1D: pooling.GlobalMaxPooling2D,
@@ -44,7 +45,7 @@ def planar(layer: Description) -> Any:
     for name in _LENGTHS:
         value = arguments.get(name)
         if value is not None:
-            arguments[name] = (1, value[0] if isinstance(value, tuple) else value)
+            arguments[name] = (0 if name == "output_padding" else 1, value[0] if isinstance(value, tuple) else value)
     if arguments.get("padding") == "causal":
         arguments["padding"] = "valid"
     return cls(**{**arguments, "input_shape": None})

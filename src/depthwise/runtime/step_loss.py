@@ -25,15 +25,19 @@ def loss_rule(loss: losses.Loss, shape: tuple[int, ...]) -> LossRule:
     """How the native step computes the loss of an output of that shape.
 
     Raises:
-        UnsupportedError: a loss over axes that are neither the last one nor all of a sample's.
+        UnsupportedError: a loss whose axis is not the last one, or that is not reduced.
     """
+    if loss.reducing is None:
+        raise UnsupportedError(
+            f"{type(loss).__name__}: training needs one number, so reduction must not be None; use 'sum_over_batch_size'"
+        )
     axes = loss.axes(len(shape) + 1)
     last, sample = (len(shape),), tuple(range(1, len(shape) + 1))
-    if axes != last and not (loss.axes_may_be_several and axes == sample):
+    if loss.handed_over or (loss.axes_may_be_several and axes not in (last, sample)):
+        return LossRule("given", False, False, 0.0, handed_over=True)
+    if axes not in (last, sample) or (axes == sample != last and not loss.axes_may_be_several):
         raise UnsupportedError(
-            f"{type(loss).__name__}: training takes axis=-1, the outputs of a position"
-            + (f", or axis={sample}, the whole sample" if loss.axes_may_be_several else "")
-            + f"; got axis={vars(loss)['axis']}"
+            f"{type(loss).__name__}: training takes axis=-1, the outputs of a position; got axis={vars(loss)['axis']}"
         )
     smoothing = float(getattr(loss, "label_smoothing", 0.0))
     name = type(loss).__name__
@@ -50,17 +54,18 @@ class StepLoss:
 
     Args:
         loss: its description; shape: of the output, without the batch.
+        weight: what the loss counts for beside those of other outputs.
 
     Attributes:
         rule: what is differentiated.
         positions: axes of a sample's losses: (…) for an output (…, channels), () where a sample has one.
     """
 
-    def __init__(self, loss: losses.Loss, shape: tuple[int, ...]) -> None:
+    def __init__(self, loss: losses.Loss, shape: tuple[int, ...], weight: float = 1.0) -> None:
         self.rule = loss_rule(loss, shape)
         self.positions = () if self.rule.formula is not None and self.rule.formula.whole else shape[:-1]
         self._loss = loss
-        self._plain = loss.reducing == "sum_over_batch_size" and vars(loss).get("ignore_class") is None
+        self._weight = np.float32(weight)
         self._share = np.float32(1.0)
         self._shares = np.ones(0, np.float32)
 
@@ -73,12 +78,20 @@ class StepLoss:
         batch = len(y)
         if len(self._shares) != batch:
             shape = (batch, *self.positions)
-            self._share = np.float32(1.0 / math.prod(shape))
+            self._share = np.float32(1.0 / math.prod(shape)) * self._weight
             self._shares = np.full(shape, self._share, np.float32)
-        if not self._plain:
-            shares = losses.shares(self._loss, y, self._shares.shape, sample_weight)
+        if not self._loss.plain:
+            shares = self._weight * losses.shares(self._loss, y, self._shares.shape, sample_weight)
             return np.ascontiguousarray(np.broadcast_to(shares, self._shares.shape), np.float32)
         if sample_weight is None:
             return self._shares
         weight: np.ndarray = sample_weight * self._share
         return np.repeat(weight, self._shares.size // batch) if weight.ndim < self._shares.ndim else weight
+
+    def hand_over(
+        self, y: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The losses of a batch that Python computes, and the gradient of their sum, with what each counts for."""
+        values = losses.per_sample(self._loss, y, predictions)
+        counts = self._weight * losses.shares(self._loss, y, values.shape, weight)
+        return values, self._loss.gradient_of_sum(y, predictions, counts)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from depthwise import losses
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.model.inputs import is_batches
 from depthwise.training.batches import ArrayBatches, Batch, GivenBatches, Place, Schedule, Source, StreamedBatches
@@ -34,6 +35,11 @@ def compiled_for(model: Any, method: str) -> Compiled:
             f"{method}: the model is not compiled; call compile(optimizer=…, loss=…, metrics=[…]) first"
         )
     compiled: Compiled = model.compiled
+    if compiled.loss is None or not any(output.loss for output in compiled.outputs(model.graph)):
+        raise InvalidArgumentError(
+            f"{method}: the model is compiled without a loss; call compile(optimizer=…, loss=…) with one of "
+            + ", ".join(repr(name) for name in losses.CLASSES)
+        )
     if compiled.session is not None and method in ("fit", "train_on_batch"):
         raise InvalidArgumentError(f"{method}: the model is being trained already; call it after fit has returned")
     return compiled
@@ -54,8 +60,10 @@ def given_batches(
         if value is not None:
             raise InvalidArgumentError(f"x gives batches with their labels, so leave {name} out")
 
+    outputs = compiled.outputs(model.graph)
+
     def check(batch_x: Any, batch_y: Any, batch_weight: Any, where: str) -> Samples:
-        return prepare(model.graph, compiled.loss, batch_x, batch_y, batch_weight, class_weight, where)
+        return prepare(model.graph, outputs, batch_x, batch_y, batch_weight, class_weight, where)
 
     if hasattr(x, "__len__") and hasattr(x, "__getitem__"):
         return GivenBatches(x, check, shuffle, seed)
@@ -86,7 +94,12 @@ def validation_schedule(
         return lambda: Schedule(given_batches(model, compiled, data, None, None, None, False, 0), steps)
     elif isinstance(data, (list, tuple)) and len(data) in (2, 3):
         samples = prepare(
-            model.graph, compiled.loss, data[0], data[1], data[2] if len(data) == 3 else None, where="validation_data: "
+            model.graph,
+            compiled.outputs(model.graph),
+            data[0],
+            data[1],
+            data[2] if len(data) == 3 else None,
+            where="validation_data: ",
         )
     else:
         what = f"{len(data)} things" if isinstance(data, (list, tuple)) else describe_value(type(data).__name__)

@@ -36,13 +36,13 @@ class Batch:
     """One batch as the step takes it; its arrays are valid until the next batch is made.
 
     Attributes:
-        x: float32 arrays (batch, …). y: int32 (batch,) or float32 (batch, …). sample_weight: float32 or None.
+        x: float32 arrays (batch, …). y, sample_weight: for each output what `Samples` has, or None.
         place: where it came from.
     """
 
     x: tuple[Array, ...]
-    y: Array
-    sample_weight: Array | None
+    y: tuple[Array | None, ...]
+    sample_weight: tuple[Array | None, ...]
     place: Place
 
 
@@ -112,12 +112,14 @@ class ArrayBatches:
         if start >= stop:
             return None
         rows = self._rows(place, start, stop)
-        weight = self.samples.sample_weight
+        samples = self.samples
+        chosen: slice | Array = slice(start, stop) if rows is None else rows
         if rows is None:
-            x = tuple(self._as_float(i, array[start:stop]) for i, array in enumerate(self.samples.x))
-            return Batch(x, self.samples.y[start:stop], None if weight is None else weight[start:stop], place)
-        x = tuple(self._gather(i, array, rows) for i, array in enumerate(self.samples.x))
-        return Batch(x, self.samples.y[rows], None if weight is None else weight[rows], place)
+            x = tuple(self._as_float(i, array[start:stop]) for i, array in enumerate(samples.x))
+        else:
+            x = tuple(self._gather(i, array, rows) for i, array in enumerate(samples.x))
+        y = tuple(None if labels is None else labels[chosen] for labels in samples.y)
+        return Batch(x, y, tuple(None if weight is None else weight[chosen] for weight in samples.sample_weight), place)
 
     def _gather(self, index: int, array: Array, rows: Array) -> Array:
         raw = self._raw[index] if array.dtype != np.float32 else self._floats[index]

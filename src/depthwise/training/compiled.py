@@ -5,14 +5,13 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from depthwise import losses, optimizers
 from depthwise import metrics as metric_names
-from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
-from depthwise.losses import Loss
-from depthwise.metrics import MetricSet
+from depthwise import optimizers
+from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.network.graph import Graph
 from depthwise.optimizers import Optimizer, OptimizerDescription
-from depthwise.training.samples import check_network
+from depthwise.training.metric_set import MetricSet
+from depthwise.training.outputs import TrainedOutput, flat_metrics, loss_structure, trained_outputs
 
 __all__ = ["Compiled", "StepResult", "TrainStep", "make_step"]
 
@@ -23,12 +22,16 @@ class StepResult(Protocol):
     """What a step reports about the batch, from before the update."""
 
     @property
-    def losses(self) -> Array:
-        """float32 (batch,), or (batch, …) for an output (…, channels); unweighted."""
+    def all_losses(self) -> tuple[Array | None, ...]:
+        """Of each output float32 (batch,), or (batch, …) for an output (…, channels); unweighted. None without a loss."""
 
     @property
-    def predictions(self) -> Array:
-        """float32 (batch, …)."""
+    def all_predictions(self) -> tuple[Array, ...]:
+        """Of each output float32 (batch, …)."""
+
+    @property
+    def penalty(self) -> float:
+        """What the weights' regularizers add to the loss."""
 
 
 class TrainStep(Protocol):
@@ -37,7 +40,13 @@ class TrainStep(Protocol):
     def load(self, weights: Mapping[str, Array], optimizer_state: Mapping[str, Array]) -> None: ...
 
     def __call__(
-        self, x: tuple[Array, ...], y: Array, sample_weight: Array | None, *, learning_rate: float, seed: int
+        self,
+        x: tuple[Array, ...],
+        y: tuple[Array | None, ...],
+        sample_weight: tuple[Array | None, ...],
+        *,
+        learning_rate: float,
+        seed: int,
     ) -> StepResult: ...
 
     def take_optimizer(self, description: OptimizerDescription) -> None: ...
@@ -47,12 +56,13 @@ class TrainStep(Protocol):
     def optimizer_state(self) -> dict[str, Array]: ...
 
 
-def make_step(graph: Graph, loss: Loss, optimizer: Optimizer) -> TrainStep:
+def make_step(graph: Graph, outputs: Sequence[TrainedOutput], optimizer: Optimizer) -> TrainStep:
     """The native training step: the one place where the loop gets it from."""
     from depthwise.compiler.lower import lower
     from depthwise.runtime.training_step import TrainingStep  # generates and compiles code: not before it is needed
 
-    step: TrainStep = TrainingStep(lower(graph, training=True), loss, optimizer)
+    losses, weights = [output.loss for output in outputs], [output.weight for output in outputs]
+    step: TrainStep = TrainingStep(lower(graph, training=True), losses, optimizer, weights)
     return step
 
 
@@ -60,12 +70,12 @@ class Compiled:
     """The result of `compile`.
 
     Args:
-        optimizer, loss, metrics, weighted_metrics: as `keras.Model.compile` takes them.
+        optimizer, loss, loss_weights, metrics, weighted_metrics: as `keras.Model.compile` takes them.
 
     Attributes:
         optimizer: the optimizer: the object that was given, where it was one.
-        loss: the loss's description.
-        metrics, weighted_metrics: as they were given.
+        loss: the loss's description; a list or a dict of such where it was given as one, None where no loss was given.
+        loss_weights, metrics, weighted_metrics: as they were given.
         session: the running training, None outside of `fit`.
         step_structure: what the optimizer's `structure` was when the native step was made.
         trainable: what each layer's `trainable` was when the model was compiled.
@@ -74,24 +84,11 @@ class Compiled:
     def __init__(
         self, optimizer: Any, loss: Any, loss_weights: Any = None, metrics: Any = None, weighted_metrics: Any = None
     ) -> None:
-        if isinstance(loss, (list, tuple)) and len(loss) == 1:
-            loss = loss[0]
-        is_configuration = isinstance(loss, Mapping) and "class_name" in loss  # one loss, as a .keras file has it
-        if isinstance(loss, (list, tuple, Mapping)) and not is_configuration:
-            raise UnsupportedError("compile: training takes networks with one output, so give one loss")
-        if loss is None:
-            raise InvalidArgumentError(
-                "compile: loss is missing; give one of " + ", ".join(repr(name) for name in losses.CLASSES)
-            )
-        if loss_weights is not None:
-            raise UnsupportedError(
-                f"compile: loss_weights is not supported, got {describe_value(loss_weights)}; there is one loss: change the "
-                "learning rate instead"
-            )
-        self.loss = losses.get(loss)
+        self.loss = loss_structure(loss)
+        self.loss_weights = loss_weights
         self.optimizer = optimizers.get(optimizer)
-        self.metrics = _as_list("metrics", metrics)
-        self.weighted_metrics = _as_list("weighted_metrics", weighted_metrics)
+        self.metrics = _structure("metrics", metrics)
+        self.weighted_metrics = _structure("weighted_metrics", weighted_metrics)
         self.session: Any = None
         self.trainable: Mapping[Any, bool] = {}
         self._graph_of: tuple[Graph, Graph] | None = None
@@ -100,7 +97,7 @@ class Compiled:
         self.step_structure: tuple[object, ...] = ()
         self._metric_set: MetricSet | None = None
         self._metric_graph: Graph | None = None
-        for identifier in (*self.metrics, *self.weighted_metrics):
+        for identifier in (*flat_metrics(self.metrics), *flat_metrics(self.weighted_metrics)):
             if not (isinstance(identifier, str) and identifier.lower() in ("accuracy", "acc")):
                 metric_names.get(identifier)  # an unknown one is refused now, not when `fit` is called
 
@@ -116,27 +113,28 @@ class Compiled:
         return self._graph_of[1]
 
     def metric_set(self, graph: Graph) -> MetricSet:
-        """Loss and metrics for the network: "accuracy" is what it means there.
+        """Losses and metrics for the network: "accuracy" is what it means there.
 
         Raises:
-            ShapeError, UnsupportedError: the network does not fit the loss.
-            InvalidArgumentError: a metric does not.
+            ShapeError: an output does not fit its loss.
+            InvalidArgumentError: losses, weights or metrics do not fit the network's outputs.
         """
         if self._metric_set is None or self._metric_graph is not graph:
-            check_network(graph, self.loss)
-            outputs = graph.output_shapes[0][-1]  # as Keras: the last axis tells whether there are classes
-            self._metric_set = MetricSet(
-                [metric_names.resolve(item, self.loss, outputs) for item in self.metrics],
-                [metric_names.resolve(item, self.loss, outputs) for item in self.weighted_metrics],
-            )
-            self._metric_graph = graph
+            outputs = trained_outputs(graph, self.loss, self.loss_weights, self.metrics, self.weighted_metrics)
+            self._metric_set, self._metric_graph = MetricSet(outputs), graph
         return self._metric_set
 
-    def step(self, graph: Graph, factory: Callable[[Graph, Loss, Optimizer], TrainStep] | None = None) -> TrainStep:
+    def outputs(self, graph: Graph) -> tuple[TrainedOutput, ...]:
+        """What is asked of each of the network's outputs; raises what `metric_set` does."""
+        return self.metric_set(graph).outputs
+
+    def step(
+        self, graph: Graph, factory: Callable[[Graph, Sequence[TrainedOutput], Optimizer], TrainStep] | None = None
+    ) -> TrainStep:
         """The native step for the network, made once; what the optimizer knows is dropped when the network changed."""
         structure = self.optimizer.structure
         if self._step is None or self._step_graph is not graph or self.step_structure != structure:
-            self._step = (factory or make_step)(graph, self.loss, self.optimizer)
+            self._step = (factory or make_step)(graph, self.outputs(graph), self.optimizer)
             if self._step_graph is not None and self._step_graph != graph:
                 self.optimizer.reset()
             self._step_graph, self.step_structure = graph, structure
@@ -148,14 +146,12 @@ class Compiled:
 _MADE_ANEW = ("session", "_graph_of", "_step", "_step_graph", "_metric_set", "_metric_graph")
 
 
-def _as_list(name: str, value: Any) -> list[Any]:
+def _structure(name: str, value: Any) -> Any:
+    """A list or a dict of metrics."""
     if value is None:
         return []
-    if not isinstance(value, Sequence) or isinstance(value, str):
+    if not isinstance(value, (Sequence, Mapping)) or isinstance(value, str):
         raise InvalidArgumentError(
             f"compile: {name} must be a list, for example ['accuracy'], got {describe_value(value)}"
         )
-    items: list[Any] = []
-    for item in value:
-        items.extend(item if isinstance(item, (list, tuple)) else [item])
-    return items
+    return dict(value) if isinstance(value, Mapping) else list(value)

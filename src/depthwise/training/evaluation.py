@@ -4,12 +4,12 @@ from typing import Any
 
 from depthwise.errors import InvalidDataError
 from depthwise.losses import per_sample
-from depthwise.metrics import MetricSet
 from depthwise.model.inputs import is_batches
 from depthwise.training.arguments import check_arguments, compiled_for, given_batches, one_batch, size_of_batch
 from depthwise.training.batches import ArrayBatches, Batch, Schedule, Source
 from depthwise.training.callback import CallbackList
 from depthwise.training.compiled import Compiled
+from depthwise.training.metric_set import MetricSet
 from depthwise.training.progress import ProgbarLogger
 from depthwise.training.samples import prepare
 
@@ -46,7 +46,7 @@ def evaluate(
     if is_batches(x):
         source = given_batches(model, compiled, x, y, sample_weight, None, False, 0)
     else:
-        samples = prepare(model.graph, compiled.loss, x, y, sample_weight)
+        samples = prepare(model.graph, compiled.outputs(model.graph), x, y, sample_weight)
         source = ArrayBatches(samples, size_of_batch(len(samples), batch_size, steps))
     metrics = compiled.metric_set(model.graph)
     schedule = Schedule(source, steps)
@@ -75,9 +75,10 @@ def run_evaluation(
     listeners.call("on_test_begin", None)
     logs: dict[str, float] = {}
     step = -1
+    penalty = sum(model.losses)
     for step, batch in schedule.epoch():
         listeners.on_batch("on_test_batch_begin", step, None)
-        _add(model, compiled, metrics, batch)
+        _add(model, metrics, batch, penalty)
         if listeners.wants_test_batch_end:
             listeners.on_batch("on_test_batch_end", step, metrics.results())
     if step >= 0:
@@ -86,11 +87,14 @@ def run_evaluation(
     return logs
 
 
-def _add(model: Any, compiled: Compiled, metrics: MetricSet, batch: Batch) -> None:
-    outputs = model.predict_on_batch(batch.x[0] if len(batch.x) == 1 else list(batch.x))
-    while isinstance(outputs, (list, tuple, dict)):  # one output that the model returns in a list or under a name
-        outputs = next(iter(outputs.values())) if isinstance(outputs, dict) else outputs[0]
-    metrics.update(batch.y, outputs, per_sample(compiled.loss, batch.y, outputs), batch.sample_weight)
+def _add(model: Any, metrics: MetricSet, batch: Batch, penalty: float) -> None:
+    found = model.predict_on_batch(batch.x[0] if len(batch.x) == 1 else list(batch.x))
+    predictions = list(found.values()) if isinstance(found, dict) else found if isinstance(found, list) else [found]
+    losses = [
+        None if output.loss is None or labels is None else per_sample(output.loss, labels, predicted)
+        for output, labels, predicted in zip(metrics.outputs, batch.y, predictions)
+    ]
+    metrics.update(batch.y, predictions, losses, batch.sample_weight, penalty)
 
 
 def test_on_batch(
@@ -104,7 +108,8 @@ def test_on_batch(
     compiled = compiled_for(model, "test_on_batch")
     metrics = compiled.metric_set(model.graph)
     metrics.reset()
-    _add(model, compiled, metrics, one_batch(prepare(model.graph, compiled.loss, x, y, sample_weight)))
+    batch = one_batch(prepare(model.graph, compiled.outputs(model.graph), x, y, sample_weight))
+    _add(model, metrics, batch, sum(model.losses))
     return metrics.results() if return_dict else in_order(metrics)
 
 

@@ -23,7 +23,7 @@ from depthwise.training.callback import CallbackList
 from depthwise.training.compiled import Compiled
 from depthwise.training.evaluation import evaluate, in_order, run_evaluation, test_on_batch
 from depthwise.training.history import History
-from depthwise.training.not_finite import TerminateOnNaN
+from depthwise.training.not_finite import NotFiniteGuard
 from depthwise.training.progress import ProgbarLogger
 from depthwise.training.samples import Samples, prepare
 from depthwise.training.session import Session
@@ -43,9 +43,13 @@ def compile_model(
 
     Args:
         model: the model; where it knows its shapes already, they are checked against the loss.
-        optimizer: a name or a description; loss: likewise. metrics: a list of names and metrics, not weighted by
-            `sample_weight`; weighted_metrics: weighted by it.
-        loss_weights: refused unless None.
+        optimizer: a name or a description.
+        loss: a name or a description, used for every output; or a list or a dict with one for each output, None for outputs
+            that are not trained. Without a loss nothing can be trained, but the model predicts.
+        loss_weights: what each output's loss counts for in the sum, 1 by default: a list, or a dict by output.
+        metrics: names and metrics, not weighted by `sample_weight`: a list for one output; a list of lists, or a dict by
+            output, for several.
+        weighted_metrics: the same, weighted by `sample_weight`.
 
     Raises:
         InvalidArgumentError, UnsupportedError, ShapeError: an argument that is unknown or does not fit the network.
@@ -81,7 +85,8 @@ def fit(
     Args:
         model: a compiled model.
         x: arrays as `predict` takes them, or a sequence or generator of batches (x, y) or (x, y, sample_weight).
-        y: labels as the loss takes them; None with batches.
+        y: labels as the loss takes them; None with batches. For several outputs a list or a dict of such; an output without
+            a loss and without metrics may be left out.
         batch_size: samples of a step, 32 by default.
         epochs: the number of the last epoch, from 1: with `initial_epoch=3, epochs=5` two epochs are run.
         verbose: 0 nothing, 1 a bar, 2 a line an epoch, "auto" 1 on a terminal, else 2.
@@ -89,8 +94,9 @@ def fit(
         validation_split: share of the samples, the last ones before shuffling, that are kept for validation.
         validation_data: (x, y), (x, y, sample_weight), or batches.
         shuffle: a new order of the samples (of the batches of a sequence) in each epoch.
-        class_weight: {class number: weight}. sample_weight: one weight a sample, (samples,), or one for each position of
-            an output (…, channels), (samples, …).
+        class_weight: {class number: weight}, for models with one output.
+        sample_weight: one weight a sample, (samples,), or one for each position of an output (…, channels), (samples, …).
+            For several outputs a list or a dict of such; one array (samples,) counts for each of them.
         initial_epoch: the number of the first epoch, from 0.
         steps_per_epoch: steps of an epoch; the next epoch goes on where this one stopped.
         validation_steps, validation_batch_size: the same for the validation.
@@ -116,12 +122,12 @@ def fit(
         source = given_batches(model, compiled, x, y, sample_weight, class_weight, bool(shuffle), seed)
         held_out = None
     else:
-        samples = prepare(model.graph, compiled.loss, x, y, sample_weight, class_weight)
+        samples = prepare(model.graph, compiled.outputs(model.graph), x, y, sample_weight, class_weight)
         held_out = None
         if validation_split and validation_data is None:
             samples, held_out = split_off(samples, validation_split)
             if class_weight is not None:  # Keras weighs the training alone by class
-                held_out = Samples(held_out.x, held_out.y, None)
+                held_out = Samples(held_out.x, held_out.y, (None,) * len(held_out.y))
         source = ArrayBatches(samples, size_of_batch(len(samples), batch_size, steps_per_epoch), shuffle, seed)
     metrics = compiled.metric_set(model.graph)
     schedule = Schedule(source, steps_per_epoch)
@@ -181,7 +187,7 @@ def fit(
     return history
 
 
-def _train_epoch(model: Any, session: Session, listeners: CallbackList, guard: TerminateOnNaN, first_step: int) -> int:
+def _train_epoch(model: Any, session: Session, listeners: CallbackList, guard: NotFiniteGuard, first_step: int) -> int:
     """One epoch's steps. Returns how many there were."""
     metrics, schedule = session.metrics, session.schedule
     assert schedule is not None
@@ -194,9 +200,9 @@ def _train_epoch(model: Any, session: Session, listeners: CallbackList, guard: T
         session.take_changes()
         guard.before(batch)
         result = run(batch)
-        loss = update(batch.y, result.predictions, result.losses, batch.sample_weight)
+        loss = update(batch.y, result.all_predictions, result.all_losses, batch.sample_weight, result.penalty)
         steps += 1
-        stop = guard.after(batch, step, loss, result.losses)
+        stop = guard.after(batch, step, loss, result.all_losses)
         if ends:
             listeners.on_batch("on_train_batch_end", step, results())
         if stop or model.stop_training:
@@ -218,7 +224,7 @@ def train_on_batch(
         Loss and metrics of the batch, from before the update; as `evaluate` returns them.
     """
     compiled = compiled_for(model, "train_on_batch")
-    batch = one_batch(prepare(model.graph, compiled.loss, x, y, sample_weight, class_weight))
+    batch = one_batch(prepare(model.graph, compiled.outputs(model.graph), x, y, sample_weight, class_weight))
     metrics = compiled.metric_set(model.graph)
     metrics.reset()
     # The step keeps the weights until they are asked for: copying them in and out would cost more than a small step.
@@ -229,16 +235,16 @@ def train_on_batch(
         result = session.run(batch)
     finally:
         model.leave_open(session)
-    metrics.update(batch.y, result.predictions, result.losses, batch.sample_weight)
+    metrics.update(batch.y, result.all_predictions, result.all_losses, batch.sample_weight, result.penalty)
     return metrics.results() if return_dict else in_order(metrics)
 
 
 def _callbacks(
     model: Any, callbacks: Any, verbose: str | int, epochs: int, schedule: Schedule
-) -> tuple[CallbackList, History, TerminateOnNaN]:
+) -> tuple[CallbackList, History, NotFiniteGuard]:
     given = list(CallbackList(callbacks))
     history = next((item for item in given if isinstance(item, History)), None) or History()
-    guard = next((item for item in given if isinstance(item, TerminateOnNaN)), None) or TerminateOnNaN()
+    guard = next((item for item in given if isinstance(item, NotFiniteGuard)), None) or NotFiniteGuard()
     items = [*(item for item in (guard,) if item not in given), *given]
     # As Keras: after the user's callbacks, so that what these add to the logs is kept and shown.
     items += [item for item in (history,) if item not in given]

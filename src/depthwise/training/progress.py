@@ -4,6 +4,8 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
+
 from depthwise.training.callback import Callback, Logs
 
 __all__ = ["ProgbarLogger", "format_metrics", "format_time"]
@@ -20,6 +22,7 @@ def format_metrics(logs: dict[str, Any]) -> str:
     """
     parts = []
     for name, value in logs.items():
+        value = float(np.mean(value))  # as Keras: a metric with several values shows their mean
         text = f"{value:.4f}" if abs(value) > 1e-3 else f"{value:.4e}"
         parts.append(f" - {name}: {text}")
     return "".join(parts)

@@ -5,18 +5,20 @@ values. Everything that would fail later is refused here, with the index of the 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError, describe_value
-from depthwise.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, SparseCategoricalCrossentropy
+from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, describe_value
+from depthwise.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss
 from depthwise.model.inputs import arrays_for, numeric
+from depthwise.network.facts import Shape
 from depthwise.network.graph import Graph
+from depthwise.training.outputs import TrainedOutput
 
-__all__ = ["Samples", "check_network", "outputs_of", "prepare"]
+__all__ = ["Samples", "prepare"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -30,52 +32,31 @@ class Samples:
 
     Attributes:
         x: one array (samples, …) for each input of the network: float32, or integers of the user's own type.
-        y: int32 (samples,), or (samples, …) for an output (…, classes), for a sparse loss; else float32 (samples, …) as the
-            network's output.
-        sample_weight: float32 (samples,), or (samples, …) with one for each position of an output (…, channels), or None.
+        y: for each output int32 (samples,), or (samples, …) for an output (…, classes), for a sparse loss; else float32
+            (samples, …) as the network's output. None for an output whose labels nothing reads.
+        sample_weight: for each output float32 (samples,), or (samples, …) with one for each position of an output
+            (…, channels), or None.
     """
 
     x: tuple[Array, ...]
-    y: Array
-    sample_weight: Array | None
+    y: tuple[Array | None, ...]
+    sample_weight: tuple[Array | None, ...]
 
     def __len__(self) -> int:
-        return len(self.y)
+        return len(self.x[0])
 
     def part(self, start: int, stop: int) -> "Samples":
-        weight = None if self.sample_weight is None else self.sample_weight[start:stop]
-        return Samples(tuple(array[start:stop] for array in self.x), self.y[start:stop], weight)
-
-
-def outputs_of(graph: Graph) -> int:
-    """Numbers that the network's one output has for a sample."""
-    return math.prod(graph.output_shapes[0])
-
-
-def check_network(graph: Graph, loss: Loss) -> None:
-    """Whether the network can be trained with the loss at all.
-
-    Raises:
-        UnsupportedError: several outputs.
-        ShapeError: an output that the loss cannot read; the message says which layers to add.
-    """
-    if len(graph.outputs) != 1:
-        raise UnsupportedError(
-            f"training takes networks with one output, this one has {len(graph.outputs)}: "
-            + ", ".join(describe_value(name) for name in graph.outputs[:5])
+        x = tuple(array[start:stop] for array in self.x)
+        y, weight = (
+            tuple(None if array is None else array[start:stop] for array in each)
+            for each in (self.y, self.sample_weight)
         )
-    shape = graph.output_shapes[0]
-    if loss.probabilities == "softmax" and shape[-1] < 2:
-        where = "" if len(shape) == 1 else " at each position"
-        raise ShapeError(
-            f"{type(loss).__name__} needs at least two classes, but the network has one output{where}; use "
-            "loss='binary_crossentropy' with a sigmoid, or more outputs"
-        )
+        return Samples(x, y, weight)
 
 
 def prepare(
     graph: Graph,
-    loss: Loss,
+    outputs: Sequence[TrainedOutput],
     x: Any,
     y: Any,
     sample_weight: Any = None,
@@ -85,9 +66,12 @@ def prepare(
     """x, y and the weights as the training loop takes them.
 
     Args:
-        graph: the network; loss: its loss.
-        x: as `predict` takes it. y: labels; see the loss.
-        sample_weight: (samples,), or one for each position of an output (…, channels): (samples, …), or None.
+        graph: the network; outputs: what is asked of its outputs.
+        x: as `predict` takes it.
+        y: labels; see the loss. For several outputs a list, or a dict by their names; those that need no labels may be left
+            out, or be None.
+        sample_weight: (samples,), or one for each position of an output (…, channels): (samples, …), or None. For several
+            outputs a list or a dict of such, or one array (samples,) for all of them.
         class_weight: weights by class number, or None; classes left out weigh 1.
         where: put before every message, for example "batch 3: ".
 
@@ -104,16 +88,130 @@ def prepare(
         raise InvalidDataError(f"{where}x holds no samples; give at least one")
     for array in arrays:
         _refuse_not_finite(array, f"{where}x")
-    labels = numeric(y, f"{where}y")
+    if len(outputs) > 1 and class_weight is not None:
+        raise InvalidArgumentError(
+            f"{where}class_weight is for models with one output, this one has {_names(outputs)}; use sample_weight"
+        )
+    targets = _targets(outputs, y, samples, where)
+    shares = _shares(outputs, sample_weight, where)
+    prepared: list[Array | None] = []
+    weights: list[Array | None] = []
+    for output, target, share in zip(outputs, targets, shares):
+        if target is None:
+            prepared.append(None)
+            weights.append(None)
+            continue
+        own = "" if len(outputs) == 1 else f"[{describe_value(output.name)}]"
+        labels = _labels(output, target, samples, where, own)
+        prepared.append(labels)
+        weights.append(_weights(output, labels, share, class_weight, where, own))
+    return Samples(arrays, tuple(prepared), tuple(weights))
+
+
+def _names(outputs: Sequence[TrainedOutput]) -> str:
+    return ", ".join(describe_value(output.name) for output in outputs)
+
+
+def _asked(outputs: Sequence[TrainedOutput]) -> str:
+    return ", ".join(f"{describe_value(output.name)} {(None, *output.shape)}" for output in outputs)
+
+
+def _is_array(value: Any) -> bool:
+    """Whether an item of a list is the data of an output, rather than a number or a row of data."""
+    return value is None or getattr(value, "ndim", 0) > 0
+
+
+def _targets(outputs: Sequence[TrainedOutput], y: Any, samples: int, where: str) -> list[Any]:
+    """The labels of every output, None where nothing reads them."""
+    needed = [output for output in outputs if output.needs_labels]
+    if isinstance(y, Mapping):
+        unknown = [name for name in y if name not in {output.name for output in outputs}]
+        missing = [output for output in needed if y.get(output.name) is None]
+        if unknown or missing:
+            what = f"has {describe_value(unknown[0])}" if unknown else f"lacks {describe_value(missing[0].name)}"
+            raise InvalidArgumentError(f"{where}y {what}; labels are needed for the outputs {_asked(needed)}")
+        return [y.get(output.name) if output.needs_labels else None for output in outputs]
+    if len(outputs) == 1:
+        # As for x: a list of one array is the array; a list of numbers or rows is the data itself.
+        one = (
+            isinstance(y, (list, tuple))
+            and len(y) == 1
+            and _is_array(y[0])
+            and y[0] is not None
+            and len(y[0]) == samples
+        )
+        return [y[0] if one else y]
+    if not isinstance(y, (list, tuple)):
+        if len(needed) == 1:
+            return [y if output is needed[0] else None for output in outputs]
+        what = f"one array of the shape {y.shape}" if hasattr(y, "shape") else describe_value(type(y).__name__)
+        raise InvalidArgumentError(
+            f"{where}y must be a list or a dict with labels for each of the outputs {_asked(needed)}, got {what}"
+        )
+    if len(y) not in (len(outputs), len(needed)):
+        raise InvalidArgumentError(
+            f"{where}y must have labels for each of the outputs {_asked(needed)}, got a list of {len(y)}"
+        )
+    if len(y) == len(outputs):
+        given = dict(enumerate(y))
+    else:
+        given = dict(zip((number for number, output in enumerate(outputs) if output.needs_labels), y))
+    for number, output in enumerate(outputs):
+        if output.needs_labels and given[number] is None:
+            raise InvalidArgumentError(
+                f"{where}y[{describe_value(output.name)}] is None; labels are needed for the outputs {_asked(needed)}"
+            )
+    return [given[number] if output.needs_labels else None for number, output in enumerate(outputs)]
+
+
+def _shares(outputs: Sequence[TrainedOutput], sample_weight: Any, where: str) -> list[Any]:
+    """The sample weights of every output."""
+    if isinstance(sample_weight, Mapping):
+        unknown = [name for name in sample_weight if name not in {output.name for output in outputs}]
+        if unknown:
+            raise InvalidArgumentError(
+                f"{where}sample_weight has {describe_value(unknown[0])}, but the outputs are {_names(outputs)}"
+            )
+        return [sample_weight.get(output.name) for output in outputs]
+    listed = isinstance(sample_weight, (list, tuple)) and len(sample_weight) > 0 and all(map(_is_array, sample_weight))
+    if listed:
+        needed = [number for number, output in enumerate(outputs) if output.needs_labels]
+        if len(sample_weight) == len(outputs):
+            return list(sample_weight)
+        if len(sample_weight) == len(needed):
+            given = dict(zip(needed, sample_weight))
+            return [given.get(number) for number in range(len(outputs))]
+        if len(outputs) > 1:
+            raise InvalidArgumentError(
+                f"{where}sample_weight is a list of {len(sample_weight)}, but the outputs are {_names(outputs)}; give one array "
+                "(samples,) for all of them, or a list or a dict with one for each"
+            )
+    if len(outputs) > 1 and sample_weight is not None:
+        weights = numeric(sample_weight, f"{where}sample_weight")
+        if _without_ones(weights.shape[1:]):
+            raise ShapeError(
+                f"{where}sample_weight must have the shape (samples,) where it is for all outputs, got {weights.shape}; give a "
+                "list or a dict with weights for each output"
+            )
+    return [sample_weight] * len(outputs)
+
+
+def _labels(output: TrainedOutput, target: Any, samples: int, where: str, own: str) -> Array:
+    """The labels of one output; `own` is its name in the messages where there are several."""
+    what = f"{where}y{own}"
+    labels = numeric(target, what)
     if labels.ndim == 0:
-        raise InvalidDataError(f"{where}y is one number; give one label a sample, shape ({samples},)")
+        raise InvalidDataError(f"{what} is one number; give one label a sample, shape ({samples},)")
     if len(labels) != samples:
         raise InvalidDataError(
-            f"{where}x has {samples} samples but y has {len(labels)} labels; give exactly one label a sample"
+            f"{where}x has {samples} samples but y{own} has {len(labels)} labels; give exactly one label a sample"
         )
-    _refuse_not_finite(labels, f"{where}y")
-    prepared = _sparse(graph, labels, where) if loss.sparse else _dense(graph, loss, labels, where)
-    return Samples(arrays, prepared, _weights(graph, loss, prepared, sample_weight, class_weight, where))
+    _refuse_not_finite(labels, what)
+    return (
+        _sparse(output.shape, output.loss, labels, what)
+        if output.sparse
+        else _dense(output.shape, output.loss, labels, what)
+    )
 
 
 def _inputs(graph: Graph, x: Any, what: str) -> tuple[Array, ...]:
@@ -160,23 +258,23 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def _sparse(graph: Graph, labels: Array, where: str) -> Array:
-    *positions, classes = graph.output_shapes[0]
+def _sparse(shape: Shape, loss: Loss | None, labels: Array, what: str) -> Array:
+    *positions, classes = shape
     given = labels.shape
     if labels.shape[1:] == (*positions, 1):
         labels = labels[..., 0]
     if labels.shape[1:] != tuple(positions):
         if labels.shape[1:] == (*positions, classes):
             raise ShapeError(
-                f"{where}y has the shape {given}: one-hot labels, but the loss takes class numbers; use "
+                f"{what} has the shape {given}: one-hot labels, but the loss takes class numbers; use "
                 f"loss='categorical_crossentropy', or y.argmax(axis={len(positions) + 1})"
             )
         if not positions:
-            raise ShapeError(f"{where}y must have the shape (samples,) with one class number a sample, got {given}")
+            raise ShapeError(f"{what} must have the shape (samples,) with one class number a sample, got {given}")
         sizes = ", ".join(str(size) for size in positions)
         raise ShapeError(
-            f"{where}y must have the shape (samples, {sizes}) with one class number for each position of the network's output "
-            f"{(None, *graph.output_shapes[0])}, got {given}; for one class a sample end the network with Flatten() or "
+            f"{what} must have the shape (samples, {sizes}) with one class number for each position of the network's output "
+            f"{(None, *shape)}, got {given}; for one class a sample end the network with Flatten() or "
             "GlobalAveragePooling2D(), and Dense(classes, activation='softmax')"
         )
     if labels.dtype.kind == "f":
@@ -184,10 +282,13 @@ def _sparse(graph: Graph, labels: Array, where: str) -> Array:
         if broken.any():
             index, value = _first(broken, labels)
             raise InvalidDataError(
-                f"{where}y[{index}] is {value}; labels must be whole numbers from 0 to {classes - 1}, one for each class"
+                f"{what}[{index}] is {value}; labels must be whole numbers from 0 to {classes - 1}, one for each class"
             )
     if labels.dtype.kind != "b":
         outside = (labels < 0) | (labels >= classes)
+        ignored = None if loss is None else vars(loss).get("ignore_class")
+        if ignored is not None:
+            outside &= labels != ignored
         if outside.any():
             index, value = _first(outside, labels)
             hint = (
@@ -196,15 +297,13 @@ def _sparse(graph: Graph, labels: Array, where: str) -> Array:
                 else "; renumber the labels, or give the last layer more outputs"
             )
             raise InvalidDataError(
-                f"{where}y[{index}] is {value}; the network has {classes} outputs, so labels are 0 to "
-                f"{classes - 1}{hint}"
+                f"{what}[{index}] is {value}; the network has {classes} outputs, so labels are 0 to {classes - 1}{hint}"
             )
     return np.ascontiguousarray(labels, dtype=np.int32)
 
 
-def _dense(graph: Graph, loss: Loss, labels: Array, where: str) -> Array:
-    shape = graph.output_shapes[0]
-    outputs = outputs_of(graph)
+def _dense(shape: Shape, loss: Loss | None, labels: Array, what: str) -> Array:
+    outputs = math.prod(shape)
     if _without_ones(labels.shape[1:]) != _without_ones(shape):
         flat = labels.shape[1:] in (shape[:-1], (*shape[:-1], 1))
         hint = ""
@@ -213,71 +312,65 @@ def _dense(graph: Graph, loss: Loss, labels: Array, where: str) -> Array:
         elif flat and outputs > 1 and len(shape) == 1:
             hint = "; for class numbers use loss='sparse_categorical_crossentropy'"
         raise ShapeError(
-            f"{where}y has the shape {labels.shape}, but the network's output has {(len(labels), *shape)}{hint}"
+            f"{what} has the shape {labels.shape}, but the network's output has {(len(labels), *shape)}{hint}"
         )
     values = labels.reshape(len(labels), *shape)
     if isinstance(loss, BinaryCrossentropy) and values.dtype.kind != "b":
         outside = (values < 0) | (values > 1)
         if outside.any():
             index, value = _first(outside.reshape(labels.shape), labels)
-            raise InvalidDataError(f"{where}y[{index}] is {value}; binary labels are 0 or 1 (or between)")
+            raise InvalidDataError(f"{what}[{index}] is {value}; binary labels are 0 or 1 (or between)")
     with np.errstate(over="ignore"):
         result = np.ascontiguousarray(values, dtype=np.float32)
-    _refuse_not_finite(result, f"{where}y")
+    _refuse_not_finite(result, f"{what}")
     return result
 
 
 def _weights(
-    graph: Graph, loss: Loss, labels: Array, sample_weight: Any, class_weight: Any, where: str
+    output: TrainedOutput, labels: Array, sample_weight: Any, class_weight: Any, where: str, own: str
 ) -> Array | None:
     if sample_weight is not None and class_weight is not None:
         raise InvalidArgumentError(
             f"{where}give sample_weight or class_weight, not both; multiply them into one sample_weight"
         )
     if sample_weight is not None:
-        weights = numeric(sample_weight, f"{where}sample_weight")
-        samples, positions = len(labels), graph.output_shapes[0][:-1]
+        what = f"{where}sample_weight{own}"
+        weights = numeric(sample_weight, what)
+        samples, positions = len(labels), output.shape[:-1]
         shapes = ((samples,), (samples, *positions))
         shape = next((item for item in shapes if _without_ones(item) == _without_ones(weights.shape)), None)
         if shape is None or not weights.ndim:
             each = f", or {(samples, *positions)}, one for each position" if positions else ""
-            raise ShapeError(
-                f"{where}sample_weight must have the shape ({samples},), one weight a sample{each}, got {weights.shape}"
-            )
+            raise ShapeError(f"{what} must have the shape ({samples},), one weight a sample{each}, got {weights.shape}")
         weights = np.ascontiguousarray(weights.reshape(shape), dtype=np.float32)
-        _refuse_not_finite(weights, f"{where}sample_weight")
+        _refuse_not_finite(weights, what)
         return weights
     if class_weight is None:
         return None
-    return _by_class(loss, labels, graph.output_shapes[0][-1], class_weight, where)
+    return _by_class(output.loss, labels, output.shape[-1], class_weight, where)
 
 
-def _by_class(loss: Loss, labels: Array, outputs: int, class_weight: Any, where: str) -> Array:
+def _by_class(loss: Loss | None, labels: Array, outputs: int, class_weight: Any, where: str) -> Array:
     if not isinstance(class_weight, Mapping):
         raise InvalidArgumentError(
             f"{where}class_weight must be weights by class number, for example {{0: 1.0, 1: 5.0}}, got "
             f"{describe_value(class_weight)}"
         )
-    if isinstance(loss, SparseCategoricalCrossentropy):
+    if loss is not None and loss.sparse:
         numbers = labels
-    elif isinstance(loss, CategoricalCrossentropy):
+    elif outputs > 1:
         numbers = labels.argmax(axis=-1)
-    elif isinstance(loss, BinaryCrossentropy) and outputs == 1:
-        numbers, outputs = np.rint(labels[..., 0]).astype(np.int32), 2
     else:
-        raise UnsupportedError(
-            f"{where}class_weight needs classes, but the loss {type(loss).__name__} on {outputs} outputs has none; use "
-            "sample_weight"
-        )
-    table = np.ones(outputs, dtype=np.float32)
+        numbers, outputs = np.rint(labels[..., 0]).astype(np.int64), 2
+    has_classes = loss is not None and loss.probabilities is not None
+    weights = np.ones(numbers.shape, dtype=np.float32)
     for key, value in class_weight.items():
-        if isinstance(key, bool) or not hasattr(key, "__index__") or not 0 <= int(key) < outputs:
-            raise InvalidArgumentError(
-                f"{where}class_weight: {describe_value(key)} is no class; classes are 0 to {outputs - 1}"
-            )
+        if isinstance(key, bool) or not hasattr(key, "__index__") or (has_classes and not 0 <= int(key) < outputs):
+            allowed = f"classes are 0 to {outputs - 1}" if has_classes else "classes are whole numbers"
+            raise InvalidArgumentError(f"{where}class_weight: {describe_value(key)} is no class; {allowed}")
         if not hasattr(value, "__float__") or not math.isfinite(float(value)):
             raise InvalidArgumentError(
                 f"{where}class_weight[{int(key)}] must be a finite number, got {describe_value(value)}"
             )
-        table[int(key)] = float(value)
-    return np.asarray(table[numbers])
+        weights[numbers == int(key)] = float(value)
+    return weights

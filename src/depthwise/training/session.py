@@ -11,10 +11,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from depthwise.layers.store import CHANGES, LOCK, Weights
-from depthwise.metrics import MetricSet
 from depthwise.optimizers.description import AVERAGE
 from depthwise.training.batches import Batch, Place, Schedule
 from depthwise.training.compiled import Compiled, StepResult
+from depthwise.training.metric_set import MetricSet
 
 __all__ = ["Session", "seed_of_step"]
 

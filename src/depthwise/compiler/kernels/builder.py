@@ -75,7 +75,14 @@ class Module:
 
     def table(self, values: Sequence[int]) -> str:
         """A constant array of i64; its address."""
-        body = f"[{len(values)} x i64] [" + ", ".join(f"i64 {value}" for value in values) + "]"
+        return self._constant(f"[{len(values)} x i64] [" + ", ".join(f"i64 {value}" for value in values) + "]")
+
+    def numbers(self, values: Sequence[float]) -> str:
+        """A constant array of float32; its address."""
+        texts = (f"float {Function.number(value)}" for value in values)
+        return self._constant(f"[{len(values)} x float] [" + ", ".join(texts) + "]")
+
+    def _constant(self, body: str) -> str:
         if body not in self._constants:
             self._constants[body] = f"@table{len(self._constants)}"
         return self._constants[body]
@@ -317,9 +324,9 @@ class Function:
         self.module.declare(f"declare {self.vector} {symbol}({kinds})")
         return self.define(f"call {self.vector} {symbol}({', '.join(f'{self.vector} {item}' for item in operands)})")
 
-    def call(self, name: str, arguments: Sequence[str]) -> None:
+    def call(self, name: str, arguments: Sequence[str], comment: str = "") -> None:
         """Calls a function of the module; `arguments` carry their types."""
-        self.line(f'call void @"{name}"({", ".join(arguments)})')
+        self.line(f'call void @"{name}"({", ".join(arguments)})' + (f" ; {comment}" if comment else ""))
 
     # -- control -----------------------------------------------------------------------------------------------------
 

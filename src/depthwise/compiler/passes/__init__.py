@@ -27,6 +27,7 @@ PREDICTION: tuple[Pass, ...] = (
     pool_before_activation,
     fuse_activation,
     crop_unread,
+    choose_transposed,
 )
 
 TRAINING: tuple[Pass, ...] = (

@@ -4,8 +4,9 @@ In the file the optimizer's state is a list without names: the steps done, the l
 for each trainable weight, in the order in which Keras' optimizer makes them.
 """
 
+import inspect
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from depthwise.data.formats.hdf5 import File
 from depthwise.data.formats.hdf5_write import Group
 from depthwise.data.formats.layer_config import check_module, serialized
+from depthwise.data.formats.legacy_state import LegacyState
 from depthwise.data.formats.saved import SavedNetwork
 from depthwise.errors import DepthwiseError, UnsupportedError, describe_value
 from depthwise.network.graph import Graph
@@ -26,8 +28,6 @@ __all__ = ["config_of", "read", "state_of"]
 
 STATE = "optimizer/vars"
 
-_METRIC_OPTIONS = ("k", "threshold", "from_logits", "label_smoothing", "axis")
-
 
 def config_of(network: SavedNetwork) -> dict[str, Any]:
     """The compilation as Keras serialises it; empty where the network is not compiled."""
@@ -37,23 +37,56 @@ def config_of(network: SavedNetwork) -> dict[str, Any]:
     optimizer = compiled.optimizer
     return {
         "optimizer": serialized("keras.optimizers", type(optimizer).__name__, optimizer.get_config()),
-        "loss": serialized("keras.losses", type(compiled.loss).__name__, compiled.loss.get_config()),
-        "loss_weights": None,
-        "metrics": [_metric(item) for item in compiled.metrics] or None,
-        "weighted_metrics": [_metric(item) for item in compiled.weighted_metrics] or None,
+        "loss": _structure(compiled.loss, _loss),
+        "loss_weights": _structure(compiled.loss_weights, float),
+        "metrics": _structure(compiled.metrics, _metric) or None,
+        "weighted_metrics": _structure(compiled.weighted_metrics, _metric) or None,
         "run_eagerly": False,
         "steps_per_execution": 1,
         "jit_compile": "auto",
     }
 
 
+def _structure(value: Any, item: Callable[[Any], Any]) -> Any:
+    """Lists and dicts as they are, with what `item` makes of everything in them."""
+    if isinstance(value, (list, tuple)):
+        return [_structure(each, item) for each in value]
+    if isinstance(value, Mapping) and "class_name" not in value:
+        return {name: _structure(each, item) for name, each in value.items()}
+    return None if value is None else item(value)
+
+
+def _loss(loss: Any) -> Any:
+    if loss.handed_over:
+        return _function(loss.value, loss.name)
+    return serialized("keras.losses", type(loss).__name__, loss.get_config())
+
+
 def _metric(metric: Any) -> Any:
-    if isinstance(metric, (str, dict)):
+    from depthwise.losses import Loss  # there already: the network is compiled
+
+    if isinstance(metric, str):
         return metric
+    if isinstance(metric, dict):  # as a file had it
+        return serialized("keras.metrics", str(metric.get("class_name")), metric.get("config"))
+    if inspect.isroutine(metric):
+        return _function(metric)
     if isinstance(metric, type):
         metric = metric()
-    options = {name: getattr(metric, name) for name in _METRIC_OPTIONS if hasattr(metric, name)}
-    return serialized("keras.metrics", type(metric).__name__, {"name": metric.name} | options)
+    if isinstance(metric, Loss):
+        return _loss(metric)
+    own = getattr(metric, "fn", None)
+    if own is not None:
+        return _loss(own) if isinstance(own, Loss) else _function(own)
+    return serialized("keras.metrics", type(metric).__name__, metric.get_config())
+
+
+def _function(function: Any, name: str | None = None) -> Any:
+    """A function by its name: those of `losses` and `metrics` are known by it, others are not in the file."""
+    name = name or str(getattr(function, "__name__", type(function).__name__))
+    if str(getattr(function, "__module__", "")).startswith("depthwise."):
+        return name
+    return {"module": "builtins", "class_name": "function", "config": name, "registered_name": name}
 
 
 def state_of(network: SavedNetwork) -> dict[str, Group]:
@@ -84,54 +117,73 @@ def _slots(optimizer: "Optimizer", graph: Graph) -> Iterator[tuple[str, tuple[in
     return optimizer.description.slots_in_order(weights)
 
 
-def read(config: Any, file: File, graph: Graph) -> "Compiled | None":
+def read(config: Any, file: File, graph: Graph, stacklevel: int = 4, legacy: bool = False) -> "Compiled | None":
     """What the file says of training, with what the optimizer had learnt.
 
     What Depthwise does not have gives None, with a warning that names it.
+
+    Args:
+        config: Keras 3's `compile_config`.
+        file: where the optimizer's state is.
+        graph: the network.
+        stacklevel: of the warning.
+        legacy: the state is kept as in an older `.h5` file.
     """
     from depthwise.training.compiled import Compiled  # not before a file is compiled
 
     try:
         if not isinstance(config, dict):
             raise UnsupportedError(f"the compilation is {describe_value(config)}")
-        unsupported = [name for name in ("loss_weights",) if config.get(name) is not None]
-        if unsupported:
-            raise UnsupportedError(f"{unsupported[0]} = {describe_value(config[unsupported[0]])} is not supported")
         compiled = Compiled(
             optimizer=_described(config.get("optimizer"), "the optimizer"),
-            loss=_described(config.get("loss"), "the loss"),
+            loss=_read(config.get("loss"), "the loss"),
+            loss_weights=_read(config.get("loss_weights"), "loss_weights"),
             metrics=_metrics(config.get("metrics")),
             weighted_metrics=_metrics(config.get("weighted_metrics")),
         )
         compiled.metric_set(graph)
-        _restore_state(compiled.optimizer, file, graph)
+        state = LegacyState(file, compiled.optimizer.has_schedule) if legacy else file
+        _restore_state(compiled.optimizer, state, graph)
         return compiled
     except (DepthwiseError, TypeError, ValueError, OverflowError) as error:
         reason = str(error) if isinstance(error, DepthwiseError) else "an option has a wrong type"
         warnings.warn(
             f"{file.what}: the model is loaded but not compiled: {reason}; call compile before fit or evaluate",
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
         return None
 
 
-def _metrics(value: Any) -> list[Any] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list):
-        raise UnsupportedError(f"metrics must be a list, got {describe_value(value)}")
-    flat = [item for entry in value for item in (entry if isinstance(entry, list) else [entry])]
-    return [_described(item, "a metric") for item in flat]
+def _metrics(value: Any) -> Any:
+    if value is not None and not isinstance(value, (list, dict)):
+        raise UnsupportedError(f"metrics must be a list or a dict, got {describe_value(value)}")
+    return _read(value, "a metric")
+
+
+def _read(value: Any, what: str) -> Any:
+    """Lists and dicts of what `_described` reads; a tuple is written as an object with items."""
+    if isinstance(value, dict) and value.get("class_name") == "__tuple__" and isinstance(value.get("items"), list):
+        value = value["items"]
+    if isinstance(value, list):
+        return [_read(item, what) for item in value]
+    if isinstance(value, dict) and "class_name" not in value:
+        return {name: _read(item, what) for name, item in value.items()}
+    return _described(value, what)
 
 
 def _described(value: Any, what: str) -> Any:
     """A name, or `{"class_name": …, "config": …}` of one of Keras' own classes, its learning rate included."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
     if not isinstance(value, dict):
         return value
     if value.get("class_name") == "function":
-        return value.get("config")
+        from depthwise import losses, metrics  # not before a file is compiled
+
+        name = str(value.get("config"))
+        if not hasattr(losses, name) and not hasattr(metrics, name) and name not in metrics.CLASSES:
+            raise UnsupportedError(
+                f"{what} {describe_value(name)} is a Python function, which a file does not hold: give it to compile again"
+            )
+        return name
     check_module(value, what)
     options = value.get("config")
     if isinstance(options, dict):
@@ -143,7 +195,7 @@ def _described(value: Any, what: str) -> Any:
     return {"class_name": value.get("class_name"), "config": options}
 
 
-def _restore_state(optimizer: "Optimizer", file: File, graph: Graph) -> None:
+def _restore_state(optimizer: "Optimizer", file: File | LegacyState, graph: Graph) -> None:
     members = file.group(STATE) if file.group("optimizer") else None
     if not members:
         return
@@ -160,7 +212,7 @@ def _restore_state(optimizer: "Optimizer", file: File, graph: Graph) -> None:
     _keep(optimizer, state, file)
 
 
-def _keep(optimizer: "Optimizer", state: Mapping[str, NDArray[Any]], file: File) -> None:
+def _keep(optimizer: "Optimizer", state: Mapping[str, NDArray[Any]], file: File | LegacyState) -> None:
     steps = file.dataset(f"{STATE}/0")
     if steps is None or steps.shape != () or steps.dtype.kind not in "iu":
         raise UnsupportedError("the number of steps done is not one integer")

@@ -5,10 +5,11 @@ Source: the files that Keras 3.0 to 3.15 write (`keras.saving`), read as data; n
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from depthwise.data.formats.dialect import DEEPEST, MODELS, MOST_LAYERS, Dialect, modern
 from depthwise.data.formats.layer_config import (  # fmt: skip
     as_dict,
     as_list,
@@ -20,20 +21,14 @@ from depthwise.data.formats.layer_config import (  # fmt: skip
     sample_shape,
     serialized,
 )
-from depthwise.errors import InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
+from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.layers.input import InputLayer
 from depthwise.layers.operation import OPERATIONS, Operation
 from depthwise.network.facts import Shape, describe
 from depthwise.network.graph import Graph, unique_names
 from depthwise.network.tree import Member, ModelTree, TreeCall, TreePort, calls_within, chain, in_keras_order, inlined
 
-__all__ = ["Parsed", "model_config", "parse_model"]
-
-MOST_LAYERS = 10_000
-DEEPEST = 16
-"""Models inside models inside models …"""
-
-MODELS = ("Sequential", "Functional", "Model")
+__all__ = ["Parsed", "layers_refused", "model_config", "parse_model"]
 
 
 @dataclass(frozen=True)
@@ -43,10 +38,12 @@ class Parsed:
     Attributes:
         graph: the network; its tree is in Keras' order.
         written: the tree in the order of the file, which its weights follow.
+        policies: arithmetic other than float32 that its layers were made for.
     """
 
     graph: Graph
     written: ModelTree
+    policies: tuple[str, ...] = ()
 
     @property
     def tree(self) -> ModelTree:
@@ -57,14 +54,20 @@ class Parsed:
 # Reading.
 
 
-def parse_model(config: Any, what: str = "the config") -> Parsed:
+def parse_model(config: Any, what: str = "the config", dialect: Dialect | None = None) -> Parsed:
     """The network that a serialised `Sequential` or functional model describes.
+
+    Args:
+        config: as any Keras from 1 to 3 writes it.
+        what: what messages call it.
+        dialect: who wrote it, and what the user says of its names.
 
     Raises:
         UnsupportedError: a layer or an option that Depthwise does not have; the message names it and its value.
         InvalidFileError: the config contradicts itself, or is none.
     """
-    config = as_dict(config, what)
+    dialect = dialect or Dialect(what)
+    config = modern(as_dict(config, what), dialect)
     class_name = config.get("class_name")
     if class_name not in MODELS:
         raise UnsupportedError(
@@ -74,11 +77,42 @@ def parse_model(config: Any, what: str = "the config") -> Parsed:
         written = _model(config, what, 0)
         if calls_within(written) > MOST_LAYERS:
             raise InvalidFileError(f"{what} has more than {MOST_LAYERS:,} layers, which is the most that is read")
-        return Parsed(inlined(_ordered(written)), written)
+        return Parsed(inlined(_ordered(written)), written, tuple(sorted(dialect.policies)))
     except InvalidFileError:
         raise
     except InvalidArgumentError as error:
         raise InvalidFileError(f"{what} contradicts itself: {error}") from error
+
+
+def layers_refused(config: Any, dialect: Dialect) -> Iterator[tuple[str, str]]:
+    """(name, reason) for each layer or operation of a config that Depthwise does not read, however many there are.
+
+    Raises:
+        InvalidFileError: the config is none, or contradicts itself.
+    """
+    dialect.problems = []
+    config = modern(as_dict(config, dialect.what), dialect)
+    noted = dict(dialect.problems)
+    yield from noted.items()
+    yield from _refused(config, noted, 0)
+
+
+def _refused(config: Any, noted: Mapping[str, str], depth: int) -> Iterator[tuple[str, str]]:
+    body = config.get("config")
+    for entry in body.get("layers", []) if isinstance(body, dict) and depth <= DEEPEST else []:
+        own = entry.get("config") if isinstance(entry, dict) else None
+        name = (
+            str(entry.get("name") or (own.get("name") if isinstance(own, dict) else ""))
+            if isinstance(entry, dict)
+            else ""
+        )
+        if isinstance(entry, dict) and entry.get("class_name") in MODELS:
+            yield from _refused(entry, noted, depth + 1)
+        elif name not in noted:
+            try:
+                _member(entry, depth)
+            except DepthwiseError as error:
+                yield name, str(error)
 
 
 def _model(config: Mapping[str, Any], what: str, depth: int) -> ModelTree:

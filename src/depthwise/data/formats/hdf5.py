@@ -3,7 +3,7 @@
 `hdf5_structures.py` walks the structures; what a file may make it do is decided here. It reads through `_Bounded`, which knows the
 file's end and a budget, so that circles and structures without end are cut off; headers and names are looked at before anything is
 built from them; links, filters, external and virtual storage are refused by the type of their message, before anything would follow
-them; attributes are never read. Arrays have as many bytes as lie in the file for them, so that
+them; of attributes only texts are read, by hdf5_attributes.py. Arrays have as many bytes as lie in the file for them, so that
 no allocation follows what a file merely declares, and are read one at a time: a file is never in memory as a whole. Why so:
 docs/decisions/0004-hdf5.md.
 """
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from depthwise.data.formats import hdf5_structures as structures_of
 from depthwise.errors import DepthwiseError, InvalidFileError, UnsupportedError, describe_value
 
-__all__ = ["Dataset", "File"]
+__all__ = ["SIGNATURE", "DamageError", "Dataset", "File"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -45,6 +45,8 @@ _REFUSED = {
     0x0B: "compressed or otherwise filtered data",
 }
 
+_TOO_MUCH = "its structures contain themselves, or are larger than those of this network can be"
+
 _KINDS = (
     "integers",
     "floats",
@@ -58,12 +60,18 @@ _KINDS = (
     "variable-length values",
     "arrays",
 )
+_COPY = "copy the file with HDF5's h5repack -f NONE -l CONTI"
+
 _INTEGER, _FLOAT = 0, 1
-_FLOAT32 = bytes.fromhex("20 1f 00 04000000 0000 2000 17 08 00 17 7f000000")
-"""How HDF5 describes IEEE float32, after the byte of kind and version."""
+_IEEE = {
+    2: bytes.fromhex("20 0f 00 02000000 0000 1000 0a 05 00 0a 0f000000"),
+    4: bytes.fromhex("20 1f 00 04000000 0000 2000 17 08 00 17 7f000000"),
+    8: bytes.fromhex("20 3f 00 08000000 0000 4000 34 0b 00 34 ff030000"),
+}
+"""How HDF5 describes IEEE floats by their bytes, after the byte of kind and version."""
 
 
-class _DamageError(Exception):
+class DamageError(Exception):
     """What is wrong with the file, in words for the end of a sentence."""
 
 
@@ -83,13 +91,23 @@ class _Bounded:
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= self.length - self._place:
-            raise _DamageError("a structure lies beyond the end of the file")
-        self._left -= max(size, LEAST_CHARGE)
-        if size > LARGEST_STRUCTURE or self._left < 0:
-            raise _DamageError("its structures contain themselves, or are larger than those of this network can be")
+            raise DamageError("a structure lies beyond the end of the file")
+        self.spend(size)
+        if size > LARGEST_STRUCTURE:
+            raise DamageError(_TOO_MUCH)
         found = self.at(self._place, size)
         self._place += size
         return found
+
+    def spend(self, size: int) -> None:
+        """Takes what a read costs from the budget."""
+        self._left -= max(size, LEAST_CHARGE)
+        if self._left < 0:
+            raise DamageError(_TOO_MUCH)
+
+    def allow(self, size: int) -> None:
+        """Adds to the budget."""
+        self._left += size
 
     def at(self, place: int, size: int) -> bytes:
         """Bytes from `place` on, fewer at the end of the file."""
@@ -155,14 +173,15 @@ class File:
         self._file = _Bounded(file, start, length, structures)
         self._groups: dict[str, dict[str, int]] = {}
         self._places: set[int] = set()
+        self._heaps: dict[int, dict[int, tuple[int, int]]] = {}
         head = self._file.at(0, 96)
         if not head.startswith(SIGNATURE):
             raise InvalidFileError(f"{what} is not an HDF5 file: it does not start with HDF5's signature")
-        with self._reading("its start"):
+        with self.reading("its start"):
             if head[8] != 0:
                 raise UnsupportedError(
-                    f"{what} is HDF5 of a layout that Keras does not write (superblock {head[8]}); save the model again with "
-                    "Keras"
+                    f"{what} is HDF5 of a layout that Keras does not write (superblock {head[8]}); copy it with HDF5's "
+                    "h5repack --low=0 --high=0"
                 )
             base, end = struct.unpack_from("<Q8xQ", head, 24)
             if base != 0 or end > length:
@@ -178,7 +197,7 @@ class File:
             if place in self._places:
                 raise self._damaged("a structure is used twice, or contains itself")
             self._places.add(place)
-            with self._reading(describe_value(path)):
+            with self.reading(describe_value(path)):
                 self._groups[path] = self._members(place, path)
         return self._groups[path]
 
@@ -187,8 +206,60 @@ class File:
         place = self._place(path)
         if place is None:
             return None
-        with self._reading(describe_value(path)):
+        with self.reading(describe_value(path)):
             return self._dataset(place, path)
+
+    def messages(self, path: str) -> list[tuple[int, memoryview]]:
+        """Type and body of each message in the header of the group at `path`; no group, no messages."""
+        place = self._root if not path else self._place(path)
+        if place is None:
+            return []
+        with self.reading(describe_value(path)):
+            header = self._header(place, path)
+            data = memoryview(header.data)
+            return [(item.type, data[item.start : item.start + item.size]) for item in header.messages]
+
+    def heap(self, place: int) -> dict[int, tuple[int, int]]:
+        """Place and size of every object of the global heap's collection at `place`, by its index."""
+        if place not in self._heaps:
+            with self.reading("the heap of its texts"):
+                self._heaps[place] = self._collection(place)
+        return self._heaps[place]
+
+    def _collection(self, place: int) -> dict[int, tuple[int, int]]:
+        signature, version, size = struct.unpack("<4sB3xQ", self._file.at(place, 16))
+        end = place + size
+        if signature != b"GCOL" or version != 1 or end > self._file.length:
+            raise DamageError("the heap of its texts is none, or lies beyond the end of the file")
+        objects: dict[int, tuple[int, int]] = {}
+        position = place + 16
+        while position + 16 <= end:
+            self.spend(LEAST_CHARGE)
+            index, length = struct.unpack("<H6xQ", self._file.at(position, 16))
+            if index == 0:  # what is left is free
+                break
+            if position + 16 + length > end:
+                raise DamageError("a text lies beyond the end of its heap")
+            objects[index] = (position + 16, length)
+            position += 16 + -(-length // 8) * 8
+        return objects
+
+    def bytes_at(self, place: int, size: int) -> bytes:
+        """Bytes of a text, out of the budget of structures."""
+        self.spend(size)
+        return self._file.at(place, size)
+
+    def spend(self, size: int) -> None:
+        """Takes `size` bytes from the budget of structures.
+
+        Raises:
+            DamageError: there is none left.
+        """
+        self._file.spend(size)
+
+    def allow(self, size: int) -> None:
+        """Adds bytes to the budget of structures, once the network is known."""
+        self._file.allow(size)
 
     def _place(self, path: str) -> int | None:
         parent, _, name = path.rpartition("/")
@@ -199,13 +270,13 @@ class File:
         return InvalidFileError(f"{self.what} is damaged: {why}")
 
     @contextmanager
-    def _reading(self, part: str) -> Iterator[None]:
+    def reading(self, part: str) -> Iterator[None]:
         """Turns whatever reading raises into one sentence: on damaged files that can be anything, from KeyError to MemoryError."""
         try:
             yield
         except DepthwiseError:
             raise
-        except _DamageError as error:
+        except DamageError as error:
             raise self._damaged(str(error)) from None
         except Exception as error:
             raise self._damaged(f"{part} cannot be read, or lies beyond the end of the file") from error
@@ -218,7 +289,7 @@ class File:
                 f"{self.what}: {describe_value(path)} has an object header of the newer layout, which Keras does not write"
             )
         if messages > MOST_MESSAGES:
-            raise _DamageError(
+            raise DamageError(
                 f"the header of {describe_value(path)} has {messages} messages, at most {MOST_MESSAGES} are read"
             )
         header = structures_of.header(self._file, place)
@@ -226,7 +297,7 @@ class File:
             if message.type in _REFUSED:
                 raise UnsupportedError(
                     f"{self.what}: {describe_value(path)} holds {_REFUSED[message.type]}, which is refused for safety; "
-                    "save the model again with Keras"
+                    f"{_COPY}"
                 )
             if message.flags & _SHARED and message.type in (_DATASPACE, _DATATYPE, _LAYOUT, _SYMBOL_TABLE):
                 raise UnsupportedError(
@@ -238,17 +309,17 @@ class File:
         header = self._header(place, path)
         tables = header.find(_SYMBOL_TABLE)
         if len(tables) != 1:
-            raise _DamageError(f"{describe_value(path)} should be a group and is none")
+            raise DamageError(f"{describe_value(path)} should be a group and is none")
         # A name is copied for every member: the longest is measured first, or many members of one long name would be too much.
         tree, heap = struct.unpack_from("<QQ", tables[0])
         size, start = struct.unpack("<8xQ8xQ", self._file.at(heap, 32))
         names = self._file.at(start, min(size, LARGEST_STRUCTURE))
         if max(map(len, names.split(b"\0"))) > LONGEST_NAME:
-            raise _DamageError(f"a name in {describe_value(path)} is longer than {LONGEST_NAME} bytes")
+            raise DamageError(f"a name in {describe_value(path)} is longer than {LONGEST_NAME} bytes")
         members: dict[str, int] = {}
         for name, member in structures_of.links(self._file, tree, heap).items():
             if not name or "/" in name:
-                raise _DamageError(f"a name in {describe_value(path)} is empty or holds a slash")
+                raise DamageError(f"a name in {describe_value(path)} is empty or holds a slash")
             if member is None:
                 raise UnsupportedError(f"{self.what} holds a soft link, which is refused for safety")
             members[name] = member
@@ -258,17 +329,17 @@ class File:
         header = self._header(place, path)
         found = [header.find(kind) for kind in (_DATASPACE, _DATATYPE, _LAYOUT)]
         if not all(found):
-            raise _DamageError(f"{describe_value(path)} should be an array and is none")
+            raise DamageError(f"{describe_value(path)} should be an array and is none")
         dataspace, datatype, layout = (messages[0] for messages in found)
         shape = structures_of.shape(dataspace)
         if shape is None or len(shape) > LARGEST_RANK:
-            raise _DamageError(f"the shape of {describe_value(path)} cannot be read")
+            raise DamageError(f"the shape of {describe_value(path)} cannot be read")
         dtype = self._dtype(datatype, path)
         place, there = self._contiguous(layout, path)
         # Shapes are exact Python integers: nothing can overflow.
         size = math.prod(shape) * dtype.itemsize
         if there != size:
-            raise _DamageError(
+            raise DamageError(
                 f"{describe_value(path)} claims the shape {describe_value(shape)}, {size} bytes, and has {there}"
             )
         return Dataset(path, shape, dtype, self._file, place)
@@ -276,7 +347,7 @@ class File:
     def _dtype(self, body: memoryview, path: str) -> np.dtype[np.generic]:
         """The type of plain numbers; nothing else is read."""
         kind, big_endian, size = body[0] & 15, body[1] & 1, int.from_bytes(body[4:8], "little")
-        unusual = kind == _FLOAT and size == 4 and body[1 : 1 + len(_FLOAT32)] != _FLOAT32
+        unusual = kind == _FLOAT and size in _IEEE and body[1:20] != _IEEE[size]
         if kind not in (_INTEGER, _FLOAT) or big_endian or unusual or size not in (1, 2, 4, 8):
             described = _KINDS[kind] if kind < len(_KINDS) else "unknown values"
             raise UnsupportedError(
@@ -292,10 +363,10 @@ class File:
         if version not in (3, 4) or kind != 1:
             named = {0: "a compact", 2: "a chunked", 3: "a virtual"}.get(kind, "an unknown")
             raise UnsupportedError(
-                f"{self.what}: {describe_value(path)} has {named} storage (version {version}), Keras writes contiguous; save the "
-                "model again with Keras"
+                f"{self.what}: {describe_value(path)} has {named} storage (version {version}), Keras writes contiguous; "
+                f"{_COPY}"
             )
         start, size = struct.unpack_from("<QQ", body, 2)
         if start + size > self._file.length:
-            raise _DamageError(f"the values of {describe_value(path)} are not in the file")
+            raise DamageError(f"the values of {describe_value(path)} are not in the file")
         return start, size

@@ -5,9 +5,11 @@ from typing import Any
 
 from depthwise.errors import InvalidFileError, describe_value
 
-__all__ = ["parse_json"]
+__all__ = ["LARGEST_JSON", "parse_json"]
 
-LARGEST_JSON = 16 * 2**20
+LARGEST_JSON = 4 * 2**20
+MOST_BRACKETS = 200_000
+"""Lists and objects: each takes far more memory than text. The largest networks of keras.applications have a fifth of it."""
 
 
 def parse_json(text: str | bytes, what: str) -> Any:
@@ -18,6 +20,11 @@ def parse_json(text: str | bytes, what: str) -> Any:
     """
     if len(text) > LARGEST_JSON:
         raise InvalidFileError(f"{what} is too large: {len(text):,} bytes, at most {LARGEST_JSON:,} are read")
+
+    raw = text.encode("utf-8", "replace") if isinstance(text, str) else text
+    brackets = raw.count(b"[") + raw.count(b"{")
+    if brackets > MOST_BRACKETS:
+        raise InvalidFileError(f"{what} has {brackets:,} lists and objects, at most {MOST_BRACKETS:,} are read")
 
     def refuse(constant: str) -> None:
         raise InvalidFileError(f"{what} holds {constant}, which is no number of JSON")

@@ -9,12 +9,13 @@ import datetime
 import io
 import json
 import os
+import re
 import stat
 import struct
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -22,9 +23,12 @@ from numpy.typing import NDArray
 
 from depthwise.data.formats import compilation
 from depthwise.data.formats.config import model_config, parse_model
+from depthwise.data.formats.dialect import Dialect
+from depthwise.data.formats.dialect_training import modern_training
 from depthwise.data.formats.hdf5 import File
 from depthwise.data.formats.hdf5_write import Group, write
-from depthwise.data.formats.json_text import parse_json
+from depthwise.data.formats.json_text import LARGEST_JSON, parse_json
+from depthwise.data.formats.legacy_h5 import warn_of
 from depthwise.data.formats.saved import SavedNetwork
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.files import atomic_write_bytes
@@ -33,7 +37,15 @@ from depthwise.network.facts import BYTES_PER_NUMBER
 from depthwise.network.graph import Graph, LayerPath, snake_case
 from depthwise.network.tree import Member, ModelTree, tree_of
 
-__all__ = ["read_model", "read_weights", "write_model", "write_weights"]
+__all__ = [
+    "check_target",
+    "open_file",
+    "read_description",
+    "read_model",
+    "read_weights",
+    "write_model",
+    "write_weights",
+]
 
 Float32 = NDArray[np.float32]
 PathLike = str | os.PathLike[str]
@@ -43,7 +55,7 @@ KERAS_VERSION = "3.8.0"
 """The oldest Keras whose files ours are like; written into the metadata, which Keras shows and does not check."""
 
 LARGEST_METADATA = 64 * 2**10
-LARGEST_CONFIG = 16 * 2**20
+LARGEST_CONFIG = LARGEST_JSON
 LARGEST_DIRECTORY = 2**20
 
 _DAMAGE = (
@@ -58,12 +70,15 @@ _DAMAGE = (
 )
 
 
-def read_model(filepath: PathLike, compile: bool = True) -> SavedNetwork:
-    """What a `.keras` file of Keras 3 or of Depthwise holds.
+def read_model(
+    filepath: PathLike, compile: bool = True, custom_objects: Mapping[str, Any] | None = None
+) -> SavedNetwork:
+    """What a `.keras` file of Keras 2.12 to 3 or of Depthwise holds.
 
     Args:
         filepath: the file.
         compile: also read optimizer, loss and metrics where the file has them.
+        custom_objects: what the user says of names in it.
 
     Raises:
         InvalidFileError: no such file, not a `.keras` file, truncated, damaged, or it contradicts itself.
@@ -71,21 +86,39 @@ def read_model(filepath: PathLike, compile: bool = True) -> SavedNetwork:
     """
     what = describe_value(os.fspath(filepath), 200)
     try:
-        with _open(filepath, what) as file, _archive(file, what) as archive:
+        with open_file(filepath, what) as file, _archive(file, what) as archive:
             members = _members(archive, what)
-            _check_version(_read(archive, members[METADATA], LARGEST_METADATA, what), what)
-            config = parse_json(_read(archive, members[CONFIG], LARGEST_CONFIG, what), f"{CONFIG} in {what}")
-            parsed = parse_model(config, f"{CONFIG} in {what}")
+            version = _version(_read(archive, members[METADATA], LARGEST_METADATA, what), what)
+            where = f"{CONFIG} in {what}"
+            config = parse_json(_read(archive, members[CONFIG], LARGEST_CONFIG, what), where)
+            dialect = Dialect(where, version, custom_objects or {})
+            parsed = parse_model(config, where, dialect)
             hdf5 = _weights_within(archive, file, members[WEIGHTS], parsed.graph, what)
             weights = _read_weights(hdf5, parsed.graph, parsed.written)
             training = None
             if compile and config.get("compile_config"):
-                training = compilation.read(config["compile_config"], hdf5, parsed.graph)
+                said = modern_training(config["compile_config"]) if dialect.is_older else config["compile_config"]
+                training = compilation.read(said, hdf5, parsed.graph, stacklevel=5)
     except DepthwiseError:
         raise
     except _DAMAGE as error:
         raise InvalidFileError(f"{what} is damaged or truncated: {describe_value(str(error))[1:-1]}") from error
+    warn_of(what, parsed.policies, stacklevel=5)
     return SavedNetwork(parsed.tree, weights, training)
+
+
+def read_description(filepath: PathLike) -> tuple[str, Any]:
+    """The version of the Keras that wrote a `.keras` file, and its config; raises what `read_model` does."""
+    what = describe_value(os.fspath(filepath), 200)
+    try:
+        with open_file(filepath, what) as file, _archive(file, what) as archive:
+            members = _members(archive, what)
+            version = _version(_read(archive, members[METADATA], LARGEST_METADATA, what), what)
+            return version, parse_json(_read(archive, members[CONFIG], LARGEST_CONFIG, what), f"{CONFIG} in {what}")
+    except DepthwiseError:
+        raise
+    except _DAMAGE as error:
+        raise InvalidFileError(f"{what} is damaged or truncated: {describe_value(str(error))[1:-1]}") from error
 
 
 def write_model(network: SavedNetwork, filepath: PathLike, overwrite: bool = True) -> None:
@@ -95,7 +128,7 @@ def write_model(network: SavedNetwork, filepath: PathLike, overwrite: bool = Tru
         InvalidArgumentError: the name does not end in .keras, or the file exists and `overwrite` is False.
         DepthwiseError: the folder cannot be written to, or the disk is full; an old file is then as it was.
     """
-    _check_target(filepath, ".keras", overwrite)
+    check_target(filepath, ".keras", overwrite)
     now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
     metadata = {"keras_version": KERAS_VERSION, "date_saved": now}
     config = model_config(network.tree) | {"compile_config": compilation.config_of(network)}
@@ -109,7 +142,7 @@ def write_model(network: SavedNetwork, filepath: PathLike, overwrite: bool = Tru
 
 def write_weights(network: SavedNetwork, filepath: PathLike, overwrite: bool = True) -> None:
     """Writes a `.weights.h5` file that `load_weights` of Keras 3 reads; raises what `write_model` does."""
-    _check_target(filepath, ".weights.h5", overwrite)
+    check_target(filepath, ".weights.h5", overwrite)
     atomic_write_bytes(filepath, _weights_file(network))
 
 
@@ -122,7 +155,7 @@ def read_weights(graph: Graph, filepath: PathLike) -> dict[str, Float32]:
     what = describe_value(os.fspath(filepath), 200)
     largest = _largest_weights(graph)
     try:
-        with _open(filepath, what) as file:
+        with open_file(filepath, what) as file:
             if os.fspath(filepath).endswith(".keras"):
                 with _archive(file, what) as archive:
                     hdf5 = _weights_within(archive, file, _members(archive, what)[WEIGHTS], graph, what)
@@ -139,7 +172,8 @@ def read_weights(graph: Graph, filepath: PathLike) -> dict[str, Float32]:
 # The zip.
 
 
-def _open(filepath: PathLike, what: str) -> BinaryIO:
+def open_file(filepath: PathLike, what: str) -> BinaryIO:
+    """The open file, if it is an ordinary one; InvalidFileError names `what` otherwise."""
     try:
         regular = stat.S_ISREG(os.stat(filepath).st_mode)  # opening a pipe would wait for ever
         if regular:
@@ -158,13 +192,7 @@ def _archive(file: BinaryIO, what: str) -> zipfile.ZipFile:
     tail = file.read()
     place = tail.rfind(b"PK\x05\x06")
     if place < 0 or len(tail) < place + 22:
-        file.seek(0)
-        kind = (
-            "an HDF5 file of the older Keras format; save it as .keras"
-            if file.read(4) == b"\x89HDF"
-            else "not a .keras file"
-        )
-        raise InvalidFileError(f"{what} is truncated or {kind}: the directory of the zip is missing")
+        raise InvalidFileError(f"{what} is truncated or not a .keras file: the directory of the zip is missing")
     if tail[max(0, place - 20) : place].startswith(b"PK\x06\x07"):
         raise UnsupportedError(f"{what} is a zip of more than 2 GiB (zip64), which is not supported")
     (directory,) = struct.unpack_from("<I", tail, place + 12)
@@ -228,13 +256,15 @@ def _weights_within(archive: zipfile.ZipFile, file: BinaryIO, info: zipfile.ZipI
     return File(file, label, structures, info.header_offset + 30 + name + extra, size)
 
 
-def _check_version(text: bytes, what: str) -> None:
+def _version(text: bytes, what: str) -> str:
+    """The version of the Keras that wrote the file."""
     metadata = parse_json(text, f"{METADATA} in {what}")
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
-    if not isinstance(version, str) or not version.startswith("3."):
+    if not isinstance(version, str) or not version.startswith(("2.", "3.")):
         raise UnsupportedError(
-            f"{what} was written by Keras {describe_value(version)}; files of Keras 3 are read, load and save it with that first"
+            f"{what} was written by Keras {describe_value(version)}; files of Keras 2 and 3 are read"
         )
+    return version
 
 
 # The weights.
@@ -252,6 +282,37 @@ def _places(tree: ModelTree, group: str = "layers", path: LayerPath = ()) -> Ite
         own = (*path, str(member.name))
         if isinstance(member, ModelTree):
             yield from _places(member, f"{place}/layers", own)
+        else:
+            yield place, own
+
+
+OF_KERAS_2 = "_layer_checkpoint_dependencies"
+"""The group in which Keras 2.12 to 2.15 keeps the layers of a functional model, where Keras 3 has `layers`."""
+
+
+def _places_of_keras_2(
+    file: File, graph: Graph, tree: ModelTree, around: str = "", path: LayerPath = ()
+) -> Iterator[tuple[str, LayerPath]]:
+    """The same in a file of Keras 2, which counts a layer with weights twice, so that numbers are left out.
+
+    In each class the groups that hold something follow each other as the layers with weights do.
+    """
+    inside = next((name for name in (OF_KERAS_2, "layers") if file.group(f"{around}{name}") is not None), OF_KERAS_2)
+    held: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for name in file.group(f"{around}{inside}") or {}:
+        match = re.fullmatch(r"(.+?)(?:_(\d{1,6}))?", name)
+        place = f"{around}{inside}/{name}"
+        if match and any(file.group(f"{place}/{part}") for part in ("vars", OF_KERAS_2, "layers")):
+            held[match[1]].append((int(match[2] or 0), place))
+    left = {base: iter([place for _, place in sorted(places)]) for base, places in held.items()}
+    for member in tree.members:
+        own = (*path, str(member.name))
+        call = graph.layers.get(own)
+        if not isinstance(member, ModelTree) and (call is None or not call.weights):
+            continue
+        place = next(left.get(snake_case(_class_name(member)), iter(())), f"{around}{inside}/{member.name}")
+        if isinstance(member, ModelTree):
+            yield from _places_of_keras_2(file, graph, member, f"{place}/", own)
         else:
             yield place, own
 
@@ -274,7 +335,8 @@ def _largest_structures(graph: Graph) -> int:
 
 def _read_weights(file: File, graph: Graph, tree: ModelTree) -> dict[str, Float32]:
     found: dict[str, Float32] = {}
-    for place, path in _places(tree):
+    of_keras_2 = file.group(OF_KERAS_2) is not None
+    for place, path in _places_of_keras_2(file, graph, tree) if of_keras_2 else _places(tree):
         call = graph.layers.get(path)
         if call is None:
             continue  # the input of a model inside
@@ -294,9 +356,9 @@ def _read_weights(file: File, graph: Graph, tree: ModelTree) -> dict[str, Float3
                     f"{file.what}: {describe_value(key)} must have the shape {weight.shape} by the config, the file has "
                     f"{describe_value(dataset.shape)}"
                 )
-            if dataset.dtype != np.float32:
+            if dataset.dtype.kind != "f":
                 raise UnsupportedError(
-                    f"{file.what}: {describe_value(key)} must be float32, the file has {dataset.dtype}"
+                    f"{file.what}: {describe_value(key)} must hold floats, the file has {dataset.dtype}"
                 )
             found[key] = dataset.read().astype(np.float32, copy=False)
     return {key: found[key] for key in graph.weight_shapes}
@@ -324,10 +386,16 @@ def _put(members: dict[str, Any], place: Sequence[str], group: Group) -> None:
     _put(within.members["layers"].members, rest[1:], group)
 
 
-def _check_target(filepath: PathLike, suffix: str, overwrite: bool) -> None:
-    if not os.fspath(filepath).endswith(suffix):
+def check_target(filepath: PathLike, endings: str | tuple[str, ...], overwrite: bool) -> None:
+    """Whether a file of that name may be written.
+
+    Raises:
+        InvalidArgumentError: another ending, or the file exists and `overwrite` is False.
+    """
+    if not os.fspath(filepath).endswith(endings):
+        allowed = endings if isinstance(endings, str) else " or ".join(endings)
         raise InvalidArgumentError(
-            f"the file's name must end in {suffix}, got {describe_value(os.fspath(filepath), 200)}"
+            f"the file's name must end in {allowed}, got {describe_value(os.fspath(filepath), 200)}"
         )
     if not overwrite and os.path.exists(filepath):
         raise InvalidArgumentError(

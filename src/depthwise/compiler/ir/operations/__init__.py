@@ -19,7 +19,7 @@ from depthwise.compiler.ir.operations.convolution import (
     Spread,
 )
 from depthwise.compiler.ir.operations.elementwise import AFFINE, Elementwise, ElementwiseSum, sum_of, unary
-from depthwise.compiler.ir.operations.loss import LossGradient, LossValue
+from depthwise.compiler.ir.operations.loss import HandOver, LossGradient, LossValue
 from depthwise.compiler.ir.operations.normalisation import (
     CollectMoments,
     CollectNormalisationSums,
@@ -29,6 +29,7 @@ from depthwise.compiler.ir.operations.normalisation import (
     NormaliseBatchGradient,
 )
 from depthwise.compiler.ir.operations.pooling import PoolGradient, PoolWindows, ReduceMap, ReduceMapGradient, Sum
+from depthwise.compiler.ir.operations.resampling import Resample, Taps
 from depthwise.compiler.ir.operations.rows import (
     Dropout,
     NormaliseRows,
@@ -70,6 +71,7 @@ __all__ = [
     "ElementwiseSum",
     "FinishMoments",
     "FinishNormalisationSums",
+    "HandOver",
     "LossGradient",
     "LossValue",
     "NormaliseBatch",
@@ -84,12 +86,14 @@ __all__ = [
     "ReduceMapGradient",
     "Repeat",
     "RepeatSum",
+    "Resample",
     "Reshape",
     "Slice",
     "Softmax",
     "SoftmaxGradient",
     "Spread",
     "Sum",
+    "Taps",
     "Transpose",
     "sum_of",
     "unary",

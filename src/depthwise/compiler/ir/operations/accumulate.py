@@ -64,7 +64,7 @@ class AccumulateConvolution(Accumulate):
         return Window(whole=True, border=self.padding) if operand == 0 else WHOLE_MAP
 
     def reads_exactly(self, operand: int) -> bool:
-        return True
+        return operand == 0
 
     def reads_by_groups(self, operand: int) -> bool:
         return operand == 1 and self.groups > 1

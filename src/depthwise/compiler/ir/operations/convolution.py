@@ -130,7 +130,8 @@ class ConvolveDepthwise(_Convolution):
 
 @dataclass(frozen=True)
 class _Transposed(_Windowed):
-    """Operands: the gradient of a convolution's result, the convolution's kernel. All arguments are the convolution's."""
+    """Operands: what a convolution's result would be, or its gradient; the convolution's kernel. All arguments are the
+    convolution's."""
 
     def _mirrored(self) -> Window:
         """How the gradient is read by a convolution with the mirrored kernel and stride 1, to reach every cell of the map."""
@@ -142,9 +143,6 @@ class _Transposed(_Windowed):
             reach = (self.kernel_size[axis] - 1) * self.dilation[axis]
             sides += [max(0, reach - before), max(0, size[axis] - 1 + before - (read[axis] - 1))]
         return Window(whole=True, border=(sides[0], sides[1], sides[2], sides[3]))
-
-    def gradient(self, tape: "Tape", gradient: str) -> None:
-        raise self._refuse("has no gradient")
 
 
 @dataclass(frozen=True)
@@ -170,11 +168,19 @@ class ConvolveTransposed(_Transposed):
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         return (TensorType(self.shape),)
 
+    def gradient(self, tape: "Tape", gradient: str) -> None:
+        window = (self.kernel_size, self.strides, self.dilation, self.padding)
+        tape.accumulate(AccumulateConvolution((gradient, self.source), (), self.kernel, *window, self.groups))
+        tape.give(self.source, lambda name: Convolve((gradient, self.kernel), (name,), *window, groups=self.groups))
+
     def window(self, operand: int) -> Window:
         return Window(whole=True) if self.scatters else self._mirrored()
 
     def reads_exactly(self, operand: int) -> bool:
         return self.scatters
+
+    def work(self, result: TensorType, operands: tuple[TensorType, ...]) -> int:
+        return operands[0].size * (prod(operands[1].shape[:-1]) // 4)
 
     def valid(self, rows: int, columns: int) -> tuple[list[Pair], list[Pair]]:
         """For each row and each column of the kernel: (first, how many) of the operand's `rows` and `columns` whose windows
@@ -204,6 +210,9 @@ class ConvolveDepthwiseTransposed(_Transposed):
 
     def window(self, operand: int) -> Window:
         return self._mirrored()
+
+    def gradient(self, tape: "Tape", gradient: str) -> None:
+        raise self._refuse("has no gradient")
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from itertools import pairwise
 from math import prod
 
 from depthwise.compiler.ir import operations as op
+from depthwise.compiler.ir.expression import Constant
 from depthwise.compiler.kernels.contraction import Contraction, Reduction
 from depthwise.compiler.kernels.depthwise import DepthwiseConvolution, DepthwiseWeightGradient
-from depthwise.compiler.kernels.elementwise import Copy, Fill
+from depthwise.compiler.kernels.elementwise import Copy, Elementwise, Fill
 from depthwise.compiler.kernels.maps import MapView
 from depthwise.compiler.machine import choose_depthwise_tile, choose_tile
 from depthwise.compiler.plan import packing
@@ -36,6 +37,11 @@ def _loops(kernel_size: tuple[int, int], view: MapView, dilation: tuple[int, int
         else:
             joined.append(loop)
     return joined or [Reduction(1, 1)]
+
+
+def _offsets(rows: int, pitch: int) -> tuple[int, ...]:
+    """Where each row starts; there are thousands of rows in the strips of a large network."""
+    return tuple(range(0, rows * pitch, pitch))
 
 
 def convolution_calls(
@@ -69,8 +75,8 @@ def convolution_calls(
     loops = _loops(kernel_size, source.view, dilation, channels)
     depth = prod(loop.count or 0 for loop in loops)
     whole = Contraction(
-        a_rows=tuple(row * strides[0] * source.view.row_pitch for row in range(view.rows)),
-        out_rows=tuple(row * view.row_pitch for row in range(view.rows)),
+        a_rows=_offsets(view.rows, strides[0] * source.view.row_pitch),
+        out_rows=_offsets(view.rows, view.row_pitch),
         columns=view.columns,
         a_column=strides[1] * source.view.pixel_pitch,
         out_column=view.pixel_pitch,
@@ -209,14 +215,25 @@ def _scatter(operation: op.ConvolveTransposed, placement: Placement, part: Part)
     # One tile for all cells, whatever they reach: so their packed weights follow each other.
     most = max(down for _, down in rows) * max(across for _, across in columns)
     tile = choose_tile(placement.vectors, max(1, most), channels)
+    # The shares of `part` are panels of channels, so that no two add to the same numbers.
+    lanes = tile[1] * placement.vectors.lanes
+    first, count = (share * lanes for share in part.of(-(-channels // lanes)))
+    if groups > 1:
+        first, count = (0, 0) if part.index else (0, channels)
+    count = min(count, channels - first)
+    if count <= 0:
+        return []
+    fill = Call(Fill(target.view, None, 0.0), (target.pointer,))
+    if count < channels:
+        fill = Call(Elementwise(Constant(0.0), (), replace(target.view, channels=count)), (target.pointer + first,))
 
     def cell(i: int, j: int) -> list[Item]:
         (top, down), (left, across) = rows[i], columns[j]
         if not down or not across:
             return []
         kernel = Contraction(
-            a_rows=tuple(row * gradient.view.row_pitch for row in range(down)),
-            out_rows=tuple(row * operation.strides[0] * target.view.row_pitch for row in range(down)),
+            a_rows=_offsets(down, gradient.view.row_pitch),
+            out_rows=_offsets(down, operation.strides[0] * target.view.row_pitch),
             columns=across,
             a_column=gradient.view.pixel_pitch,
             out_column=operation.strides[1] * target.view.pixel_pitch,
@@ -234,16 +251,18 @@ def _scatter(operation: op.ConvolveTransposed, placement: Placement, part: Part)
         each = ((height, width * step), (width, step), (groups, filters))
         size = packing.matrix_size(placement, kernel, filters)
         b = packing.panels(placement, operation.kernel, kernel, ((filters, 1),), total, repeats=each)
-        b += (i * width + j) * groups * size
+        b += (i * width + j) * groups * size + first * filters
         out = target.pixel(
             top * operation.strides[0] + i * operation.dilation[0] - operation.padding[0],
             left * operation.strides[1] + j * operation.dilation[1] - operation.padding[2],
         )
+        out += first
+        kernel = replace(kernel, channels=count)
         call = Call(kernel, (gradient.pixel(top, left), b, b, out))
         return repeated([call], groups, {"a": filters, "b": size, "bias": size, "out": channels})
 
     return [
-        Call(Fill(target.view, None, 0.0), (target.pointer,)),
+        fill,
         *rolled([rolled([cell(i, j) for j in range(width)]) for i in range(height)]),
     ]
 

@@ -1,10 +1,29 @@
-"""Layers that Keras has and Depthwise has not: the sentence that says why, by name."""
+"""Keras' other names of layers, and of the layers that Depthwise does not have the sentence that says why."""
 
 from collections.abc import Mapping
 
 from depthwise.errors import UnsupportedError
 
-__all__ = ["UNSUPPORTED", "UnsupportedLayerError"]
+__all__ = ["ALIASES", "UNSUPPORTED", "UnsupportedLayerError"]
+
+
+ALIASES: Mapping[str, str] = {
+    "AvgPool1D": "AveragePooling1D",
+    "AvgPool2D": "AveragePooling2D",
+    "Convolution1D": "Conv1D",
+    "Convolution1DTranspose": "Conv1DTranspose",
+    "Convolution2D": "Conv2D",
+    "Convolution2DTranspose": "Conv2DTranspose",
+    "GlobalAvgPool1D": "GlobalAveragePooling1D",
+    "GlobalAvgPool2D": "GlobalAveragePooling2D",
+    "GlobalMaxPool1D": "GlobalMaxPooling1D",
+    "GlobalMaxPool2D": "GlobalMaxPooling2D",
+    "MaxPool1D": "MaxPooling1D",
+    "MaxPool2D": "MaxPooling2D",
+    "SeparableConvolution1D": "SeparableConv1D",
+    "SeparableConvolution2D": "SeparableConv2D",
+}
+"""The same layers under Keras' other names."""
 
 
 class UnsupportedLayerError(UnsupportedError, AttributeError):
