@@ -13,6 +13,7 @@ from depthwise.errors import InvalidArgumentError, ShapeError
 from depthwise.explain.facts import network_facts
 from depthwise.explain.questions import questions
 from depthwise.layers import descriptions as d
+from depthwise.network.facts import describe
 from depthwise.network.graph import Graph, sequential
 from depthwise.network.twins import ordinary_twin, separable_twin
 from support.families import check_against_keras, check_explanations, check_files, check_same_bits
@@ -137,5 +138,4 @@ def test_messages() -> None:
     with pytest.raises(ShapeError, match="axis must be between 1 and 3, or -1 and -3 counted from the end, got 4"):
         sequential([d.BatchNormalization(axis=4, input_shape=(4, 4, 2))])
     with pytest.raises(ShapeError, match="whose shapes differ in axis 1 only"):
-        x, y = (models.Sequential([layers.ReLU(input_shape=shape)]).outputs[0] for shape in ((3, 4, 5), (3, 4, 6)))
-        layers.Concatenate(axis=1)([x, y])
+        describe(d.Concatenate(axis=1), ((3, 4, 5), (3, 4, 6)))
