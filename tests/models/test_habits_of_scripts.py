@@ -12,8 +12,6 @@ from depthwise.errors import DepthwiseError, InvalidArgumentError, UnsupportedEr
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
 Y = np.arange(12) % 3
-DENSE: Any = layers.Dense
-"""With the arguments that Keras takes besides those that it names."""
 
 
 def small(framework: Any = depthwise) -> Any:
@@ -35,7 +33,7 @@ def small(framework: Any = depthwise) -> Any:
     [{"input_dim": 4}, {"batch_input_shape": (None, 4)}, {"input_shape": (4,)}, {"input_dim": 4, "weights": None}],
 )
 def test_the_first_layer_says_the_shape(arguments: dict[str, Any]) -> None:
-    assert models.Sequential([DENSE(8, **arguments)]).input_shape == (None, 4)
+    assert models.Sequential([layers.Dense(8, **arguments)]).input_shape == (None, 4)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +50,8 @@ def test_inputs(arguments: dict[str, Any]) -> None:
         (lambda: depthwise.Input(shape=(4,), batch_shape=(None, 4)), "not both"),
         (lambda: depthwise.Input(batch_shape=4), "with the batch first"),
         (lambda: depthwise.Input(shape=(4,), sparse=True), "sparse"),
-        (lambda: DENSE(2, input_dim=4, input_shape=(4,)), "not both"),
-        (lambda: DENSE(2, weights=[1]), "set_weights"),
+        (lambda: layers.Dense(2, input_dim=4, input_shape=(4,)), "not both"),  # type: ignore[call-arg]
+        (lambda: layers.Dense(2, weights=[1]), "set_weights"),  # type: ignore[call-arg]
         (lambda: layers.Dense(3)(X, training=True), "use fit"),
         (lambda: layers.Dense(3)(X[0]), r"x\[None\]"),
         (lambda: small()(depthwise.Input(shape=(4,)), training=True), "fit alone trains"),
