@@ -26,7 +26,7 @@ from depthwise.layers.store import CHANGES
 from depthwise.model.filing import Filed
 from depthwise.model.inputs import arrays_for, is_batches
 from depthwise.model.predict_loop import predict_batches
-from depthwise.network.graph import Graph, with_input
+from depthwise.network.graph import Graph, LayerPath, with_input
 from depthwise.network.symbolic import (  # fmt: skip
     Input,
     Structure,
@@ -38,7 +38,7 @@ from depthwise.network.symbolic import (  # fmt: skip
     replay,
     structure,
 )
-from depthwise.network.tree import ModelTree, tree_of
+from depthwise.network.tree import ModelTree, first_path, tree_of
 
 if TYPE_CHECKING:
     from depthwise.data.formats.saved import SavedNetwork
@@ -108,10 +108,26 @@ class Model(Filed):
     @classmethod
     def from_tree(cls, tree: ModelTree, weights: Mapping[str, Float32] | None = None) -> "Model":
         """A model that is described so, of new layers; new weights are drawn unless given."""
-        members: dict[str, Any] = {
-            str(member.name): Model.from_tree(member) if isinstance(member, ModelTree) else Layer.of(member)
-            for member in tree.members
-        }
+        model = cls._of_tree(tree, (), dict(tree.shared), {})
+        if weights is not None:
+            model.set_weights_by_name(weights)
+        return model
+
+    @classmethod
+    def _of_tree(
+        cls, tree: ModelTree, path: LayerPath, shared: Mapping[LayerPath, LayerPath], made: dict[LayerPath, Any]
+    ) -> "Model":
+        """The model at `path` of the outermost one; `made` holds what is made already."""
+        members: dict[str, Any] = {}
+        for member in tree.members:
+            own = (*path, str(member.name))
+            if own in shared:
+                made[own] = made[first_path(shared, own)]
+            elif isinstance(member, ModelTree):
+                made[own] = Model._of_tree(member, own, shared, made)
+            else:
+                made[own] = Layer.of(member)
+            members[own[-1]] = made[own]
         model: Model
         if tree.is_sequential:
             model = Sequential((members[call.member] for call in tree.calls), name=tree.name)
@@ -122,8 +138,6 @@ class Model(Filed):
             starts, ends = replay(tree, members)
             model._set_structure(structure(starts, ends, output_keys=tree.output_keys))
         model._trainable = tree.trainable
-        if weights is not None:
-            model.set_weights_by_name(weights)
         return model
 
     # Prediction.

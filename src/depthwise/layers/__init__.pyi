@@ -7,6 +7,7 @@ from depthwise.layers.layer import Layer
 
 __all__ = [
     "ACTIVATIONS",
+    "LAYERS",
     "Activation",
     "Add",
     "AveragePooling1D",
@@ -28,7 +29,6 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
     "InputLayer",
-    "LAYERS",
     "Layer",
     "LayerNormalization",
     "MaxPool2D",
