@@ -12,7 +12,20 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "depthwise"
 LEVELS = [
     # What everything stands on.
     {"errors", "moved"},
-    {"arguments", "files", "initializers", "messages", "progress", "random", "registration", "seeds", "timing"},
+    {
+        "arguments",
+        "constraints",
+        "files",
+        "initializers",
+        "keywords",
+        "messages",
+        "progress",
+        "random",
+        "regularizers",
+        "registration",
+        "seeds",
+        "timing",
+    },
     # The network as data, and what follows from it.
     {"network.formula", "network.window"},
     {"network.facts"},
@@ -48,6 +61,8 @@ LEVELS = [
 
 LAZY_UPWARD = {
     ("layers", "data.formats"): "layer.get_config() and from_config() write and read as files do",
+    ("layers", "models"): "a layer called on an array computes, with a model of this layer alone",
+    ("layers", "model"): "the same; and which layers may be called with training=False",
     ("models", "explain"): "model.explain(…) and how a model shows itself in a notebook",
 }
 """Imports inside functions that go up, each with its reason."""

@@ -23,8 +23,10 @@ from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError,
 from depthwise.layers.input import InputLayer
 from depthwise.layers.layer import Layer
 from depthwise.layers.store import CHANGES
+from depthwise.model.chain import clone_model, connected_chain
 from depthwise.model.filing import Filed
 from depthwise.model.inputs import arrays_for, is_batches
+from depthwise.model.own_code import refuse_training_flag
 from depthwise.model.predict_loop import predict_batches
 from depthwise.network.graph import Graph, LayerPath, with_input
 from depthwise.network.symbolic import (  # fmt: skip
@@ -32,8 +34,6 @@ from depthwise.network.symbolic import (  # fmt: skip
     Structure,
     SymbolicTensor,
     first_shape,
-    input_tensor,
-    is_input,
     refuse_late_input,
     replay,
     structure,
@@ -76,8 +76,7 @@ class Model(Filed):
     ) -> None:
         if inputs is None or outputs is None:
             raise UnsupportedError(
-                "Model needs inputs and outputs: Model(inputs, outputs); models written as a subclass with a call "
-                "method are not supported"
+                "Model needs inputs and outputs: Model(inputs, outputs); a model's own call method is not supported"
             )
         self._start(name, trainable)
         if isinstance(outputs, Mapping):
@@ -106,9 +105,12 @@ class Model(Filed):
         return cls.from_tree(tree, weights)
 
     @classmethod
-    def from_tree(cls, tree: ModelTree, weights: Mapping[str, Float32] | None = None) -> "Model":
-        """A model that is described so, of new layers; new weights are drawn unless given."""
-        model = cls._of_tree(tree, (), dict(tree.shared), {})
+    def from_tree(
+        cls, tree: ModelTree, weights: Mapping[str, Float32] | None = None, layers: Mapping[str, Any] | None = None
+    ) -> "Model":
+        """A model that is described so, of new layers, or of `layers` by name; new weights are drawn unless given."""
+        made: dict[LayerPath, Any] = {(name,): layer for name, layer in (layers or {}).items()}
+        model = cls._of_tree(tree, (), dict(tree.shared), made)
         if weights is not None:
             model.set_weights_by_name(weights)
         return model
@@ -121,8 +123,11 @@ class Model(Filed):
         members: dict[str, Any] = {}
         for member in tree.members:
             own = (*path, str(member.name))
-            if own in shared:
-                made[own] = made[first_path(shared, own)]
+            first = first_path(shared, own)
+            if own in made:
+                pass
+            elif first in made:
+                made[own] = made[first]
             elif isinstance(member, ModelTree):
                 made[own] = Model._of_tree(member, own, shared, made)
             else:
@@ -199,6 +204,7 @@ class Model(Filed):
         if isinstance(inputs, SymbolicTensor) or (
             isinstance(inputs, (list, tuple)) and any(isinstance(item, SymbolicTensor) for item in inputs)
         ):
+            refuse_training_flag(self, training)
             return self.connected(inputs)
         if training:
             raise UnsupportedError("calling a model with training=True is not supported; use fit or train_on_batch")
@@ -209,7 +215,7 @@ class Model(Filed):
     # Files.
 
     def save(self, filepath: PathLike, overwrite: bool = True, zipped: bool | None = None) -> None:
-        """Writes a `.keras` file that real Keras 3 loads; see `save_model`."""
+        """Writes a `.keras` or `.h5` file that real Keras 3 loads; see `save_model`."""
         save_model(self, filepath, overwrite, zipped)
 
     @classmethod
@@ -298,7 +304,7 @@ class Sequential(Model):
         """Takes a new chain; where it begins as the old one, so do its tensors."""
         tensors: list[SymbolicTensor] = []
         if chain and first_shape(chain[0]) is not None:
-            tensors = self._connected(chain)
+            tensors = connected_chain(chain, self._tensors)
             made = structure(tensors[0], tensors[-1], is_sequential=True)
             self._chain, self._tensors = chain, tensors
             self._set_structure(made)
@@ -307,29 +313,9 @@ class Sequential(Model):
             self._chain, self._tensors = chain, tensors
             self._set_structure(None)
 
-    def _connected(self, chain: list[Any]) -> list[SymbolicTensor]:
-        refuse_late_input(chain)
-        body = chain[1:] if is_input(chain[0]) else chain
-        old = self._tensors
-        if old and old[0].sample_shape == first_shape(chain[0]):
-            tensors = old[:1]
-        else:
-            start = chain[0] if is_input(chain[0]) else Layer.of(InputLayer(shape=first_shape(chain[0]) or ()))
-            tensors = [input_tensor(start)]
-        for index, layer in enumerate(body, 1):
-            same = len(tensors) == index and index < len(old) and old[index].layer is layer
-            if same and old[index].inputs == (tensors[-1],):
-                tensors.append(old[index])
-                continue
-            result = tensors[-1].connect(layer, tensors[-1])
-            if not isinstance(result, SymbolicTensor):
-                raise InvalidArgumentError("Sequential takes layers and models with one output")
-            tensors.append(result)
-        return tensors
-
     def _make_structure(self) -> Structure:
         if self._chain and first_shape(self._chain[0]) is not None:  # an interrupt stopped `_change` half-way
-            tensors = self._connected(self._chain)
+            tensors = connected_chain(self._chain, self._tensors)
             return structure(tensors[0], tensors[-1], is_sequential=True)
         with_input([item.description for item in self._chain if not isinstance(item, Model)])
         raise InvalidArgumentError(
@@ -381,23 +367,18 @@ def _gives_shape(chain: list[Layer]) -> bool:
     return bool(chain) and (isinstance(chain[0], InputLayer) or chain[0].input_shape is not None)
 
 
-def clone_model(model: Model) -> Model:
-    """The same network with new weights."""
-    return Model.from_tree(model.description)
-
-
 def save_model(model: Model, filepath: PathLike, overwrite: bool = True, zipped: bool | None = None) -> None:
-    """Writes a `.keras` file that real Keras 3 loads, wholly or not at all.
+    """Writes a `.keras` file, or an `.h5` file of the older kind, that real Keras 3 loads, wholly or not at all.
 
     Raises:
-        InvalidArgumentError: the name does not end in .keras, or the file exists and `overwrite` is False.
+        InvalidArgumentError: another ending than .keras, .h5 or .hdf5, or the file exists and `overwrite` is False.
         DepthwiseError: the folder cannot be written to, or the disk is full; an old file is then as it was.
     """
-    from depthwise.data.formats.keras_file import write_model
+    from depthwise.data.formats.writing import write_any
 
     if zipped is False:
         raise UnsupportedError("zipped=False is not supported; a model is written as one .keras file")
-    write_model(model.saved(), filepath, overwrite)
+    write_any(model.saved(), filepath, overwrite)
 
 
 def load_model(

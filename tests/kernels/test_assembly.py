@@ -12,12 +12,13 @@ from depthwise.compiler.kernels.depthwise import DepthwiseConvolution, Depthwise
 from depthwise.compiler.kernels.maps import MapView
 from depthwise.compiler.lower import lower
 from depthwise.compiler.machine import choose_depthwise_tile, choose_tile, machine_for
-from depthwise.compiler.module import emit_kernel, emit_stages, kernels_of
+from depthwise.compiler.module import emit_stages, kernels_of
 from depthwise.compiler.native.cache import CompileCache
 from depthwise.compiler.native.compile import assembly, can_run, target_for
 from depthwise.compiler.native.listing import called_symbols, functions_of
 from depthwise.compiler.passes import PREDICTION, run_passes
 from depthwise.compiler.plan.prediction import plan_batches
+from depthwise.compiler.sharing import shared_kernels
 from depthwise.reference import bounds, network
 from depthwise.runtime.executable import Executable
 from depthwise.runtime.packed import PackedParameters
@@ -137,11 +138,12 @@ def test_the_notes_network_is_generated_for_every_family(family: str) -> None:
     machine = machine_for(family)
     target = target_for(family)
     schedule = plan_batches(_program(), machine)
-    texts = [assembly(emit_kernel(kernel, machine.vectors), target, 1) for kernel in kernels_of(schedule).values()]
+    code = shared_kernels(kernels_of(schedule), machine.vectors)
+    texts = [assembly(text, target, 1) for text in {item.text for item in code.values()}]
     assert sum(len(MULTIPLY_ADD[family].findall(text)) for text in texts) > 500
     assert all(called_symbols(text, target) <= {"memset", "memcpy"} for text in texts)
-    stages = assembly(emit_stages(schedule, machine.vectors), target)
-    assert called_symbols(stages, target) == set(kernels_of(schedule))
+    stages = assembly(emit_stages(schedule, machine.vectors, code), target)
+    assert called_symbols(stages, target) == {item.symbol for item in code.values()}
 
 
 @pytest.mark.parametrize("family", ["sse", "avx2", "avx512"])

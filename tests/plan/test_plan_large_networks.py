@@ -6,10 +6,11 @@ from math import prod
 import pytest
 
 from depthwise.compiler.machine import Machine
-from depthwise.compiler.module import emit_kernel, emit_stages, kernels_of
+from depthwise.compiler.module import emit_stages, kernels_of
 from depthwise.compiler.plan.prediction import plan_batches, plan_single
 from depthwise.compiler.plan.schedule import Schedule
 from depthwise.compiler.plan.training import plan_training
+from depthwise.compiler.sharing import shared_kernels
 from depthwise.network.graph import Graph
 from support.large import convnext_tiny, inverted_residuals, resnext, vgg16
 from support.planned import ADAM, MACHINES, prediction_program, training_program
@@ -27,8 +28,9 @@ def plan(graph: Graph, work: str, machine: Machine) -> Schedule:
 
 def lines(schedule: Schedule, machine: Machine) -> tuple[int, int]:
     """Lines of IR of the stages, and of the kernels."""
-    kernels = (emit_kernel(kernel, machine.vectors).count("\n") for kernel in kernels_of(schedule).values())
-    return emit_stages(schedule, machine.vectors).count("\n"), sum(kernels)
+    code = shared_kernels(kernels_of(schedule), machine.vectors)
+    texts = {item.symbol: item.text for item in code.values()}
+    return emit_stages(schedule, machine.vectors, code).count("\n"), sum(text.count("\n") for text in texts.values())
 
 
 BOUNDS = {"batches": (1_500, 40_000), "single": (3_000, 40_000), "training": (18_000, 100_000)}

@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from depthwise.compiler import functions, kernels, module
+from depthwise.compiler import functions, kernels, module, sharing
 from depthwise.compiler.dump import Dump
 from depthwise.compiler.ir import expression
 from depthwise.compiler.ir.program import Program
 from depthwise.compiler.kernels.builder import Vectors
 from depthwise.compiler.machine import Machine
-from depthwise.compiler.module import emit_kernel, emit_stages, kernels_of, stage_names
+from depthwise.compiler.module import emit_stages, kernels_of, stage_names
 from depthwise.compiler.native import scheduler
 from depthwise.compiler.native.cache import CompileCache
 from depthwise.compiler.native.compile import LoadedCode, Source
 from depthwise.compiler.native.load import load_program
 from depthwise.compiler.native.targets import Target
 from depthwise.compiler.plan.schedule import Schedule
+from depthwise.compiler.sharing import shared_kernels
 
 __all__ = ["Compiled", "Plan", "compile", "modules", "schedule_identity"]
 
@@ -65,19 +66,19 @@ def compile(program: Program, plan: Plan, machine: Machine, target: Target, cach
 
 
 def modules(schedule: Schedule, vectors: Vectors, target: Target) -> dict[str, Source]:
-    """The modules of a schedule by name: its stages, the scheduler around them, and each kernel by itself."""
-    own = kernels_of(schedule)
+    """The modules of a schedule by name: its stages, the scheduler around them, and each kernel's function by itself."""
+    code = shared_kernels(kernels_of(schedule), vectors)
     stages = stage_names(schedule)
     return {
         "stages": Source(
-            emit_stages(schedule, vectors) + scheduler.stage_table_ir(stages),
+            emit_stages(schedule, vectors, code) + scheduler.stage_table_ir(stages),
             optimisation=STAGES_OPTIMISATION,
-            calls=frozenset(own),
+            calls=frozenset(item.symbol for item in code.values()),
         ),
         "scheduler": Source(
             scheduler.participate_ir(target, table_elsewhere=True), calls=scheduler.TABLE_SYMBOLS, shared=True
         ),
-        **{name: Source(emit_kernel(kernel, vectors), shared=True) for name, kernel in own.items()},
+        **{item.symbol: Source(item.text, shared=True) for item in code.values()},
     }
 
 
@@ -94,7 +95,7 @@ def _generator_modules() -> tuple[ModuleType, ...]:
     """Everything that writes IR: a program's code is taken from the cache only while all of it is what it was."""
     names = sorted(item.name for item in pkgutil.iter_modules(kernels.__path__))
     families = (importlib.import_module(f"{kernels.__name__}.{name}") for name in names)
-    return (*families, expression, functions, module, scheduler, sys.modules[__name__])
+    return (*families, expression, functions, module, sharing, scheduler, sys.modules[__name__])
 
 
 @functools.cache

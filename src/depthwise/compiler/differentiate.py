@@ -13,7 +13,7 @@ from typing import Any
 from depthwise.compiler.functions import FUNCTIONS, slope_of, vector_jacobian
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Apply, Operand
-from depthwise.compiler.ir.formula import Formula
+from depthwise.compiler.ir.formula import PREDICTION, TARGET, Formula, Reduction, result
 from depthwise.compiler.ir.program import IllegalProgramError, Operation, Program
 from depthwise.compiler.ir.types import Element, Role, TensorType, Value
 
@@ -30,6 +30,7 @@ class LossRule:
         sparse: the target is a class number (of each pixel, where the output is a map).
         smoothing: label smoothing.
         formula: what it computes, of losses that have no kernel of their own.
+        handed_over: the caller computes it, and its gradient, between the forward and the backward pass.
     """
 
     name: str
@@ -37,6 +38,7 @@ class LossRule:
     sparse: bool
     smoothing: float
     formula: Formula | None = None
+    handed_over: bool = False
 
     def pixels(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """How many losses an output of that shape has: one for each pixel, or one in all."""
@@ -52,7 +54,7 @@ def differentiate(program: Program, losses: Sequence[LossRule | None]) -> Progra
 
     Returns:
         A program with two inputs more for each loss, its target and its weights ("/target 0", "/weight 0", …), whose outputs
-        are the losses, then the predictions. An output (…, channels) has a loss, and a weight, for each of its pixels (…):
+        are the losses (but for those that are handed over), then the predictions. An output (…, channels) has a loss, and a weight, for each of its pixels (…):
         one where it is a vector.
     """
     if len(losses) != len(program.outputs):
@@ -196,10 +198,13 @@ class Tape:
                 name = f"/{name} {number}"
                 self.values[name] = Value(name, TensorType((prod(shown),), kind), Role.INPUT)
                 inputs.append((name, shown))
+            if loss.handed_over:
+                continue
             results.append((f"/losses {number}", pixels))
             fused = self._loss(number, output, loss)
             if fused is not None:
                 skipped.add(id(fused))
+        self._hand_over([i for i, loss in enumerate(losses) if loss is not None and loss.handed_over])
         for operation in reversed(program.operations):
             if id(operation) in skipped or not any(name in self._needed for name in operation.results):
                 continue
@@ -209,6 +214,18 @@ class Tape:
                 operation.gradient(self, gradient)
         outputs = (*results, *program.outputs)
         return Program(tuple(inputs), outputs, tuple(self.operations), self.values)
+
+    def _hand_over(self, numbers: Sequence[int]) -> None:
+        """The gradients of these outputs come from the caller, as targets, once it has seen the predictions."""
+        if not numbers:
+            return
+        outputs = [self.program.outputs[number][0] for number in numbers]
+        handed = self.emit(op.HandOver(tuple(dict.fromkeys(outputs)), ("/handed over",)))
+        # The gradient of Σ prediction · target is the target.
+        same = Formula((Reduction("sum", PREDICTION * TARGET),), result(0))
+        for number, output in zip(numbers, outputs):
+            operands = (output, f"/target {number}", f"/weight {number}", handed)
+            self.give(output, lambda name, read=operands: op.LossGradient(read, (name,), "given", 0.0, False, same))  # type: ignore[misc]
 
     def _total(self, tensor: str) -> str | None:
         """The gradient of `tensor`, all parts added."""

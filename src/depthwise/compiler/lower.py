@@ -48,7 +48,17 @@ class Builder:
         """Lowers one call; its weights become parameters."""
         for weight in call.weights:
             name = self.weight(call, weight.name)
-            self.values[name] = Value(name, TensorType(weight.shape), Role.PARAMETER, weight.trainable)
+            value = Value(name, TensorType(weight.shape), Role.PARAMETER, weight.trainable)
+            if self.training and weight.trainable:
+                regularizer = call.layer.regularizer_of(weight.name)
+                constraint = call.layer.constraint_of(weight.name)
+                for item in (regularizer, constraint):
+                    if item is not None:
+                        item.check(call.layer.label, weight.shape)
+                value = replace(value, regularizer=regularizer, constraint=constraint)
+            self.values[name] = value
+        if self.training:
+            call.layer.check_trainable()
         first = len(self.operations)
         call.layer.lower(self, call)
         self.operations[first:] = [replace(operation, origin=call.name) for operation in self.operations[first:]]

@@ -1,12 +1,13 @@
 """A schedule as IR modules: one with a task function for each stage, and one for each kernel that they call."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
+from typing import Protocol
 
 from depthwise.compiler.kernels.builder import Function, Kernel, Module, Operand, Vectors
 from depthwise.compiler.plan.schedule import ARENAS, Call, Item, Pointer, Repeat, Schedule, Segment, Stage, every_call
 
-__all__ = ["CONTEXT_NUMBERS", "arena_names", "emit_kernel", "emit_stages", "kernels_of", "stage_names"]
+__all__ = ["CONTEXT_NUMBERS", "Code", "arena_names", "emit_kernel", "emit_stages", "kernels_of", "stage_names"]
 
 CONTEXT_NUMBERS = ("batch", "samples_per_task", "chunks")
 """Integers at the start of the context block; the arenas' addresses follow."""
@@ -45,21 +46,35 @@ def emit_kernel(kernel: Kernel, vectors: Vectors) -> str:
     return module.text()
 
 
-def emit_stages(schedule: Schedule, vectors: Vectors) -> str:
-    """The module of the task functions; it declares the kernels."""
+class Code(Protocol):
+    """The function that computes a kernel; see `depthwise.compiler.sharing.SharedKernel`."""
+
+    @property
+    def symbol(self) -> str: ...
+
+    @property
+    def numbers(self) -> tuple[int, ...]: ...
+
+    @property
+    def declaration(self) -> str: ...
+
+
+def emit_stages(schedule: Schedule, vectors: Vectors, code: Mapping[str, Code]) -> str:
+    """The module of the task functions; it declares the kernels' functions, `code` by the kernels' names."""
     module = Module(vectors)
-    for kernel in kernels_of(schedule).values():
-        module.declare(kernel.declaration)
+    for kernel in kernels_of(schedule):
+        module.declare(code[kernel].declaration)
     for name, stage in zip(stage_names(schedule), (*schedule.preparation, *schedule.stages)):
         with module.function(
             name, [("ptr", "context"), ("i64", "task"), ("i64", "participant")], exported=True
         ) as function:
-            _StageWriter(schedule, stage, function).write()
+            _StageWriter(schedule, stage, function, code).write()
     return module.text()
 
 
 class _StageWriter:
-    def __init__(self, schedule: Schedule, stage: Stage, function: Function) -> None:
+    def __init__(self, schedule: Schedule, stage: Stage, function: Function, code: Mapping[str, Code]) -> None:
+        self.code = code
         self.schedule = schedule
         self.stage = stage
         self.function = function
@@ -138,7 +153,10 @@ class _StageWriter:
                 arguments.append(f"ptr {function.offset(bases[item.arena], function.add(move, item.offset))}")
             else:
                 arguments.append(f"i64 {numbers[item]}")
-        function.call(call.kernel.name, arguments)
+        code = self.code[call.kernel.name]
+        if code.numbers:
+            arguments.append(f"ptr {function.module.table(code.numbers)}")
+        function.call(code.symbol, arguments, call.kernel.name)
 
     def _pieces(self) -> None:
         function, pieces = self.function, self.stage.pieces

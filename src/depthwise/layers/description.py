@@ -6,12 +6,14 @@ channels.
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from depthwise import initializers
+from depthwise import constraints, initializers, regularizers
 from depthwise.arguments import integer
+from depthwise.constraints import Constraint
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.network.facts import LayerFacts, Shape, layer_facts, single, sizes
+from depthwise.regularizers import Regularizer
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
@@ -92,13 +94,38 @@ class Description:
             )
         self._set(data_format="channels_last")
 
-    def _no_regularisers(self) -> None:
-        for key, value in vars(self).items():
-            if key.endswith(("_regularizer", "_constraint")) and value is not None:
-                raise UnsupportedError(
-                    f"{self._owner}: {key} is not supported, got {describe_value(value)}; use weight_decay "
-                    "of the optimizer instead"
-                )
+    def _regularizers(self) -> None:
+        for key, value in list(vars(self).items()):
+            if key.endswith("_regularizer"):
+                self._set(**{key: regularizers.get(value)})
+            elif key.endswith("_constraint"):
+                self._set(**{key: constraints.get(value)})
+
+    def regularizer_of(self, weight: str) -> Regularizer | None:
+        """The penalty on the layer's weight of that name."""
+        found: Regularizer | None = self._setting_of(weight, "regularizer")
+        return found
+
+    def constraint_of(self, weight: str) -> Constraint | None:
+        """What the layer's weight of that name has to satisfy after each step."""
+        found: Constraint | None = self._setting_of(weight, "constraint")
+        return found
+
+    def check_trainable(self) -> None:
+        """Raises UnsupportedError where a network with the layer has a loss that we cannot compute."""
+        if getattr(self, "activity_regularizer", None) is not None:
+            raise UnsupportedError(
+                f"{self.label}: a loss with an activity_regularizer is not supported; make the layer without it (the model "
+                "predicts and is saved with it)"
+            )
+
+    def _setting_of(self, weight: str, kind: str) -> Any:
+        """Keras names an argument for the weight, `bias_…`, or for its stage: `depthwise_…` is the kernel's of a depthwise layer."""
+        for name in (weight, weight.removesuffix("_kernel"), "depthwise" if weight == "kernel" else weight):
+            found = getattr(self, f"{name}_{kind}", None)
+            if found is not None:
+                return found
+        return None
 
     def _initializers(self) -> None:
         for key, value in list(vars(self).items()):

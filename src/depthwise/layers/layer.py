@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
+from depthwise.keywords import normalised
 from depthwise.layers.description import Description
 from depthwise.layers.operation import OPERATIONS
 from depthwise.layers.store import LOCK, TRAINABLE, Numbers, WeightStore, look
@@ -46,15 +47,19 @@ class Layer:
     _store: WeightStore
     _facts: LayerFacts | None
     _first_output: Any
+    _alone: dict[Any, Any]
     _hint: ClassVar[str] = "make a new layer with {name}=… and put it in this one's place"
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if type(self) not in _PUBLIC:
+    def __new__(cls, *args: Any, **kwargs: Any) -> "Layer":
+        if cls not in _PUBLIC:  # here and not in __init__, which such a class has its own of
             raise UnsupportedError(
-                f"{type(self).__name__}: layers written as a class of one's own are not supported; put layers of "
-                "depthwise.layers together with depthwise.Model instead"
+                f"{cls.__name__}: layers of one's own code are not supported; put layers of depthwise.layers together with "
+                "depthwise.Model instead, for example Model(x, layers.Add()([x, layers.Dense(8)(x)]))"
             )
-        self._start(self.description_class(*args, **kwargs))
+        return object.__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._start(self.description_class(*args, **normalised(type(self).__name__, kwargs)))
 
     def _start(self, description: Description) -> None:
         self._given = description
@@ -63,6 +68,7 @@ class Layer:
         self._store = WeightStore()
         self._facts = None
         self._first_output = None
+        self._alone = {}
 
     @classmethod
     def of(cls, description: Description) -> "Layer":
@@ -111,8 +117,11 @@ class Layer:
         return [self]
 
     def __getattr__(self, name: str) -> Any:
-        if not name.startswith("_") and (name in _ATTRIBUTES or hasattr(self._given, name)):
-            return getattr(self._given, name)
+        if not name.startswith("_"):
+            if name in _ATTRIBUTES or hasattr(self._given, name):
+                return getattr(self._given, name)
+            if self._facts is not None and any(weight.name == name for weight in self._facts.weights):
+                return self.arrays()[name]  # layer.kernel, layer.bias
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -127,11 +136,12 @@ class Layer:
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: arguments, name and the weights of now; what the layer was called on stays behind."""
         look((self._store,))
-        return {name: value for name, value in vars(self).items() if name != "_first_output"}
+        return {name: value for name, value in vars(self).items() if name not in ("_first_output", "_alone")}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         vars(self).update(state)
         self._first_output = None
+        self._alone = {}
 
     def get_config(self) -> dict[str, Any]:
         """The arguments as Keras writes them."""
@@ -181,13 +191,34 @@ class Layer:
             )
         return facts
 
-    def __call__(self, inputs: Any) -> Any:
-        """Connects the layer in the functional style: `y = Conv2D(32, 3)(x)`.
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """Connects the layer in the functional style: `y = Conv2D(32, 3)(x)`; for arrays: its output, as in prediction.
 
         Args:
-            inputs: one symbolic tensor of `depthwise.Input` or of another layer, or a list of them.
+            inputs: one symbolic tensor of `depthwise.Input` or of another layer, or a list of them; or numbers (samples, …).
+            training: must be None in a network, where it would change something.
         """
+        first = inputs[0] if isinstance(inputs, (list, tuple)) and inputs else inputs
+        if hasattr(first, "__array__") or isinstance(first, (list, tuple, float, int)):
+            from depthwise.model.eager import run_alone
+            from depthwise.models import Model
+
+            return run_alone(self, inputs, Model, training)
+        if training is not None:
+            from depthwise.model.own_code import refuse_training_flag
+
+            refuse_training_flag(self, training)
         return connect(self, inputs)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """The shape of the output with the batch, for an input shape with the batch; the weights stay open.
+
+        Args:
+            input_shape: (None, 28, 28, 1); a list of such for several inputs.
+        """
+        several = bool(input_shape) and isinstance(input_shape[0], (list, tuple))
+        shapes = [tuple(shape) for shape in (input_shape if several else [input_shape])]
+        return shapes[0][:1] + describe(self.description, [shape[1:] for shape in shapes]).output_shape
 
     def symbolic_outputs(self, shapes: Sequence[Shape]) -> tuple[Shape, ...]:
         """The shapes of the outputs for inputs of `shapes`."""
@@ -196,6 +227,15 @@ class Layer:
     def packed(self, results: Sequence[Any]) -> Any:
         """What a call gives, made of its outputs."""
         return results[0]
+
+    @property
+    def alone(self) -> dict[Any, Any]:
+        """Models of this layer alone, by the shapes of their inputs: for calls on arrays."""
+        return self._alone
+
+    def forget_call(self, first_output: Any) -> None:
+        """Lets `output` be what it was before a call that nobody sees."""
+        self._first_output = first_output
 
     def called(self, result: Any) -> None:
         """Notes the layer's first symbolic output, for `input` and `output`."""
@@ -217,6 +257,12 @@ class Layer:
         if self._first_output is None:
             raise InvalidArgumentError(f"{self!r} was never called, so it has no output; connect it or build its model")
         return self._first_output
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of `output`, with the batch: (None, …)."""
+        output = self.output
+        return output.shape if not isinstance(output, list) else [tensor.shape for tensor in output]
 
     @property
     def input(self) -> Any:
@@ -270,6 +316,16 @@ class Layer:
         """Those that training does not change."""
         learnt = self._learnt()
         return [array for name, array in self.arrays().items() if name not in learnt] if self.built else []
+
+    @property
+    def losses(self) -> list[float]:
+        """The penalties of the layer's regularizers on its weights of now; none where it is not trainable."""
+        self.description.check_trainable()
+        found = {name: self._given.regularizer_of(name) for name in self._learnt()}
+        if not any(found.values()):
+            return []
+        arrays = self.arrays().items()
+        return [penalty(array) for name, array in arrays if (penalty := found.get(name)) is not None]
 
     variables = weights
     trainable_variables = trainable_weights

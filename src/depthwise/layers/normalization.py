@@ -4,11 +4,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.compiler.ir import operations as op
+from depthwise.constraints import Constraint
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, Weight, layer_facts, single, sizes
 from depthwise.network.formula import number
+from depthwise.regularizers import Regularizer
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
@@ -33,10 +35,10 @@ class BatchNormalization(Description):
     gamma_initializer: str | Initializer = "ones"
     moving_mean_initializer: str | Initializer = "zeros"
     moving_variance_initializer: str | Initializer = "ones"
-    beta_regularizer: None = field(default=None, repr=False)
-    gamma_regularizer: None = field(default=None, repr=False)
-    beta_constraint: None = field(default=None, repr=False)
-    gamma_constraint: None = field(default=None, repr=False)
+    beta_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    gamma_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    beta_constraint: str | Constraint | None = field(default=None, repr=False)
+    gamma_constraint: str | Constraint | None = field(default=None, repr=False)
     synchronized: bool = field(default=False, repr=False)
     default_name: ClassVar[str] = "batch_normalization"
 
@@ -49,7 +51,7 @@ class BatchNormalization(Description):
             raise InvalidArgumentError(f"BatchNormalization: momentum must be between 0 and 1, got {self.momentum}")
         if not self.epsilon > 0.0:
             raise InvalidArgumentError(f"BatchNormalization: epsilon must be above 0, got {self.epsilon}")
-        self._no_regularisers()
+        self._regularizers()
         self._initializers()
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:

@@ -8,7 +8,7 @@ import numpy as np
 
 from depthwise.compiler.ir.formula import Formula
 from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError, describe_value
-from depthwise.losses.arithmetic import value
+from depthwise.losses.arithmetic import evaluate, reduced, value
 
 __all__ = ["EPSILON", "Array", "FormulaLoss", "Loss", "one_hot", "per_sample", "shares"]
 
@@ -36,11 +36,13 @@ class Loss:
         sparse: the labels are class numbers, not one value for each output.
         probabilities: what the loss takes for predictions: "softmax", "sigmoid" or None for any numbers.
         axes_may_be_several: `axis` may be a tuple, or None for all axes.
+        handed_over: NumPy computes it in training too, between the native forward and backward pass.
     """
 
     sparse: ClassVar[bool] = False
     probabilities: ClassVar[str | None] = None
     axes_may_be_several: ClassVar[bool] = False
+    handed_over: ClassVar[bool] = False
 
     @property
     def reducing(self) -> str | None:
@@ -139,6 +141,10 @@ class Loss:
         """The loss of each position, (batch, …), of predictions (batch, …, outputs); labels of that shape unless `sparse`."""
         raise NotImplementedError
 
+    def gradient_of_sum(self, y_true: Array, y_pred: Array, counts: Array) -> Array:
+        """The gradient of Σ counts · losses to the predictions, in NumPy."""
+        raise NotImplementedError
+
     def batch_targets(self, targets: Array) -> Array:
         """Labels of a batch as the loss reads them: hinge losses read 0 and 1 as -1 and 1."""
         return targets
@@ -164,8 +170,22 @@ class FormulaLoss(Loss):
         if smoothing:
             share = smoothing / (size if self.probabilities == "softmax" else 2)
             targets = targets * kind(1 - smoothing) + kind(share)
-        axes = self.axes(predictions.ndim) if self.axes_may_be_several else (predictions.ndim - 1,)
+        axes = self._own_axes(predictions.ndim)
         return value(self.formula(size), predictions, self.batch_targets(targets), axes)
+
+    def _own_axes(self, rank: int) -> tuple[int, ...]:
+        return self.axes(rank) if self.axes_may_be_several else (rank - 1,)
+
+    def gradient_of_sum(self, y_true: Array, y_pred: Array, counts: Array) -> Array:
+        from depthwise.compiler.loss_gradient import gradient_of  # with the code generators: not before training
+
+        axes = self._own_axes(y_pred.ndim)
+        reductions, slope = gradient_of(self.formula(y_pred.shape[-1]))
+        targets = self.batch_targets(np.asarray(y_true, y_pred.dtype).reshape(y_pred.shape))
+        each = evaluate(slope, reduced(reductions, y_pred, targets, axes), y_pred.dtype)
+        if counts.ndim == y_pred.ndim - len(axes):
+            counts = np.expand_dims(counts, axes)
+        return np.asarray(np.broadcast_to(each, y_pred.shape) * counts, y_pred.dtype)
 
 
 def one_hot(labels: Array, predictions: Array) -> Array:

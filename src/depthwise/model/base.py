@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from depthwise.arrays import checked_weight
 from depthwise.compiler.native.once import making
 from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
-from depthwise.layers.layer import Layer, checked_flag, connect, refuse_assignment
+from depthwise.layers.layer import Layer, checked_flag, connect
 from depthwise.layers.store import CHANGES, LOCK, TRAINABLE, Numbers, Weights, WeightStore, look
 from depthwise.model.copies import restore, state_of
+from depthwise.model.own_code import ASSIGNABLE, refuse_model_assignment, refuse_own_code
 from depthwise.network.facts import Shape
 from depthwise.network.graph import Graph, LayerPath
 from depthwise.network.symbolic import Structure, SymbolicTensor
@@ -26,16 +27,6 @@ __all__ = ["GraphWithWeights"]
 
 Float32 = NDArray[np.float32]
 
-_ASSIGNABLE = {"compiled", "history", "stop_training", "trainable"}
-_HINTS = {
-    "weights": "call set_weights([…])",
-    "metrics": "give metrics= to compile",
-    "optimizer": "give optimizer= to compile",
-    "loss": "give loss= to compile",
-    "layers": "make a new model of the layers",
-    "name": "give name= when the model is made",
-}
-
 
 class GraphWithWeights:
     """Names, layers, shapes and weights of a model; `depthwise.models.Model` is what users make.
@@ -44,6 +35,10 @@ class GraphWithWeights:
     """
 
     default_name: ClassVar[str] = "functional"
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        refuse_own_code(cls)
+        return object.__new__(cls)
 
     def _start(self, name: str | None, trainable: bool) -> None:
         if name is not None and (not isinstance(name, str) or not name):
@@ -71,11 +66,9 @@ class GraphWithWeights:
         self.stop_training = False
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name.startswith("_") or name in _ASSIGNABLE:
-            object.__setattr__(self, name, value)
-        else:
-            hint = _HINTS.get(name, "nothing would read it; keep it in a variable of your own")
-            refuse_assignment(type(self).__name__, name, hint)
+        if not name.startswith("_") and name not in ASSIGNABLE:
+            refuse_model_assignment(type(self), name)
+        object.__setattr__(self, name, value)
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles, at any time."""
@@ -297,6 +290,12 @@ class GraphWithWeights:
             return dict(zip(self._output_keys, values))
         return values[0] if len(values) == 1 else list(values)
 
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """As `output_shape`, for the input shape that the model has."""
+        if not self.built:
+            self.build(input_shape)
+        return self.output_shape
+
     def called(self, result: Any) -> None:
         """Nothing: a model's `output` is its own, not that of a call."""
 
@@ -353,6 +352,11 @@ class GraphWithWeights:
         learnt = self._learnt()
         live = self._live_weights()
         return [live[key] for key in live if key not in learnt]
+
+    @property
+    def losses(self) -> list[float]:
+        """The penalties of the layers' regularizers on the weights of now: what they add to the loss."""
+        return [loss for layer in self.flat_layers() for loss in layer.losses] if self._trainable else []
 
     variables = weights
     trainable_variables = trainable_weights

@@ -99,11 +99,12 @@ def _inputs(graph: Graph, item: Any) -> Any:
     if isinstance(item, tuple) and 1 <= len(item) <= 3:
         return item[0]
     if isinstance(item, list) and 2 <= len(item) <= 3:
-        several = len(graph.inputs)
-        if several == 1 and getattr(item[0], "ndim", 0) == len(graph.input_shapes[0]) + 1:
-            return item[0]
-        if several > 1 and isinstance(item[0], (list, tuple, dict)):
-            return item[0]
+        first, rank = item[0], len(graph.input_shapes[0]) + 1
+        if len(graph.inputs) > 1:
+            return first if isinstance(first, (list, tuple, dict)) else item
+        only = first[0] if isinstance(first, (list, tuple)) and len(first) == 1 else first
+        if isinstance(first, dict) or getattr(only, "ndim", 0) == rank:
+            return first
     return item
 
 

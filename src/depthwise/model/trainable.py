@@ -58,6 +58,11 @@ class Trainable(GraphWithWeights):
         """What `evaluate` gives, as Keras names it: metrics that `compile` was given are one item, "compile_metrics"."""
         return [] if self.compiled is None else list(self.compiled.metric_set(self.graph).keras_names)
 
+    def reset_metrics(self) -> None:
+        """Begins the running values of loss and metrics anew, as `fit`, `evaluate` and the methods for batches do by themselves."""
+        if self.compiled is not None and self.built:
+            self.compiled.metric_set(self.graph).reset()
+
     def fit(
         self,
         x: Any = None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
+from depthwise.keywords import shape_of_input
 from depthwise.layers.input import InputLayer
 from depthwise.layers.layer import Layer
 from depthwise.layers.operation import OPERATIONS
@@ -149,17 +150,29 @@ def _number(operation: str, value: Any) -> float:
 
 
 def Input(  # noqa: N802 - Keras' name
-    shape: Sequence[int] | None = None, batch_size: int | None = None, dtype: Any = None, name: str | None = None
+    shape: Any = None,
+    batch_size: int | None = None,
+    dtype: Any = None,
+    sparse: Any = None,
+    ragged: Any = None,
+    batch_shape: Sequence[int | None] | None = None,
+    name: str | None = None,
+    tensor: Any = None,
+    optional: bool = False,
 ) -> SymbolicTensor:
     """Where the data enters a functional model, or a `Sequential`.
 
     Args:
         shape: of one sample, for example (28, 28, 1).
         batch_size: accepted for compatibility with Keras; every batch size works.
+        dtype: float32, or None.
+        batch_shape: in place of `shape`, with the batch: (None, 28, 28, 1).
+        sparse, tensor, optional, ragged: None or False, everything else is refused.
     """
-    if shape is None:
+    if shape is None and batch_shape is None:
         raise ShapeError("Input: shape is missing; give the shape of one sample, for example shape=(28, 28, 1)")
-    return input_tensor(Layer.of(InputLayer(shape=tuple(shape), name=name, dtype=dtype)))
+    sample = shape_of_input(shape, batch_shape, sparse, ragged, tensor, optional)
+    return input_tensor(Layer.of(InputLayer(shape=sample, name=name, dtype=dtype)))
 
 
 def input_tensor(layer: Layer) -> SymbolicTensor:
@@ -314,7 +327,10 @@ def replay(tree: ModelTree, members: Mapping[str, Any]) -> tuple[list[SymbolicTe
     for call in tree.calls:
         member = members[call.member]
         reads = [values[port] for port in call.inputs]
-        tensors = tensors_of(member, reads) if reads else [member.first_output or input_tensor(member)]
+        if reads:
+            tensors = tensors_of(member, reads)
+        else:
+            tensors = [input_tensor(member) if member.first_output is None else member.first_output]
         values.update((TreePort(call.member, call.index, index), tensor) for index, tensor in enumerate(tensors))
     return [values[port] for port in tree.inputs], [values[port] for port in tree.outputs]
 

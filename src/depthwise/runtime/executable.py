@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from depthwise.compiler.machine import Machine, machine_for
 from depthwise.compiler.module import CONTEXT_NUMBERS, arena_names
 from depthwise.compiler.native.scheduler import PARTICIPATE
 from depthwise.compiler.native.targets import host_target
+from depthwise.compiler.plan.schedule import HAND_OVER
 from depthwise.runtime.buffers import aligned_zeros
 from depthwise.runtime.packed import PackedParameters
 from depthwise.runtime.threads import get_threads, team
@@ -162,8 +163,16 @@ class Executable:
         self._threads, self._chunks = threads, chunks
         self._batch = batch
 
-    def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
+    def run(
+        self,
+        inputs: Sequence[np.ndarray],
+        outputs: Sequence[np.ndarray],
+        hand_over: Callable[[], None] | None = None,
+    ) -> None:
         """One native call for the batch that `reserve` set; arrays are C-contiguous and of the model's types.
+
+        With `hand_over` there are two: it is called between them, when the outputs are there that are handed over, and may
+        change inputs that are read after that.
 
         Several Python threads that share an executable hold `lock` from `reserve` to the end of `run`, and use `free()`.
         """
@@ -175,7 +184,17 @@ class Executable:
             context[place] = _address(array)
             place += 1
         # No more threads than there is memory for: another Python thread may have called `set_threads` since `reserve`.
-        team().run(self._function, self._context_address, self._counts_address, self._threads)
+        if hand_over is None:
+            team().run(self._function, self._context_address, self._counts_address, self._threads)
+            return
+        stages = (*self.schedule.preparation, *self.schedule.stages)
+        split = next(i for i, stage in enumerate(stages) if stage.name == HAND_OVER)
+        before = np.arange(len(stages)) < split
+        for only, between in ((before, hand_over), (~before, None)):
+            counts = np.where(only, self._counts, 0)
+            team().run(self._function, self._context_address, counts.ctypes.data, self._threads)
+            if between is not None:
+                between()
 
     def fits(self, batch: int, threads: int) -> bool:
         """Whether the last `reserve` was for this batch and so many threads."""

@@ -25,7 +25,7 @@ def loss_rule(loss: losses.Loss, shape: tuple[int, ...]) -> LossRule:
     """How the native step computes the loss of an output of that shape.
 
     Raises:
-        UnsupportedError: a loss over axes that are neither the last one nor all of a sample's, or that is not reduced.
+        UnsupportedError: a loss whose axis is not the last one, or that is not reduced.
     """
     if loss.reducing is None:
         raise UnsupportedError(
@@ -33,11 +33,11 @@ def loss_rule(loss: losses.Loss, shape: tuple[int, ...]) -> LossRule:
         )
     axes = loss.axes(len(shape) + 1)
     last, sample = (len(shape),), tuple(range(1, len(shape) + 1))
-    if axes != last and not (loss.axes_may_be_several and axes == sample):
+    if loss.handed_over or (loss.axes_may_be_several and axes not in (last, sample)):
+        return LossRule("given", False, False, 0.0, handed_over=True)
+    if axes not in (last, sample) or (axes == sample != last and not loss.axes_may_be_several):
         raise UnsupportedError(
-            f"{type(loss).__name__}: training takes axis=-1, the outputs of a position"
-            + (f", or axis={sample}, the whole sample" if loss.axes_may_be_several else "")
-            + f"; got axis={vars(loss)['axis']}"
+            f"{type(loss).__name__}: training takes axis=-1, the outputs of a position; got axis={vars(loss)['axis']}"
         )
     smoothing = float(getattr(loss, "label_smoothing", 0.0))
     name = type(loss).__name__
@@ -87,3 +87,11 @@ class StepLoss:
             return self._shares
         weight: np.ndarray = sample_weight * self._share
         return np.repeat(weight, self._shares.size // batch) if weight.ndim < self._shares.ndim else weight
+
+    def hand_over(
+        self, y: np.ndarray, predictions: np.ndarray, weight: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The losses of a batch that Python computes, and the gradient of their sum, with what each counts for."""
+        values = losses.per_sample(self._loss, y, predictions)
+        counts = self._weight * losses.shares(self._loss, y, values.shape, weight)
+        return values, self._loss.gradient_of_sum(y, predictions, counts)

@@ -13,6 +13,7 @@ from depthwise.training.history import History
 from depthwise.training.monitors import EarlyStopping, ModelCheckpoint, MonitorCallback, ReduceLROnPlateau
 from depthwise.training.not_finite import NotFiniteWarning, TerminateOnNaN
 from depthwise.training.progress import ProgbarLogger
+from depthwise.training.refused_callbacks import RemoteMonitor, TensorBoard
 
 __all__ = [
     "BackupAndRestore",
@@ -28,6 +29,8 @@ __all__ = [
     "NotFiniteWarning",
     "ProgbarLogger",
     "ReduceLROnPlateau",
+    "RemoteMonitor",
+    "TensorBoard",
     "TerminateOnNaN",
 ]
 

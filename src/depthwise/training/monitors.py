@@ -48,9 +48,11 @@ class MonitorCallback(Callback):
             if name == "loss":
                 direction = "down"
             if direction is None:
+                known = ["loss"] if compiled is None else compiled.metric_set(self._model.graph).names
                 raise InvalidArgumentError(
-                    f"{self._owner}: whether {describe_value(self.monitor)} should rise or fall is not known; give "
-                    "mode='min' or mode='max'"
+                    f"{self._owner}: whether {describe_value(self.monitor)} should rise or fall is not known; the logs have "
+                    f"{', '.join(known)}, and the same with val_ in front for the validation: monitor one of these, or give "
+                    "mode='min' or mode='max' for a value that a callback of your own adds"
                 )
             self._rises = direction == "up"
         return self._rises

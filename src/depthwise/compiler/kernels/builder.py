@@ -324,9 +324,9 @@ class Function:
         self.module.declare(f"declare {self.vector} {symbol}({kinds})")
         return self.define(f"call {self.vector} {symbol}({', '.join(f'{self.vector} {item}' for item in operands)})")
 
-    def call(self, name: str, arguments: Sequence[str]) -> None:
+    def call(self, name: str, arguments: Sequence[str], comment: str = "") -> None:
         """Calls a function of the module; `arguments` carry their types."""
-        self.line(f'call void @"{name}"({", ".join(arguments)})')
+        self.line(f'call void @"{name}"({", ".join(arguments)})' + (f" ; {comment}" if comment else ""))
 
     # -- control -----------------------------------------------------------------------------------------------------
 

@@ -55,6 +55,10 @@ def with_copies(program: Program, vectors: Vectors | None = None) -> Program:
     for operation in program.operations:
         operations.append(operation.with_operands(*(renamed.get(name, name) for name in operation.operands)))
     outputs = []
+    handed = next((i for i, item in enumerate(operations) if isinstance(item, op.HandOver)), len(operations))
+    before = {name for item in operations[:handed] for name in item.results}
+    early: list[Operation] = []
+    late: list[Operation] = []
     inputs = [name for name, _ in program.inputs]
     names = [name for name, _ in program.outputs]
     for i, (name, shape) in enumerate(program.outputs):
@@ -66,9 +70,11 @@ def with_copies(program: Program, vectors: Vectors | None = None) -> Program:
             (f"/output {i}",),
             origin=program.writer[name].origin if name in program.writer else name,
         )
-        operations.append(copy)
+        # What is handed over is there before; everything else is copied last.
+        (early if handed < len(operations) and copy.source in before else late).append(copy)
         outputs.append((copy.output, shape))
-    return replace(program, outputs=tuple(outputs)).rewritten(operations)
+    ordered = (*operations[:handed], *early, *operations[handed:], *late)
+    return replace(program, outputs=tuple(outputs)).rewritten(ordered)
 
 
 def external_places(program: Program) -> dict[str, Place]:

@@ -9,6 +9,7 @@ from depthwise.compiler.kernels.maps import MapView
 
 __all__ = [
     "ARENAS",
+    "HAND_OVER",
     "NOWHERE",
     "Call",
     "Form",
@@ -157,6 +158,10 @@ class Segment:
 
     level: str
     calls: tuple[Item, ...]
+
+
+HAND_OVER = "hand over"
+"""The name of the stage before which the caller computes gradients of the predictions."""
 
 
 @dataclass(frozen=True)

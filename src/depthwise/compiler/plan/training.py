@@ -10,19 +10,20 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.program import Operation, Program, Scope
 from depthwise.compiler.ir.types import Value
 from depthwise.compiler.ir.update import CLIP_FACTOR, Optimizing, Phase, sum_of_squares
 from depthwise.compiler.kernels.elementwise import Fill
 from depthwise.compiler.kernels.maps import MapView
-from depthwise.compiler.kernels.optimizer import ClipFactor, OptimizerUpdate, ReduceChunks, SumOfSquares
+from depthwise.compiler.kernels.optimizer import ClipFactor, LimitNorms, OptimizerUpdate, ReduceChunks, SumOfSquares
 from depthwise.compiler.machine import Machine
 from depthwise.compiler.plan.layout import Layout, lay_out, pack_lifetimes, shared_places
 from depthwise.compiler.plan.placement import ALIGNMENT, WHOLE, Placement
 from depthwise.compiler.plan.prediction import border_calls, external_places, finish, with_copies
 from depthwise.compiler.plan.repeats import in_pieces, rolled
 from depthwise.compiler.plan.rules import calls_of
-from depthwise.compiler.plan.schedule import Call, Item, Place, Pointer, Schedule, Segment, Stage
+from depthwise.compiler.plan.schedule import HAND_OVER, Call, Item, Place, Pointer, Schedule, Segment, Stage
 from depthwise.compiler.plan.strips import Block, find_blocks
 
 __all__ = ["plan_training", "samples_per_chunk", "trainable_weights"]
@@ -238,7 +239,8 @@ class _TrainingPlan:
                 for step in steps:
                     pieces.append(tuple(calls_of(step.operation, placement, WHOLE)))
                     placement.begun.update(step.operation.accumulates)
-                stages.append(Stage(f"reduce {number}", pieces=tuple(pieces)))
+                waits = any(isinstance(step.operation, op.HandOver) for step in steps)
+                stages.append(Stage(HAND_OVER if waits else f"reduce {number}", pieces=tuple(pieces)))
                 continue
             segments = self._segments(steps, placement)
             prologue: tuple[Call, ...] = ()
@@ -293,7 +295,19 @@ class _TrainingPlan:
             clipping, factors = self._clipping(names, placement)
             stages += clipping
         stages += self._phases([(name, self.update.phases[name]) for name in names], factors, placement)
+        stages.append(Stage("constraints", pieces=self._limits(names, placement)))
         return [stage for stage in stages if stage.pieces]
+
+    def _limits(self, names: Sequence[str], placement: Placement) -> tuple[tuple[Call, ...], ...]:
+        """What brings the norms of weights within their limits."""
+        pieces = []
+        for name in names:
+            limit = self.update.constraints.get(name)
+            if limit is not None:
+                shape = self.program.parameters[name].shape
+                kernel = LimitNorms(shape, limit.axes(len(shape)), limit.limits)
+                pieces.append((Call(kernel, (placement.parameter(name),)),))
+        return tuple(pieces)
 
     def _add_gradient(self, name: str, operation: Operation, pieces: list[Items], placement: Placement) -> None:
         """What brings one operation's share of a parameter's gradient to where the optimizer reads it.

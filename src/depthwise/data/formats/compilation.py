@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from depthwise.data.formats.hdf5 import File
 from depthwise.data.formats.hdf5_write import Group
 from depthwise.data.formats.layer_config import check_module, serialized
+from depthwise.data.formats.legacy_state import LegacyState
 from depthwise.data.formats.saved import SavedNetwork
 from depthwise.errors import DepthwiseError, UnsupportedError, describe_value
 from depthwise.network.graph import Graph
@@ -56,6 +57,8 @@ def _structure(value: Any, item: Callable[[Any], Any]) -> Any:
 
 
 def _loss(loss: Any) -> Any:
+    if loss.handed_over:
+        return _function(loss.value, loss.name)
     return serialized("keras.losses", type(loss).__name__, loss.get_config())
 
 
@@ -78,9 +81,9 @@ def _metric(metric: Any) -> Any:
     return serialized("keras.metrics", type(metric).__name__, metric.get_config())
 
 
-def _function(function: Any) -> Any:
+def _function(function: Any, name: str | None = None) -> Any:
     """A function by its name: those of `losses` and `metrics` are known by it, others are not in the file."""
-    name = str(getattr(function, "__name__", type(function).__name__))
+    name = name or str(getattr(function, "__name__", type(function).__name__))
     if str(getattr(function, "__module__", "")).startswith("depthwise."):
         return name
     return {"module": "builtins", "class_name": "function", "config": name, "registered_name": name}
@@ -114,10 +117,17 @@ def _slots(optimizer: "Optimizer", graph: Graph) -> Iterator[tuple[str, tuple[in
     return optimizer.description.slots_in_order(weights)
 
 
-def read(config: Any, file: File, graph: Graph, stacklevel: int = 4) -> "Compiled | None":
+def read(config: Any, file: File, graph: Graph, stacklevel: int = 4, legacy: bool = False) -> "Compiled | None":
     """What the file says of training, with what the optimizer had learnt.
 
     What Depthwise does not have gives None, with a warning that names it.
+
+    Args:
+        config: Keras 3's `compile_config`.
+        file: where the optimizer's state is.
+        graph: the network.
+        stacklevel: of the warning.
+        legacy: the state is kept as in an older `.h5` file.
     """
     from depthwise.training.compiled import Compiled  # not before a file is compiled
 
@@ -132,7 +142,8 @@ def read(config: Any, file: File, graph: Graph, stacklevel: int = 4) -> "Compile
             weighted_metrics=_metrics(config.get("weighted_metrics")),
         )
         compiled.metric_set(graph)
-        _restore_state(compiled.optimizer, file, graph)
+        state = LegacyState(file, compiled.optimizer.has_schedule) if legacy else file
+        _restore_state(compiled.optimizer, state, graph)
         return compiled
     except (DepthwiseError, TypeError, ValueError, OverflowError) as error:
         reason = str(error) if isinstance(error, DepthwiseError) else "an option has a wrong type"
@@ -184,7 +195,7 @@ def _described(value: Any, what: str) -> Any:
     return {"class_name": value.get("class_name"), "config": options}
 
 
-def _restore_state(optimizer: "Optimizer", file: File, graph: Graph) -> None:
+def _restore_state(optimizer: "Optimizer", file: File | LegacyState, graph: Graph) -> None:
     members = file.group(STATE) if file.group("optimizer") else None
     if not members:
         return
@@ -201,7 +212,7 @@ def _restore_state(optimizer: "Optimizer", file: File, graph: Graph) -> None:
     _keep(optimizer, state, file)
 
 
-def _keep(optimizer: "Optimizer", state: Mapping[str, NDArray[Any]], file: File) -> None:
+def _keep(optimizer: "Optimizer", state: Mapping[str, NDArray[Any]], file: File | LegacyState) -> None:
     steps = file.dataset(f"{STATE}/0")
     if steps is None or steps.shape != () or steps.dtype.kind not in "iu":
         raise UnsupportedError("the number of steps done is not one integer")

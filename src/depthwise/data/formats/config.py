@@ -5,7 +5,7 @@ Source: the files that Keras 3.0 to 3.15 write (`keras.saving`), read as data; n
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from depthwise.data.formats.layer_config import (  # fmt: skip
     sample_shape,
     serialized,
 )
-from depthwise.errors import InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
+from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.layers.input import InputLayer
 from depthwise.layers.operation import OPERATIONS, Operation
 from depthwise.network.facts import Shape, describe
@@ -38,7 +38,7 @@ from depthwise.network.tree import (
     with_shared,
 )
 
-__all__ = ["Parsed", "model_config", "parse_model"]
+__all__ = ["Parsed", "layers_refused", "model_config", "parse_model"]
 
 SHARED, SHARED_IN_KERAS = "depthwise_shared_id", "shared_object_id"
 """Numbers that entries of one layer, or one model, have in common."""
@@ -140,6 +140,37 @@ def _identities(config: Mapping[str, Any], tree: ModelTree) -> dict[LayerPath, o
 
     walk(config, tree, ())
     return found
+
+
+def layers_refused(config: Any, dialect: Dialect) -> Iterator[tuple[str, str]]:
+    """(name, reason) for each layer or operation of a config that Depthwise does not read, however many there are.
+
+    Raises:
+        InvalidFileError: the config is none, or contradicts itself.
+    """
+    dialect.problems = []
+    config = modern(as_dict(config, dialect.what), dialect)
+    noted = dict(dialect.problems)
+    yield from noted.items()
+    yield from _refused(config, noted, 0)
+
+
+def _refused(config: Any, noted: Mapping[str, str], depth: int) -> Iterator[tuple[str, str]]:
+    body = config.get("config")
+    for entry in body.get("layers", []) if isinstance(body, dict) and depth <= DEEPEST else []:
+        own = entry.get("config") if isinstance(entry, dict) else None
+        name = (
+            str(entry.get("name") or (own.get("name") if isinstance(own, dict) else ""))
+            if isinstance(entry, dict)
+            else ""
+        )
+        if isinstance(entry, dict) and entry.get("class_name") in MODELS:
+            yield from _refused(entry, noted, depth + 1)
+        elif name not in noted:
+            try:
+                _member(entry, depth)
+            except DepthwiseError as error:
+                yield name, str(error)
 
 
 def _model(config: Mapping[str, Any], what: str, depth: int) -> ModelTree:

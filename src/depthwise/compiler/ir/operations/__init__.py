@@ -19,7 +19,7 @@ from depthwise.compiler.ir.operations.convolution import (
     Spread,
 )
 from depthwise.compiler.ir.operations.elementwise import AFFINE, Elementwise, ElementwiseSum, sum_of, unary
-from depthwise.compiler.ir.operations.loss import LossGradient, LossValue
+from depthwise.compiler.ir.operations.loss import HandOver, LossGradient, LossValue
 from depthwise.compiler.ir.operations.normalisation import (
     CollectMoments,
     CollectNormalisationSums,
@@ -71,6 +71,7 @@ __all__ = [
     "ElementwiseSum",
     "FinishMoments",
     "FinishNormalisationSums",
+    "HandOver",
     "LossGradient",
     "LossValue",
     "NormaliseBatch",

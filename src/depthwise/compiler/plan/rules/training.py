@@ -76,3 +76,8 @@ def _loss_gradient(operation: op.LossGradient, placement: Placement, part: Part)
     views = (places[0].view, places[-1].view)
     kernel = LossKernel("gradient", operation.kind, views, operation.smoothing, operation.sparse, operation.formula)
     return [Call(kernel, tuple(place.pointer for place in places))]
+
+
+@rule(op.HandOver)
+def _hand_over(operation: op.HandOver, placement: Placement, part: Part) -> list[Call]:
+    return []  # the stage that it ends is all that it takes

@@ -1,0 +1,29 @@
+"""Callbacks of Keras that need a service or a program of their own: refused in a sentence that says what does the work here."""
+
+from typing import Any
+
+from depthwise.errors import UnsupportedError
+from depthwise.training.callback import Callback
+
+__all__ = ["RemoteMonitor", "TensorBoard"]
+
+
+class _Refused(Callback):
+    instead = ""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise UnsupportedError(f"{type(self).__name__} is not supported; {self.instead}")
+
+
+class TensorBoard(_Refused):
+    """Refused: its files are TensorFlow's."""
+
+    instead = "use CSVLogger('training.csv'), or plot the history that fit returns"
+
+
+class RemoteMonitor(_Refused):
+    """Refused: training makes no network requests."""
+
+    instead = (
+        "training makes no network requests: use LambdaCallback(on_epoch_end=…) with a function that sends the logs"
+    )
