@@ -57,8 +57,6 @@ class Builder:
                         item.check(call.layer.label, weight.shape)
                 value = replace(value, regularizer=regularizer, constraint=constraint)
             self.values[name] = value
-        if self.training:
-            call.layer.check_trainable()
         first = len(self.operations)
         call.layer.lower(self, call)
         self.operations[first:] = [replace(operation, origin=call.name) for operation in self.operations[first:]]
