@@ -129,10 +129,10 @@ CONFIGS: dict[str, tuple[Change, type[DepthwiseError], str]] = {
         InvalidFileError,
         "bias_constraint: UnitNorm: axis must be a whole number",
     ),
-    "channels first": (
-        set_option("data_format", "channels_first"),
-        UnsupportedError,
-        "data_format must be 'channels_last', got 'channels_first'",
+    "an unknown data format": (
+        set_option("data_format", "NCHW"),
+        InvalidFileError,
+        "data_format must be one of channels_last, channels_first, got 'NCHW'",
     ),
     "integers": (set_option("dtype", "int8"), UnsupportedError, "'conv2d': dtype must be float32 .*, got 'int8'"),
     "lora": (set_option("lora_rank", 4), UnsupportedError, "'lora_rank' = 4 is not supported"),

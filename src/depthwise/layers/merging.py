@@ -103,48 +103,35 @@ class Minimum(_Merge):
 
 @dataclass(frozen=True)
 class Concatenate(Description):
-    """Joins the inputs along an axis, the last one by default."""
+    """Joins the inputs along an axis, the last one unless `axis` says otherwise."""
 
     axis: int = -1
     default_name: ClassVar[str] = "concatenate"
     takes_list: ClassVar[bool] = True
 
     def _normalise(self) -> None:
-        axis = axes_argument(self._owner, "axis", self.axis)
-        if not isinstance(axis, int):
-            raise InvalidArgumentError(f"Concatenate: axis must be one integer, got {describe_value(self.axis)}")
-        self._set(axis=axis)
+        if not isinstance(self.axis, int) or isinstance(self.axis, bool):
+            raise InvalidArgumentError(f"Concatenate: axis must be an integer, got {describe_value(self.axis)}")
+
+    def moved_axis(self, shapes: tuple[Shape, ...]) -> int | None:
+        return self._moved(self.axis, shapes)
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
-        if not shapes or len({len(shape) for shape in shapes}) != 1:
-            raise self._refuse(shapes)
-        (axis,) = sample_axes(self, self.axis, shapes[0])
-        if len({(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}) != 1:
-            raise self._refuse(shapes)
-        output = sizes(shapes[0])
-        meaning = "input_channels" if axis == len(shapes[0]) - 1 else "input_size"
-        output[axis] = total([number(shape[axis], meaning) for shape in shapes])
-        return layer_facts(self, shapes, output)
-
-    def _refuse(self, shapes: tuple[Shape, ...]) -> ShapeError:
-        which = "the last axis" if self.axis == -1 else f"axis {self.axis}"
-        return ShapeError(
-            f"{self.label} takes inputs whose shapes differ in {which} only, got {', '.join(map(str, shapes)) or 'none'}"
-        )
+        if not shapes or len({shape[:-1] for shape in shapes}) != 1:
+            raise ShapeError(
+                f"{self.label} takes inputs whose shapes differ in "
+                f"{'the last axis' if self.axis == -1 else f'axis {self.axis}'} only, got "
+                f"{', '.join(map(str, shapes)) or 'none'}"
+            )
+        channels = total([number(shape[-1], "input_channels") for shape in shapes])
+        return layer_facts(self, shapes, (*sizes(shapes[0])[:-1], channels))
 
     def lower(self, builder: "Builder", call: "Call") -> None:
         inputs = builder.inputs(call)
-        rank = len(call.output_shape)
-        (axis,) = sample_axes(self, self.axis, call.output_shape)
         if len(inputs) == 1:
             builder.give(call, inputs[0])
-        elif axis == rank - 1:
-            builder.emit(call, op.Concatenate(inputs, (call.name,)))
         else:
-            order = [*range(axis), *range(axis + 1, rank), axis]
-            moved = tuple(builder.transpose(call, name, order, f"moved {i}") for i, name in enumerate(inputs))
-            joined = builder.emit(call, op.Concatenate(moved, (f"{call.name}/joined",)))
-            builder.give(call, builder.transpose(call, joined, [order.index(i) for i in range(rank)], "back"))
+            builder.emit(call, op.Concatenate(inputs, (call.name,)))
 
 
 @dataclass(frozen=True)

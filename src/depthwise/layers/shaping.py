@@ -26,7 +26,7 @@ class Flatten(Description):
     default_name: ClassVar[str] = "flatten"
 
     def _normalise(self) -> None:
-        self._channels_last()
+        self._normalise_data_format()
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
         shape = single(self, shapes)
@@ -58,7 +58,7 @@ class _Padding(Description):
     def _normalise(self) -> None:
         given: Any = self
         self._set(padding=_sides(self._owner, "padding", given.padding, self.axes))
-        self._channels_last()
+        self._normalise_data_format()
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
         shape = spatial(self, shapes, self.axes)
@@ -103,7 +103,7 @@ class _Cropping(Description):
         given: Any = self
         self._set(cropping=_sides(self._owner, "cropping", given.cropping, self.axes))
         if hasattr(self, "data_format"):
-            self._channels_last()
+            self._normalise_data_format()
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
         shape = spatial(self, shapes, self.axes)
