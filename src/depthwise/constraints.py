@@ -182,7 +182,7 @@ class MinMaxNorm(NormConstraint):
 
 CLASSES: dict[str, type[Constraint]] = {cls.__name__: cls for cls in (MaxNorm, MinMaxNorm, NonNeg, UnitNorm)}
 
-_BY_NAME = CLASSES | {"max_norm": MaxNorm, "min_max_norm": MinMaxNorm, "non_neg": NonNeg, "unit_norm": UnitNorm}
+BY_NAME = CLASSES | {"max_norm": MaxNorm, "min_max_norm": MinMaxNorm, "non_neg": NonNeg, "unit_norm": UnitNorm}
 
 
 def get(identifier: Any) -> Constraint | None:
@@ -197,12 +197,12 @@ def get(identifier: Any) -> Constraint | None:
         made: Constraint = identifier()
         return made
     if isinstance(identifier, Mapping):
-        cls = _BY_NAME.get(str(identifier.get("class_name")))
+        cls = BY_NAME.get(str(identifier.get("class_name")))
         config = identifier.get("config") or {}
         if cls is not None and isinstance(config, Mapping) and set(config) <= {item.name for item in fields(cls)}:
             return cls(**config)
-    elif isinstance(identifier, str) and identifier in _BY_NAME:
-        return _BY_NAME[identifier]()
+    elif isinstance(identifier, str) and identifier in BY_NAME:
+        return BY_NAME[identifier]()
     raise InvalidArgumentError(
         f"unknown constraint {describe_value(identifier)}; allowed are 'max_norm', 'min_max_norm', 'non_neg', 'unit_norm' and "
         "the classes of depthwise.constraints"

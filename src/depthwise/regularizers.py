@@ -17,7 +17,18 @@ from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CLASSES", "L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "deserialize", "get", "serialize"]
+__all__ = [
+    "BY_NAME",
+    "CLASSES",
+    "L1",
+    "L1L2",
+    "L2",
+    "OrthogonalRegularizer",
+    "Regularizer",
+    "deserialize",
+    "get",
+    "serialize",
+]
 
 
 @dataclass(frozen=True)
@@ -174,7 +185,7 @@ class OrthogonalRegularizer(Regularizer):
 
 CLASSES: dict[str, type[Regularizer]] = {cls.__name__: cls for cls in (L1, L2, L1L2, OrthogonalRegularizer)}
 
-_BY_NAME = CLASSES | {"l1": L1, "l2": L2, "l1_l2": L1L2, "l1l2": L1L2, "orthogonal_regularizer": OrthogonalRegularizer}
+BY_NAME = CLASSES | {"l1": L1, "l2": L2, "l1_l2": L1L2, "l1l2": L1L2, "orthogonal_regularizer": OrthogonalRegularizer}
 
 
 def get(identifier: Any) -> Regularizer | None:
@@ -189,12 +200,12 @@ def get(identifier: Any) -> Regularizer | None:
         made: Regularizer = identifier()
         return made
     if isinstance(identifier, Mapping):
-        cls = _BY_NAME.get(str(identifier.get("class_name")))
+        cls = BY_NAME.get(str(identifier.get("class_name")))
         config = identifier.get("config") or {}
         if cls is not None and isinstance(config, Mapping) and set(config) <= {item.name for item in fields(cls)}:
             return cls(**config)
-    elif isinstance(identifier, str) and identifier in _BY_NAME:
-        return _BY_NAME[identifier]()
+    elif isinstance(identifier, str) and identifier in BY_NAME:
+        return BY_NAME[identifier]()
     raise InvalidArgumentError(
         f"unknown regularizer {describe_value(identifier)}; allowed are 'l1', 'l2', 'l1_l2', 'orthogonal_regularizer' and the "
         "classes of depthwise.regularizers"

@@ -55,7 +55,7 @@ class _Convolution(Description):
                 f"{owner}: strides {layer.strides} and dilation_rate {layer.dilation_rate} above 1 cannot be "
                 "combined (Keras refuses it too); set one of them to 1"
             )
-        self._channels_last()
+        self._normalise_data_format()
         self._regularizers()
         self._initializers()
 

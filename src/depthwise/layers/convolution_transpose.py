@@ -8,7 +8,7 @@ from depthwise.arguments import activation_name, choice, integer, whole_numbers
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Operand
 from depthwise.constraints import Constraint
-from depthwise.errors import InvalidArgumentError, UnsupportedError
+from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
 from depthwise.network.facts import (
@@ -79,7 +79,7 @@ class _Transposed(Description):
             padding=choice(owner, "padding", self.padding, ("valid", "same")),
             activation=activation_name(owner, self.activation),
         )
-        self._channels_last()
+        self._normalise_data_format()
         self._regularizers()
         self._initializers()
 
@@ -100,6 +100,11 @@ class _Transposed(Description):
         if self.use_bias:
             weights.append(Weight("bias", (self.filters,), number(self.filters, "biases"), self.trainable))
         output = [axis.formula(size, name) for axis, size, name in zip(axes, shape, names)]
+        if min(size.value for size in output) < 1:
+            raise ShapeError(
+                f"{self.label}: the output would be empty: {'×'.join(str(size.value) for size in output)} cells; use a larger "
+                "input, or a larger output_padding"
+            )
         macs = product([*_pixels(shape), filters, kernel])
         reach = [(-(-axis.span // axis.stride), Fraction(1, axis.stride)) for axis in axes]
         resampling = Resampling(*([(1, Fraction(1))] * (2 - self.rank)), *reach)

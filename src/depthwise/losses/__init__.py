@@ -4,6 +4,7 @@ A description holds the arguments; the native training step differentiates it, a
 `evaluate` and `test_on_batch`. Names, arguments, defaults and values are those of `keras.losses`.
 """
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -185,7 +186,7 @@ _REFUSED = {
 }
 
 
-def get(identifier: str | Loss | type[Loss] | dict[str, Any]) -> Loss:
+def get(identifier: str | Loss | type[Loss] | Callable[..., Any] | dict[str, Any]) -> Loss:
     """The description that `identifier` names: a name, an alias, a class, Keras' configuration, or a description itself.
 
     >>> get("mse")
@@ -222,3 +223,9 @@ def get(identifier: str | Loss | type[Loss] | dict[str, Any]) -> Loss:
             + ", ".join(sorted(CLASSES))
         )
     raise InvalidArgumentError(f"unknown loss {describe_value(identifier)}; allowed are " + ", ".join(sorted(CLASSES)))
+
+
+def __getattr__(name: str) -> Any:
+    if name.lower() in _REFUSED:
+        raise AttributeError(f"losses.{name} is not supported: {_REFUSED[name.lower()]}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ changes while training goes on.
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from depthwise.arguments import LARGEST_FLOAT32
@@ -292,6 +292,16 @@ class OptimizerDescription:
         momentum = Scalar("ema_momentum")
         average = momentum * Array(AVERAGE) + (1.0 - momentum) * weight
         return {AVERAGE: average, "weight": where(Scalar("ema_overwrites"), average, weight)}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments that are numbers, flags or None, but for the learning rate."""
+        items = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "learning_rate"}
+        return {name: value for name, value in items.items() if value is None or isinstance(value, (bool, int, float))}
+
+    def with_settings(self, values: Mapping[str, Any]) -> "OptimizerDescription":
+        """The same with other settings; what is none of them is left out."""
+        return replace(self, **{name: value for name, value in values.items() if name in self.settings})
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, as Keras writes them into a file."""

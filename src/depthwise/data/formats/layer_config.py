@@ -157,15 +157,23 @@ def _described(owner: str, key: str, value: Any, family: Any) -> Any:
     """A regularizer or a constraint: one of Keras' own, by an allowlist."""
     if value is None:
         return None
-    if isinstance(value, dict):
-        check_module(value, f"{owner}: {key}", family.__name__.rpartition(".")[2])
+    kind = family.__name__.rpartition(".")[2]
+    config: dict[str, Any] = {}
+    cls = None
+    if isinstance(value, str):
+        cls = family.BY_NAME.get(value)
+    elif isinstance(value, dict):
+        check_module(value, f"{owner}: {key}", kind)
         cls = family.CLASSES.get(str(value.get("class_name")))
         config = as_dict(value.get("config") or {}, f"{owner}: the config of {key}")
-        if cls is not None and set(config) <= {field.name for field in dataclasses.fields(cls)}:
-            return cls(**{option: _plain(f"{owner}: {option} of {key}", item) for option, item in config.items()})
-    raise UnsupportedError(
-        f"{owner}: {key} is {describe_value(_class_of(value))}, which is not one of Keras' {family.__name__.rpartition('.')[2]}"
-    )
+    if cls is None or not set(config) <= {field.name for field in dataclasses.fields(cls)}:
+        raise UnsupportedError(
+            f"{owner}: {key} is {describe_value(_class_of(value))}, which is not one of Keras' {kind}"
+        )
+    try:
+        return cls(**{option: _plain(f"{option} of {key}", item) for option, item in config.items()})
+    except DepthwiseError as error:
+        raise InvalidFileError(f"{owner}: {key}: {error}") from error
 
 
 def _plain(what: str, value: Any) -> Any:
