@@ -319,14 +319,6 @@ def gradients(
         case Dense():
             found["kernel"] = backward.dense_kernel_gradient(x, dy)
             return [backward.dense_input_gradient(dy, weights["kernel"])], found
-        case MaxPooling2D():
-            return [backward.max_pooling2d_gradient(x, dy, **_pool(layer))], {}
-        case AveragePooling2D():
-            return [backward.average_pooling2d_gradient(dy, x.shape, **_pool(layer))], {}
-        case GlobalAveragePooling2D():
-            return [backward.global_average_pooling2d_gradient(dy, x.shape)], {}
-        case GlobalMaxPooling2D():
-            return [backward.global_max_pooling2d_gradient(x, dy)], {}
         case BatchNormalization():
             gamma = weights.get("gamma")
             if _uses_batch_statistics(layer, training):
@@ -342,20 +334,38 @@ def gradients(
         case PReLU():
             dx, found["alpha"] = backward.prelu_gradients(x, weights["alpha"], dy)
             return [dx], found
+    return _gradients_without_weights(layer, inputs, dy, training, kept), {}
+
+
+def _gradients_without_weights(
+    layer: Description, inputs: Sequence[npt.ArrayLike], dy: Array, training: bool, kept: npt.ArrayLike | None
+) -> list[Array]:
+    """The gradient to each input of a layer that has no weights; `dy` is to what it computes before its activation."""
+    owner: Any = layer
+    x = operations.float64(inputs[0])
+    match layer:
+        case MaxPooling2D():
+            return [backward.max_pooling2d_gradient(x, dy, **_pool(layer))]
+        case AveragePooling2D():
+            return [backward.average_pooling2d_gradient(dy, x.shape, **_pool(layer))]
+        case GlobalAveragePooling2D():
+            return [backward.global_average_pooling2d_gradient(dy, x.shape)]
+        case GlobalMaxPooling2D():
+            return [backward.global_max_pooling2d_gradient(x, dy)]
         case Dropout():
-            return [operations.dropout(dy, np.asarray(kept), owner.rate) if _drops(layer, training, kept) else dy], {}
+            return [operations.dropout(dy, np.asarray(kept), owner.rate) if _drops(layer, training, kept) else dy]
         case ReLU():
-            return [dy * activations.relu_slope(x, **_relu(layer))], {}
+            return [dy * activations.relu_slope(x, **_relu(layer))]
         case Flatten():
-            return [dy.reshape(x.shape)], {}
+            return [dy.reshape(x.shape)]
         case ZeroPadding2D():
-            return [backward.zero_padding2d_gradient(dy, owner.padding)], {}
+            return [backward.zero_padding2d_gradient(dy, owner.padding)]
         case Rescaling():
-            return [dy * owner.scale], {}
+            return [dy * owner.scale]
         case Add():
-            return [dy for _ in inputs], {}
+            return [dy for _ in inputs]
         case Concatenate():
-            return backward.concatenate_gradients(dy, [np.shape(item)[-1] for item in inputs]), {}
+            return backward.concatenate_gradients(dy, [np.shape(item)[-1] for item in inputs])
         case Activation():
-            return [dy], {}
+            return [dy]
     raise TypeError(f"the reference does not know the layer {type(layer).__name__}")
