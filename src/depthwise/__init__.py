@@ -15,6 +15,7 @@ _MODULES = (
     "backend",
     "callbacks",
     "config",
+    "constraints",
     "data",
     "datasets",
     "errors",
@@ -27,6 +28,7 @@ _MODULES = (
     "ops",
     "optimizers",
     "preprocessing",
+    "regularizers",
     "saving",
     "utils",
 )

@@ -198,7 +198,7 @@ class Model(Filed):
     # Files.
 
     def save(self, filepath: PathLike, overwrite: bool = True, zipped: bool | None = None) -> None:
-        """Writes a `.keras` file that real Keras 3 loads; see `save_model`."""
+        """Writes a `.keras` or `.h5` file that real Keras 3 loads; see `save_model`."""
         save_model(self, filepath, overwrite, zipped)
 
     @classmethod
@@ -351,17 +351,17 @@ def _gives_shape(chain: list[Layer]) -> bool:
 
 
 def save_model(model: Model, filepath: PathLike, overwrite: bool = True, zipped: bool | None = None) -> None:
-    """Writes a `.keras` file that real Keras 3 loads, wholly or not at all.
+    """Writes a `.keras` file, or an `.h5` file of the older kind, that real Keras 3 loads, wholly or not at all.
 
     Raises:
-        InvalidArgumentError: the name does not end in .keras, or the file exists and `overwrite` is False.
+        InvalidArgumentError: another ending than .keras, .h5 or .hdf5, or the file exists and `overwrite` is False.
         DepthwiseError: the folder cannot be written to, or the disk is full; an old file is then as it was.
     """
-    from depthwise.data.formats.keras_file import write_model
+    from depthwise.data.formats.writing import write_any
 
     if zipped is False:
         raise UnsupportedError("zipped=False is not supported; a model is written as one .keras file")
-    write_model(model.saved(), filepath, overwrite)
+    write_any(model.saved(), filepath, overwrite)
 
 
 def load_model(

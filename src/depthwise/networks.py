@@ -130,7 +130,7 @@ def open_model(name_or_path: str, untrained: bool = False) -> tuple[Model, bool]
         )
     if not Path(name_or_path).exists():
         raise InvalidArgumentError(
-            f"no network and no file is named {describe_value(name_or_path)}; give a .keras file or one of "
+            f"no network and no file is named {describe_value(name_or_path)}; give a .keras or .h5 file or one of "
             + ", ".join(NETWORKS)
         )
     return load_model(name_or_path), True

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import depthwise
 from depthwise.cli import app
 
-COMMANDS = ("compare", "explain", "train", "evaluate", "predict", "summary", "bench")
+COMMANDS = ("compare", "explain", "train", "evaluate", "predict", "summary", "check", "convert", "bench")
 HEAVY = ("numpy", "llvmlite", "PIL", "jax", "keras")
 runner = CliRunner()
 

@@ -52,7 +52,7 @@ def test_the_text_gives_every_step_with_its_numbers(name: str, language: str) ->
     x = np.random.default_rng(1).random(graph.input_shapes[0]).astype(np.float32)
     values = layer_values(graph, weights, (x,))
     for node in graph.calls:
-        if has_display(node.layer):
+        if has_display(node):
             continue
         facts = cell_facts(graph, weights, values, node.name, [size - 1 for size in node.output_shape])
         assert facts["check"]["agrees"]

@@ -98,19 +98,41 @@ CONFIGS: dict[str, tuple[Change, type[DepthwiseError], str]] = {
     ),
     "custom model": (lambda c: c.update(class_name="MyModel"), UnsupportedError, "describes 'MyModel'; Sequential and"),
     "regulariser": (
-        set_option("kernel_regularizer", {"class_name": "L2"}),
+        set_option("kernel_regularizer", {"module": "keras.regularizers", "class_name": "L9"}),
         UnsupportedError,
-        "'conv2d': Conv2D: kernel_regularizer is not supported, got {'module': 'keras.regularizers'",
+        "'conv2d': kernel_regularizer is 'L9', which is not one of Keras' regularizers",
+    ),
+    "regulariser's module": (
+        set_option("kernel_regularizer", {"module": "mine", "class_name": "L2"}),
+        UnsupportedError,
+        "is a custom class, 'L2' of the module 'mine'",
+    ),
+    "regulariser's number": (
+        set_option("kernel_regularizer", {"module": "keras.regularizers", "class_name": "L2", "config": {"l2": -1.0}}),
+        InvalidFileError,
+        "'conv2d': kernel_regularizer: L2: l2 must be a number of at least 0, got -1.0",
+    ),
+    "regulariser's text": (
+        set_option("kernel_regularizer", {"module": "keras.regularizers", "class_name": "L2", "config": {"l2": [1.5]}}),
+        InvalidFileError,
+        "'conv2d': kernel_regularizer: l2 of kernel_regularizer must be a list of whole numbers, got ",
     ),
     "constraint": (
-        set_option("bias_constraint", "non_neg"),
+        set_option("bias_constraint", "positive"),
         UnsupportedError,
-        "bias_constraint is not supported, got 'non_neg'",
+        "bias_constraint is 'positive', which is not one of Keras' constraints",
     ),
-    "channels first": (
-        set_option("data_format", "channels_first"),
-        UnsupportedError,
-        "data_format must be 'channels_last', got 'channels_first'",
+    "constraint's axis": (
+        set_option(
+            "bias_constraint", {"module": "keras.constraints", "class_name": "UnitNorm", "config": {"axis": 10**30}}
+        ),
+        InvalidFileError,
+        "bias_constraint: UnitNorm: axis must be a whole number",
+    ),
+    "an unknown data format": (
+        set_option("data_format", "NCHW"),
+        InvalidFileError,
+        "data_format must be one of channels_last, channels_first, got 'NCHW'",
     ),
     "integers": (set_option("dtype", "int8"), UnsupportedError, "'conv2d': dtype must be float32 .*, got 'int8'"),
     "lora": (set_option("lora_rank", 4), UnsupportedError, "'lora_rank' = 4 is not supported"),
@@ -622,10 +644,6 @@ def test_keras_own_lambda_and_custom_layers(tmp_path: Path) -> None:
         (Twice(name="t"), "the layer 't' is a custom class, 'Twice' of the module .* registered as 'mypackage>Twice'"),
         (keras.layers.Dense(2, activation=lambda x: x, name="d"), "the layer 'd': the activation is a lambda"),
         (keras.layers.SimpleRNN(2, name="c"), "the layer 'c' is a 'SimpleRNN', which is not supported"),
-        (
-            keras.layers.Dense(2, kernel_regularizer="l2", name="r"),
-            "the layer 'r': .*kernel_regularizer is not supported",
-        ),
     ):
         with warnings.catch_warnings(action="ignore"):  # Keras warns of lambdas too
             keras.Sequential([keras.Input((4, 3)), custom]).save(tmp_path / "custom.keras")

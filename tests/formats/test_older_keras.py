@@ -415,3 +415,95 @@ def test_a_keras_2_functional_model_counts_each_layer_twice(tmp_path: Path) -> N
                 places[str(index)] = array
     model.load_weights(tmp_path / "two.weights.h5")
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), arrays, strict=True))
+
+
+# Writing.
+
+
+def nested() -> models.Model:
+    """A frozen layer and a frozen model inside one that is called twice."""
+    inner = depthwise.Sequential(
+        [
+            layers.Conv2D(4, 3, padding="same", input_shape=(6, 6, 4), trainable=False),
+            layers.BatchNormalization(),
+            layers.Conv2D(4, 1),
+            layers.BatchNormalization(),
+        ],
+        name="inner",
+    )
+    start = depthwise.Input((8, 8, 3))
+    first = inner(layers.Conv2D(4, 3)(start))
+    return models.Model(start, layers.Add()([first, inner(first)]))
+
+
+@pytest.mark.parametrize("make", [every_layer, small, nested])
+@pytest.mark.parametrize("ending", [".h5", ".hdf5"])
+def test_keras_3_opens_what_we_write_as_h5(make: Any, ending: str, tmp_path: Path) -> None:
+    model = make()
+    for weight in (x := model.get_weights()):
+        weight += random(*weight.shape, seed=weight.size) ** 2
+    model.set_weights(x)
+    model.save(tmp_path / f"ours{ending}")
+    theirs = keras.models.load_model(tmp_path / f"ours{ending}")
+    again = models.load_model(tmp_path / f"ours{ending}")
+    for ours, read, kept in zip(model.get_weights(), again.get_weights(), theirs.get_weights(), strict=True):
+        assert np.array_equal(ours, read)
+        assert np.array_equal(ours, kept)
+    for other in (model, theirs):
+        other_weights = [0 * weight for weight in other.get_weights()]
+        other.set_weights(other_weights)
+    again.save_weights(tmp_path / f"weights{ending}")
+    for other in (model, theirs):
+        other.load_weights(tmp_path / f"weights{ending}")
+        assert all(np.array_equal(a, b) for a, b in zip(other.get_weights(), again.get_weights(), strict=True))
+
+
+def test_the_compilation_goes_both_ways_in_h5(tmp_path: Path) -> None:
+    theirs = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, activation="softmax")])
+    theirs.compile(keras.optimizers.Adam(0.003), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    theirs.fit(np.eye(3), np.array([0, 1, 0]), verbose=0)
+    theirs.save(tmp_path / "theirs.keras")
+    theirs.save(tmp_path / "theirs.h5")  # which makes Keras forget its optimizer's configuration
+    ours = models.load_model(tmp_path / "theirs.h5")
+    newer = models.load_model(tmp_path / "theirs.keras")
+    for model in (ours, newer):
+        model.fit(np.eye(3), np.array([0, 1, 0]), verbose=0, shuffle=False)
+    assert all(np.array_equal(a, b) for a, b in zip(ours.get_weights(), newer.get_weights(), strict=True))
+    ours.save(tmp_path / "ours.h5")
+    back = keras.models.load_model(tmp_path / "ours.h5")
+    assert float(back.optimizer.learning_rate) == pytest.approx(0.003)
+    assert back.evaluate(np.eye(3), np.array([0, 1, 0]), verbose=0, return_dict=True).keys() == {"loss", "accuracy"}
+
+
+@pytest.mark.parametrize("kind", ["together", "by kind"])
+def test_the_optimizer_of_keras_2_goes_on(kind: str, tmp_path: Path) -> None:
+    """Its moments by weight (2.11 to 2.15), or all first ones before all second ones."""
+    import h5py
+
+    adam = {"class_name": "Adam", "config": {"name": "Adam", "learning_rate": 0.002}}
+    training = {
+        "loss": "mse",
+        "metrics": None,
+        "weighted_metrics": None,
+        "loss_weights": None,
+        "optimizer_config": adam,
+    }
+    config = sequential(layer("Dense", "d", batch_input_shape=[None, 3], units=2))
+    path = write_h5(tmp_path / "trained.h5", config, DENSE_WEIGHTS, training=training)
+    state = {
+        f"d/{weight}/{slot}": random(*shape) + bias
+        for weight, shape, bias in (("kernel", (3, 2), 5), ("bias", (2,), 9))
+        for slot in "mv"
+    }
+    names = [*state] if kind == "together" else [name for slot in "mv" for name in state if name.endswith(slot)]
+    with h5py.File(path, "a") as file:
+        group = file.create_group("optimizer_weights")
+        group.attrs["weight_names"] = [b"Adam/iter:0", *(f"Adam/{name}:0".encode() for name in names)]
+        group["Adam/iter:0"] = np.int64(7)
+        for name in names:
+            group[f"Adam/{name}:0"] = state[name]
+    optimizer = models.load_model(path).optimizer
+    assert int(np.asarray(optimizer.iterations)) == 7
+    found = optimizer.state
+    assert np.array_equal(found["d/kernel/momentum"], state["d/kernel/m"])
+    assert np.array_equal(found["d/bias/velocity"], state["d/bias/v"])

@@ -1,5 +1,6 @@
 """Losses, reductions and weights in whole training steps, against real Keras."""
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from depthwise import layers, losses, models
+from depthwise import callbacks, layers, losses, metrics, models
 from depthwise.errors import ShapeError, UnsupportedError
 from depthwise.runtime.threads import set_threads
 
@@ -25,7 +26,7 @@ def cubic(y_true: Any, y_pred: Any) -> Any:
     return (abs(y_pred - y_true) ** 3).mean(axis=-1)
 
 
-def cubic_slope(y_true: Array, y_pred: Array) -> Array:
+def cubic_slope(y_true: Any, y_pred: Any) -> Any:
     return 3.0 * (y_pred - y_true) * np.abs(y_pred - y_true) / y_pred.shape[-1]
 
 
@@ -206,5 +207,68 @@ def test_functions_of_losses_take_their_arguments_in_keras_order() -> None:
     labels = RNG.integers(0, CHANNELS, SAMPLES)
     expected = np.asarray(keras.losses.sparse_categorical_crossentropy(labels, logits, True))
     np.testing.assert_allclose(losses.sparse_categorical_crossentropy(labels, logits, True), expected, rtol=1e-5)
-    assert losses.get(losses.huber) == losses.Huber()
+    get: Any = losses.get
+    assert get(losses.huber) == losses.Huber()
     assert losses.mse([1.0, 2.0], [1.0, 4.0]) == 2.0
+
+
+class OnceBad(callbacks.Callback):
+    """Sets a weight to NaN after the first step of all, and good ones after the epoch."""
+
+    def __init__(self, start: list[Array]) -> None:
+        super().__init__()
+        self.start, self.done = start, False
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if not self.done:
+            self.done = True
+            self.model.set_weights([np.full_like(array, np.nan) for array in self.start])
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.model.set_weights(self.start)
+
+
+def test_a_training_may_recover() -> None:
+    """A loss that is NaN once is no end: good weights that a callback sets later are trained on."""
+    model = network(models.Sequential, layers, VECTOR, "linear")
+    model.compile("sgd", "mse")
+    x, y = RNG.standard_normal((20, 5)).astype(np.float32), RNG.random((20, CHANNELS)).astype(np.float32)
+    with pytest.warns(callbacks.NotFiniteWarning, match="in epoch 1, step 2: .*; training goes on"):
+        history = model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=[OnceBad(model.get_weights())]).history
+    assert [bool(np.isfinite(loss)) for loss in history["loss"]] == [False, True]
+
+
+def test_a_model_with_losses_and_metrics_of_all_kinds_is_saved(tmp_path: Path) -> None:
+    """As Keras reads it, and with all arguments."""
+    model = network(models.Sequential, layers, VECTOR, "sigmoid")
+    kinds = [
+        metrics.Precision(thresholds=[0.2, 0.5], name="p"),
+        metrics.AUC(num_thresholds=20, curve="PR"),
+        metrics.F1Score(average="macro"),
+        "mse",
+    ]
+    loss = losses.BinaryFocalCrossentropy(apply_class_balancing=True, alpha=0.3, gamma=1.5, reduction="sum")
+    model.compile("sgd", loss, metrics=kinds)
+    model.save(tmp_path / "model.keras")
+    x, y = RNG.standard_normal((SAMPLES, 5)).astype(np.float32), _bits(VECTOR)
+    expected = model.evaluate(x, y, verbose=0, return_dict=True)
+    again = models.load_model(tmp_path / "model.keras")
+    assert again.compiled.loss == loss
+    for found in (again, keras.models.load_model(tmp_path / "model.keras")):
+        values = found.evaluate(x, y, verbose=0, return_dict=True)
+        assert set(values) == set(expected)
+        for name, value in expected.items():
+            np.testing.assert_allclose(values[name], value, rtol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"loss": losses.FunctionLoss(cubic, cubic_slope)}, {"loss": "mse", "metrics": [cubic]}]
+)
+def test_a_model_with_own_functions_is_loaded_uncompiled(tmp_path: Path, arguments: dict[str, Any]) -> None:
+    model = network(models.Sequential, layers, VECTOR, "linear")
+    model.compile("sgd", **arguments)
+    model.save(tmp_path / "model.keras")
+    with pytest.warns(
+        UserWarning, match="loaded but not compiled: .* 'cubic' is a Python function, which a file does not"
+    ):
+        assert models.load_model(tmp_path / "model.keras").compiled is None

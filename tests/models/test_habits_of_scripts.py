@@ -50,8 +50,8 @@ def test_inputs(arguments: dict[str, Any]) -> None:
         (lambda: depthwise.Input(shape=(4,), batch_shape=(None, 4)), "not both"),
         (lambda: depthwise.Input(batch_shape=4), "with the batch first"),
         (lambda: depthwise.Input(shape=(4,), sparse=True), "sparse"),
-        (lambda: layers.Dense(2, input_dim=4, input_shape=(4,)), "not both"),
-        (lambda: layers.Dense(2, weights=[1]), "set_weights"),
+        (lambda: layers.Dense(2, input_dim=4, input_shape=(4,)), "not both"),  # type: ignore[call-arg]
+        (lambda: layers.Dense(2, weights=[1]), "set_weights"),  # type: ignore[call-arg]
         (lambda: layers.Dense(3)(X, training=True), "use fit"),
         (lambda: layers.Dense(3)(X[0]), r"x\[None\]"),
         (lambda: small()(depthwise.Input(shape=(4,)), training=True), "fit alone trains"),

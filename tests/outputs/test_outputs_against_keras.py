@@ -103,7 +103,8 @@ def test_ten_steps(topology: str, loss: Any, arguments: dict[str, Any], weighted
     graph = ours.compiled.graph(ours)
     outputs = ours.compiled.outputs(graph)
     start = {name: value.astype(np.float64) for name, value in ours.weights_by_name.items()}
-    weights, state = dict(start), {}
+    weights = dict(start)
+    state: dict[str, Any] = {}
     for _ in range(STEPS):
         x = [rng.standard_normal((BATCH, *shape)).astype(np.float32) for shape in graph.input_shapes]
         y = [_labels(rng, output) for output in outputs]

@@ -14,7 +14,7 @@ from depthwise.reference import layer as one_layer
 
 __all__ = ["keras_layer", "keras_model", "set_keras_weights"]
 
-_OURS_ALONE = ("input_shape", "dtype", "name", "shape", "data_format")
+_OURS_ALONE = ("input_shape", "dtype", "name", "shape")
 
 
 def keras_layer(layer: layers.Description, name: str | None = None) -> Any:

@@ -43,7 +43,7 @@ class ReferenceStep:
             self._update(found, learning_rate)
             # What goes from step to step is float32, as in the native one.
             self._weights = {name: array.astype(np.float32).astype(np.float64) for name, array in self._weights.items()}
-            return SimpleNamespace(all_losses=tuple(losses), all_predictions=predictions)
+            return SimpleNamespace(all_losses=tuple(losses), all_predictions=predictions, penalty=0.0)
 
     def _update(self, gradients: Any, rate: Any) -> None:
         step = self._state["iteration"] = self._state.get("iteration", np.zeros(())) + 1

@@ -106,7 +106,7 @@ def _conv2d_transpose(rng: np.random.Generator) -> Configuration:
         int(rng.integers(1, 20)), kernel, strides, _one_of(rng, "valid", "same"), added, dilation_rate=dilation,
         **_ending(rng),
     )  # fmt: skip
-    return Configuration(layer, (_image(rng),))
+    return Configuration(layer, (_image(rng, (1, 1) if added is None else (2, 2)),))
 
 
 def _up_sampling2d(rng: np.random.Generator) -> Configuration:

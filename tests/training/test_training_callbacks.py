@@ -350,8 +350,7 @@ def test_the_layer_whose_output_overflows_is_named(raise_error: bool) -> None:
     model = deep_model()
     model.compile(SGD(0.01), "mse")
     blow = Blow(2, "second/kernel", 3e38)
-    guard = [callbacks.TerminateOnNaN(raise_error=True)] if raise_error else []
-    arguments = {"batch_size": 8, "epochs": 3, "verbose": 0, "callbacks": [blow, *guard]}
+    arguments = {"batch_size": 8, "epochs": 3, "verbose": 0, "callbacks": [blow, callbacks.TerminateOnNaN(raise_error)]}
     labels = np.eye(3, dtype=np.float32)[y]
     pattern = "training stopped in epoch 1, step 4: .*the first bad layer is second: .* of its output are NaN or beyond float32"
     if raise_error:
@@ -386,10 +385,28 @@ def test_an_update_that_overflows_is_found_and_undone(
     with pytest.warns(
         callbacks.NotFiniteWarning, match=r"the first bad layer is (first|second|last): \d+ of the \d+ numbers of its"
     ):
-        model.fit(x, labels, batch_size=8, shuffle=True, epochs=2, callbacks=Keep(), verbose=0)
+        model.fit(
+            x, labels, batch_size=8, shuffle=True, epochs=2, callbacks=[Keep(), callbacks.TerminateOnNaN()], verbose=0
+        )
     for restored, before in zip(model.get_weights(), kept[4]):
         np.testing.assert_array_equal(restored, before)
     assert model.optimizer.iterations == 4
+
+
+def test_training_goes_on_without_it_and_the_layer_is_named_once() -> None:
+    """As Keras: every epoch is run, with NaN in the logs; the weights are what the same steps of Keras leave, NaN."""
+    x, y = data()
+    model = deep_model()
+    model.compile(SGD(0.01), "mse")
+    blow = Blow(2, "second/kernel", 3e38)
+    labels = np.eye(3, dtype=np.float32)[y]
+    pattern = "the loss became (nan|inf) in epoch 1, step 4: the first bad layer is second: .*; training goes on; callbacks.Term"
+    with pytest.warns(callbacks.NotFiniteWarning, match=pattern) as caught:
+        history = model.fit(x, labels, batch_size=8, epochs=3, verbose=0, callbacks=[blow])
+    assert len([item for item in caught if item.category is callbacks.NotFiniteWarning]) == 1
+    assert history.epoch == [0, 1, 2]
+    assert not np.isfinite(history.history["loss"]).any()
+    assert model.optimizer.iterations == 21
 
 
 def test_a_loss_that_float32_cannot_hold() -> None:
@@ -411,7 +428,7 @@ def test_bad_weights_from_the_start_are_said_to_be() -> None:
         callbacks.NotFiniteWarning,
         match="the first bad layer is second: 25 of the 25 .*the weights were bad from the start",
     ):
-        model.fit(x, np.eye(3)[y], verbose=0)
+        model.fit(x, np.eye(3)[y], verbose=0, callbacks=callbacks.TerminateOnNaN())
 
 
 # The bar.

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from depthwise import __version__
-from depthwise.cli import bench, compare, evaluate, predict, summary, train
+from depthwise.cli import bench, check, compare, evaluate, predict, summary, train
 from depthwise.cli.streams import guard_streams
 from depthwise.errors import (
     DepthwiseError,
@@ -86,7 +86,7 @@ def _start(
         print(text("terminal.greeting", language_of_environment(), version=__version__))
 
 
-for _module in (compare, explain, train, evaluate, predict, summary, bench):
+for _module in (compare, explain, train, evaluate, predict, summary, check, bench):
     _module.register(app)
 
 

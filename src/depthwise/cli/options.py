@@ -31,7 +31,7 @@ _PATH_LIMIT = 200
 ModelName = Annotated[
     str,
     typer.Argument(
-        help="A .keras file, or one of the note's networks: note-cnn, note-separable, note-ordinary.",
+        help="A .keras or .h5 file, or one of the note's networks: note-cnn, note-separable, note-ordinary.",
         show_default=False,
     ),
 ]

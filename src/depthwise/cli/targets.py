@@ -18,12 +18,12 @@ __all__ = ["check_target_file", "save_or_rescue"]
 _PATH_LIMIT = 200
 
 
-def check_target_file(path: Path, overwrite: bool, option: str, ending: str = "") -> None:
+def check_target_file(path: Path, overwrite: bool, option: str, ending: str | tuple[str, ...] = "") -> None:
     """Whether a file can be written there: before the work, not after it.
 
     Args:
         option: what the user gives the file's name with, for messages.
-        ending: what its name must end in.
+        ending: what its name must end in, or one of several.
 
     Raises:
         InvalidArgumentError: another ending, a folder, no such folder, a file that is there already, no permission.
@@ -31,7 +31,8 @@ def check_target_file(path: Path, overwrite: bool, option: str, ending: str = ""
     """
     shown = f"{option} {describe_value(str(path), _PATH_LIMIT)}"
     if not path.name.endswith(ending):
-        raise InvalidArgumentError(f"{option} must end in {ending}, got {describe_value(str(path), _PATH_LIMIT)}")
+        allowed = ending if isinstance(ending, str) else " or ".join(ending)
+        raise InvalidArgumentError(f"{option} must end in {allowed}, got {describe_value(str(path), _PATH_LIMIT)}")
     if os.path.isdir(path):
         raise InvalidArgumentError(f"{shown} is a folder; name a file in it")
     if os.path.isfile(path.parent):

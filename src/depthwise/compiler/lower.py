@@ -11,6 +11,7 @@ from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression
 from depthwise.compiler.ir.program import Operation, Program
 from depthwise.compiler.ir.types import NO_BORDER, Derived, Padding, Role, Shape, TensorType, Value
+from depthwise.network.facts import to_end
 from depthwise.network.graph import Call, Graph
 
 __all__ = ["Builder", "lower"]
@@ -43,15 +44,50 @@ class Builder:
         self.operations: list[Operation] = []
         self.values: dict[str, Value] = {}
         self.tensor_of: dict[str, str] = {}
+        self._back: tuple[int, ...] = ()
+        """Of a call lowered with an axis moved to the end: the order of axes that moves it back."""
 
     def add(self, call: Call) -> None:
         """Lowers one call; its weights become parameters."""
         for weight in call.weights:
             name = self.weight(call, weight.name)
-            self.values[name] = Value(name, TensorType(weight.shape), Role.PARAMETER, weight.trainable)
+            value = Value(name, TensorType(weight.shape), Role.PARAMETER, weight.trainable)
+            if self.training and weight.trainable:
+                regularizer = call.layer.regularizer_of(weight.name)
+                constraint = call.layer.constraint_of(weight.name)
+                for item in (regularizer, constraint):
+                    if item is not None:
+                        item.check(call.layer.label, weight.shape)
+                value = replace(value, regularizer=regularizer, constraint=constraint)
+            self.values[name] = value
+        if self.training:
+            call.layer.check_trainable()
         first = len(self.operations)
-        call.layer.lower(self, call)
+        if call.facts.moved_axis is None:
+            call.layer.lower(self, call)
+        else:
+            self._lower_moved(call, call.facts.moved_axis)
         self.operations[first:] = [replace(operation, origin=call.name) for operation in self.operations[first:]]
+
+    def _lower_moved(self, call: Call, axis: int) -> None:
+        """Lowers a call between transposes, so that the axis that it works on is the last; a pass lets neighbours cancel."""
+        given = dict(self.tensor_of)
+        rank = len(call.facts.input_shapes[0])
+        order = list(range(rank - 1))
+        order.insert(axis, rank - 1)
+        for i, read in enumerate(dict.fromkeys(call.reads)):
+            self.tensor_of[read] = self._to_end(call, given[read], axis, f"{call.name}/last {i}")
+        self._back = tuple(order)
+        call.layer.lower(self, replace(call, facts=call.facts.channels_last))
+        self._back = ()
+        result = self.tensor_of[call.name]
+        self.tensor_of = {**given, call.name: result}
+        if len(self.shape(result)) == rank:
+            self.emit(call, op.Transpose((result,), (f"{call.name}/moved",), tuple(order)))
+
+    def _to_end(self, call: Call, source: str, axis: int, result: str) -> str:
+        axes = to_end(tuple(range(len(self.shape(source)))), axis)
+        return self.emit(call, op.Transpose((source,), (result,), axes))
 
     # -- what a call reads -------------------------------------------------------------------------------------------
 
@@ -114,7 +150,12 @@ class Builder:
     def activate(self, call: Call, source: str, activation: str) -> None:
         """Ends a layer: its activation as an operation of its own; `source` is the layer's output without it."""
         if activation == "softmax":
-            self.emit(call, op.Softmax((source,), (f"{call.name}/softmax",)))
+            back = self._back if len(self.shape(source)) == len(self._back) else ()
+            if back:  # as in Keras, over the last axis that the user sees
+                source = self.emit(call, op.Transpose((source,), (f"{call.name}/seen",), back))
+            result = self.emit(call, op.Softmax((source,), (f"{call.name}/softmax",)))
+            if back:
+                self._to_end(call, result, back.index(len(back) - 1), f"{call.name}/shares")
         elif activation == "linear":
             self.tensor_of[call.name] = source
         else:

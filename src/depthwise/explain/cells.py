@@ -111,7 +111,9 @@ def cell_facts(
     if isinstance(node.layer, InputLayer):
         explained = _Explained({"operation": "input"}, computed, 0.0)
     else:
-        display = next((_STEPS[cls] for cls in type(node.layer).__mro__ if cls in _STEPS), None)
+        display = None
+        if has_display(node):
+            display = next((_STEPS[cls] for cls in type(node.layer).__mro__ if cls in _STEPS), None)
         explained = display(cell) if display else _by_operations(node, weights, cell)
     difference = abs(computed - explained.value)
     bound = explained.bound + 8 * ROUNDING * abs(explained.value) + SMALLEST_NORMAL
@@ -131,9 +133,9 @@ def cell_facts(
     }
 
 
-def has_display(layer: Description) -> bool:
-    """Whether the layer is shown in a way of its own, not by its operations."""
-    return isinstance(layer, (InputLayer, *_STEPS))
+def has_display(node: Call) -> bool:
+    """Whether the layer is shown in a way of its own, not by its operations: those with their channels last."""
+    return node.facts.moved_axis is None and isinstance(node.layer, (InputLayer, *_STEPS))
 
 
 def _by_operations(node: Call, weights: Mapping[str, npt.ArrayLike], cell: _Cell) -> _Explained:

@@ -180,9 +180,10 @@ def _separable_facts(facts: LayerFacts) -> dict[str, Any] | None:
     if not isinstance(layer, SeparableConv2D):
         return None
     depthwise_layer, pointwise_layer = separable_stages(layer)
-    depthwise = describe(depthwise_layer, facts.input_shapes)
+    shapes = facts.channels_last.input_shapes
+    depthwise = describe(depthwise_layer, shapes)
     pointwise = describe(pointwise_layer, (depthwise.output_shape,))
-    ordinary = describe(ordinary_layer(layer), facts.input_shapes)
+    ordinary = describe(ordinary_layer(layer), shapes)
     return {
         "depthwise": _basic_facts(depthwise),
         "pointwise": _basic_facts(pointwise),
@@ -234,7 +235,8 @@ def _remarks(graph: Graph, node: Call) -> list[dict[str, Any]]:
 
 def _separable_remarks(facts: LayerFacts, layer: SeparableConv2D) -> list[dict[str, Any]]:
     remarks = []
-    ordinary = describe(ordinary_layer(layer), facts.input_shapes)
+    shapes = facts.channels_last.input_shapes
+    ordinary = describe(ordinary_layer(layer), shapes)
     if facts.parameters.value >= ordinary.parameters.value:
         remarks.append(
             {
@@ -249,7 +251,7 @@ def _separable_remarks(facts: LayerFacts, layer: SeparableConv2D) -> list[dict[s
                 },
             }
         )
-    if facts.input_shapes[0][-1] * layer.depth_multiplier == 1:
+    if shapes[0][-1] * layer.depth_multiplier == 1:
         remarks.append({"key": "remark.separable_one_channel", "facts": {"filters": layer.filters}})
     return remarks
 

@@ -136,14 +136,14 @@ def _with_operations(graph: Graph) -> dict[str, Any]:
     """The network's facts; with a layer that the page has no rule for go the operations that it lowers to."""
     facts = network_facts(graph)
     for node, layer in zip(graph.calls, facts["layers"], strict=True):
-        operations = None if has_display(node.layer) else page_operations(node)
+        operations = None if has_display(node) else page_operations(node)
         if operations is not None:
             layer["operations"] = operations
     return facts
 
 
 def _can_run(node: Call) -> bool:
-    return has_display(node.layer) or page_operations(node) is not None
+    return has_display(node) or page_operations(node) is not None
 
 
 def _kept_layers(graph: Graph) -> int:
@@ -164,7 +164,7 @@ def _embedded(graph: Graph, weights: Weights, kept: int) -> tuple[dict[str, Any]
     offset = 0
     for node in graph.calls[:kept]:
         own: dict[str, npt.ArrayLike] = {weight.name: weights[node.key(weight.name)] for weight in node.weights}
-        if not has_display(node.layer):  # and what its operations read that follows from the weights
+        if not has_display(node):  # and what its operations read that follows from the weights
             program = CallProgram(node)
             own |= {program.label(name): array for name, array in program.parameters(weights).items()}
         for name, array in own.items():

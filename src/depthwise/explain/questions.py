@@ -25,13 +25,22 @@ def questions(graph: Graph) -> list[dict[str, Any]]:
     """
     asked: list[dict[str, Any]] = []
     seen: set[tuple[Any, ...]] = set()
-    for node in graph.calls:
+    for given in graph.calls:
+        node = with_channels_last(given)
         signature = (replace(node.layer, name=None), node.facts.input_shapes)
         if signature in seen or len(seen) >= MOST_LAYERS:
             continue
         seen.add(signature)
         asked.extend(_about(graph, node))
     return asked
+
+
+def with_channels_last(node: Call) -> Call:
+    """The call as if its channels were last: the same numbers, in the order in which the slips are computed."""
+    if getattr(node.layer, "data_format", None) != "channels_first":
+        return node
+    layer: Any = node.layer
+    return replace(node, layer=replace(layer, data_format="channels_last"), facts=node.facts.channels_last)
 
 
 def _about(graph: Graph, node: Call) -> list[dict[str, Any]]:

@@ -107,7 +107,7 @@ def _example(
 def _stages(facts: LayerFacts) -> tuple[LayerFacts, LayerFacts]:
     assert isinstance(facts.layer, SeparableConv2D)
     depthwise_layer, pointwise_layer = separable_stages(facts.layer)
-    depthwise = describe(depthwise_layer, facts.input_shapes)
+    depthwise = describe(depthwise_layer, facts.channels_last.input_shapes)
     pointwise = describe(pointwise_layer, (depthwise.output_shape,))
     # What the pointwise stage calls its input channels are the middle channels of the whole layer.
     return depthwise, replace(
@@ -160,7 +160,7 @@ def variations(graph: Graph) -> dict[str, Any]:
         size
         for node in graph.calls
         if isinstance(node.layer, VARIABLE_LAYERS)
-        for size in node.facts.input_shapes[0][:2]
+        for size in node.facts.channels_last.input_shapes[0][:2]
     }
     return {
         "kernel_sizes": list(KERNEL_SIZES),

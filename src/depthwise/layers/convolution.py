@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise.arguments import Pair, activation_name, choice, integer, whole_numbers
 from depthwise.compiler.ir import operations as op
+from depthwise.constraints import Constraint
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
@@ -20,6 +21,7 @@ from depthwise.network.facts import (
 )
 from depthwise.network.formula import Formula, number, product
 from depthwise.network.window import Axis
+from depthwise.regularizers import Regularizer
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
@@ -53,8 +55,8 @@ class _Convolution(Description):
                 f"{owner}: strides {layer.strides} and dilation_rate {layer.dilation_rate} above 1 cannot be "
                 "combined (Keras refuses it too); set one of them to 1"
             )
-        self._channels_last()
-        self._no_regularisers()
+        self._normalise_data_format()
+        self._regularizers()
         self._initializers()
 
     def _axes(self, shape: Shape) -> tuple[Axis, Axis]:
@@ -116,11 +118,11 @@ class _Ordinary(_Convolution):
     use_bias: bool = True
     kernel_initializer: str | Initializer = "glorot_uniform"
     bias_initializer: str | Initializer = "zeros"
-    kernel_regularizer: None = field(default=None, repr=False)
-    bias_regularizer: None = field(default=None, repr=False)
-    activity_regularizer: None = field(default=None, repr=False)
-    kernel_constraint: None = field(default=None, repr=False)
-    bias_constraint: None = field(default=None, repr=False)
+    kernel_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    bias_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    activity_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    kernel_constraint: str | Constraint | None = field(default=None, repr=False)
+    bias_constraint: str | Constraint | None = field(default=None, repr=False)
     takes_both: ClassVar[bool] = False
 
     def _normalise(self) -> None:
@@ -195,11 +197,11 @@ class _Depthwise(_Convolution):
     use_bias: bool = True
     depthwise_initializer: str | Initializer = "glorot_uniform"
     bias_initializer: str | Initializer = "zeros"
-    depthwise_regularizer: None = field(default=None, repr=False)
-    bias_regularizer: None = field(default=None, repr=False)
-    activity_regularizer: None = field(default=None, repr=False)
-    depthwise_constraint: None = field(default=None, repr=False)
-    bias_constraint: None = field(default=None, repr=False)
+    depthwise_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    bias_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    activity_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    depthwise_constraint: str | Constraint | None = field(default=None, repr=False)
+    bias_constraint: str | Constraint | None = field(default=None, repr=False)
 
     def _normalise(self) -> None:
         self._set(depth_multiplier=integer(self._owner, "depth_multiplier", self.depth_multiplier))
@@ -253,13 +255,13 @@ class _Separable(_Convolution):
     depthwise_initializer: str | Initializer = "glorot_uniform"
     pointwise_initializer: str | Initializer = "glorot_uniform"
     bias_initializer: str | Initializer = "zeros"
-    depthwise_regularizer: None = field(default=None, repr=False)
-    pointwise_regularizer: None = field(default=None, repr=False)
-    bias_regularizer: None = field(default=None, repr=False)
-    activity_regularizer: None = field(default=None, repr=False)
-    depthwise_constraint: None = field(default=None, repr=False)
-    pointwise_constraint: None = field(default=None, repr=False)
-    bias_constraint: None = field(default=None, repr=False)
+    depthwise_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    pointwise_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    bias_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    activity_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    depthwise_constraint: str | Constraint | None = field(default=None, repr=False)
+    pointwise_constraint: str | Constraint | None = field(default=None, repr=False)
+    bias_constraint: str | Constraint | None = field(default=None, repr=False)
 
     def _normalise(self) -> None:
         self._set(

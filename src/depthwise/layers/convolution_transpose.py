@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from depthwise.arguments import activation_name, choice, integer, whole_numbers
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Operand
-from depthwise.errors import InvalidArgumentError, UnsupportedError
+from depthwise.constraints import Constraint
+from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
 from depthwise.network.facts import (
@@ -21,6 +22,7 @@ from depthwise.network.facts import (
     spatial,
 )
 from depthwise.network.formula import Formula, number, product
+from depthwise.regularizers import Regularizer
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
@@ -44,11 +46,11 @@ class _Transposed(Description):
     use_bias: bool = True
     kernel_initializer: str | Initializer = "glorot_uniform"
     bias_initializer: str | Initializer = "zeros"
-    kernel_regularizer: None = field(default=None, repr=False)
-    bias_regularizer: None = field(default=None, repr=False)
-    activity_regularizer: None = field(default=None, repr=False)
-    kernel_constraint: None = field(default=None, repr=False)
-    bias_constraint: None = field(default=None, repr=False)
+    kernel_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    bias_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    activity_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    kernel_constraint: str | Constraint | None = field(default=None, repr=False)
+    bias_constraint: str | Constraint | None = field(default=None, repr=False)
     rank: ClassVar[int] = 2
 
     def _normalise(self) -> None:
@@ -77,8 +79,8 @@ class _Transposed(Description):
             padding=choice(owner, "padding", self.padding, ("valid", "same")),
             activation=activation_name(owner, self.activation),
         )
-        self._channels_last()
-        self._no_regularisers()
+        self._normalise_data_format()
+        self._regularizers()
         self._initializers()
 
     def _axes(self) -> "list[_Axis]":
@@ -98,6 +100,11 @@ class _Transposed(Description):
         if self.use_bias:
             weights.append(Weight("bias", (self.filters,), number(self.filters, "biases"), self.trainable))
         output = [axis.formula(size, name) for axis, size, name in zip(axes, shape, names)]
+        if min(size.value for size in output) < 1:
+            raise ShapeError(
+                f"{self.label}: the output would be empty: {'×'.join(str(size.value) for size in output)} cells; use a larger "
+                "input, or a larger output_padding"
+            )
         macs = product([*_pixels(shape), filters, kernel])
         reach = [(-(-axis.span // axis.stride), Fraction(1, axis.stride)) for axis in axes]
         resampling = Resampling(*([(1, Fraction(1))] * (2 - self.rank)), *reach)

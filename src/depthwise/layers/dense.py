@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.arguments import activation_name, integer
 from depthwise.compiler.ir import operations as op
+from depthwise.constraints import Constraint
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, Weight, layer_facts, single, sizes
 from depthwise.network.formula import number, product
+from depthwise.regularizers import Regularizer
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
@@ -27,11 +29,11 @@ class Dense(Description):
     use_bias: bool = True
     kernel_initializer: str | Initializer = "glorot_uniform"
     bias_initializer: str | Initializer = "zeros"
-    kernel_regularizer: None = field(default=None, repr=False)
-    bias_regularizer: None = field(default=None, repr=False)
-    activity_regularizer: None = field(default=None, repr=False)
-    kernel_constraint: None = field(default=None, repr=False)
-    bias_constraint: None = field(default=None, repr=False)
+    kernel_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    bias_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    activity_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    kernel_constraint: str | Constraint | None = field(default=None, repr=False)
+    bias_constraint: str | Constraint | None = field(default=None, repr=False)
     default_name: ClassVar[str] = "dense"
 
     def _normalise(self) -> None:
@@ -39,7 +41,7 @@ class Dense(Description):
             units=integer(self._owner, "units", self.units),
             activation=activation_name(self._owner, self.activation),
         )
-        self._no_regularisers()
+        self._regularizers()
         self._initializers()
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:

@@ -1,17 +1,19 @@
 """The base of all layer descriptions: what the user asked for, normalised once, as a frozen value.
 
 A description carries what follows from it: `facts` (shapes, parameters, MACs) and `lower` (the operations that compute it).
-The graph, the compiler, the files and the explanations read descriptions only. Images are `channels_last`: height, width,
-channels.
+The graph, the compiler, the files and the explanations read descriptions only. Images are height, width, channels, or with the
+data_format "channels_first" channels, height, width.
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from depthwise import initializers
-from depthwise.arguments import integer
-from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
+from depthwise import constraints, initializers, regularizers
+from depthwise.arguments import choice, integer
+from depthwise.constraints import Constraint
+from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.network.facts import LayerFacts, Shape, layer_facts, single, sizes
+from depthwise.regularizers import Regularizer
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
@@ -63,6 +65,14 @@ class Description:
         """
         return layer_facts(self, shapes, sizes(single(self, shapes)))
 
+    def moved_axis(self, shapes: tuple[Shape, ...]) -> int | None:
+        """The axis of a sample that the layer works on as if it were the last: its channels; None where they are last.
+
+        `facts` and `lower` see shapes with that axis at the end. Whoever calls them moves it there and back.
+        """
+        first = getattr(self, "data_format", None) == "channels_first"
+        return 0 if first and shapes and len(shapes[0]) > 1 else None
+
     def lower(self, builder: "Builder", call: "Call") -> None:
         """Gives `builder` the operations that compute `call`."""
         raise NotImplementedError
@@ -83,22 +93,61 @@ class Description:
     def _owner(self) -> str:
         return type(self).__name__
 
-    def _channels_last(self) -> None:
+    def _normalise_data_format(self) -> None:
         data_format = getattr(self, "data_format", None)
-        if data_format not in (None, "channels_last"):
-            raise UnsupportedError(
-                f"{self._owner}: data_format must be 'channels_last', got {describe_value(data_format)}; "
-                "put the channels on the last axis"
-            )
-        self._set(data_format="channels_last")
+        known = ("channels_last", "channels_first")
+        self._set(
+            data_format="channels_last"
+            if data_format is None
+            else choice(self._owner, "data_format", data_format, known)
+        )
 
-    def _no_regularisers(self) -> None:
-        for key, value in vars(self).items():
-            if key.endswith(("_regularizer", "_constraint")) and value is not None:
-                raise UnsupportedError(
-                    f"{self._owner}: {key} is not supported, got {describe_value(value)}; use weight_decay "
-                    "of the optimizer instead"
-                )
+    def _moved(self, axis: int, shapes: tuple[Shape, ...]) -> int | None:
+        """`axis`, which counts the batch as Keras does, as an axis of a sample; None for the last one.
+
+        Raises:
+            ShapeError: the inputs have no such axis.
+        """
+        rank = max((len(shape) for shape in shapes), default=0)
+        index = axis - 1 if axis > 0 else rank + axis
+        if axis == 0 or not 0 <= index < rank:
+            raise ShapeError(
+                f"{self.label}: axis must be between 1 and {rank}, or -1 and -{rank} counted from the end, got {axis}"
+            )
+        return None if index == rank - 1 else index
+
+    def _regularizers(self) -> None:
+        for key, value in list(vars(self).items()):
+            if key.endswith("_regularizer"):
+                self._set(**{key: regularizers.get(value)})
+            elif key.endswith("_constraint"):
+                self._set(**{key: constraints.get(value)})
+
+    def regularizer_of(self, weight: str) -> Regularizer | None:
+        """The penalty on the layer's weight of that name."""
+        found: Regularizer | None = self._setting_of(weight, "regularizer")
+        return found
+
+    def constraint_of(self, weight: str) -> Constraint | None:
+        """What the layer's weight of that name has to satisfy after each step."""
+        found: Constraint | None = self._setting_of(weight, "constraint")
+        return found
+
+    def check_trainable(self) -> None:
+        """Raises UnsupportedError where a network with the layer has a loss that we cannot compute."""
+        if getattr(self, "activity_regularizer", None) is not None:
+            raise UnsupportedError(
+                f"{self.label}: a loss with an activity_regularizer is not supported; make the layer without it (the model "
+                "predicts and is saved with it)"
+            )
+
+    def _setting_of(self, weight: str, kind: str) -> Any:
+        """Keras names an argument for the weight, `bias_…`, or for its stage: `depthwise_…` is the kernel's of a depthwise layer."""
+        for name in (weight, weight.removesuffix("_kernel"), "depthwise" if weight == "kernel" else weight):
+            found = getattr(self, f"{name}_{kind}", None)
+            if found is not None:
+                return found
+        return None
 
     def _initializers(self) -> None:
         for key, value in list(vars(self).items()):

@@ -317,6 +317,16 @@ class Layer:
         learnt = self._learnt()
         return [array for name, array in self.arrays().items() if name not in learnt] if self.built else []
 
+    @property
+    def losses(self) -> list[float]:
+        """The penalties of the layer's regularizers on its weights of now; none where it is not trainable."""
+        self.description.check_trainable()
+        found = {name: self._given.regularizer_of(name) for name in self._learnt()}
+        if not any(found.values()):
+            return []
+        arrays = self.arrays().items()
+        return [penalty(array) for name, array in arrays if (penalty := found.get(name)) is not None]
+
     variables = weights
     trainable_variables = trainable_weights
     non_trainable_variables = non_trainable_weights

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression, Operand
+from depthwise.constraints import Constraint
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, Weight, layer_facts, single, sizes
 from depthwise.network.formula import number
+from depthwise.regularizers import Regularizer
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
@@ -31,10 +33,10 @@ class LayerNormalization(Description):
     scale: bool = True
     beta_initializer: str | Initializer = "zeros"
     gamma_initializer: str | Initializer = "ones"
-    beta_regularizer: None = field(default=None, repr=False)
-    gamma_regularizer: None = field(default=None, repr=False)
-    beta_constraint: None = field(default=None, repr=False)
-    gamma_constraint: None = field(default=None, repr=False)
+    beta_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    gamma_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    beta_constraint: str | Constraint | None = field(default=None, repr=False)
+    gamma_constraint: str | Constraint | None = field(default=None, repr=False)
     rms_scaling: bool = field(default=False, repr=False, kw_only=True)
     default_name: ClassVar[str] = "layer_normalization"
 
@@ -47,7 +49,7 @@ class LayerNormalization(Description):
         if not self.epsilon > 0.0:
             raise InvalidArgumentError(f"LayerNormalization: epsilon must be above 0, got {self.epsilon}")
         self._set(axis=axis)
-        self._no_regularisers()
+        self._regularizers()
         self._initializers()
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:

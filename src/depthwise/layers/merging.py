@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.compiler.ir import operations as op
-from depthwise.errors import ShapeError, UnsupportedError, describe_value
+from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, layer_facts, sizes
 from depthwise.network.formula import number, total
@@ -35,23 +35,25 @@ class Add(Description):
 
 @dataclass(frozen=True)
 class Concatenate(Description):
-    """Joins the inputs along the last axis."""
+    """Joins the inputs along an axis, the last one unless `axis` says otherwise."""
 
     axis: int = -1
     default_name: ClassVar[str] = "concatenate"
 
     def _normalise(self) -> None:
-        if self.axis not in (-1, 1, 3):
-            raise UnsupportedError(f"Concatenate: axis must be the last one (-1), got {describe_value(self.axis)}")
+        if not isinstance(self.axis, int) or isinstance(self.axis, bool):
+            raise InvalidArgumentError(f"Concatenate: axis must be an integer, got {describe_value(self.axis)}")
+
+    def moved_axis(self, shapes: tuple[Shape, ...]) -> int | None:
+        return self._moved(self.axis, shapes)
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
         if len(shapes) < 2 or len({shape[:-1] for shape in shapes}) != 1:
             raise ShapeError(
-                f"{self.label} takes two or more inputs whose shapes differ in the last axis only, got "
+                f"{self.label} takes two or more inputs whose shapes differ in "
+                f"{'the last axis' if self.axis == -1 else f'axis {self.axis}'} only, got "
                 f"{', '.join(map(str, shapes)) or 'none'}"
             )
-        if self.axis not in (-1, len(shapes[0])):
-            raise ShapeError(f"{self.label}: axis must be the last one (-1 or {len(shapes[0])}), got {self.axis}")
         channels = total([number(shape[-1], "input_channels") for shape in shapes])
         return layer_facts(self, shapes, (*sizes(shapes[0])[:-1], channels))
 

@@ -4,11 +4,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.compiler.ir import operations as op
-from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
+from depthwise.constraints import Constraint
+from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, Weight, layer_facts, single, sizes
 from depthwise.network.formula import number
+from depthwise.regularizers import Regularizer
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
@@ -33,29 +35,28 @@ class BatchNormalization(Description):
     gamma_initializer: str | Initializer = "ones"
     moving_mean_initializer: str | Initializer = "zeros"
     moving_variance_initializer: str | Initializer = "ones"
-    beta_regularizer: None = field(default=None, repr=False)
-    gamma_regularizer: None = field(default=None, repr=False)
-    beta_constraint: None = field(default=None, repr=False)
-    gamma_constraint: None = field(default=None, repr=False)
+    beta_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    gamma_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    beta_constraint: str | Constraint | None = field(default=None, repr=False)
+    gamma_constraint: str | Constraint | None = field(default=None, repr=False)
     synchronized: bool = field(default=False, repr=False)
     default_name: ClassVar[str] = "batch_normalization"
 
     def _normalise(self) -> None:
-        if self.axis not in (-1, 1, 3):
-            raise UnsupportedError(
-                f"BatchNormalization: axis must be the last one (-1), got {describe_value(self.axis)}"
-            )
+        if not isinstance(self.axis, int) or isinstance(self.axis, bool):
+            raise UnsupportedError(f"BatchNormalization: axis must be one integer, got {describe_value(self.axis)}")
         if not 0.0 <= self.momentum <= 1.0:
             raise InvalidArgumentError(f"BatchNormalization: momentum must be between 0 and 1, got {self.momentum}")
         if not self.epsilon > 0.0:
             raise InvalidArgumentError(f"BatchNormalization: epsilon must be above 0, got {self.epsilon}")
-        self._no_regularisers()
+        self._regularizers()
         self._initializers()
+
+    def moved_axis(self, shapes: tuple[Shape, ...]) -> int | None:
+        return self._moved(self.axis, shapes)
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
         shape = single(self, shapes)
-        if self.axis not in (-1, len(shape)):
-            raise ShapeError(f"{self.label}: axis must be the last one (-1 or {len(shape)}), got {self.axis}")
         learnt = [*(["gamma"] if self.scale else []), *(["beta"] if self.center else [])]
         names = [*learnt, "moving_mean", "moving_variance"]
         channels = number(shape[-1], "input_channels")

@@ -44,7 +44,7 @@ class _Pooling(Description):
             strides = whole_numbers(self._owner, "strides", self.strides, self.rank)
         padding = choice(self._owner, "padding", self.padding, ("valid", "same"))
         self._set(pool_size=pool_size, strides=strides, padding=padding)
-        self._channels_last()
+        self._normalise_data_format()
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
         shape = spatial(self, shapes, self.rank)
@@ -107,7 +107,7 @@ class _GlobalPooling(Description):
     rank: ClassVar[int] = 2
 
     def _normalise(self) -> None:
-        self._channels_last()
+        self._normalise_data_format()
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
         channels = number(spatial(self, shapes, self.rank)[-1], "input_channels")

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.arguments import integer
 from depthwise.compiler.ir.expression import Operand, apply
+from depthwise.constraints import Constraint
 from depthwise.errors import ShapeError
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, Weight, layer_facts, single, sizes
 from depthwise.network.formula import number, product
+from depthwise.regularizers import Regularizer
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
@@ -27,8 +29,8 @@ class PReLU(Description):
     """
 
     alpha_initializer: str | Initializer = "zeros"
-    alpha_regularizer: None = field(default=None, repr=False)
-    alpha_constraint: None = field(default=None, repr=False)
+    alpha_regularizer: str | Regularizer | None = field(default=None, repr=False)
+    alpha_constraint: str | Constraint | None = field(default=None, repr=False)
     shared_axes: int | tuple[int, ...] | None = None
     default_name: ClassVar[str] = "p_re_lu"
 
@@ -37,7 +39,7 @@ class PReLU(Description):
         if axes is not None:
             given = (axes,) if isinstance(axes, int) else tuple(axes)
             self._set(shared_axes=tuple(integer(self._owner, "shared_axes", axis) for axis in given))
-        self._no_regularisers()
+        self._regularizers()
         self._initializers()
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:

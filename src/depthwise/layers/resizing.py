@@ -82,7 +82,7 @@ class UpSampling2D(Description):
         self._set(
             size=pair(self._owner, "size", self.size), interpolation=_interpolation(self._owner, self.interpolation)
         )
-        self._channels_last()
+        self._normalise_data_format()
 
     def _both(self, shape: Shape) -> tuple[op.Taps, op.Taps]:
         layer: Any = self
@@ -188,7 +188,7 @@ class Resizing(_ToSize):
             fill_value=float(self.fill_value),
             antialias=bool(self.antialias),
         )
-        self._channels_last()
+        self._normalise_data_format()
 
     def _padding(self, shape: Shape) -> tuple[int, int]:
         """Rows above and below, or columns left and right, as Keras adds them: one of the two, each side alike."""
@@ -238,7 +238,7 @@ class CenterCrop(_ToSize):
 
     def _normalise(self) -> None:
         self._set(height=integer(self._owner, "height", self.height), width=integer(self._owner, "width", self.width))
-        self._channels_last()
+        self._normalise_data_format()
 
     def _part(self, shape: Shape) -> tuple[int, int, int, int]:
         if shape[0] < self.height or shape[1] < self.width:

@@ -25,7 +25,7 @@ class Flatten(Description):
     default_name: ClassVar[str] = "flatten"
 
     def _normalise(self) -> None:
-        self._channels_last()
+        self._normalise_data_format()
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
         shape = single(self, shapes)
@@ -57,7 +57,7 @@ class ZeroPadding2D(Description):
                 pair(self._owner, "padding", columns, minimum=0),
             )
         )
-        self._channels_last()
+        self._normalise_data_format()
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
         shape = image(self, shapes)

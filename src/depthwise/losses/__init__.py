@@ -4,6 +4,7 @@ A description holds the arguments; the native training step differentiates it, a
 `evaluate` and `test_on_batch`. Names, arguments, defaults and values are those of `keras.losses`.
 """
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -185,7 +186,7 @@ _REFUSED = {
 }
 
 
-def get(identifier: str | Loss | type[Loss] | dict[str, Any]) -> Loss:
+def get(identifier: str | Loss | type[Loss] | Callable[..., Any] | dict[str, Any]) -> Loss:
     """The description that `identifier` names: a name, an alias, a class, Keras' configuration, or a description itself.
 
     >>> get("mse")

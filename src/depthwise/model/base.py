@@ -352,6 +352,11 @@ class GraphWithWeights:
         live = self._live_weights()
         return [live[key] for key in live if key not in learnt]
 
+    @property
+    def losses(self) -> list[float]:
+        """The penalties of the layers' regularizers on the weights of now: what they add to the loss."""
+        return [loss for layer in self.flat_layers() for loss in layer.losses] if self._trainable else []
+
     variables = weights
     trainable_variables = trainable_weights
     non_trainable_variables = non_trainable_weights

@@ -34,10 +34,10 @@ class Filed(Trainable):
         return SavedNetwork(self.description, self.weights_by_name, self.compiled)
 
     def save_weights(self, filepath: PathLike, overwrite: bool = True) -> None:
-        """Writes the weights alone, as a `.weights.h5` file that real Keras 3 loads."""
-        from depthwise.data.formats.keras_file import write_weights
+        """Writes the weights alone, as a `.weights.h5` file, or an `.h5` file of the older kind, that real Keras 3 loads."""
+        from depthwise.data.formats.writing import write_any_weights
 
-        write_weights(self.saved(), filepath, overwrite)
+        write_any_weights(self.saved(), filepath, overwrite)
 
     def load_weights(self, filepath: PathLike, skip_mismatch: bool = False, by_name: bool = False) -> None:
         """Reads the weights from a `.weights.h5`, `.keras` or `.h5` file of a model with the same layers.

@@ -12,9 +12,9 @@ window cells count. Shapes are those of one sample, without the batch; images ar
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from depthwise.errors import ShapeError, describe_value
 from depthwise.network.formula import Formula, number, product, total
@@ -47,11 +47,13 @@ __all__ = [
     "single",
     "sizes",
     "spatial",
+    "to_end",
     "window_axes",
 ]
 
 Shape = tuple[int, ...]
 Step = int | Fraction
+Item = TypeVar("Item")
 
 BYTES_PER_NUMBER = 4
 """All arithmetic is float32."""
@@ -94,6 +96,7 @@ class LayerFacts:
         macs: multiply-accumulates for one sample.
         rows, columns: how the window moves, for layers that have one; else None.
         reads_all: whether every output depends on the whole map.
+        moved_axis: see `Description.moved_axis`; weights and axes are those of the layer with that axis at the end.
         resampling: for layers that enlarge or shrink their map without a window; else None.
     """
 
@@ -107,6 +110,21 @@ class LayerFacts:
     columns: Axis | None = None
     reads_all: bool = False
     resampling: Resampling | None = None
+    moved_axis: int | None = None
+
+    @property
+    def channels_last(self) -> "LayerFacts":
+        """The same with the axis that the layer works on at the end of all shapes."""
+        axis = self.moved_axis
+        if axis is None:
+            return self
+        same = len(self.output_formulas) == len(self.input_shapes[0])
+        return replace(
+            self,
+            input_shapes=tuple(to_end(shape, axis) for shape in self.input_shapes),
+            output_formulas=to_end(self.output_formulas, axis) if same else self.output_formulas,
+            moved_axis=None,
+        )
 
     @property
     def output_shape(self) -> Shape:
@@ -153,13 +171,27 @@ def _meanings(shape: Shape) -> tuple[str, ...]:
     )
 
 
+def to_end(items: tuple[Item, ...], axis: int) -> tuple[Item, ...]:
+    """The items with the one at `axis` last."""
+    return (*items[:axis], *items[axis + 1 :], items[axis])
+
+
 def describe(layer: "Description", input_shapes: Sequence[Shape]) -> LayerFacts:
     """The facts of `layer` for inputs of `input_shapes` (each the shape of one sample).
 
     Raises:
         ShapeError: wrong rank or channels, an empty output, shapes that differ where they must not, or too many elements.
     """
-    facts = layer.facts(tuple(tuple(shape) for shape in input_shapes))
+    shapes = tuple(tuple(shape) for shape in input_shapes)
+    axis = layer.moved_axis(shapes)
+    if axis is None or any(len(shape) <= axis for shape in shapes):
+        facts = layer.facts(shapes)
+    else:
+        facts = layer.facts(tuple(to_end(shape, axis) for shape in shapes))
+        output = facts.output_formulas
+        if len(output) == len(shapes[0]):
+            output = (*output[:axis], output[-1], *output[axis:-1])
+        facts = replace(facts, input_shapes=shapes, output_formulas=output, moved_axis=axis)
     for what, shape in [("output", facts.output_shape), *((weight.name, weight.shape) for weight in facts.weights)]:
         if math.prod(shape) > MAXIMUM_ELEMENTS:
             raise ShapeError(
@@ -296,11 +328,15 @@ def receptive_field(facts: LayerFacts, before: Sequence[ReceptiveField]) -> Rece
     convolutional neural networks", distill.pub 2019). A layer that reads the whole map (Dense after Flatten, global pooling)
     makes it the whole input.
     """
-    shape = facts.output_shape
+    shape = facts.channels_last.output_shape
     own = (shape[0], shape[1]) if len(shape) == 3 else (1, shape[0]) if len(shape) == 2 else None
     if not before:
         return ReceptiveField(number(1), number(1), (1, 1), own)
     image = next((field.image for field in before if field.image is not None), own)
+    first = all((field.rows.value, field.columns.value, field.steps) == (1, 1, (1, 1)) for field in before)
+    if facts.moved_axis is not None and first:  # the input did not say which of its axes are channels
+        rows, columns, *_ = (1, *facts.channels_last.input_shapes[0])[-3:]
+        image = (rows, columns)
     if image is not None and (facts.reads_all or any(field.is_whole for field in before)):
         return ReceptiveField(number(image[0], "input_height"), number(image[1], "input_width"), (0, 0), image, True)
     sizes, steps = [], []

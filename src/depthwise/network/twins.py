@@ -81,7 +81,9 @@ def ordinary_twin(graph: Graph, name: str | None = None) -> Graph:
                 for item in (node, *block[:-1]):
                     removed[item.name] = item.reads[0]
             else:
-                replaced[node.name] = _ordinary(layer, node.output_shape[-1], layer, layer.depthwise_initializer)
+                replaced[node.name] = _ordinary(
+                    layer, node.facts.channels_last.output_shape[-1], layer, layer.depthwise_initializer
+                )
     if not replaced:
         raise UnsupportedError(
             f"{describe_value(graph.name)} has no separable and no depthwise convolution, so its ordinary twin would be "
@@ -124,6 +126,7 @@ def separable_twin(graph: Graph, name: str | None = None) -> Graph:
             layer.kernel_size,
             strides=layer.strides,
             padding=layer.padding,
+            data_format=layer.data_format,
             dilation_rate=layer.dilation_rate,
             activation=layer.activation,
             use_bias=layer.use_bias,
@@ -173,6 +176,7 @@ def _ordinary(window: Any, filters: int, end: Any, initializer: Any) -> Conv2D:
         window.kernel_size,
         strides=window.strides,
         padding=window.padding,
+        data_format=window.data_format,
         dilation_rate=window.dilation_rate,
         activation=end.activation,
         use_bias=end.use_bias,
@@ -205,7 +209,7 @@ def _block_after(graph: Graph, node: Call) -> list[Call]:
 def _why_ordinary(node: Call) -> str | None:
     """Why a convolution stays as it is; None where it can become separable."""
     layer: Any = node.layer
-    channels = node.facts.input_shapes[0][-1]
+    channels = node.facts.channels_last.input_shapes[0][-1]
     if layer.kernel_size == (1, 1):
         return "has a 1×1 window, which is a pointwise convolution already"
     if layer.groups > 1:

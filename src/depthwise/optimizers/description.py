@@ -7,17 +7,19 @@ changes while training goes on.
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from depthwise.compiler.ir.expression import Expression, apply
 from depthwise.compiler.ir.types import Value
 from depthwise.compiler.ir.update import CLIP_FACTOR, GRADIENT, WEIGHT, Array, Phase, Scalar, Update, where
+from depthwise.constraints import NonNeg, NormConstraint
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.optimizers import schedules
 from depthwise.optimizers.schedules import LearningRateSchedule
+from depthwise.optimizers.terms import sign
 
-__all__ = ["ACCUMULATOR", "AVERAGE", "CLIPS", "LEARNING_RATE", "OptimizerDescription", "Results", "Weights"]
+__all__ = ["ACCUMULATOR", "AVERAGE", "CLIPS", "LEARNING_RATE", "PENALTY", "OptimizerDescription", "Results", "Weights"]
 
 Results = dict[str, Expression]
 """What one phase computes: array → expression."""
@@ -27,6 +29,30 @@ Weights = Iterator[tuple[str, tuple[int, ...]]]
 LEARNING_RATE = Scalar("learning_rate")
 CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
 AVERAGE, ACCUMULATOR = "average", "gradient_accumulator"
+
+
+PENALTY = "penalty"
+"""A slot for the gradient of a penalty that is no sum over the weight's numbers: the caller puts it in before every step."""
+
+
+def _needs_penalty_array(value: Value) -> bool:
+    return (
+        value.regularizer is not None and not any(value.regularizer.factors) and hasattr(value.regularizer, "gradient")
+    )
+
+
+def _penalised(value: Value) -> Expression:
+    """The gradient with that of the weight's penalty."""
+    gradient: Expression = GRADIENT
+    if value.regularizer is not None:
+        l1, l2 = value.regularizer.factors
+        if l1:
+            gradient = gradient + l1 * sign(WEIGHT)
+        if l2:
+            gradient = gradient + (2.0 * l2) * WEIGHT
+        if _needs_penalty_array(value):
+            gradient = gradient + Array(PENALTY)
+    return gradient
 
 
 def _common(default: Any = None) -> Any:
@@ -215,7 +241,11 @@ class OptimizerDescription:
                 preparation[name] = before
         scalars = tuple(self.step_scalars(0.0, 0, dict(self.numbers)))
         clip = next((key for key in ("clipnorm", "global_clipnorm") if getattr(self, key) is not None), None)
-        return Update(phases, preparation, self.slots, ("seed", *scalars), clip)
+        slots = (*self.slots, *((PENALTY,) if any(_needs_penalty_array(value) for value in weights.values()) else ()))
+        limits = {
+            name: value.constraint for name, value in weights.items() if isinstance(value.constraint, NormConstraint)
+        }
+        return Update(phases, preparation, slots, ("seed", *scalars), limits, clip)
 
     def rule_for(self, weight: Expression, gradient: Expression, value: Value) -> tuple[Results, ...]:
         """`rule` for the weight `value`, where its shape matters."""
@@ -227,11 +257,12 @@ class OptimizerDescription:
 
     def _preparation(self, value: Value) -> Phase | None:
         """The gradient that the optimizer sees, where it is not just that of the batch."""
-        if not self.gradient_accumulation_steps:
-            return None
-        total = GRADIENT + Array(ACCUMULATOR)
-        kept = where(Scalar("applies"), 0.0, total)
-        return Phase((("gradient", total / Scalar("accumulated")), (ACCUMULATOR, kept)))
+        gradient = _penalised(value)
+        if self.gradient_accumulation_steps:
+            total = gradient + Array(ACCUMULATOR)
+            kept = where(Scalar("applies"), 0.0, total)
+            return Phase((("gradient", total / Scalar("accumulated")), (ACCUMULATOR, kept)))
+        return None if gradient is GRADIENT else Phase((("gradient", gradient),))
 
     def _phases(self, value: Value, decays: bool) -> tuple[Phase, ...]:
         gradient: Expression = GRADIENT
@@ -252,12 +283,24 @@ class OptimizerDescription:
             ]
         if self.use_ema:
             results[-1] |= self._averaged(results[-1]["weight"])
+        if isinstance(value.constraint, NonNeg):
+            results[-1]["weight"] = apply("max", 0.0, results[-1]["weight"])
         return tuple(Phase(tuple(phase.items())) for phase in results)
 
     def _averaged(self, weight: Expression) -> Results:
         momentum = Scalar("ema_momentum")
         average = momentum * Array(AVERAGE) + (1.0 - momentum) * weight
         return {AVERAGE: average, "weight": where(Scalar("ema_overwrites"), average, weight)}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments that are numbers, flags or None, but for the learning rate."""
+        items = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "learning_rate"}
+        return {name: value for name, value in items.items() if value is None or isinstance(value, (bool, int, float))}
+
+    def with_settings(self, values: Mapping[str, Any]) -> "OptimizerDescription":
+        """The same with other settings; what is none of them is left out."""
+        return replace(self, **{name: value for name, value in values.items() if name in self.settings})
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, as Keras writes them into a file."""

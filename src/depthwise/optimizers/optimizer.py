@@ -122,6 +122,11 @@ class Optimizer:
     def has_schedule(self) -> bool:
         return isinstance(self._rate, LearningRateSchedule)
 
+    def take_settings(self, values: Mapping[str, Any]) -> None:
+        """Sets several arguments at once; see `OptimizerDescription.settings`."""
+        if any(self.description.settings.get(name, self) != value for name, value in values.items()):
+            self.description = self.description.with_settings(values)
+
     def exclude_from_weight_decay(
         self, var_list: Sequence[Any] | None = None, var_names: Sequence[str] | None = None
     ) -> None:

@@ -32,6 +32,7 @@ from depthwise.reference import forward as operations
 from depthwise.reference import layer as one_layer
 from depthwise.reference import network
 from depthwise.reference.activations import activation, activation_gradient
+from depthwise.reference.channels import moved_axis, moved_back, moved_shapes, moved_to_end, with_channels_last
 from depthwise.reference.planar import planar
 from depthwise.reference.rounding import ACTIVATION_ROUNDINGS, LIPSCHITZ, SMALLEST_NORMAL, UNIT_ROUNDOFF
 from depthwise.reference.running import Bounded
@@ -60,6 +61,9 @@ def reduction_length(layer: Description, input_shape: Sequence[int]) -> int:
 
     For a separable layer, of both stages together: the roundings of the first pass through the second.
     """
+    axis = moved_axis(layer, len(input_shape) + 1)
+    if axis is not None:
+        (input_shape,) = moved_shapes([tuple(input_shape)], axis)
     owner: Any = planar(layer)
     length = 1
     match planar(layer):
@@ -90,6 +94,10 @@ def magnitude(layer: Description, weights: network.Weights, inputs: Sequence[npt
 
     BatchNormalization is taken in its prediction form: |x·s| + |mean·s| + |beta|.
     """
+    axis = moved_axis(layer, np.ndim(inputs[0]))
+    if axis is not None:
+        moved = moved_to_end(inputs, axis)
+        return moved_back(magnitude(with_channels_last(layer), weights, moved), axis, moved[0].ndim)
     sizes = [np.abs(operations.float64(x)) for x in inputs]
     if isinstance(layer, BatchNormalization):
         scale = 1.0 / np.sqrt(operations.float64(weights["moving_variance"]) + layer.epsilon)
@@ -215,6 +223,14 @@ def layer_error(
     """
     xs = [operations.float64(x) for x in inputs]
     errors = [np.zeros_like(x) for x in xs] if input_errors is None else [operations.float64(e) for e in input_errors]
+    axis = moved_axis(layer, xs[0].ndim)
+    if axis is not None:
+        last, name = with_channels_last(layer, linear=True), one_layer.activation_name(layer)
+        moved = layer_error(last, weights, moved_to_end(xs, axis), moved_to_end(errors, axis), training, kept)
+        sums = moved_back(moved, axis, xs[0].ndim)
+        if name == "linear":
+            return sums
+        return _activated_error(layer, name, one_layer.pre_activation(layer, weights, xs, training, kept), sums)
     if one_layer.has_rule(layer):
         return one_layer.bounded(layer, weights, [Bounded(*pair) for pair in zip(xs, errors)], training, kept).error
     name = one_layer.activation_name(layer)
@@ -229,6 +245,11 @@ def layer_error(
     incoming = _incoming(layer, weights, xs, errors, kept if training else None)
     sizes = magnitude(layer, weights, [np.abs(x) + error for x, error in zip(xs, errors)])
     sums = incoming + _sum_roundings(layer, [x.shape for x in xs], training) * (UNIT_ROUNDOFF * sizes + SMALLEST_NORMAL)
+    return _activated_error(layer, name, before, sums)
+
+
+def _activated_error(layer: Description, name: str, before: Array, sums: Array) -> Array:
+    """What errors of the values before the activation become, and its own."""
     y = activation(name, before)
     if name == "softmax":
         return softmax_error(before, y, sums)
@@ -415,6 +436,11 @@ def _incoming_variance(
     training: bool,
 ) -> Array:
     """Variances of the inputs' errors, brought through the layer: by the squares of what multiplies them."""
+    axis = moved_axis(layer, inputs[0].ndim)
+    if axis is not None:
+        moved = (moved_to_end(inputs, axis), moved_to_end(variances, axis))
+        last = _incoming_variance(with_channels_last(layer), weights, *moved, kept, training)
+        return moved_back(last, axis, inputs[0].ndim)
     match layer:
         case LayerNormalization():
             scale = np.abs(operations.float64(weights.get("gamma", 1.0)))

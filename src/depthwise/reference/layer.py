@@ -31,6 +31,7 @@ from depthwise.layers.regularization import Dropout
 from depthwise.layers.shaping import Flatten, ZeroPadding2D
 from depthwise.reference import activations, arithmetic, backward, resampling
 from depthwise.reference import forward as operations
+from depthwise.reference.channels import moved_axis, moved_back, moved_shapes, moved_to_end, with_channels_last
 from depthwise.reference.planar import (
     as_map,
     as_sequence,
@@ -81,6 +82,9 @@ def weight_shapes(layer: Description, input_shapes: Sequence[Shape]) -> dict[str
     """Names and shapes of the layer's weights, in Keras' order; `input_shapes` are those of one sample."""
     if has_rule(layer):
         return _RULES[type(layer)].weights(layer, input_shapes)
+    axis = moved_axis(layer, len(input_shapes[0]) + 1) if input_shapes else None
+    if axis is not None:
+        return weight_shapes(with_channels_last(layer), moved_shapes(input_shapes, axis))
     owner: Any = layer
     if planar(layer) is not layer:
         rows = weight_shapes(planar(layer), with_row(input_shapes))
@@ -173,6 +177,11 @@ def pre_activation(
     kept: npt.ArrayLike | None = None,
 ) -> Array:
     """What the layer computes before its activation; arguments as in `forward`."""
+    axis = moved_axis(layer, np.ndim(inputs[0]))
+    if axis is not None:
+        moved = moved_to_end(inputs, axis)
+        last = pre_activation(with_channels_last(layer), weights, moved, training, kept)
+        return moved_back(last, axis, moved[0].ndim)
     if has_rule(layer):
         return bounded(layer, weights, [exact(x) for x in inputs], training, kept).value
     owner: Any = layer
@@ -257,6 +266,8 @@ def moving_statistics(layer: Description, weights: Weights, x: npt.ArrayLike) ->
     """The moving statistics after a training step on `x`; empty for a layer that has none or is frozen."""
     if not isinstance(layer, BatchNormalization) or not layer.trainable:
         return {}
+    axis = moved_axis(layer, np.ndim(x))
+    x = x if axis is None else np.moveaxis(np.asarray(x), axis, -1)
     mean, variance = operations.batch_statistics(x)
     return {
         "moving_mean": operations.moving_average(weights["moving_mean"], mean, layer.momentum),
@@ -277,6 +288,14 @@ def gradients(
     Args:
         output_gradient: gradient to the layer's result, after its activation; the others as in `forward`.
     """
+    axis = moved_axis(layer, np.ndim(inputs[0]))
+    if axis is not None:
+        before = pre_activation(layer, weights, inputs, training, kept)
+        dy = np.asarray(activations.activation_gradient(activation_name(layer), before, output_gradient))
+        moved = moved_to_end(inputs, axis)
+        (dy,) = moved_to_end([dy], axis) if dy.ndim == moved[0].ndim else [dy]
+        to_inputs, to_weights = gradients(with_channels_last(layer, linear=True), weights, moved, dy, training, kept)
+        return [moved_back(dx, axis, dx.ndim) for dx in to_inputs], to_weights
     if has_rule(layer):
         known = {name: exact(value) for name, value in weights.items()}
         given = Given(layer, known, [exact(x) for x in inputs], kept if training else None)

@@ -1,5 +1,6 @@
 """One training step in native code: forward, loss, backward and optimizer in a single call."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,8 @@ from depthwise.compiler.ir.update import Update
 from depthwise.compiler.native.cache import CompileCache
 from depthwise.compiler.native.targets import host_target
 from depthwise.compiler.passes import GRADIENTS, TRAINING, run_passes
-from depthwise.compiler.plan.training import plan_training, samples_per_chunk
+from depthwise.compiler.plan.training import plan_training, samples_per_chunk, trainable_weights
+from depthwise.regularizers import OrthogonalRegularizer
 from depthwise.runtime.executable import Executable, host_machine
 from depthwise.runtime.step_loss import StepLoss
 from depthwise.runtime.threads import get_threads
@@ -32,10 +34,12 @@ class StepResult:
         all_losses: of every output float32 (batch,), each sample's loss, not weighted; (batch, …) for an output
             (…, channels). None for an output without a loss.
         all_predictions: of every output float32 (batch, …): the network's results.
+        penalty: what the weights' regularizers add to the loss.
     """
 
     all_losses: tuple[np.ndarray | None, ...]
     all_predictions: tuple[np.ndarray, ...]
+    penalty: float = 0.0
 
     @property
     def losses(self) -> np.ndarray:
@@ -98,6 +102,12 @@ class TrainingStep:
         self._iteration = 0
         self._numbers = dict(self.optimizer.numbers)
         self._scalars = self._executable.arenas["scalars"]
+        self._slot_pitch = self._executable.schedule.sizes["parameters"]
+        self._regularized = [
+            (name, value.regularizer)
+            for name, value in trainable_weights(self.program).items()
+            if value.regularizer is not None
+        ]
 
     def load(self, weights: Mapping[str, np.ndarray], optimizer_state: Mapping[str, np.ndarray]) -> None:
         """Takes the model's weights, and the optimizer's state ({} for a fresh start)."""
@@ -169,14 +179,34 @@ class TrainingStep:
             for number, loss, target, weight, gradient in waiting:
                 all_losses[number], gradient[...] = loss.hand_over(target, predictions[number], weight)
 
+        penalty = self._penalty() if self._regularized else 0.0
         self._executable.run(inputs, (*results, *predictions), hand_over if waiting else None)
-        return StepResult(tuple(all_losses), predictions)
+        return StepResult(tuple(all_losses), predictions, penalty)
+
+    def _penalty(self) -> float:
+        """What the regularizers add to the loss before the step; gradients that the native step cannot compute are put in.
+
+        In NumPy: one pass over the regularised weights, against forward and backward passes over every sample.
+        """
+        total = 0.0
+        arenas, offsets = self._executable.arenas, self._executable.schedule.parameter_offsets
+        for name, regularizer in self._regularized:
+            shape = self.program.live_parameters[name].shape
+            first, size = offsets[name], math.prod(shape)
+            weight = arenas["parameters"][first : first + size].reshape(shape)
+            total += regularizer(weight)
+            if isinstance(regularizer, OrthogonalRegularizer):
+                first += len(self.optimizer.slots) * self._slot_pitch
+                arenas["slots"][first : first + size] = regularizer.gradient(weight).reshape(-1)
+        return total
 
     def _set_scalars(self, learning_rate: float, steps: int, seed: int) -> None:
         scalars = self._scalars
         scalars[:1].view(np.uint32)[0] = seed & 0xFFFFFFFF
         values = [*self.optimizer.step_scalars(learning_rate, steps, self._numbers).values()]
         scalars[1 : len(values) + 1] = values
+        for name, value in self._numbers.items():  # as a file holds them: a resumed training takes the same steps
+            self._numbers[name] = float(np.float32(value))
 
     def take_optimizer(self, description: optimizers.OptimizerDescription) -> None:
         """Takes other hyperparameters, from the next step on; the `structure` is the same."""
@@ -195,13 +225,12 @@ class TrainingStep:
         """The optimizer's memory by name, as views."""
         arena, offsets = self._executable.arenas["slots"], self._executable.schedule.parameter_offsets
         names = self.optimizer.slots
-        total = arena.size // max(1, len(names))
         views = {}
         for name, parameter in self.program.live_parameters.items():
             if parameter.trainable:
                 size = int(np.prod(parameter.shape))
                 for i, slot in enumerate(names):
-                    first = i * total + offsets[name]
+                    first = i * self._slot_pitch + offsets[name]
                     views[f"{name}/{slot}"] = arena[first : first + size].reshape(parameter.shape)
         return views
 

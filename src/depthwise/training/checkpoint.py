@@ -9,7 +9,7 @@ import json
 import os
 import zipfile
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -43,6 +43,7 @@ class TrainingProgress:
         learning_rate: None where a schedule decides.
         iterations: steps done in all.
         metrics: sums and counts of the epoch that is running.
+        settings: the optimizer's numbers and flags, as they were set last.
     """
 
     epoch: int
@@ -54,6 +55,7 @@ class TrainingProgress:
     learning_rate: float | None
     iterations: int
     metrics: list[list[float]]
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,10 @@ def load_state(path: str | os.PathLike[str], graph: Graph, optimizer: OptimizerD
             if len(names) != len(set(names)):
                 raise _damaged(path, "holds a name twice")
             progress = _progress(path, archive)
+            try:
+                optimizer = optimizer.with_settings(progress.settings)
+            except InvalidArgumentError as error:
+                raise _damaged(path, f"has impossible settings ({error})") from error
             weights = {name: _read(path, archive, f"weights/{name}", shape) for name, shape in shapes.items()}
             state: dict[str, Array] = {}
             for member in names:
@@ -138,7 +144,10 @@ def _progress(path: str | os.PathLike[str], archive: zipfile.ZipFile) -> Trainin
         steps_fine = progress.steps is None or type(progress.steps) is int
         rate_fine = progress.learning_rate is None or isinstance(progress.learning_rate, float)
         sums_fine = all(len(pair) == 2 and all(isinstance(item, float) for item in pair) for pair in progress.metrics)
+        settings = progress.settings.values()
+        settings_fine = all(value is None or isinstance(value, (bool, int, float)) for value in settings)
         fine = all(type(count) is int and count >= 0 for count in counts) and steps_fine and rate_fine and sums_fine
+        fine = fine and settings_fine
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _damaged(path, "has unreadable metadata") from error
     if not fine:
@@ -247,6 +256,8 @@ class BackupAndRestore(Callback):
                 f"the backup in {describe_value(os.fspath(self.backup_dir), 200)} is of a training with other metrics; compile "
                 "with the same ones, or delete the backup"
             )
+        session.optimizer.take_settings(progress.settings)
+        session.take_settings()
         session.put(state.weights, state.optimizer_state)
         session.optimizer.steps = progress.iterations
         if progress.learning_rate is not None and not session.optimizer.has_schedule:
@@ -284,6 +295,7 @@ class BackupAndRestore(Callback):
             learning_rate=None if optimizer.has_schedule else float(optimizer.learning_rate),
             iterations=optimizer.steps,
             metrics=[[float(item) for item in pair] for pair in session.metrics.state],
+            settings=optimizer.description.settings,
         )
         try:
             self.backup_dir.mkdir(parents=True, exist_ok=True)

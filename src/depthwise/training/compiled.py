@@ -29,6 +29,10 @@ class StepResult(Protocol):
     def all_predictions(self) -> tuple[Array, ...]:
         """Of each output float32 (batch, …)."""
 
+    @property
+    def penalty(self) -> float:
+        """What the weights' regularizers add to the loss."""
+
 
 class TrainStep(Protocol):
     """What `depthwise.runtime.training_step.TrainingStep` is to the loop."""

@@ -75,9 +75,10 @@ def run_evaluation(
     listeners.call("on_test_begin", None)
     logs: dict[str, float] = {}
     step = -1
+    penalty = sum(model.losses)
     for step, batch in schedule.epoch():
         listeners.on_batch("on_test_batch_begin", step, None)
-        _add(model, metrics, batch)
+        _add(model, metrics, batch, penalty)
         if listeners.wants_test_batch_end:
             listeners.on_batch("on_test_batch_end", step, metrics.results())
     if step >= 0:
@@ -86,14 +87,14 @@ def run_evaluation(
     return logs
 
 
-def _add(model: Any, metrics: MetricSet, batch: Batch) -> None:
+def _add(model: Any, metrics: MetricSet, batch: Batch, penalty: float) -> None:
     found = model.predict_on_batch(batch.x[0] if len(batch.x) == 1 else list(batch.x))
     predictions = list(found.values()) if isinstance(found, dict) else found if isinstance(found, list) else [found]
     losses = [
         None if output.loss is None or labels is None else per_sample(output.loss, labels, predicted)
         for output, labels, predicted in zip(metrics.outputs, batch.y, predictions)
     ]
-    metrics.update(batch.y, predictions, losses, batch.sample_weight)
+    metrics.update(batch.y, predictions, losses, batch.sample_weight, penalty)
 
 
 def test_on_batch(
@@ -107,7 +108,8 @@ def test_on_batch(
     compiled = compiled_for(model, "test_on_batch")
     metrics = compiled.metric_set(model.graph)
     metrics.reset()
-    _add(model, metrics, one_batch(prepare(model.graph, compiled.outputs(model.graph), x, y, sample_weight)))
+    batch = one_batch(prepare(model.graph, compiled.outputs(model.graph), x, y, sample_weight))
+    _add(model, metrics, batch, sum(model.losses))
     return metrics.results() if return_dict else in_order(metrics)
 
 

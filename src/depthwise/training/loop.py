@@ -23,7 +23,7 @@ from depthwise.training.callback import CallbackList
 from depthwise.training.compiled import Compiled
 from depthwise.training.evaluation import evaluate, in_order, run_evaluation, test_on_batch
 from depthwise.training.history import History
-from depthwise.training.not_finite import TerminateOnNaN
+from depthwise.training.not_finite import NotFiniteGuard
 from depthwise.training.progress import ProgbarLogger
 from depthwise.training.samples import Samples, prepare
 from depthwise.training.session import Session
@@ -211,7 +211,7 @@ def _close(session: Session, listeners: CallbackList) -> None:
                 callback.close()
 
 
-def _train_epoch(model: Any, session: Session, listeners: CallbackList, guard: TerminateOnNaN, first_step: int) -> int:
+def _train_epoch(model: Any, session: Session, listeners: CallbackList, guard: NotFiniteGuard, first_step: int) -> int:
     """One epoch's steps. Returns how many there were."""
     metrics, schedule = session.metrics, session.schedule
     assert schedule is not None
@@ -224,7 +224,7 @@ def _train_epoch(model: Any, session: Session, listeners: CallbackList, guard: T
         session.take_changes()
         guard.before(batch)
         result = run(batch)
-        loss = update(batch.y, result.all_predictions, result.all_losses, batch.sample_weight)
+        loss = update(batch.y, result.all_predictions, result.all_losses, batch.sample_weight, result.penalty)
         steps += 1
         stop = guard.after(batch, step, loss, result.all_losses)
         if ends:
@@ -259,16 +259,16 @@ def train_on_batch(
         result = session.run(batch)
     finally:
         model.leave_open(session)
-    metrics.update(batch.y, result.all_predictions, result.all_losses, batch.sample_weight)
+    metrics.update(batch.y, result.all_predictions, result.all_losses, batch.sample_weight, result.penalty)
     return metrics.results() if return_dict else in_order(metrics)
 
 
 def _callbacks(
     model: Any, callbacks: Any, verbose: str | int, epochs: int, schedule: Schedule
-) -> tuple[CallbackList, History, TerminateOnNaN]:
+) -> tuple[CallbackList, History, NotFiniteGuard]:
     given = list(CallbackList(callbacks))
     history = next((item for item in given if isinstance(item, History)), None) or History()
-    guard = next((item for item in given if isinstance(item, TerminateOnNaN)), None) or TerminateOnNaN()
+    guard = next((item for item in given if isinstance(item, NotFiniteGuard)), None) or NotFiniteGuard()
     items = [*(item for item in (guard,) if item not in given), *given]
     # As Keras: after the user's callbacks, so that what these add to the logs is kept and shown.
     items += [item for item in (history,) if item not in given]

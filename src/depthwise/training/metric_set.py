@@ -51,16 +51,18 @@ class MetricSet:
         self.keras_names = ["loss", *(["compile_metrics"] if self._metrics else []), *(item.name for item in losses)]
         """What `model.metrics_names` says."""
 
-    def update(self, y_true: Each, predictions: Sequence[Array], losses: Each, sample_weight: Each) -> float:
-        """Adds a batch; each argument has an item for every output.
+    def update(
+        self, y_true: Each, predictions: Sequence[Array], losses: Each, sample_weight: Each, penalty: float = 0.0
+    ) -> float:
+        """Adds a batch; each argument has an item for every output, but for `penalty`, which regularizers add to the loss.
 
         Returns:
             its loss: for every output the sum of the weighted losses of its samples, divided by their number, times the
             output's own weight. A map's loss is the mean over its positions, each with its weight where `sample_weight` is
-            (batch, …).
+            (batch, …). The penalty is added to the sum over the outputs.
         """
-        whole = 0.0
         count = len(predictions[0])
+        whole = penalty * count
         for index, (number, share) in enumerate(self._trained):
             values = losses[number]
             assert values is not None

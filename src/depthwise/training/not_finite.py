@@ -1,4 +1,4 @@
-"""`TerminateOnNaN`: stops a training whose loss or weights are NaN or infinite, names the first bad layer, restores the last good weights.
+"""What watches over a training for NaN and infinity: names the first bad layer; `TerminateOnNaN` restores the last good weights.
 
 By the time a loss is NaN, the update of the same step has spread it over every weight. So the guard keeps the state of a few
 steps ago, runs the steps since then again (they give the same bits), and finds the step, and in it the layer, where the first
@@ -9,7 +9,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from depthwise.training.batches import Batch, Place
 from depthwise.training.callback import Callback, Logs
 from depthwise.training.session import Session, seed_of_step
 
-__all__ = ["NotFiniteWarning", "TerminateOnNaN", "first_bad_output", "first_bad_weight"]
+__all__ = ["NotFiniteGuard", "NotFiniteWarning", "TerminateOnNaN", "first_bad_output", "first_bad_weight"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Each: TypeAlias = tuple[Array | None, ...]
@@ -34,7 +34,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 class NotFiniteWarning(RuntimeWarning):
-    """A training was stopped because its loss or a weight was NaN or infinite."""
+    """The loss or a weight of a training was NaN or infinite."""
 
 
 def _finite(array: Array) -> bool:
@@ -89,22 +89,20 @@ class _Done:
     seed: int
 
 
-class TerminateOnNaN(Callback):
-    """Stops the training when the loss or a weight is NaN or infinite; `fit` adds it by itself.
+class NotFiniteGuard(Callback):
+    """Says when the loss or a weight first is NaN or infinite, and where it came from; `fit` adds it by itself.
 
-    A warning says in which step it happened, which layer went bad first, and which weights the model has now: those from
-    before the step that went wrong.
-
-    Args:
-        raise_error: raise `DepthwiseError` with the same text instead of a warning.
+    A warning says in which step it happened and which layer went bad first. Training goes on, as in Keras.
 
     Attributes:
         message: what happened, None while all is well.
     """
 
-    def __init__(self, raise_error: bool = False) -> None:
+    stops: ClassVar[bool] = False
+
+    def __init__(self) -> None:
         super().__init__()
-        self.raise_error = raise_error
+        self.raise_error = False
         self.message: str | None = None
         self._session: Session | None = None
         self._copy: _Copy | None = None
@@ -132,6 +130,8 @@ class TerminateOnNaN(Callback):
         """Called by the loop before each step."""
         session = self._session
         assert session is not None
+        if self.message is not None:
+            return
         if session.changes != self._changes:  # a callback has set weights
             self._take_copy()
         optimizer = session.optimizer
@@ -140,18 +140,20 @@ class TerminateOnNaN(Callback):
 
     def after(self, batch: Batch, step: int, loss: float, losses: Each) -> bool:
         """Called by the loop after each step. Returns whether training must stop."""
+        if self.message is not None:
+            return False
         if math.isfinite(loss):
             if len(self._done) < STEPS_BETWEEN_COPIES:
                 return False
             return self.check(batch, step)
-        self._stop(batch, step, f"the loss became {loss}", losses)
-        return True
+        self._tell(batch, step, f"the loss became {loss}", losses)
+        return self.stops
 
     def check(self, batch: Batch | None, step: int) -> bool:
         """Checks the weights; takes a new copy when they are fine. Returns whether training must stop."""
         session = self._session
         assert session is not None
-        if not self._done:
+        if not self._done or self.message is not None:
             return False
         weights = session.native.weights()
         if first_bad_weight(session.model.graph, weights) is None:
@@ -159,29 +161,37 @@ class TerminateOnNaN(Callback):
             self._done = []
             self._changes = session.changes
             return False
-        self._stop(batch, step, "a weight is no longer finite", None)
-        return True
+        self._tell(batch, step, "a weight is no longer finite", None)
+        return self.stops
 
-    def _stop(self, batch: Batch | None, step: int, what: str, losses: Each | None) -> None:
+    def _tell(self, batch: Batch | None, step: int, what: str, losses: Each | None) -> None:
         session = self._session
         assert session is not None
         graph = session.model.graph
         rate = self._done[-1].learning_rate
+        now = None if self.stops else _Copy(session.native.weights(), session.native.optimizer_state())
         good, steps_back, cause = self._find(batch, losses)
-        session.put(good.weights, good.state)
         where = f"epoch {self._epoch + 1}, step {step + 1}"
-        kept = (
-            "the model has the weights from before that step"
-            if steps_back <= 1
-            else f"the model has the weights from {steps_back} steps before"
+        from_start = first_bad_weight(graph, good.weights) is not None
+        if now is not None:
+            session.native.load(now.weights, now.state)
+            before = "; the weights were bad before that step" if from_start else ""
+            self.message = f"{what} in {where}: {cause}{before}; training goes on; callbacks.TerminateOnNaN() stops and keeps good weights"
+        else:
+            session.put(good.weights, good.state)
+            kept = (
+                "the model has the weights from before that step"
+                if steps_back <= 1
+                else f"the model has the weights from {steps_back} steps before"
+            )
+            if from_start:
+                kept = "the weights were bad from the start: set good ones before training again"
+            self.message = f"training stopped in {where}: {what}; {cause}; {kept}"
+            session.model.stop_training = True
+        self._done, self._copy = [], None
+        self.message += (
+            f". A smaller learning rate (it was {rate:g}), clipnorm=1.0, or inputs scaled to 0 … 1 usually fix it"
         )
-        if first_bad_weight(graph, good.weights) is not None:
-            kept = "the weights were bad from the start: set good ones before training again"
-        self.message = (
-            f"training stopped in {where}: {what}; {cause}; {kept}. A smaller learning rate (it was {rate:g}), "
-            "clipnorm=1.0, or inputs scaled to 0 … 1 usually fix it"
-        )
-        session.model.stop_training = True
         if self.raise_error:
             raise DepthwiseError(self.message)
         warnings.warn(self.message, NotFiniteWarning, stacklevel=5)
@@ -232,6 +242,26 @@ class TerminateOnNaN(Callback):
         if last:
             return "every layer's output is finite, so the loss itself is what float32 cannot hold"
         return "the layer is not known, as the data cannot be read again"
+
+
+class TerminateOnNaN(NotFiniteGuard):
+    """Stops the training when the loss or a weight is NaN or infinite, and restores the last good weights.
+
+    A warning says in which step it happened, which layer went bad first, and which weights the model has now: those from
+    before the step that went wrong.
+
+    Args:
+        raise_error: raise `DepthwiseError` with the same text instead of a warning.
+
+    Attributes:
+        message: what happened, None while all is well.
+    """
+
+    stops = True
+
+    def __init__(self, raise_error: bool = False) -> None:
+        super().__init__()
+        self.raise_error = raise_error
 
 
 def _names(bad: tuple[str, str]) -> str:

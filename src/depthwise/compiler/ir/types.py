@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from enum import Enum
 from math import prod
 
+from depthwise.constraints import Constraint
+from depthwise.regularizers import Regularizer
+
 __all__ = [
     "NO_BORDER",
     "ROW",
@@ -81,6 +84,8 @@ class Value:
     Attributes:
         trainable: a parameter that the optimizer changes.
         derived: how a parameter follows from others; None for a weight of the model.
+        regularizer: in training, the penalty on a trainable weight.
+        constraint: in training, what a trainable weight has to satisfy after each step.
     """
 
     name: str
@@ -88,6 +93,8 @@ class Value:
     role: Role
     trainable: bool = False
     derived: Derived | None = None
+    regularizer: Regularizer | None = None
+    constraint: Constraint | None = None
 
     @property
     def shape(self) -> Shape:

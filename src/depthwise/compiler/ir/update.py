@@ -14,6 +14,7 @@ from typing import Protocol
 
 from depthwise.compiler.ir.expression import Apply, Expression, apply
 from depthwise.compiler.ir.types import Value
+from depthwise.constraints import NormConstraint
 
 __all__ = [
     "CLIP_FACTOR",
@@ -135,6 +136,7 @@ class Update:
         preparation: for some weights, what comes before their gradients' norms are taken.
         slots: arrays that are kept for each weight from step to step.
         scalars: names of the hyperparameters in the order in which the caller gives them.
+        constraints: for some weights, the norms that are brought within limits at the end.
         clip: "clipnorm" for each gradient's own norm, "global_clipnorm" for the norm of all together, None for neither. The
             limit is the scalar of that name.
     """
@@ -143,6 +145,7 @@ class Update:
     preparation: Mapping[str, Phase]
     slots: tuple[str, ...]
     scalars: tuple[str, ...]
+    constraints: Mapping[str, NormConstraint]
     clip: str | None = None
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 
 from depthwise.compiler.functions import evaluate_all
 from depthwise.compiler.ir.expression import Expression
 from depthwise.compiler.ir.update import Array, Number, Phase, Scalar
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand
 from depthwise.compiler.kernels.maps import counted, digest
+from depthwise.constraints import EPSILON
 
 __all__ = ["SCALARS", "ClipFactor", "OptimizerUpdate", "ReduceChunks", "SumOfSquares"]
 
@@ -102,10 +104,7 @@ class SumOfSquares(Kernel):
         if rest:
             value = function.load_masked(function.offset("%a", whole), rest)
             total = function.fma(value, value, total)
-        symbol = f"@llvm.vector.reduce.fadd.v{lanes}f32"
-        function.module.declare(f"declare float {symbol}(float, {function.vector})")
-        zero = function.number(0.0)
-        function.store_number(function.define(f"call float {symbol}(float {zero}, {function.vector} {total})"), "%out")
+        function.store_number(_sum_of_lanes(function, total), "%out")
 
 
 @dataclass(frozen=True)
@@ -167,3 +166,127 @@ class OptimizerUpdate(Kernel):
                 _store(function, result, f"%{name}", position, used)
 
         _each_exact(function, self.count, body)
+
+
+@dataclass(frozen=True)
+class LimitNorms(Kernel):
+    """w ← w · desired(norm) / (norm + epsilon), with norms of a weight over some of its axes; see `constraints.NormConstraint`.
+
+    Attributes:
+        shape: of the weight. axes: over which the norms are taken, in ascending order.
+        limits: (least, most, rate): desired = rate · the norm within its limits + (1 − rate) · the norm.
+    """
+
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+    limits: tuple[float, float, float]
+
+    arguments = ("weight",)
+
+    @property
+    def name(self) -> str:
+        return f"limit_norms_of_{'x'.join(map(str, self.shape))}_{digest(self)}"
+
+    def write(self, function: Function) -> None:
+        strides = [prod(self.shape[axis + 1 :]) for axis in range(len(self.shape))]
+        last = len(self.shape) - 1
+        sizes = [(self.shape[axis], strides[axis], axis in self.axes) for axis in range(last)]
+        kept = [(size, stride) for size, stride, summed in sizes if not summed]
+        summed = [(size, stride) for size, stride, summed in sizes if summed]
+        if last in self.axes:
+            self._each(function, kept, 0, lambda start: self._rows(function, summed, start))
+        else:
+            self._each(function, kept, 0, lambda start: self._columns(function, summed, start))
+
+    def _columns(self, function: Function, summed: list[tuple[int, int]], start: Operand) -> None:
+        """The last axis is kept: norms of as many columns as a vector has lanes, side by side."""
+
+        def body(position: Operand, used: int) -> None:
+            first = function.add(start, position)
+
+            def add(offset: Operand, total: str) -> str:
+                value = _load(function, "%weight", offset, used)
+                return function.fma(value, value, total)
+
+            total = _sum_over(function, summed, first, "zeroinitializer", add)
+            factor = self._factor(function, total)
+
+            def scale(offset: Operand) -> None:
+                value = _load(function, "%weight", offset, used)
+                _store(function, function.fmul(value, factor), "%weight", offset, used)
+
+            self._each(function, summed, first, scale)
+
+        _each_exact(function, self.shape[-1], body)
+
+    def _rows(self, function: Function, summed: list[tuple[int, int]], start: Operand) -> None:
+        """The last axis is summed too: one norm at a time, the sums of the lanes added up at the end."""
+        lanes, count = function.vectors.lanes, self.shape[-1]
+        whole, rest = count // lanes * lanes, count % lanes
+
+        def add(offset: Operand, total: str) -> str:
+            if whole:
+                with function.loop(0, whole, lanes, carried=[total]) as loop:
+                    value = function.load("%weight", function.add(offset, loop.index))
+                    loop.next = [function.fma(value, value, loop.values[0])]
+                (total,) = loop.results
+            if rest:
+                value = _load(function, "%weight", function.add(offset, whole), rest)
+                total = function.fma(value, value, total)
+            return total
+
+        total = _sum_over(function, summed, start, "zeroinitializer", add)
+        factor = self._factor(function, function.splat(_sum_of_lanes(function, total)))
+
+        def scale(offset: Operand) -> None:
+            def body(position: Operand, used: int) -> None:
+                place = function.add(offset, position)
+                value = _load(function, "%weight", place, used)
+                _store(function, function.fmul(value, factor), "%weight", place, used)
+
+            _each_exact(function, count, body)
+
+        self._each(function, summed, start, scale)
+
+    def _factor(self, function: Function, squares: str) -> str:
+        least, most, rate = self.limits
+        norm = function.intrinsic("sqrt", squares)
+        desired = function.largest(function.constant(least), function.smallest(function.constant(most), norm))
+        if rate != 1.0:
+            rest = function.fmul(function.constant(1.0 - rate), norm)
+            desired = function.fadd(function.fmul(function.constant(rate), desired), rest)
+        return function.fdiv(desired, function.fadd(norm, function.constant(EPSILON)))
+
+    def _each(
+        self, function: Function, axes: list[tuple[int, int]], start: Operand, body: Callable[[Operand], None]
+    ) -> None:
+        """body(offset) for every place along the axes, given as (size, stride)."""
+        if not axes:
+            body(start)
+            return
+        (size, stride), *inner = axes
+        with counted(function, size) as index:
+            self._each(function, inner, function.add(start, function.multiply(index, stride)), body)
+
+
+def _sum_over(
+    function: Function,
+    axes: list[tuple[int, int]],
+    start: Operand,
+    total: str,
+    add: Callable[[Operand, str], str],
+) -> str:
+    """The vector `total` after add(offset, total) for every place along the axes."""
+    if not axes:
+        return add(start, total)
+    (size, stride), *inner = axes
+    with function.loop(0, size, 1, carried=[total]) as loop:
+        place = function.add(start, function.multiply(loop.index, stride))
+        loop.next = [_sum_over(function, inner, place, loop.values[0], add)]
+    return loop.results[0]
+
+
+def _sum_of_lanes(function: Function, total: str) -> str:
+    symbol = f"@llvm.vector.reduce.fadd.v{function.vectors.lanes}f32"
+    function.module.declare(f"declare float {symbol}(float, {function.vector})")
+    return function.define(f"call float {symbol}(float {function.number(0.0)}, {function.vector} {total})")

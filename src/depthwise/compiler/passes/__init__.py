@@ -14,6 +14,7 @@ from depthwise.compiler.passes.fold import fold_batch_normalization
 from depthwise.compiler.passes.fuse import fuse_activation, fuse_activation_for_training, pool_before_activation
 from depthwise.compiler.passes.gradients import choose_transposed, fuse_slope_and_sum, sum_before_pooling
 from depthwise.compiler.passes.normalise import expand_batch_normalization
+from depthwise.compiler.passes.transposes import cancel_transposes
 from depthwise.compiler.passes.unused import drop_unused
 
 __all__ = ["GRADIENTS", "PREDICTION", "TRAINING", "Pass", "run_passes"]
@@ -21,6 +22,7 @@ __all__ = ["GRADIENTS", "PREDICTION", "TRAINING", "Pass", "run_passes"]
 Pass = Callable[[Program], Program]
 
 PREDICTION: tuple[Pass, ...] = (
+    cancel_transposes,
     drop_unused,
     use_depthwise,
     fold_batch_normalization,
@@ -31,6 +33,7 @@ PREDICTION: tuple[Pass, ...] = (
 )
 
 TRAINING: tuple[Pass, ...] = (
+    cancel_transposes,
     drop_unused,
     use_depthwise,
     pool_before_activation,

@@ -16,7 +16,7 @@ from depthwise.compiler.ir.types import Value
 from depthwise.compiler.ir.update import CLIP_FACTOR, Optimizing, Phase, sum_of_squares
 from depthwise.compiler.kernels.elementwise import Fill
 from depthwise.compiler.kernels.maps import MapView
-from depthwise.compiler.kernels.optimizer import ClipFactor, OptimizerUpdate, ReduceChunks, SumOfSquares
+from depthwise.compiler.kernels.optimizer import ClipFactor, LimitNorms, OptimizerUpdate, ReduceChunks, SumOfSquares
 from depthwise.compiler.machine import Machine
 from depthwise.compiler.plan.layout import Layout, lay_out, pack_lifetimes, shared_places
 from depthwise.compiler.plan.placement import ALIGNMENT, WHOLE, Placement
@@ -292,7 +292,19 @@ class _TrainingPlan:
             clipping, factors = self._clipping(names, placement)
             stages += clipping
         stages += self._phases([(name, self.update.phases[name]) for name in names], factors, placement)
+        stages.append(Stage("constraints", pieces=self._limits(names, placement)))
         return [stage for stage in stages if stage.pieces]
+
+    def _limits(self, names: Sequence[str], placement: Placement) -> tuple[tuple[Call, ...], ...]:
+        """What brings the norms of weights within their limits."""
+        pieces = []
+        for name in names:
+            limit = self.update.constraints.get(name)
+            if limit is not None:
+                shape = self.program.parameters[name].shape
+                kernel = LimitNorms(shape, limit.axes(len(shape)), limit.limits)
+                pieces.append((Call(kernel, (placement.parameter(name),)),))
+        return tuple(pieces)
 
     def _add_gradient(self, name: str, operation: Operation, pieces: list[Items], placement: Placement) -> None:
         """What brings one operation's share of a parameter's gradient to where the optimizer reads it.

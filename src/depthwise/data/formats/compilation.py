@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from depthwise.data.formats.hdf5 import File
 from depthwise.data.formats.hdf5_write import Group
 from depthwise.data.formats.layer_config import check_module, serialized
+from depthwise.data.formats.legacy_state import LegacyState
 from depthwise.data.formats.saved import SavedNetwork
 from depthwise.errors import DepthwiseError, UnsupportedError, describe_value
 from depthwise.network.graph import Graph
@@ -116,10 +117,17 @@ def _slots(optimizer: "Optimizer", graph: Graph) -> Iterator[tuple[str, tuple[in
     return optimizer.description.slots_in_order(weights)
 
 
-def read(config: Any, file: File, graph: Graph, stacklevel: int = 4) -> "Compiled | None":
+def read(config: Any, file: File, graph: Graph, stacklevel: int = 4, legacy: bool = False) -> "Compiled | None":
     """What the file says of training, with what the optimizer had learnt.
 
     What Depthwise does not have gives None, with a warning that names it.
+
+    Args:
+        config: Keras 3's `compile_config`.
+        file: where the optimizer's state is.
+        graph: the network.
+        stacklevel: of the warning.
+        legacy: the state is kept as in an older `.h5` file.
     """
     from depthwise.training.compiled import Compiled  # not before a file is compiled
 
@@ -134,7 +142,8 @@ def read(config: Any, file: File, graph: Graph, stacklevel: int = 4) -> "Compile
             weighted_metrics=_metrics(config.get("weighted_metrics")),
         )
         compiled.metric_set(graph)
-        _restore_state(compiled.optimizer, file, graph)
+        state = LegacyState(file, compiled.optimizer.has_schedule) if legacy else file
+        _restore_state(compiled.optimizer, state, graph)
         return compiled
     except (DepthwiseError, TypeError, ValueError, OverflowError) as error:
         reason = str(error) if isinstance(error, DepthwiseError) else "an option has a wrong type"
@@ -186,7 +195,7 @@ def _described(value: Any, what: str) -> Any:
     return {"class_name": value.get("class_name"), "config": options}
 
 
-def _restore_state(optimizer: "Optimizer", file: File, graph: Graph) -> None:
+def _restore_state(optimizer: "Optimizer", file: File | LegacyState, graph: Graph) -> None:
     members = file.group(STATE) if file.group("optimizer") else None
     if not members:
         return
@@ -203,7 +212,7 @@ def _restore_state(optimizer: "Optimizer", file: File, graph: Graph) -> None:
     _keep(optimizer, state, file)
 
 
-def _keep(optimizer: "Optimizer", state: Mapping[str, NDArray[Any]], file: File) -> None:
+def _keep(optimizer: "Optimizer", state: Mapping[str, NDArray[Any]], file: File | LegacyState) -> None:
     steps = file.dataset(f"{STATE}/0")
     if steps is None or steps.shape != () or steps.dtype.kind not in "iu":
         raise UnsupportedError("the number of steps done is not one integer")

@@ -5,7 +5,7 @@ Source: the files that Keras 3.0 to 3.15 write (`keras.saving`), read as data; n
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,14 +21,14 @@ from depthwise.data.formats.layer_config import (  # fmt: skip
     sample_shape,
     serialized,
 )
-from depthwise.errors import InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
+from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.layers.input import InputLayer
 from depthwise.layers.operation import OPERATIONS, Operation
 from depthwise.network.facts import Shape, describe
 from depthwise.network.graph import Graph, unique_names
 from depthwise.network.tree import Member, ModelTree, TreeCall, TreePort, calls_within, chain, in_keras_order, inlined
 
-__all__ = ["Parsed", "model_config", "parse_model"]
+__all__ = ["Parsed", "layers_refused", "model_config", "parse_model"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,37 @@ def parse_model(config: Any, what: str = "the config", dialect: Dialect | None =
         raise
     except InvalidArgumentError as error:
         raise InvalidFileError(f"{what} contradicts itself: {error}") from error
+
+
+def layers_refused(config: Any, dialect: Dialect) -> Iterator[tuple[str, str]]:
+    """(name, reason) for each layer or operation of a config that Depthwise does not read, however many there are.
+
+    Raises:
+        InvalidFileError: the config is none, or contradicts itself.
+    """
+    dialect.problems = []
+    config = modern(as_dict(config, dialect.what), dialect)
+    noted = dict(dialect.problems)
+    yield from noted.items()
+    yield from _refused(config, noted, 0)
+
+
+def _refused(config: Any, noted: Mapping[str, str], depth: int) -> Iterator[tuple[str, str]]:
+    body = config.get("config")
+    for entry in body.get("layers", []) if isinstance(body, dict) and depth <= DEEPEST else []:
+        own = entry.get("config") if isinstance(entry, dict) else None
+        name = (
+            str(entry.get("name") or (own.get("name") if isinstance(own, dict) else ""))
+            if isinstance(entry, dict)
+            else ""
+        )
+        if isinstance(entry, dict) and entry.get("class_name") in MODELS:
+            yield from _refused(entry, noted, depth + 1)
+        elif name not in noted:
+            try:
+                _member(entry, depth)
+            except DepthwiseError as error:
+                yield name, str(error)
 
 
 def _model(config: Mapping[str, Any], what: str, depth: int) -> ModelTree:

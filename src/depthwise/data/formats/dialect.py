@@ -176,7 +176,8 @@ class _Functional:
         layers = []
         for entry, nodes in calls:
             own = _own_name(entry)
-            for tensor in _tensors([[node.args, node.kwargs] for node in nodes if own not in self.followers]):
+            given = 1 if own in self.followers else 0  # what they follow is theirs, the rest is as for everybody
+            for tensor in _tensors([[node.args[given:], node.kwargs] for node in nodes]):
                 tensor[0] = self.instead.get(tensor[0], tensor[0])
             inbound = [{"args": node.args, "kwargs": node.kwargs} for node in nodes]
             layers.append({**entry, "name": own, "inbound_nodes": inbound})
@@ -189,20 +190,31 @@ class _Functional:
         if _is_model(entry):
             yield modern(entry, self.dialect, self.depth + 1), nodes
             return
+        others: list[dict[str, Any]] = []
         if is_operation(entry):
             if not nodes:
                 raise InvalidFileError(f"the operation {describe_value(_own_name(entry))} has no inputs")
-            made = [modern_operation(entry, node.args, node.kwargs, self.dialect) for node in nodes]
+            try:
+                made = [modern_operation(entry, node.args, node.kwargs, self.dialect) for node in nodes]
+            except UnsupportedError as error:
+                if self.dialect.problems is None:
+                    raise
+                self.dialect.problems.append((str(_own_name(entry)), str(error)))
+                yield entry, nodes
+                return
             if any(item.entry != made[0].entry for item in made):
                 raise UnsupportedError(
                     f"the operation {describe_value(_own_name(entry))} is called with different options"
                 )
             entry, nodes = made[0].entry, [_Node(item.args, {}) for item in made]
-        first, *others = modern_layer(entry, self.dialect)
+            others = made[0].after
+        first, *more = modern_layer(entry, self.dialect)
         yield first, nodes
         previous = own = _own_name(first)
-        for other in others:
-            yield other, [_Node([_tensor([previous, index, 0])], {}) for index in range(len(nodes))]
+        for other in [*more, *others]:
+            constants = other.get("constants", [])
+            other = {key: value for key, value in other.items() if key != "constants"}
+            yield other, [_Node([_tensor([previous, index, 0]), *constants], {}) for index in range(len(nodes))]
             previous = _own_name(other)
             self.followers.add(previous)
         self.instead[own] = previous

@@ -30,10 +30,7 @@ CLASSES = {
 
 OWN_CLASSES = {
     # Classes that widely used networks bring along, and what they compute.
-    "CustomScaleLayer": "CustomScaleLayer",
     "FixedDropout": "Dropout",
-    "LayerScale": "LayerScale",
-    "StochasticDepth": "Dropout",
 }
 
 ACTIVATION_NAMES = {
@@ -55,7 +52,7 @@ _WITHOUT_EFFECT: dict[str, Any] = {"groups": 1, "dynamic": False, "stateful": Fa
 _OPTIONS = {
     # Old name of an option → new one, for each class that had it.
     "LeakyReLU": {"alpha": "negative_slope"},
-    "Dropout": {"p": "rate", "drop_path_rate": "rate"},
+    "Dropout": {"p": "rate"},
     "SpatialDropout2D": {"p": "rate"},
     "GaussianDropout": {"p": "rate"},
     "GaussianNoise": {"sigma": "stddev"},
@@ -85,12 +82,14 @@ class Dialect:
         custom: the user's meaning of names: a class of `depthwise.layers`, a function that makes a layer of options, or for
             activations a name or a function of `depthwise.activations`.
         policies: filled while it is read: arithmetic other than float32 that layers were made for.
+        problems: where it is a list, operations that Depthwise lacks are noted there, by name and reason, instead of raised.
     """
 
     what: str = "the config"
     version: str = ""
     custom: Mapping[str, Any] = field(default_factory=dict)
     policies: set[str] = field(default_factory=set)
+    problems: list[tuple[str, str]] | None = None
 
     @property
     def is_older(self) -> bool:
@@ -128,8 +127,6 @@ def modern_layer(entry: Any, dialect: Dialect) -> list[dict[str, Any]]:
         entry, config = _given(entry, config, given)
     elif isinstance(class_name, str) and bare_name(class_name) in OWN_CLASSES:
         entry = _keras(entry, OWN_CLASSES[bare_name(class_name)])
-        if bare_name(class_name) == "StochasticDepth":
-            config["noise_shape"] = "sample"
     elif "module" not in entry and isinstance(class_name, str) and ">" not in class_name:
         entry = _keras(entry, CLASSES.get(class_name, class_name))
     own = entry["class_name"]

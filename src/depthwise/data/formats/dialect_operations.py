@@ -1,28 +1,35 @@
-"""Operations between layers → layers that compute the same.
+"""Operations between layers → those of Keras 3 that Depthwise has, or layers that compute the same.
 
 Keras 2 writes `x * 0.5` between layers as a `TFOpLambda` (2.4 to 2.15), a `TensorFlowOpLayer` (2.2 to 2.3) or a `SlicingOpLambda`;
 Keras 3 as a class of `keras.src.ops`. The tables are the allowlist: an operation is read by its name, never looked up.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from depthwise.data.formats.dialect_layers import Dialect
+from depthwise.data.formats.dialect_layers import Dialect, bare_name
 from depthwise.data.formats.layer_config import as_dict, serialized
 from depthwise.errors import InvalidFileError, UnsupportedError, describe_value
+from depthwise.layers.operation import OPERATIONS
 
 __all__ = ["Lowered", "is_operation", "modern_operation"]
 
 OF_KERAS_2 = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
+OF_NETWORKS = ("CustomScaleLayer",)
+"""Layers that networks of keras.applications bring along and that are operations."""
 
 
 @dataclass(frozen=True)
 class Lowered:
-    """A layer in the place of an operation, and what it is called on."""
+    """What stands in the place of an operation: a layer or operation of Keras 3, what it is called on, and what follows it.
+
+    Those that follow read the one before; `constants` in them are their other arguments.
+    """
 
     entry: dict[str, Any]
     args: list[Any]
+    after: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -62,9 +69,12 @@ Rule = Callable[[_Call], Lowered]
 
 
 def is_operation(entry: Any) -> bool:
-    """Whether the entry is an operation and no layer."""
-    module = str(entry.get("module"))
-    return entry.get("class_name") in OF_KERAS_2 or module.startswith("keras.src.ops.") or module == "keras.ops"
+    """Whether the entry is an operation that has to be said with others: not a layer, nor one that Depthwise has."""
+    module, class_name = str(entry.get("module")), entry.get("class_name")
+    of_keras_3 = module.startswith("keras.src.ops.") or module == "keras.ops"
+    if bare_name(class_name) in OF_NETWORKS:
+        return True
+    return class_name in OF_KERAS_2 or (of_keras_3 and class_name not in OPERATIONS)
 
 
 def modern_operation(entry: dict[str, Any], args: list[Any], kwargs: dict[str, Any], dialect: Dialect) -> Lowered:
@@ -89,7 +99,7 @@ def modern_operation(entry: dict[str, Any], args: list[Any], kwargs: dict[str, A
     elif class_name == "TFOpLambda":
         function = str(config.get("function"))
     else:
-        function = str(class_name)
+        function = str(bare_name(class_name))
         kwargs = {key: value for key, value in config.items() if key not in ("name", "dtype", "trainable")} | kwargs
     short = function.rpartition(".")[2].replace("_", "").lower()
     found = _RULES.get(short)
@@ -136,57 +146,23 @@ def _is_tensor(value: Any) -> bool:
 # The rules.
 
 
-def _scaled(
-    scale: Callable[[float], float], offset: Callable[[float], float], merged: str | None, swapped: Any = None
-) -> Rule:
-    """x ∘ y of two tensors, or of one and a number c: scale(c) · x + offset(c)."""
+def _arithmetic(class_name: str) -> Rule:
+    """One of the operations that Depthwise has as Keras 3 has them, of tensors and numbers."""
+    kind = OPERATIONS[class_name]
+    names = (("x", "x1", "a", "features"), ("y", "x2", "b"))[: kind.count]
 
     def rule(call: _Call) -> Lowered:
-        x, y = call.take("x", "x1", "a"), call.take("y", "x2", "b")
-        if _is_tensor(x) and _is_tensor(y):
-            if merged is None:
-                raise call.refusal("it is supported with a number, not between two layers' outputs")
-            return call.layer(merged, [[x, y]])
-        first = _is_tensor(x)
-        number = y if first else x
-        if isinstance(number, bool) or not isinstance(number, (int, float)):
-            raise call.refusal(f"its constant is {describe_value(number)}, one number is supported")
-        rules = (scale, offset) if first else swapped
-        if rules is None:
-            raise call.refusal("a number on the left is not supported")
-        try:
-            values = [float(make(float(number))) for make in rules]
-        except (ZeroDivisionError, OverflowError):
-            raise call.refusal(f"its constant is {describe_value(number)}") from None
-        return call.layer("Rescaling", [x if first else y], scale=values[0], offset=values[1])
+        arguments = [call.take(*alternatives) for alternatives in names]
+        for argument in arguments:
+            if not _is_tensor(argument) and (isinstance(argument, bool) or not isinstance(argument, (int, float))):
+                raise call.refusal(f"its constant is {describe_value(argument)}, one number is supported")
+        return Lowered(_operation(class_name, call.name), arguments)
 
     return rule
 
 
-def _same(number: float) -> float:
-    return number
-
-
-def _none(_: float) -> float:
-    return 0.0
-
-
-def _one(_: float) -> float:
-    return 1.0
-
-
-def _minus_one(_: float) -> float:
-    return -1.0
-
-
-_ADD = _scaled(_one, _same, "Add", (_one, _same))
-_SUBTRACT = _scaled(_one, lambda c: -c, "Subtract", (_minus_one, _same))
-_MULTIPLY = _scaled(_same, _none, "Multiply", (_same, _none))
-_DIVIDE = _scaled(lambda c: 1.0 / c, _none, None)
-
-
-def _negate(call: _Call) -> Lowered:
-    return call.layer("Rescaling", [call.tensor("x")], scale=-1.0)
+def _operation(class_name: str, name: str) -> dict[str, Any]:
+    return {**serialized(OPERATIONS[class_name].module, class_name, {"name": name}), "name": name}
 
 
 def _activation(name: str) -> Rule:
@@ -216,24 +192,8 @@ def _softmax(call: _Call) -> Lowered:
 def _clip(call: _Call) -> Lowered:
     x = call.tensor("t", "x")
     low, high = call.number("clip_value_min", "x_min"), call.number("clip_value_max", "x_max")
-    if low != 0:
-        raise call.refusal(f"its lower limit is {low}, 0 is supported")
-    return call.layer("ReLU", [x], max_value=high)
-
-
-def _limited(low: bool) -> Rule:
-    """The larger (or smaller) of two tensors; of a tensor and a number only max(x, 0)."""
-
-    def rule(call: _Call) -> Lowered:
-        x, y = call.take("x", "x1"), call.take("y", "x2")
-        if _is_tensor(x) and _is_tensor(y):
-            return call.layer("Maximum" if low else "Minimum", [[x, y]])
-        number, tensor = (y, x) if _is_tensor(x) else (x, y)
-        if low and number == 0:
-            return call.layer("ReLU", [tensor])
-        raise call.refusal(f"its constant is {describe_value(number)}; max(x, 0) is supported")
-
-    return rule
+    below = {**_operation("Minimum", f"{call.name}_below"), "constants": [high]}
+    return Lowered(_operation("Maximum", call.name), [x, low], [below])
 
 
 def _reduced(kind: str) -> Rule:
@@ -307,13 +267,29 @@ def _identity(call: _Call) -> Lowered:
     return call.layer("Activation", [x], activation="linear")
 
 
-_XY, _X = ("x", "y"), ("x",)
+def _scaled_sum(call: _Call) -> Lowered:
+    """a + scale · b: the residuals of Inception-ResNet."""
+    values, scale = call.take("values"), call.number("scale")
+    if not isinstance(values, list) or len(values) != 2 or not all(map(_is_tensor, values)):
+        raise call.refusal("it takes the outputs of two layers")
+    total = {**_operation("Add", call.name), "constants": [values[0]]}
+    return Lowered(_operation("Multiply", f"{call.name}_scaled"), [values[1], scale], [total])
+
+
+_SPELLINGS = {
+    "Absolute": ("abs", "absolute"), "Add": ("add", "addv2", "biasadd"), "Divide": ("divide", "div"), "Exp": ("exp",),
+    "Log": ("log",), "Maximum": ("maximum",), "Minimum": ("minimum",), "Multiply": ("mul", "multiply"),
+    "Negative": ("neg", "negative"), "Power": ("pow", "power"), "Reciprocal": ("reciprocal",), "Rsqrt": ("rsqrt",),
+    "Sqrt": ("sqrt",), "Square": ("square",), "Subtract": ("sub", "subtract"), "TrueDivide": ("realdiv", "truediv"),
+}  # fmt: skip
+"""The operations of Keras 3 by what TensorFlow calls them, without underscores."""
+_X = ("x",)
 _RULES: dict[str, tuple[Rule, tuple[str, ...]]] = {
-    **dict.fromkeys(("add", "addv2", "biasadd"), (_ADD, _XY)),
-    **dict.fromkeys(("sub", "subtract"), (_SUBTRACT, _XY)),
-    **dict.fromkeys(("mul", "multiply"), (_MULTIPLY, _XY)),
-    **dict.fromkeys(("truediv", "realdiv", "divide", "truedivide", "div"), (_DIVIDE, _XY)),
-    **dict.fromkeys(("neg", "negative"), (_negate, _X)),
+    **{
+        key: (_arithmetic(name), ("x", "y")[: OPERATIONS[name].count])
+        for name, keys in _SPELLINGS.items()
+        for key in keys
+    },
     "relu": (_relu, ("x", "alpha", "max_value", "threshold")),
     "leakyrelu": (_leaky, ("x", "alpha")),
     **{
@@ -324,11 +300,10 @@ _RULES: dict[str, tuple[Rule, tuple[str, ...]]] = {
             ("hardsigmoid", "hard_sigmoid"),
         )
     },
+    "customscalelayer": (_scaled_sum, ("values",)),
     "softmax": (_softmax, ("x", "axis")),
     "clipbyvalue": (_clip, ("x", "x_min", "x_max")),
     "clip": (_clip, ("x", "x_min", "x_max")),
-    "maximum": (_limited(True), _XY),
-    "minimum": (_limited(False), _XY),
     **dict.fromkeys(("mean", "reducemean"), (_reduced("Average"), ("x", "axis", "keepdims"))),
     **dict.fromkeys(("max", "reducemax", "amax"), (_reduced("Max"), ("x", "axis", "keepdims"))),
     "reshape": (_reshape, ("x", "shape")),

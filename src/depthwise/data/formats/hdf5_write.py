@@ -23,14 +23,15 @@ _WRITTEN = (np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.int64))
 
 @dataclass
 class Group:
-    """A group: members by name, and perhaps the attribute `name`, which Keras sets on the weights of a layer."""
+    """A group: members by name, perhaps the attribute `name`, which Keras sets on the weights of a layer, and others."""
 
     members: dict[str, "Group | NDArray[Any]"] = field(default_factory=dict)
     name: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write(members: Mapping[str, "Group | NDArray[Any]"]) -> bytes:
-    """The bytes of an HDF5 file whose root has these members: groups, or arrays of float32, int32 or int64.
+def write(members: Mapping[str, "Group | NDArray[Any]"] | Group) -> bytes:
+    """The bytes of an HDF5 file whose root is this group, or has these members: groups, or arrays of float32, int32 or int64.
 
     Raises:
         InvalidArgumentError: an array of another type, or a name that HDF5 cannot hold.
@@ -39,7 +40,7 @@ def write(members: Mapping[str, "Group | NDArray[Any]"]) -> bytes:
 
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver="earliest") as file:
-        _fill(file, Group(dict(members)))
+        _fill(file, members if isinstance(members, Group) else Group(dict(members)))
     return buffer.getvalue()
 
 
@@ -51,6 +52,8 @@ def _fill(place: "h5py.Group", group: Group) -> None:
             raise InvalidArgumentError(
                 f"the name {describe_value(group.name)} cannot be written to a .keras file; choose one of plain characters"
             ) from error
+    for name, value in group.attributes.items():
+        place.attrs[name] = value
     for name, member in group.members.items():
         if isinstance(member, Group):
             _fill(place.create_group(name), member)

@@ -37,7 +37,15 @@ from depthwise.network.facts import BYTES_PER_NUMBER
 from depthwise.network.graph import Graph, LayerPath, snake_case
 from depthwise.network.tree import Member, ModelTree, tree_of
 
-__all__ = ["open_file", "read_model", "read_weights", "write_model", "write_weights"]
+__all__ = [
+    "check_target",
+    "open_file",
+    "read_description",
+    "read_model",
+    "read_weights",
+    "write_model",
+    "write_weights",
+]
 
 Float32 = NDArray[np.float32]
 PathLike = str | os.PathLike[str]
@@ -99,6 +107,20 @@ def read_model(
     return SavedNetwork(parsed.tree, weights, training)
 
 
+def read_description(filepath: PathLike) -> tuple[str, Any]:
+    """The version of the Keras that wrote a `.keras` file, and its config; raises what `read_model` does."""
+    what = describe_value(os.fspath(filepath), 200)
+    try:
+        with open_file(filepath, what) as file, _archive(file, what) as archive:
+            members = _members(archive, what)
+            version = _version(_read(archive, members[METADATA], LARGEST_METADATA, what), what)
+            return version, parse_json(_read(archive, members[CONFIG], LARGEST_CONFIG, what), f"{CONFIG} in {what}")
+    except DepthwiseError:
+        raise
+    except _DAMAGE as error:
+        raise InvalidFileError(f"{what} is damaged or truncated: {describe_value(str(error))[1:-1]}") from error
+
+
 def write_model(network: SavedNetwork, filepath: PathLike, overwrite: bool = True) -> None:
     """Writes a `.keras` file that `keras.models.load_model` of Keras 3 reads, wholly or not at all.
 
@@ -106,7 +128,7 @@ def write_model(network: SavedNetwork, filepath: PathLike, overwrite: bool = Tru
         InvalidArgumentError: the name does not end in .keras, or the file exists and `overwrite` is False.
         DepthwiseError: the folder cannot be written to, or the disk is full; an old file is then as it was.
     """
-    _check_target(filepath, ".keras", overwrite)
+    check_target(filepath, ".keras", overwrite)
     now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
     metadata = {"keras_version": KERAS_VERSION, "date_saved": now}
     config = model_config(network.tree) | {"compile_config": compilation.config_of(network)}
@@ -120,7 +142,7 @@ def write_model(network: SavedNetwork, filepath: PathLike, overwrite: bool = Tru
 
 def write_weights(network: SavedNetwork, filepath: PathLike, overwrite: bool = True) -> None:
     """Writes a `.weights.h5` file that `load_weights` of Keras 3 reads; raises what `write_model` does."""
-    _check_target(filepath, ".weights.h5", overwrite)
+    check_target(filepath, ".weights.h5", overwrite)
     atomic_write_bytes(filepath, _weights_file(network))
 
 
@@ -364,10 +386,16 @@ def _put(members: dict[str, Any], place: Sequence[str], group: Group) -> None:
     _put(within.members["layers"].members, rest[1:], group)
 
 
-def _check_target(filepath: PathLike, suffix: str, overwrite: bool) -> None:
-    if not os.fspath(filepath).endswith(suffix):
+def check_target(filepath: PathLike, endings: str | tuple[str, ...], overwrite: bool) -> None:
+    """Whether a file of that name may be written.
+
+    Raises:
+        InvalidArgumentError: another ending, or the file exists and `overwrite` is False.
+    """
+    if not os.fspath(filepath).endswith(endings):
+        allowed = endings if isinstance(endings, str) else " or ".join(endings)
         raise InvalidArgumentError(
-            f"the file's name must end in {suffix}, got {describe_value(os.fspath(filepath), 200)}"
+            f"the file's name must end in {allowed}, got {describe_value(os.fspath(filepath), 200)}"
         )
     if not overwrite and os.path.exists(filepath):
         raise InvalidArgumentError(

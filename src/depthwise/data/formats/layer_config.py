@@ -9,14 +9,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from depthwise import initializers
+from depthwise import constraints, initializers, regularizers
 from depthwise.arguments import ACTIVATIONS
+from depthwise.constraints import Constraint
 from depthwise.errors import DepthwiseError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
 from depthwise.layers.descriptions import LAYERS
 from depthwise.layers.input import InputLayer
 from depthwise.layers.operation import Operation
+from depthwise.regularizers import Regularizer
 
 __all__ = [
     "LONGEST_NAME", "as_dict", "as_list", "as_name", "check_dtype", "check_module", "layer_config", "layer_from_config",
@@ -87,6 +89,10 @@ def _option(owner: str, key: str, value: Any, annotation: Any) -> Any:
         raise InvalidFileError(f"{owner}: {key} must be at most {LARGEST_INTEGER}, got {describe_value(value)}")
     if key.endswith("_initializer"):
         return _initializer(owner, key, value)
+    if key.endswith("_regularizer"):
+        return _described(owner, key, value, regularizers)
+    if key.endswith("_constraint"):
+        return _described(owner, key, value, constraints)
     if key == "activation":
         return _activation(owner, value)
     kinds = {part.strip() for part in str(getattr(annotation, "__name__", annotation)).split("|")}
@@ -144,6 +150,42 @@ def _initializer(owner: str, key: str, value: Any) -> Initializer:
     raise UnsupportedError(
         f"{owner}: {key} is {describe_value(_class_of(value))}, which is not one of Keras' initializers"
     )
+
+
+def _described(owner: str, key: str, value: Any, family: Any) -> Any:
+    """A regularizer or a constraint: one of Keras' own, by an allowlist."""
+    if value is None:
+        return None
+    kind = family.__name__.rpartition(".")[2]
+    config: dict[str, Any] = {}
+    cls = None
+    if isinstance(value, str):
+        cls = family.BY_NAME.get(value)
+    elif isinstance(value, dict):
+        check_module(value, f"{owner}: {key}", kind)
+        cls = family.CLASSES.get(str(value.get("class_name")))
+        config = as_dict(value.get("config") or {}, f"{owner}: the config of {key}")
+    if cls is None or not set(config) <= {field.name for field in dataclasses.fields(cls)}:
+        raise UnsupportedError(
+            f"{owner}: {key} is {describe_value(_class_of(value))}, which is not one of Keras' {kind}"
+        )
+    try:
+        return cls(**{option: _plain(f"{option} of {key}", item) for option, item in config.items()})
+    except DepthwiseError as error:
+        raise InvalidFileError(f"{owner}: {key}: {error}") from error
+
+
+def _plain(what: str, value: Any) -> Any:
+    """A number, a text, or a list of whole numbers."""
+    if isinstance(value, list):
+        if not all(type(item) is int and abs(item) <= LARGEST_INTEGER for item in value) or len(value) > 32:
+            raise InvalidFileError(f"{what} must be a list of whole numbers, got {describe_value(value)}")
+        return value
+    if isinstance(value, str):
+        return value
+    if type(value) is int and abs(value) <= LARGEST_INTEGER:
+        return value
+    return _number(what, value)
 
 
 def _activation(owner: str, value: Any) -> str:
@@ -263,6 +305,10 @@ def layer_config(layer: Description) -> dict[str, Any]:
 def _written(value: Any) -> Any:
     if isinstance(value, Initializer):
         return serialized("keras.initializers", type(value).__name__, dataclasses.asdict(value))
+    if isinstance(value, Regularizer):
+        return serialized("keras.regularizers", type(value).__name__, value.get_config())
+    if isinstance(value, Constraint):
+        return serialized("keras.constraints", type(value).__name__, value.get_config())
     if isinstance(value, (tuple, list)):
         return [_written(item) for item in value]
     return value

@@ -3,12 +3,13 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from depthwise.data.formats import compilation, keras_file, legacy_h5
+from depthwise.data.formats import compilation, keras_file, legacy_h5, tfjs
 from depthwise.data.formats.dialect_training import modern_training
 from depthwise.data.formats.hdf5 import SIGNATURE, File
 from depthwise.data.formats.hdf5_attributes import text
@@ -27,7 +28,7 @@ def read_any(filepath: PathLike, compile: bool = True, custom_objects: Mapping[s
     """The network in a file, or folder, of any kind that Depthwise reads.
 
     Args:
-        filepath: a `.keras` file, or HDF5 (`.h5`, `.hdf5`) of Keras 1 to 3.
+        filepath: a `.keras` file, HDF5 (`.h5`, `.hdf5`) of Keras 1 to 3, or the `model.json` of TensorFlow.js or its folder.
         compile: also read optimizer, loss and metrics where the file has them.
         custom_objects: what the user says of names in it; see `depthwise.models.load_model`.
 
@@ -37,6 +38,9 @@ def read_any(filepath: PathLike, compile: bool = True, custom_objects: Mapping[s
     """
     if starts_with(filepath, SIGNATURE):
         return _legacy(filepath, compile, custom_objects)
+    described = tfjs.find_json(filepath)
+    if described is not None:
+        return _tfjs(described, custom_objects)
     return keras_file.read_model(filepath, compile, custom_objects)
 
 
@@ -77,8 +81,15 @@ def _legacy(filepath: PathLike, compile: bool, custom_objects: Mapping[str, Any]
         config = text(file, "", legacy_h5.TRAINING) if compile else None
         if config is not None:
             said = modern_training(parse_json(config, f"{legacy_h5.TRAINING} in {file.what}"))
-            training = compilation.read(said, file, parsed.graph, stacklevel=5)
+            training = compilation.read(said, file, parsed.graph, stacklevel=5, legacy=True)
     return SavedNetwork(parsed.tree, weights, training)
+
+
+def _tfjs(path: Path, custom_objects: Mapping[str, Any] | None) -> SavedNetwork:
+    manifest = tfjs.read_parts(path, custom_objects)
+    weights = tfjs.read_shards(manifest, path.parent)
+    legacy_h5.warn_of(manifest.what, manifest.parsed.policies, stacklevel=5)
+    return SavedNetwork(manifest.parsed.tree, weights)
 
 
 def read_some_weights(
