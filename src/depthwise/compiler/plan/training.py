@@ -280,6 +280,9 @@ class _TrainingPlan:
         for operation in self.program.operations:
             for name in operation.accumulates:
                 self._add_gradient(name, operation, gradients.setdefault(name, []), placement)
+        for name, parameter in self.program.live_parameters.items():
+            if parameter.trainable and name not in gradients:  # no loss depends on it, but it decays with the others
+                gradients[name] = [[self._no_gradient(parameter, placement)]]
         names = list(gradients)
         stages = [Stage("gradients", pieces=in_pieces(piece for name in names for piece in gradients[name]))]
         stages += self._phases(
@@ -327,6 +330,10 @@ class _TrainingPlan:
         else:
             pieces += shares
         placement.begun.add(name)
+
+    def _no_gradient(self, parameter: Value, placement: Placement) -> Call:
+        count = prod(parameter.shape)
+        return Call(Fill(MapView(1, 1, count, count, count), None, 0.0), (placement.gradient(parameter.name),))
 
     def _sum_of_chunks(self, name: str, operation: Any, placement: Placement) -> Call:
         rows, columns = operation.matrix(self.program.type(name).shape)
