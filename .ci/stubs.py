@@ -99,7 +99,7 @@ def stub() -> str:
         if isinstance(getattr(layers, name), type) and getattr(layers, name).__name__ != name
     ]
     head = ["# Written by .ci/stubs.py from the descriptions in this folder.", *names.imports()]
-    return "\n".join([*head, f"__all__ = {sorted(layers.__all__)!r}", *body]) + "\n"
+    return "\n".join([*head, f"__all__ = {sorted(layers.__all__, key=lambda name: (not name.isupper(), name))!r}", *body]) + "\n"
 
 
 def main() -> None:
@@ -107,7 +107,7 @@ def main() -> None:
     wanted = stub()
     if sys.argv[1:] == ["--update"]:
         STUB.write_text(wanted, encoding="utf-8")
-        subprocess.run(["ruff", "check", "--quiet", "--fix", "--select", "I,RUF022", str(STUB)], check=True)
+        subprocess.run(["ruff", "check", "--quiet", "--fix", "--select", "I", str(STUB)], check=True)
         subprocess.run(["ruff", "format", "--quiet", str(STUB)], check=True)
     elif not STUB.exists() or _meaning(STUB.read_text(encoding="utf-8")) != _meaning(wanted):
         sys.exit(f"{STUB.name} is not what the layers say; run: uv run --group lint python .ci/stubs.py --update")
