@@ -18,6 +18,7 @@ from depthwise.optimizers.optimizer import Optimizer, description_of, public
 __all__ = [
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -41,7 +42,7 @@ CLASSES: dict[str, type[Optimizer]] = {rule.__name__: public(rule) for rule in r
 
 SGD, RMSprop, Adam, AdamW = (CLASSES[name] for name in ("SGD", "RMSprop", "Adam", "AdamW"))
 Nadam, Adamax, Adagrad, Adadelta = (CLASSES[name] for name in ("Nadam", "Adamax", "Adagrad", "Adadelta"))
-Ftrl, Lion, Lamb = (CLASSES[name] for name in ("Ftrl", "Lion", "Lamb"))
+Ftrl, Lion, Lamb, Adafactor = (CLASSES[name] for name in ("Ftrl", "Lion", "Lamb", "Adafactor"))
 
 _BY_NAME = {name.lower(): cls for name, cls in CLASSES.items()}
 
