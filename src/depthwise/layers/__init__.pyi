@@ -9,7 +9,6 @@ from depthwise.regularizers import Regularizer
 
 __all__ = [
     "ACTIVATIONS",
-    "LAYERS",
     "Activation",
     "Add",
     "AveragePooling1D",
@@ -31,6 +30,7 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
     "InputLayer",
+    "LAYERS",
     "Layer",
     "LayerNormalization",
     "MaxPool2D",
