@@ -243,10 +243,10 @@ class TrainingStep:
         views = {}
         for name, parameter in self.program.live_parameters.items():
             if parameter.trainable:
-                size = int(np.prod(parameter.shape))
                 for i, slot in enumerate(names):
                     first = i * self._slot_pitch + offsets[name]
-                    views[f"{name}/{slot}"] = arena[first : first + size].reshape(parameter.shape)
+                    shape = self.optimizer.slot_shape(slot, parameter.shape)
+                    views[f"{name}/{slot}"] = arena[first : first + math.prod(shape)].reshape(shape)
         return views
 
     def optimizer_state(self) -> dict[str, np.ndarray]:
