@@ -454,9 +454,10 @@ def _from_config(config: Any, what: str, custom_objects: Mapping[str, Any] | Non
     from depthwise.data.formats.config import parse_model
     from depthwise.data.formats.dialect import Dialect
     from depthwise.data.formats.legacy_h5 import warn_of
+    from depthwise.registration import known_objects
 
     version = config.get("keras_version") if isinstance(config, dict) else None
-    parsed = parse_model(config, what, Dialect(what, str(version or ""), custom_objects or {}))
+    parsed = parse_model(config, what, Dialect(what, str(version or ""), known_objects(custom_objects)))
     warn_of(what, parsed.policies, stacklevel=4)
     return Model.from_tree(parsed.tree)
 
