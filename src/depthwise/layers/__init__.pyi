@@ -9,6 +9,7 @@ from depthwise.regularizers import Regularizer
 
 __all__ = [
     "ACTIVATIONS",
+    "LAYERS",
     "Activation",
     "Add",
     "AveragePooling1D",
@@ -30,7 +31,6 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
     "InputLayer",
-    "LAYERS",
     "Layer",
     "LayerNormalization",
     "MaxPool2D",
