@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.data.dataset import Dataset
-from depthwise.errors import InvalidDataError, ShapeError, UnsupportedError, describe_value
+from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError, describe_value
 from depthwise.layers.activation import Activation
 from depthwise.layers.input import InputLayer
 from depthwise.layers.merging import Add, Concatenate
@@ -18,13 +18,30 @@ from depthwise.losses import SparseCategoricalCrossentropy
 from depthwise.model.inputs import arrays_for
 from depthwise.network.graph import Graph
 
-__all__ = ["check_classifier", "class_loss", "scaled_for"]
+__all__ = ["SCALES", "check_classifier", "class_loss", "scaled_for"]
 
 
-def scaled_for(graph: Graph, images: NDArray[Any]) -> NDArray[np.float32]:
-    """Images with values 0 to 255 (uint8) as the network takes them; float images as they are.
+SCALES = ("auto", "0..1", "-1..1", "0..255", "none")
+"""What `scaled_for` can bring the values of images to; "auto" asks the network, "none" leaves them."""
 
-    A network that starts with a `Rescaling` layer gets 0 to 255, every other one 0 to 1.
+
+def scaled_for(
+    graph: Graph, images: NDArray[Any], scale: str = "auto", white: int | None = None
+) -> NDArray[np.float32]:
+    """Images as the network takes them.
+
+    What their values mean follows from the values: booleans and numbers up to 1 go from 0 to 1, whole numbers up to 255 from 0 to
+    255, uint16 beyond that from 0 to 65535. Fractions below 0 or above 1 are taken as prepared already.
+
+    Args:
+        graph: the network.
+        images: (samples, …) of any type.
+        white: the value of white where that is known, as it is for image files; else it follows from the values.
+        scale: "auto" is 0 to 255 for a network that starts with a `Rescaling` layer, else 0 to 1; see `SCALES`.
+
+    Raises:
+        InvalidArgumentError: another scale.
+        InvalidDataError: whole numbers below 0, or above 255 in another type than uint16.
 
     >>> from depthwise.network.graph import sequential
     >>> from depthwise.layers import Flatten
@@ -32,10 +49,42 @@ def scaled_for(graph: Graph, images: NDArray[Any]) -> NDArray[np.float32]:
     >>> scaled_for(graph, np.array([[[[0], [255]]]], np.uint8)).ravel().tolist()
     [0.0, 1.0]
     """
-    if images.dtype.kind not in "uib" or _rescales(graph):
+    if scale not in SCALES:
+        raise InvalidArgumentError(f"scale must be one of {', '.join(SCALES)}, got {describe_value(scale)}")
+    if scale != "none" and white is None:
+        white = _white(images)
+    if scale == "none" or white is None:
         return np.asarray(images, np.float32)
-    scaled: NDArray[np.float32] = np.true_divide(images, np.float32(255), dtype=np.float32)
-    return scaled
+    if scale == "auto":
+        scale = "0..255" if _rescales(graph) else "0..1"
+    top = 255 if scale == "0..255" else 1
+    if white == top and scale != "-1..1":
+        return np.asarray(images, np.float32)
+    scaled: NDArray[np.float32] = np.true_divide(images, np.float32(white), dtype=np.float32)
+    if scale == "0..255":
+        return scaled * np.float32(255)
+    return scaled * np.float32(2) - np.float32(1) if scale == "-1..1" else scaled
+
+
+def _white(images: NDArray[Any]) -> int | None:
+    """The value that stands for white; None where the values are prepared already."""
+    if images.dtype.kind == "b" or not images.size:
+        return 1
+    low, high = images.min(), images.max()
+    if images.dtype.kind == "f":
+        if not low >= 0:  # NaN too
+            return None
+        if high <= 1:
+            return 1
+        return 255 if high <= 255 and bool((images == np.floor(images)).all()) else None
+    if low >= 0 and high <= 255:
+        return 1 if high <= 1 else 255
+    if images.dtype == np.uint16:
+        return 65535
+    raise InvalidDataError(
+        f"the images hold whole numbers from {low} to {high}, which are no pixels of 8 bits (0 to 255) or of 16 (uint16); scale "
+        "them, or take them as they are with --scale none"
+    )
 
 
 def _rescales(graph: Graph) -> bool:

@@ -28,7 +28,7 @@ from depthwise.model.filing import Filed
 from depthwise.model.inputs import arrays_for, is_batches
 from depthwise.model.own_code import refuse_training_flag
 from depthwise.model.predict_loop import predict_batches
-from depthwise.network.graph import Graph, with_input
+from depthwise.network.graph import Graph, LayerPath, with_input
 from depthwise.network.symbolic import (  # fmt: skip
     Input,
     Structure,
@@ -38,7 +38,7 @@ from depthwise.network.symbolic import (  # fmt: skip
     replay,
     structure,
 )
-from depthwise.network.tree import ModelTree, tree_of
+from depthwise.network.tree import ModelTree, first_path, tree_of
 
 if TYPE_CHECKING:
     from depthwise.data.formats.saved import SavedNetwork
@@ -109,11 +109,30 @@ class Model(Filed):
         cls, tree: ModelTree, weights: Mapping[str, Float32] | None = None, layers: Mapping[str, Any] | None = None
     ) -> "Model":
         """A model that is described so, of new layers, or of `layers` by name; new weights are drawn unless given."""
-        members: dict[str, Any] = dict(layers or {})
+        made: dict[LayerPath, Any] = {(name,): layer for name, layer in (layers or {}).items()}
+        model = cls._of_tree(tree, (), dict(tree.shared), made)
+        if weights is not None:
+            model.set_weights_by_name(weights)
+        return model
+
+    @classmethod
+    def _of_tree(
+        cls, tree: ModelTree, path: LayerPath, shared: Mapping[LayerPath, LayerPath], made: dict[LayerPath, Any]
+    ) -> "Model":
+        """The model at `path` of the outermost one; `made` holds what is made already."""
+        members: dict[str, Any] = {}
         for member in tree.members:
-            if str(member.name) not in members:
-                made = Model.from_tree(member) if isinstance(member, ModelTree) else Layer.of(member)
-                members[str(member.name)] = made
+            own = (*path, str(member.name))
+            first = first_path(shared, own)
+            if own in made:
+                pass
+            elif first in made:
+                made[own] = made[first]
+            elif isinstance(member, ModelTree):
+                made[own] = Model._of_tree(member, own, shared, made)
+            else:
+                made[own] = Layer.of(member)
+            members[own[-1]] = made[own]
         model: Model
         if tree.is_sequential:
             model = Sequential((members[call.member] for call in tree.calls), name=tree.name)
@@ -124,8 +143,6 @@ class Model(Filed):
             starts, ends = replay(tree, members)
             model._set_structure(structure(starts, ends, output_keys=tree.output_keys))
         model._trainable = tree.trainable
-        if weights is not None:
-            model.set_weights_by_name(weights)
         return model
 
     # Prediction.

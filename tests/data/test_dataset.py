@@ -60,7 +60,7 @@ def test_npz_with_whole_numbers_of_another_dtype(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("x_train", np.zeros((6, 5, 4), np.float32), "x_train has dtype float32 .*scale the images and convert"),
+        ("x_train", np.full((6, 5, 4), -0.5, np.float32), "x_train has dtype float32 .*divide the images"),
         ("x_test", np.full((4, 5, 4), 256), "x_test has dtype int64 with values from 256 to 256"),
         ("x_test", np.full((4, 5, 4), -1), "values from -1 to -1"),
         ("x_test", np.zeros((4, 5, 5), np.uint8), r"images of shape \(5, 4\) but x_test of \(5, 5\)"),

@@ -111,4 +111,5 @@ def test_scopes() -> None:
         "AccumulateContraction",
         "FinishMoments",
         "FinishNormalisationSums",
+        "HandOver",
     }

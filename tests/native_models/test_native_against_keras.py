@@ -103,6 +103,8 @@ OPTIMIZERS: list[optimizers.Optimizer] = [
     optimizers.Ftrl(0.01),
     optimizers.Ftrl(0.01, l1_regularization_strength=0.001, l2_shrinkage_regularization_strength=0.01, beta=0.1),
     optimizers.Ftrl(0.01, learning_rate_power=-0.4, l2_regularization_strength=0.01),
+    optimizers.Adafactor(0.05),
+    optimizers.Adafactor(0.05, beta_2_decay=-0.5, clip_threshold=0.5, weight_decay=0.1, clipnorm=0.1),
     optimizers.Lamb(0.001),
     optimizers.Lamb(0.001, weight_decay=0.01, clipnorm=0.1),
 ]

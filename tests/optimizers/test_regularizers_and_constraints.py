@@ -314,16 +314,60 @@ def test_a_weight_of_0_has_no_slope_under_l1() -> None:
     assert not model.get_weights()[0].any()
 
 
-def test_an_activity_regularizer_is_kept_and_refused_where_the_loss_would_lack_it(tmp_path: Path) -> None:
-    theirs = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="a", activity_regularizer="l2")])
-    theirs.compile("sgd", "mse")
-    theirs.save(tmp_path / "theirs.keras")
-    ours = models.load_model(tmp_path / "theirs.keras")
-    x, y = np.ones((2, 4), np.float32), np.zeros((2, 3), np.float32)
-    np.testing.assert_allclose(ours.predict(x, verbose=0), theirs.predict(x, verbose=0), rtol=1e-6)
-    for use in (ours.train_on_batch, ours.test_on_batch, ours.fit, ours.evaluate):
-        with pytest.raises(UnsupportedError, match=r"Dense 'a': .* activity_regularizer is not supported"):
-            use(x, y)
+def active(made: Any) -> Any:
+    """Penalties on maps and vectors, and on the output itself."""
+    module, kinds = made.layers, made.regularizers
+    start = made.Input(shape=(6, 6, 2))
+    x = module.Conv2D(4, 3, activation="tanh", activity_regularizer=kinds.L1(0.01))(start)
+    x = module.DepthwiseConv2D(3, activity_regularizer=kinds.L2(0.002))(x)
+    x = module.Flatten()(x)
+    x = module.Dense(5, activation="relu", activity_regularizer=kinds.L1L2(0.01, 0.02), kernel_regularizer="l2")(x)
+    return made.Model(start, module.Dense(3, activity_regularizer=kinds.L2(0.1))(x))
+
+
+def test_penalties_on_what_layers_give(tmp_path: Path) -> None:
+    ours, theirs = active(depthwise), active(keras)
+    theirs.set_weights(ours.get_weights())
+    ours.compile(optimizers.SGD(0.02, momentum=0.5), "mse")
+    theirs.compile(keras.optimizers.SGD(0.02, momentum=0.5), "mse")
+    assert ours.evaluate(X, Y, batch_size=5, verbose=0) == pytest.approx(
+        theirs.evaluate(X, Y, batch_size=5, verbose=0), rel=1e-5
+    )
+    options: dict[str, Any] = {"batch_size": 5, "epochs": 2, "shuffle": False, "verbose": 0}
+    logs, wanted = (model.fit(X, Y, **options).history["loss"] for model in (ours, theirs))
+    assert logs == pytest.approx(wanted, rel=1e-5)
+    assert_near(ours, theirs, 6)
+    assert ours.test_on_batch(X, Y) == pytest.approx(float(theirs.test_on_batch(X, Y)), rel=1e-5)
     ours.save(tmp_path / "ours.keras")
     again = keras.models.load_model(tmp_path / "ours.keras")
-    assert again.get_layer("a").activity_regularizer.l2 == pytest.approx(0.01)
+    assert float(again.test_on_batch(X, Y)) == pytest.approx(ours.test_on_batch(X, Y), rel=1e-5)
+
+
+def test_every_call_of_a_layer_is_penalised() -> None:
+    """As Keras does it step by step; traced for JAX it forgets all calls but the last."""
+
+    def twice(made: Any) -> Any:
+        start = made.Input(shape=(4,))
+        layer = made.layers.Dense(4, activity_regularizer=made.regularizers.L2(0.1))
+        return made.Model(start, layer(layer(start)))
+
+    ours, theirs = twice(depthwise), twice(keras)
+    theirs.set_weights(ours.get_weights())
+    x = GENERATOR.standard_normal((5, 4)).astype(np.float32)
+    y = np.asarray(theirs(x))
+    ours.compile(optimizers.SGD(0.0), "mse")
+    penalty = sum(float(item) for item in theirs.losses)
+    assert ours.test_on_batch(x, y) == pytest.approx(penalty, rel=1e-5)
+    assert ours.train_on_batch(x, y) == pytest.approx(penalty, rel=1e-5)
+
+
+def test_an_orthogonal_penalty_on_what_a_layer_gives() -> None:
+    model = models.Sequential(
+        [layers.Dense(3, input_shape=(4,), name="a", activity_regularizer="orthogonal_regularizer")]
+    )
+    model.compile("sgd", "mse")
+    x, y = np.ones((2, 4), np.float32), np.zeros((2, 3), np.float32)
+    assert model.predict(x, verbose=0).shape == (2, 3)
+    for use in (model.train_on_batch, model.test_on_batch, model.fit, model.evaluate):
+        with pytest.raises(UnsupportedError, match=r"Dense 'a': OrthogonalRegularizer is not supported as activity_r"):
+            use(x, y)

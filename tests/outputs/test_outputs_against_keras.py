@@ -103,7 +103,7 @@ def test_ten_steps(topology: str, loss: Any, arguments: dict[str, Any], weighted
     graph = ours.compiled.graph(ours)
     outputs = ours.compiled.outputs(graph)
     start = {name: value.astype(np.float64) for name, value in ours.weights_by_name.items()}
-    weights = dict(start)
+    weights: dict[str, Any] = dict(start)
     state: dict[str, Any] = {}
     for _ in range(STEPS):
         x = [rng.standard_normal((BATCH, *shape)).astype(np.float32) for shape in graph.input_shapes]
@@ -147,3 +147,24 @@ def test_ten_steps(topology: str, loss: Any, arguments: dict[str, Any], weighted
 
 def test_cases_have_every_topology() -> None:
     assert {case[0] for case in CASES} == set(TOPOLOGIES)
+
+
+def test_weights_that_no_loss_depends_on_decay_as_in_keras() -> None:
+    """Their gradient is 0, but the optimizer's weight decay is for all trainable weights."""
+    keras.utils.set_random_seed(1)
+    theirs, ours = TOPOLOGIES["two_heads"](keras), TOPOLOGIES["two_heads"](depthwise)
+    ours.set_weights(theirs.get_weights())
+    for model, kit in ((theirs, keras), (ours, depthwise)):
+        model.compile(kit.optimizers.AdamW(0.01, weight_decay=0.1), [SPARSE, None])
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(6, 6)).astype(np.float32), rng.integers(0, 3, 6)
+    before = ours.get_layer("size").get_weights()[0]
+    for _ in range(3):
+        theirs.train_on_batch(x, [y, None])
+        ours.train_on_batch(x, y)
+    after = ours.get_layer("size").get_weights()[0]
+    # Three products with 1 − 0.001, each rounded once or twice.
+    np.testing.assert_allclose(
+        after, before.astype(np.float64) * (1.0 - 0.01 * 0.1) ** 3, rtol=8 * bounds.UNIT_ROUNDOFF
+    )
+    np.testing.assert_allclose(after, theirs.get_layer("size").get_weights()[0], rtol=16 * bounds.UNIT_ROUNDOFF)

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import pytest
 
-from depthwise import layers, models
+from depthwise import layers, metrics, models
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError
 from depthwise.metrics import SparseCategoricalAccuracy
 from depthwise.optimizers import SGD, Adam
@@ -237,7 +237,7 @@ def trained(tmp_path: Path, broken: Any, save_freq: Any, seed: int = 3) -> Any:
     histories: list[Any] = []
     for _ in range(2 if broken else 1):
         model = dense_model() if not broken or not histories else model
-        model.compile(Adam(0.05), LOSS, metrics=["accuracy"])
+        model.compile(Adam(0.05), LOSS, metrics=["accuracy", metrics.MeanIoU(3, sparse_y_pred=False)])
         arguments = {"batch_size": 8, "epochs": 4, "validation_data": (x, y), "verbose": 0}
         backup = callbacks.BackupAndRestore(tmp_path / "backup", save_freq=save_freq)
         halving = callbacks.LearningRateScheduler(lambda epoch: 0.05 / 2**epoch)
@@ -262,7 +262,8 @@ def test_a_broken_training_goes_on_to_the_same_bits(tmp_path: Path, save_freq: A
     assert second.epoch == [2, 3]
     for one, other in zip(whole.get_weights(), resumed.get_weights()):
         np.testing.assert_array_equal(one, other)
-    assert history.history["loss"] == first.history["loss"] + second.history["loss"]
+    for name in ("loss", "mean_io_u"):
+        assert history.history[name] == first.history[name] + second.history[name]
 
 
 def test_backups_of_another_training_and_damaged_ones_are_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from depthwise.cli.options import (
     DataName,
     Json,
     ModelName,
+    Scale,
     Seed,
     SkipUnreadable,
     Threads,
@@ -31,11 +32,13 @@ def evaluate_command(
     seed: Seed = 1,
     threads: Threads = None,
     skip_unreadable: SkipUnreadable = False,
+    scale: Scale = "auto",
     as_json: Json = False,
 ) -> None:
     """Test a network: the share of test images that it classifies rightly, and its loss.
 
-    Images get the scale that `depthwise train` gave them: 0 to 1, or 0 to 255 for a network that starts with Rescaling.
+    Images get the scale that `depthwise train` gave them: 0 to 1, or 0 to 255 for a network that starts with Rescaling;
+    --scale says otherwise.
 
     Examples:
 
@@ -51,7 +54,7 @@ def evaluate_command(
     images = load_dataset(data, skip_unreadable, network.graph.input_shapes[0])
     check_classifier(network.graph, images)
     network.compile(loss=class_loss(network.graph), metrics=["accuracy"])
-    loss, accuracy = network.evaluate(scaled_for(network.graph, images.x_test), images.y_test, verbose=0)
+    loss, accuracy = network.evaluate(scaled_for(network.graph, images.x_test, scale), images.y_test, verbose=0)
     tested = len(images.x_test)
     correct = round(float(accuracy) * tested)
     low, high = wilson_interval(correct, tested)

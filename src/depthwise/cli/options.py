@@ -15,6 +15,7 @@ __all__ = [
     "Language",
     "ModelName",
     "Open",
+    "Scale",
     "Seed",
     "SkipUnreadable",
     "Threads",
@@ -53,6 +54,15 @@ DataName = Annotated[
 ]
 SkipUnreadable = Annotated[
     bool, typer.Option("--skip-unreadable", help="Leave out images that cannot be read, and name them.")
+]
+Scale = Annotated[
+    str,
+    typer.Option(
+        "--scale",
+        help="What the network was trained on: 0..1, -1..1, 0..255, none for values as they are, or auto: 0..255 where it starts "
+        "with Rescaling, else 0..1.",
+        metavar="RANGE",
+    ),
 ]
 BatchSize = Annotated[int, typer.Option("--batch-size", help="Images for one training step.", min=1)]
 Threads = Annotated[

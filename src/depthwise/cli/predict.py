@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from depthwise.cli.options import Json, ModelName, Seed, Threads, Untrained, open_named, use_threads
+from depthwise.cli.options import Json, ModelName, Scale, Seed, Threads, Untrained, open_named, use_threads
 from depthwise.cli.streams import print_json
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 
@@ -54,12 +54,23 @@ def predict_command(
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Leave out files that cannot be read, and name them.")
     ] = False,
+    scale: Scale = "auto",
+    invert: Annotated[
+        str,
+        typer.Option(
+            "--invert",
+            help="Swap light and dark in image files: yes, no, or auto for dark digits on light paper, where the network reads digits "
+            "of MNIST's form.",
+            metavar="WHEN",
+        ),
+    ] = "auto",
     as_json: Json = False,
 ) -> None:
     """Classify images: the highest outputs for each, as a table or as JSON.
 
-    Image files are resized to what the network takes. Images and arrays of whole numbers are scaled from 0–255 to 0–1,
-    unless the network starts with Rescaling; arrays of other numbers are used as they are.
+    Image files are resized to what the network takes, and scaled to what it was trained on: see --scale. What the values of an
+    array mean follows from them: booleans and numbers up to 1 go from 0 to 1, whole numbers from 0 to 255 (uint16 to 65535), and
+    other fractions are used as they are.
 
     Examples:
 
@@ -70,6 +81,8 @@ def predict_command(
       depthwise predict model.keras digits.npy
     """
 
+    if invert not in ("auto", "yes", "no"):
+        raise InvalidArgumentError(f"--invert must be auto, yes or no, got {describe_value(invert)}")
     use_threads(threads)
     network, _ = open_named(model, untrained, seed)
     graph = network.graph
@@ -86,7 +99,7 @@ def predict_command(
     answers: list[_Answer] = []
     for path in files:
         try:
-            images, is_array = _read(path, graph)
+            images, is_array = _read(path, graph, scale, invert)
             outputs = network.predict(images, verbose=0)
         except DepthwiseError as error:
             if not skip_unreadable:
@@ -100,11 +113,12 @@ def predict_command(
         _print(answers)
 
 
-def _read(path: Path, graph: "Graph") -> "tuple[NDArray[np.float32], bool]":
+def _read(path: Path, graph: "Graph", scale: str, invert: str) -> "tuple[NDArray[np.float32], bool]":
     """The images of a file as the network takes them, and whether it is a file of arrays."""
     import numpy as np
 
     from depthwise.classification import scaled_for
+    from depthwise.data.digits import is_dark_on_light, reads_digits
     from depthwise.data.images import load_image
 
     height, width, channels = graph.input_shapes[0]
@@ -117,14 +131,21 @@ def _read(path: Path, graph: "Graph") -> "tuple[NDArray[np.float32], bool]":
             array = array[None]
         if array.dtype.kind not in "biuf":
             raise InvalidFileError(f"{shown} holds {describe_value(str(array.dtype))}, not numbers")
-        return scaled_for(graph, array), True
+        return scaled_for(graph, array, scale), True
     if channels not in (1, 3):
         raise UnsupportedError(
             f"image files have 1 or 3 channels, the network takes {channels}; give a .npy file of shape "
             f"(count, {height}, {width}, {channels}) instead of {shown}"
         )
-    image = load_image(path, (height, width), "grayscale" if channels == 1 else "rgb")
-    return scaled_for(graph, np.asarray(image)[None]), False
+    image = load_image(path, (height, width), "grayscale" if channels == 1 else "rgb", keep_ink=True)
+    if invert == "auto" and reads_digits(graph.input_shapes[0], graph.output_shapes[0]) and is_dark_on_light(image):
+        print(
+            f"{shown} is dark on light, and digits are read light on dark: it was inverted (--invert no leaves it as it is)",
+            file=sys.stderr,
+        )
+        invert = "yes"
+    pixels = 255 - image if invert == "yes" else image
+    return scaled_for(graph, np.asarray(pixels)[None], scale, 255), False
 
 
 def _read_array(path: Path) -> "NDArray[Any]":

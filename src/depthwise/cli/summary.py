@@ -37,15 +37,15 @@ def summary_command(
 
     graph = open_model(model)[0].graph
     if not as_json:
-        print_summary(graph, style=style)
+        print_summary(graph, style=style, expand_nested=True)
         return
-    facts = summary_facts(graph)
+    facts = summary_facts(graph, expand_nested=True)
     layers: list[dict[str, Any]] = [
         {
-            "name": row.name,
+            "name": "/".join(row.path),
             "class_name": row.class_name,
-            "output_shape": row.output_shape,
-            "inputs": row.connections,
+            "output_shape": row.output_shapes[0] if len(row.output_shapes) == 1 else row.output_shapes,
+            "inputs": ["/".join((*row.path[:-1], port.member)) for port in row.connections],
             "parameters": row.parameters.value,
             "parameters_formula": row.parameters.text,
             "macs": row.macs.value,

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from depthwise.cli.options import BatchSize, DataName, ModelName, SkipUnreadable, Threads, load_dataset, use_threads
+from depthwise.cli.options import (
+    BatchSize,
+    DataName,
+    ModelName,
+    Scale,
+    SkipUnreadable,
+    Threads,
+    load_dataset,
+    use_threads,
+)
 from depthwise.cli.targets import check_target_file, save_or_rescue
 from depthwise.errors import InvalidArgumentError
 
@@ -52,6 +61,7 @@ def train_command(
     seed: Annotated[int, typer.Option(help="New weights and the order of the images follow from it.")] = 1,
     threads: Threads = None,
     skip_unreadable: SkipUnreadable = False,
+    scale: Scale = "auto",
 ) -> None:
     """Train a network on images and save it as a .keras file, which Keras loads too.
 
@@ -100,12 +110,12 @@ def train_command(
     interrupted = False
     try:
         network.fit(
-            scaled_for(network.graph, images.x_train),
+            scaled_for(network.graph, images.x_train, scale),
             images.y_train,
             batch_size=batch_size,
             epochs=epochs,
             steps_per_epoch=steps,
-            validation_data=(scaled_for(network.graph, images.x_test), images.y_test),
+            validation_data=(scaled_for(network.graph, images.x_test, scale), images.y_test),
         )
     except KeyboardInterrupt:
         interrupted = True

@@ -62,8 +62,6 @@ class Builder:
                         item.check(call.layer.label, weight.shape)
                 value = replace(value, regularizer=regularizer, constraint=constraint)
             self.values[name] = value
-        if self.training:
-            call.layer.check_trainable()
         first = len(self.operations)
         if call.facts.moved_axis is None:
             call.layer.lower(self, call)

@@ -33,7 +33,7 @@ class Dataset:
 
     Attributes:
         name: "mnist", or the name of the file or folder.
-        x_train, x_test: (N, height, width, channels), uint8 with values 0 to 255 (float32 after `scaled`).
+        x_train, x_test: (N, height, width, channels), uint8 with values 0 to 255, or float32 from 0 to 1 (as after `scaled`).
         y_train, y_test: (N,) int64, each the index of a class in `class_names`.
         class_names: a name for every class.
         skipped: a file and the reason for each image that was unreadable and left out on request.
@@ -142,18 +142,20 @@ def _from_arrays(name: str, pairs: ArrayPairs, class_names: Sequence[str] | None
             )
         class_names = [str(index) for index in range(largest + 1)]
     return Dataset(
-        name, _to_uint8(x_train, "x_train"), labels[0], _to_uint8(x_test, "x_test"), labels[1], tuple(class_names)
+        name, _pixels(x_train, "x_train"), labels[0], _pixels(x_test, "x_test"), labels[1], tuple(class_names)
     )
 
 
-def _to_uint8(images: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    """Images with a channel axis, as uint8; nothing is rounded or cut off."""
-    if images.dtype.kind == "f" or images.min() < 0 or images.max() > 255:
+def _pixels(images: NDArray[Any], name: str) -> NDArray[Any]:
+    """Images with a channel axis, as uint8, or as float32 from 0 to 1; nothing is rounded or cut off."""
+    low, high = images.min(), images.max()
+    fractions = images.dtype.kind == "f" and bool((images != np.floor(images)).any())
+    if not low >= 0 or high > (1 if fractions else 255):
         raise InvalidDataError(
-            f"{name} has dtype {images.dtype} with values from {images.min()} to {images.max()}; a data set needs whole "
-            f"numbers from 0 to 255: scale the images and convert them with .astype('uint8')."
+            f"{name} has dtype {images.dtype} with values from {low} to {high}; a data set needs whole numbers from 0 to 255, or "
+            f"fractions from 0 to 1: divide the images by the value of white."
         )
-    converted = images.astype(np.uint8, copy=False)
+    converted = images.astype(np.float32 if fractions else np.uint8, copy=False)
     return converted[..., None] if converted.ndim == 3 else converted
 
 

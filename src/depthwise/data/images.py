@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.data.bounded import open_file, shown_path
+from depthwise.data.digits import on_ground
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidDataError, InvalidFileError, describe_value
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def load_image(
     image_size: tuple[int, int] | None = None,
     color_mode: str = "rgb",
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    keep_ink: bool = False,
 ) -> NDArray[np.uint8]:
     """One image file as an array.
 
@@ -81,6 +83,7 @@ def load_image(
         image_size: (height, width) to resize to, bilinear with antialiasing; None keeps the size.
         color_mode: "rgb" or "grayscale".
         max_pixels: the most pixels that the file may hold; checked before it is decoded.
+        keep_ink: draw an image with transparency on white or black, whichever its ink stands out from.
 
     Returns:
         uint8 of shape (height, width, 3), or (height, width, 1) for "grayscale".
@@ -98,7 +101,7 @@ def load_image(
     _check_color_mode(color_mode)
     size = _check_image_size(image_size) if image_size is not None else None
     _check_max_pixels(max_pixels)
-    return _decode(path, size, color_mode, max_pixels)
+    return _decode(path, size, color_mode, max_pixels, keep_ink)
 
 
 def load_image_folder(
@@ -248,7 +251,7 @@ def _list_files(
 
 
 def _decode(
-    path: str | os.PathLike[str], size: tuple[int, int] | None, color_mode: str, max_pixels: int
+    path: str | os.PathLike[str], size: tuple[int, int] | None, color_mode: str, max_pixels: int, keep_ink: bool = False
 ) -> NDArray[np.uint8]:
     def convert(image: "Image.Image") -> NDArray[np.uint8]:
         from PIL import Image, ImageOps
@@ -256,6 +259,8 @@ def _decode(
         image.load()
         with contextlib.suppress(Exception):  # damaged EXIF data does not make the pixels unreadable
             image = ImageOps.exif_transpose(image)
+        if keep_ink:
+            image = on_ground(image)
         if image.mode.startswith("I"):  # 16-bit grey, whatever its byte order: Pillow would clip it at 255
             image = Image.fromarray(np.clip(np.rint(np.asarray(image) / 257), 0, 255).astype(np.uint8))
         if image.mode == "P" and "transparency" in image.info:

@@ -19,7 +19,7 @@ def validate_images(images: object, name: str = "x") -> NDArray[Any]:
     (2, 28, 28)
     """
     array = _as_array(images, name)
-    if array.dtype.kind not in "uif":
+    if array.dtype.kind not in "buif":
         raise InvalidDataError(
             f"{name} has dtype {describe_value(str(array.dtype))}; images are numbers: use uint8 (0 to 255) or float32."
         )

@@ -133,13 +133,11 @@ class Description:
         found: Constraint | None = self._setting_of(weight, "constraint")
         return found
 
-    def check_trainable(self) -> None:
-        """Raises UnsupportedError where a network with the layer has a loss that we cannot compute."""
-        if getattr(self, "activity_regularizer", None) is not None:
-            raise UnsupportedError(
-                f"{self.label}: a loss with an activity_regularizer is not supported; make the layer without it (the model "
-                "predicts and is saved with it)"
-            )
+    @property
+    def activity_penalty(self) -> Regularizer | None:
+        """The penalty on what the layer gives."""
+        found: Regularizer | None = getattr(self, "activity_regularizer", None)
+        return found
 
     def _setting_of(self, weight: str, kind: str) -> Any:
         """Keras names an argument for the weight, `bias_…`, or for its stage: `depthwise_…` is the kernel's of a depthwise layer."""

@@ -320,7 +320,6 @@ class Layer:
     @property
     def losses(self) -> list[float]:
         """The penalties of the layer's regularizers on its weights of now; none where it is not trainable."""
-        self.description.check_trainable()
         found = {name: self._given.regularizer_of(name) for name in self._learnt()}
         if not any(found.values()):
             return []

@@ -223,3 +223,9 @@ def get(identifier: str | Loss | type[Loss] | Callable[..., Any] | dict[str, Any
             + ", ".join(sorted(CLASSES))
         )
     raise InvalidArgumentError(f"unknown loss {describe_value(identifier)}; allowed are " + ", ".join(sorted(CLASSES)))
+
+
+def __getattr__(name: str) -> Any:
+    if name.lower() in _REFUSED:
+        raise AttributeError(f"losses.{name} is not supported: {_REFUSED[name.lower()]}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -50,7 +51,7 @@ class Loss:
         kept: str | None = vars(self)["reduction"]
         return kept
 
-    @property
+    @cached_property
     def plain(self) -> bool:
         """Whether each loss counts for its weight divided by the number of losses."""
         return self.reducing == "sum_over_batch_size" and vars(self).get("ignore_class") is None

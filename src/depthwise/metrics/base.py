@@ -9,6 +9,7 @@ import numpy as np
 
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.losses import Loss, per_sample
+from depthwise.losses.functions import class_of
 
 __all__ = [
     "Array",
@@ -34,11 +35,11 @@ class Metric:
     Attributes:
         name: its key in the logs and in `History`.
         labels: "sparse" (class numbers), "dense" (one value for each output) or "any".
-        direction: "up" where larger is better, "down" where smaller is.
+        direction: "up" where larger is better, "down" where smaller is, None where that is not known.
     """
 
     labels: ClassVar[str] = "any"
-    direction: str = "down"
+    direction: str | None = "down"
 
     def __init__(self, name: str | None = None, dtype: str | None = None) -> None:
         if dtype not in (None, "float32"):
@@ -224,6 +225,7 @@ class MeanMetricWrapper(MeanMetric):
         super().__init__(name or str(getattr(fn, "__name__", type(fn).__name__)), dtype)
         self.fn = fn
         self.arguments = arguments
+        self.direction = "down" if isinstance(fn, Loss) or class_of(fn) is not None else None
         if isinstance(fn, Loss):
             self.name = name or str(vars(fn)["name"])
 

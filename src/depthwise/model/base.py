@@ -1,6 +1,7 @@
 """A graph with its weights: what a model is before it predicts or trains."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -85,12 +86,12 @@ class GraphWithWeights:
             return
         first: dict[int, LayerPath] = {}
         owners: dict[LayerPath, Layer] = {}
-        for path, layer in _paths(structure, ()):
-            known = first.setdefault(id(layer), path)
-            if known == path:
-                owners[path] = layer
-            else:
+        for path, member in _paths(structure, (), set()):
+            known = first.setdefault(id(member), path)
+            if known != path:
                 self._shared[path] = known
+            elif isinstance(member, Layer):
+                owners[path] = member
         for path, layer in owners.items():
             if layer._store.origin is None:
                 layer._store.origin = (self._seed, "/".join(path))
@@ -103,10 +104,10 @@ class GraphWithWeights:
     def _refresh(self, structure: Structure) -> Graph:
         """The graph with the layers' `trainable` of now; the same object where nothing changed."""
         seen = TRAINABLE.count
-        tree = structure.tree(self.name, self._trainable)
+        tree = replace(structure.tree(self.name, self._trainable), shared=tuple(self._shared.items()))
         graph = self._graph
         if graph is None or tree != self._tree:
-            graph = inlined(tree, self._shared)
+            graph = inlined(tree)
             self._graph, self._tree = graph, tree
         self._flags_seen = seen
         return graph
@@ -485,12 +486,12 @@ class GraphWithWeights:
         self.set_weights_by_name(dict(zip(names, weights)))
 
 
-def _paths(structure: Structure, path: LayerPath) -> Iterator[tuple[LayerPath, Layer]]:
-    """Every layer with where it is, those of models inside too."""
+def _paths(structure: Structure, path: LayerPath, seen: set[int]) -> Iterator[tuple[LayerPath, Any]]:
+    """Every layer and model with where it is; what is in a model that comes again is not named again."""
     for own, member in structure.members.items():
-        if isinstance(member, GraphWithWeights):
+        yield (*path, own), member
+        if isinstance(member, GraphWithWeights) and id(member) not in seen:
+            seen.add(id(member))
             member.graph  # noqa: B018 - makes the structure
             assert member._structure is not None
-            yield from _paths(member._structure, (*path, own))
-        else:
-            yield (*path, own), member
+            yield from _paths(member._structure, (*path, own), seen)

@@ -4,7 +4,6 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from depthwise.errors import UnsupportedError, describe_value
 from depthwise.model.trainable import Trainable
 
 if TYPE_CHECKING:
@@ -19,18 +18,9 @@ class Filed(Trainable):
     """A model as files hold it."""
 
     def saved(self) -> "SavedNetwork":
-        """The model as files hold it: its tree, weights and compilation as values.
-
-        Raises:
-            UnsupportedError: one layer stands in two of the models inside, which no file can say.
-        """
+        """The model as files hold it: its tree, weights and compilation as values."""
         from depthwise.data.formats.saved import SavedNetwork
 
-        for path, first in self._shared.items():
-            raise UnsupportedError(
-                f"{describe_value('/'.join(path))} and {describe_value('/'.join(first))} are one layer in two models; a "
-                "file cannot say that, give each model its own"
-            )
         return SavedNetwork(self.description, self.weights_by_name, self.compiled)
 
     def save_weights(self, filepath: PathLike, overwrite: bool = True) -> None:

@@ -6,13 +6,17 @@ The facts (`summary_facts`) are apart from their printing (`print_summary`); all
 import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from depthwise.errors import InvalidArgumentError, describe_value
-from depthwise.network.facts import BYTES_PER_NUMBER, Formula, Shape
-from depthwise.network.graph import Graph
+from depthwise.layers.input import InputLayer
+from depthwise.network.facts import BYTES_PER_NUMBER, Formula, Shape, describe
+from depthwise.network.formula import total
+from depthwise.network.graph import Graph, LayerPath
+from depthwise.network.tree import ModelTree, TreePort, tree_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,15 +39,29 @@ _OURS = (("Parameter formula", "left", 0.0), ("MACs", "right", 0.0))
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """One layer of the table. `trainable` is None for a layer without weights; `connections` names what it reads."""
+    """One layer, or one model inside, of the table.
 
-    name: str
+    Attributes:
+        path: the names of the models around it, and its own.
+        class_name: "Functional" or "Sequential" for a model.
+        output_shapes: of its last call; several only for a model.
+        parameters: of the layer; of all layers of a model.
+        macs: of all its calls.
+        connections: what its calls read.
+        trainable: None without weights.
+    """
+
+    path: LayerPath
     class_name: str
-    output_shape: Shape
+    output_shapes: tuple[Shape, ...]
     parameters: Formula
     macs: Formula
-    connections: tuple[str, ...]
+    connections: tuple[TreePort, ...]
     trainable: bool | None
+
+    @property
+    def name(self) -> str:
+        return self.path[-1]
 
 
 @dataclass(frozen=True)
@@ -62,27 +80,71 @@ class Summary:
         return self.parameters - self.trainable_parameters
 
 
-def summary_facts(graph: Graph) -> Summary:
-    """What the table of `graph` says. `Sequential` has no row for its input, as in Keras."""
-    rows = tuple(
-        SummaryRow(
-            node.name,
-            type(node.layer).__name__,
-            node.output_shape,
-            node.facts.parameters,
-            node.facts.macs,
-            node.reads,
-            node.layer.trainable if node.weights else None,
-        )
-        for node in graph.calls
-        if not (graph.is_sequential and not node.reads)
+def summary_facts(graph: Graph, expand_nested: bool = False) -> Summary:
+    """What the table of `graph` says. `Sequential` has no row for its input, as in Keras.
+
+    Args:
+        expand_nested: after the row of a model inside, those of its layers.
+    """
+    tree = tree_of(graph)
+    rows, _, _ = _rows(tree, (), [call.output_shape for call in map(graph.by_name.__getitem__, graph.inputs)])
+    if not expand_nested:
+        rows = [row for row in rows if len(row.path) == 1]
+    return Summary(graph.name, tuple(rows), _is_chain(tree), graph.parameters, graph.trainable_parameters, graph.macs)
+
+
+def _is_chain(tree: ModelTree) -> bool:
+    readers = Counter((port.member, port.call) for call in tree.calls for port in {*call.inputs})
+    uses = Counter(call.member for call in tree.calls)
+    return tree.is_sequential or (
+        len(tree.inputs) == 1
+        and all(len(call.inputs) <= 1 for call in tree.calls)
+        and all(count == 1 for count in (*readers.values(), *uses.values()))
     )
-    is_chain = (
-        len(graph.inputs) == 1
-        and all(len(node.reads) <= 1 for node in graph.calls)
-        and all(len(readers) <= 1 for readers in graph.consumers.values())
-    )
-    return Summary(graph.name, rows, is_chain, graph.parameters, graph.trainable_parameters, graph.macs)
+
+
+def _rows(
+    tree: ModelTree, path: LayerPath, shapes: Sequence[Shape]
+) -> tuple[list[SummaryRow], list[Shape], dict[LayerPath, Formula]]:
+    """(rows of a model's members and of what is in them, shapes of its outputs, parameters of its layers) for inputs of `shapes`."""
+    values = dict(zip(tree.inputs, shapes))
+    rows: dict[str, list[SummaryRow]] = {}
+    counts: dict[LayerPath, Formula] = {}
+    for call in tree.calls:
+        member = tree.member(call.member)
+        own = (*path, call.member)
+        reads = [values[port] for port in call.inputs]
+        before = rows.get(call.member, [])
+        if isinstance(member, ModelTree):
+            inner, outputs, found = _rows(member, own, reads)
+            parameters, macs = (
+                total(list(found.values())),
+                total([row.macs for row in inner if len(row.path) == len(own) + 1]),
+            )
+            counts |= found
+            kind = "Sequential" if member.is_sequential else "Functional"
+            trainable = member.trainable if parameters.value else None
+            inner = [replace(row, macs=old.macs + row.macs) for old, row in zip(before[1:], inner)] or inner
+        else:
+            facts = describe(member, reads)
+            outputs, inner = [facts.output_shape], []
+            parameters, macs = facts.parameters, facts.macs
+            kind, trainable = type(member).__name__, member.trainable if facts.weights else None
+            if parameters.value:
+                counts[own] = parameters
+        connections = (*(before[0].connections if before else ()), *call.inputs)
+        if before:
+            macs = before[0].macs + macs
+        row = SummaryRow(own, kind, tuple(outputs), parameters, macs, connections, trainable)
+        rows[call.member] = [row, *inner]
+        values.update((TreePort(call.member, call.index, index), shape) for index, shape in enumerate(outputs))
+    shown = [
+        row
+        for member in tree.members
+        if not (tree.is_sequential and isinstance(member, InputLayer))
+        for row in rows[str(member.name)]
+    ]
+    return shown, [values[port] for port in tree.outputs], counts
 
 
 def readable_size(parameters: int) -> str:
@@ -127,7 +189,7 @@ def print_summary(
         line_length: characters in a line; by default what the terminal has, at most 88 (Keras' columns) or 140.
         positions: where the columns end, as shares of the line: one for each column, growing, the last 1.0.
         print_fn: takes the whole text instead of the terminal.
-        expand_nested: accepted for compatibility with Keras: there are no nested models.
+        expand_nested: show the layers of models inside, each indented below its model.
         show_trainable: a column more: Y, N, or - for layers without weights.
         layer_range: names, or regular expressions, of the first and the last layer to show; the totals stay those of the model.
         style: "depthwise" has the columns "Parameter formula" and "MACs", "keras" has Keras' alone.
@@ -139,7 +201,7 @@ def print_summary(
 
     if style not in STYLES:
         raise InvalidArgumentError(f"summary: style must be 'depthwise' or 'keras', got {describe_value(style)}")
-    facts = summary_facts(graph)
+    facts = summary_facts(graph, expand_nested)
     rows = _in_range(facts.rows, layer_range)
     columns = [*(_KERAS_CHAIN if facts.is_chain else _KERAS_GRAPH)]
     if style == "depthwise":
@@ -182,8 +244,9 @@ def _in_range(rows: tuple[SummaryRow, ...], layer_range: Sequence[str] | None) -
         raise InvalidArgumentError(
             f"summary: layer_range must hold the names of the first and the last layer, got {describe_value(layer_range)}"
         )
+    outermost = [i for i, row in enumerate(rows) if len(row.path) == 1]
     try:
-        first, last = ([i for i, row in enumerate(rows) if re.match(name, row.name)] for name in layer_range)
+        first, last = ([i for i in outermost if re.match(name, rows[i].name)] for name in layer_range)
     except re.error as error:
         raise InvalidArgumentError(
             f"summary: layer_range {describe_value(layer_range)} is not a regular expression: {error}"
@@ -192,7 +255,7 @@ def _in_range(rows: tuple[SummaryRow, ...], layer_range: Sequence[str] | None) -
         raise InvalidArgumentError(f"summary: layer_range {describe_value(layer_range)} matches no layer of the model")
     if min(first) > max(last):
         first, last = last, first
-    return rows[min(first) : max(last) + 1]
+    return rows[min(first) : next((i for i in outermost if i > max(last)), len(rows))]
 
 
 def _table(
@@ -230,16 +293,21 @@ def _table(
 
 
 def _fields(row: SummaryRow, is_chain: bool, style: str, show_trainable: bool) -> list[str]:
-    shape = ", ".join(["[color(45)]None[/]", *(f"[color(34)]{size}[/]" for size in row.output_shape)])
+    shapes = [
+        "(" + ", ".join(["[color(45)]None[/]", *(f"[color(34)]{size}[/]" for size in shape)]) + ")"
+        for shape in row.output_shapes
+    ]
+    level = len(row.path) - 1
     fields = [
-        f"{printable(row.name)} ([color(33)]{row.class_name}[/])",
-        f"({shape})",
+        f"{'   ' * level + '└ ' if level else ''}{printable(row.name)} ([color(33)]{row.class_name}[/])",
+        shapes[0] if len(shapes) == 1 else "\\[" + ", ".join(shapes) + "]",
         f"[color(34)]{row.parameters.value:,}[/]",
     ]
     if style == "depthwise":
         fields += [row.parameters.expression if row.parameters.value else "", f"{row.macs.value:,}"]
     if not is_chain:
-        fields.append(", ".join(f"{printable(name)}\\[0]\\[0]" for name in row.connections) or "-")
+        reads = [f"{printable(port.member)}\\[{port.call}]\\[{port.output}]" for port in row.connections]
+        fields.append(", ".join(reads if not level else []) or "-")
     if show_trainable:
         fields.append("-" if row.trainable is None else "Y" if row.trainable else "N")
     return fields

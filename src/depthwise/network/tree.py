@@ -21,9 +21,11 @@ __all__ = [
     "TreePort",
     "calls_within",
     "chain",
+    "first_path",
     "in_keras_order",
     "inlined",
     "tree_of",
+    "with_shared",
 ]
 
 
@@ -58,6 +60,7 @@ class ModelTree:
         is_sequential: a plain chain.
         output_keys: names under which the outputs are returned, None for a list.
         trainable: what `model.trainable` says; the layers have their own.
+        shared: (path, first path) of every layer or model that is the same object as an earlier one: of the outermost tree.
     """
 
     name: str
@@ -68,6 +71,7 @@ class ModelTree:
     is_sequential: bool = False
     output_keys: tuple[str, ...] | None = None
     trainable: bool = True
+    shared: tuple[tuple[LayerPath, LayerPath], ...] = ()
 
     def member(self, name: str) -> "Member":
         return next(member for member in self.members if member.name == name)
@@ -163,16 +167,44 @@ def _topological(tree: ModelTree) -> list[TreeCall]:
     return list(order.values())
 
 
-def inlined(tree: ModelTree, shared: Mapping[LayerPath, LayerPath] | None = None) -> Graph:
-    """The graph of a tree whose calls are in order.
+def first_path(shared: Mapping[LayerPath, LayerPath], path: LayerPath) -> LayerPath:
+    """Where the layer at `path` stands first: itself, or one within a model that is used again, may be shared."""
+    for end in range(1, len(path) + 1):
+        first = shared.get(path[:end])
+        if first is not None:
+            return first_path(shared, (*first, *path[end:]))
+    return path
+
+
+def with_shared(tree: ModelTree, identity: Mapping[LayerPath, object]) -> ModelTree:
+    """The tree with `shared` for the members that have one identity.
 
     Args:
-        shared: paths at which the layer of another path is used again.
+        identity: what tells the layers and models at these paths apart; others are on their own.
+    """
+    first: dict[object, LayerPath] = {}
+    shared: list[tuple[LayerPath, LayerPath]] = []
+
+    def walk(within: ModelTree, path: LayerPath) -> None:
+        for member in within.members:
+            own = (*path, _name(member))
+            known = first.setdefault(identity.get(own, own), own)
+            if known != own:
+                shared.append((own, known))
+            elif isinstance(member, ModelTree):
+                walk(member, own)
+
+    walk(tree, ())
+    return replace(tree, shared=tuple(shared))
+
+
+def inlined(tree: ModelTree) -> Graph:
+    """The graph of a tree whose calls are in order.
 
     Raises:
         ShapeError: a layer that does not fit what comes before it; the message names it.
     """
-    inliner = _Inliner(shared or {})
+    inliner = _Inliner(dict(tree.shared))
     outputs = inliner.run(tree, (), None)
     starts = tuple(port.member for port in tree.inputs)
     return Graph(tree.name, tuple(inliner.calls), starts, outputs, tree.is_sequential, tree)
@@ -215,7 +247,7 @@ class _Inliner:
             )
 
     def _call(self, layer: Description, path: LayerPath, reads: Sequence[str]) -> str:
-        path = self.shared.get(path, path)
+        path = first_path(self.shared, path) if self.shared else path
         while True:
             use = self.uses[path]
             self.uses[path] += 1

@@ -18,6 +18,7 @@ from depthwise.optimizers.optimizer import Optimizer, description_of, public
 __all__ = [
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -25,6 +26,7 @@ __all__ = [
     "Ftrl",
     "Lamb",
     "Lion",
+    "LossScaleOptimizer",
     "Nadam",
     "Optimizer",
     "OptimizerDescription",
@@ -40,7 +42,7 @@ CLASSES: dict[str, type[Optimizer]] = {rule.__name__: public(rule) for rule in r
 
 SGD, RMSprop, Adam, AdamW = (CLASSES[name] for name in ("SGD", "RMSprop", "Adam", "AdamW"))
 Nadam, Adamax, Adagrad, Adadelta = (CLASSES[name] for name in ("Nadam", "Adamax", "Adagrad", "Adadelta"))
-Ftrl, Lion, Lamb = (CLASSES[name] for name in ("Ftrl", "Lion", "Lamb"))
+Ftrl, Lion, Lamb, Adafactor = (CLASSES[name] for name in ("Ftrl", "Lion", "Lamb", "Adafactor"))
 
 _BY_NAME = {name.lower(): cls for name, cls in CLASSES.items()}
 
@@ -64,6 +66,8 @@ def get(identifier: Any) -> Optimizer:
     if isinstance(identifier, dict):
         cls = _BY_NAME.get(str(identifier.get("class_name")).lower())
         config = identifier.get("config", {})
+        if identifier.get("class_name") == LossScaleOptimizer.__name__ and isinstance(config, dict):
+            return get(config.get("inner_optimizer"))
         if cls is not None and isinstance(config, dict):
             known = {item.name for item in dataclasses.fields(cls.description_class)}
             if set(config) <= known:
@@ -73,6 +77,32 @@ def get(identifier: Any) -> Optimizer:
     raise InvalidArgumentError(
         f"unknown optimizer {describe_value(identifier)}; allowed are " + ", ".join(sorted(_BY_NAME))
     )
+
+
+def LossScaleOptimizer(  # noqa: N802 - Keras' name of a class
+    inner_optimizer: Any,
+    initial_scale: float = 2.0**15,
+    dynamic_growth_steps: int = 2000,
+    name: str | None = None,
+) -> Optimizer:
+    """The inner optimizer itself: the scale of the loss keeps float16 gradients from vanishing, and ours are float32.
+
+    Args:
+        inner_optimizer: an optimizer, or what `get` takes.
+        initial_scale, dynamic_growth_steps, name: accepted for compatibility with Keras.
+    """
+    if not isinstance(initial_scale, (int, float)) or not 0 < initial_scale < float("inf"):
+        raise InvalidArgumentError(
+            f"LossScaleOptimizer: initial_scale must be a number above 0, got {describe_value(initial_scale)}"
+        )
+    if isinstance(dynamic_growth_steps, bool) or not isinstance(dynamic_growth_steps, int) or dynamic_growth_steps < 1:
+        raise InvalidArgumentError(
+            "LossScaleOptimizer: dynamic_growth_steps must be a whole number of at least 1, got "
+            f"{describe_value(dynamic_growth_steps)}"
+        )
+    if name is not None and not isinstance(name, str):
+        raise InvalidArgumentError(f"LossScaleOptimizer: name must be a text, got {describe_value(name)}")
+    return get(inner_optimizer)
 
 
 def serialize(optimizer: Optimizer) -> dict[str, Any]:

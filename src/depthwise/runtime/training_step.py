@@ -74,6 +74,7 @@ class TrainingStep:
         program: as a front end lowers it for training; it is optimised and differentiated here.
         loss: the loss of the program's one output, or one for each output, None for those that are not trained.
         loss_weights: what each output's loss counts for in the sum that is minimised, 1 by default.
+        penalties: (loss, weight) for each of the program's last outputs, which are only penalised: their targets are zeros.
 
     Holds the weights and the optimizer's state while training goes on; `weights` and `optimizer_state` give copies.
     """
@@ -84,14 +85,18 @@ class TrainingStep:
         loss: losses.Loss | Sequence[losses.Loss | None],
         optimizer: optimizers.Optimizer | optimizers.OptimizerDescription,
         loss_weights: Sequence[float] | None = None,
+        penalties: Sequence[tuple[losses.Loss, float]] = (),
     ) -> None:
         self.optimizer = optimizers.description_of(optimizer)
         undecayed = optimizer.undecayed if isinstance(optimizer, optimizers.Optimizer) else ()
-        each = [loss] if isinstance(loss, losses.Loss) else loss
+        each = [loss] if isinstance(loss, losses.Loss) else [*loss]
+        counts = [*(loss_weights or [1.0] * len(each)), *(weight for _, weight in penalties)]
+        each += [item for item, _ in penalties]
+        self._penalties = [weight for _, weight in penalties]
         self._shapes = [shape for _, shape in program.outputs]
         self._losses = [
             None if item is None else StepLoss(item, shape, weight)
-            for item, shape, weight in zip(each, self._shapes, loss_weights or [1.0] * len(each), strict=True)
+            for item, shape, weight in zip(each, self._shapes, counts, strict=True)
         ]
         rules = [None if item is None else item.rule for item in self._losses]
         forward = run_passes(program, TRAINING)
@@ -157,6 +162,10 @@ class TrainingStep:
             weights: Sequence[np.ndarray | None] = (sample_weight,) * len(targets)
         else:
             weights = sample_weight
+        if self._penalties:
+            hidden = self._shapes[-len(self._penalties) :]
+            targets = (*targets, *(np.zeros((batch, *shape), np.float32) for shape in hidden))
+            weights = (*weights, *(None for _ in hidden))
         drawn = draw(self._drawn, batch, seed, self._iteration) if self._drawn else []
         inputs, all_losses = [*x, *drawn], list[np.ndarray | None]()
         waiting: list[tuple[int, StepLoss, np.ndarray, np.ndarray | None, np.ndarray]] = []
@@ -185,6 +194,12 @@ class TrainingStep:
 
         penalty = self._penalty() if self._regularized else 0.0
         self._executable.run(inputs, (*results, *predictions), hand_over if waiting else None)
+        if self._penalties:
+            visible = len(predictions) - len(self._penalties)
+            for losses_of_one, weight_of_one in zip(all_losses[visible:], self._penalties):
+                assert losses_of_one is not None
+                penalty += weight_of_one * float(losses_of_one.mean(dtype=np.float64))
+            return StepResult(tuple(all_losses[:visible]), predictions[:visible], penalty)
         return StepResult(tuple(all_losses), predictions, penalty)
 
     def _penalty(self) -> float:
@@ -232,10 +247,10 @@ class TrainingStep:
         views = {}
         for name, parameter in self.program.live_parameters.items():
             if parameter.trainable:
-                size = int(np.prod(parameter.shape))
                 for i, slot in enumerate(names):
                     first = i * self._slot_pitch + offsets[name]
-                    views[f"{name}/{slot}"] = arena[first : first + size].reshape(parameter.shape)
+                    shape = self.optimizer.slot_shape(slot, parameter.shape)
+                    views[f"{name}/{slot}"] = arena[first : first + math.prod(shape)].reshape(shape)
         return views
 
     def optimizer_state(self) -> dict[str, np.ndarray]:

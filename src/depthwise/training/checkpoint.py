@@ -42,7 +42,7 @@ class TrainingProgress:
         seed: shuffles and dropout follow from it.
         learning_rate: None where a schedule decides.
         iterations: steps done in all.
-        metrics: sums and counts of the epoch that is running.
+        metrics: the numbers of each metric in the epoch that is running.
         settings: the optimizer's numbers and flags, as they were set last.
     """
 
@@ -112,7 +112,8 @@ def load_state(path: str | os.PathLike[str], graph: Graph, optimizer: OptimizerD
                     continue
                 owner, _, slot = key.rpartition("/")
                 if owner in shapes and slot in optimizer.slots:
-                    state[key] = _read(path, archive, f"optimizer/{key}", shapes[owner])
+                    shape = optimizer.slot_shape(slot, shapes[owner])
+                    state[key] = _read(path, archive, f"optimizer/{key}", shape)
                 elif key == "iteration" or key in optimizer.numbers:
                     state[key] = _read(path, archive, f"optimizer/{key}", ())
                 else:
@@ -143,7 +144,7 @@ def _progress(path: str | os.PathLike[str], archive: zipfile.ZipFile) -> Trainin
         counts = (progress.epoch, progress.step, progress.round, progress.index, progress.seed, progress.iterations)
         steps_fine = progress.steps is None or type(progress.steps) is int
         rate_fine = progress.learning_rate is None or isinstance(progress.learning_rate, float)
-        sums_fine = all(len(pair) == 2 and all(isinstance(item, float) for item in pair) for pair in progress.metrics)
+        sums_fine = all(isinstance(item, float) for numbers in progress.metrics for item in numbers)
         settings = progress.settings.values()
         settings_fine = all(value is None or isinstance(value, (bool, int, float)) for value in settings)
         fine = all(type(count) is int and count >= 0 for count in counts) and steps_fine and rate_fine and sums_fine
@@ -251,11 +252,13 @@ class BackupAndRestore(Callback):
                 f"the backup in {describe_value(os.fspath(self.backup_dir), 200)} is of a training with {progress.steps} steps "
                 f"an epoch, this one has {schedule.count}; use the same data and batch_size, or delete the backup"
             )
-        if len(progress.metrics) != len(session.metrics.all):
+        try:
+            session.metrics.restore(progress.metrics)
+        except (ValueError, IndexError) as error:
             raise InvalidArgumentError(
                 f"the backup in {describe_value(os.fspath(self.backup_dir), 200)} is of a training with other metrics; compile "
                 "with the same ones, or delete the backup"
-            )
+            ) from error
         session.optimizer.take_settings(progress.settings)
         session.take_settings()
         session.put(state.weights, state.optimizer_state)
@@ -263,7 +266,6 @@ class BackupAndRestore(Callback):
         if progress.learning_rate is not None and not session.optimizer.has_schedule:
             session.optimizer.learning_rate = progress.learning_rate
         session.restart(progress.seed, progress.epoch, progress.step, Place(progress.round, progress.index))
-        session.metrics.restore(progress.metrics)
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._epoch = epoch

@@ -10,6 +10,7 @@ from depthwise import optimizers
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.network.graph import Graph
 from depthwise.optimizers import Optimizer, OptimizerDescription
+from depthwise.training.activities import activities, with_activities
 from depthwise.training.metric_set import MetricSet
 from depthwise.training.outputs import TrainedOutput, flat_metrics, loss_structure, trained_outputs
 
@@ -62,7 +63,10 @@ def make_step(graph: Graph, outputs: Sequence[TrainedOutput], optimizer: Optimiz
     from depthwise.runtime.training_step import TrainingStep  # generates and compiles code: not before it is needed
 
     losses, weights = [output.loss for output in outputs], [output.weight for output in outputs]
-    step: TrainStep = TrainingStep(lower(graph, training=True), losses, optimizer, weights)
+    found = activities(graph)
+    program = lower(with_activities(graph, found) if found else graph, training=True)
+    penalties = [(item.loss, item.weight) for item in found]
+    step: TrainStep = TrainingStep(program, losses, optimizer, weights, penalties)
     return step
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from depthwise.errors import InvalidDataError
 from depthwise.losses import per_sample
 from depthwise.model.inputs import is_batches
+from depthwise.training.activities import ActivityPenalty
 from depthwise.training.arguments import check_arguments, compiled_for, given_batches, one_batch, size_of_batch
 from depthwise.training.batches import ArrayBatches, Batch, Schedule, Source
 from depthwise.training.callback import CallbackList
@@ -75,10 +76,10 @@ def run_evaluation(
     listeners.call("on_test_begin", None)
     logs: dict[str, float] = {}
     step = -1
-    penalty = sum(model.losses)
+    penalty, activity = sum(model.losses), ActivityPenalty(model.graph, model.weights_by_name)
     for step, batch in schedule.epoch():
         listeners.on_batch("on_test_batch_begin", step, None)
-        _add(model, metrics, batch, penalty)
+        _add(model, metrics, batch, penalty + activity(batch.x))
         if listeners.wants_test_batch_end:
             listeners.on_batch("on_test_batch_end", step, metrics.results())
     if step >= 0:
@@ -109,7 +110,8 @@ def test_on_batch(
     metrics = compiled.metric_set(model.graph)
     metrics.reset()
     batch = one_batch(prepare(model.graph, compiled.outputs(model.graph), x, y, sample_weight))
-    _add(model, metrics, batch, sum(model.losses))
+    activity = ActivityPenalty(model.graph, model.weights_by_name)
+    _add(model, metrics, batch, sum(model.losses) + activity(batch.x))
     return metrics.results() if return_dict else in_order(metrics)
 
 

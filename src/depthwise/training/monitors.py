@@ -49,6 +49,11 @@ class MonitorCallback(Callback):
                 direction = "down"
             if direction is None:
                 known = ["loss"] if compiled is None else compiled.metric_set(self._model.graph).names
+                if name in known:  # a function of the user's own
+                    raise InvalidArgumentError(
+                        f"{self._owner}: whether {describe_value(self.monitor)} should rise or fall is not known, as it is a "
+                        "function of your own; give mode='min' or mode='max'"
+                    )
                 raise InvalidArgumentError(
                     f"{self._owner}: whether {describe_value(self.monitor)} should rise or fall is not known; the logs have "
                     f"{', '.join(known)}, and the same with val_ in front for the validation: monitor one of these, or give "

@@ -25,10 +25,23 @@ from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileEr
 from depthwise.layers.input import InputLayer
 from depthwise.layers.operation import OPERATIONS, Operation
 from depthwise.network.facts import Shape, describe
-from depthwise.network.graph import Graph, unique_names
-from depthwise.network.tree import Member, ModelTree, TreeCall, TreePort, calls_within, chain, in_keras_order, inlined
+from depthwise.network.graph import Graph, LayerPath, unique_names
+from depthwise.network.tree import (
+    Member,
+    ModelTree,
+    TreeCall,
+    TreePort,
+    calls_within,
+    chain,
+    in_keras_order,
+    inlined,
+    with_shared,
+)
 
 __all__ = ["Parsed", "layers_refused", "model_config", "parse_model"]
+
+SHARED, SHARED_IN_KERAS = "depthwise_shared_id", "shared_object_id"
+"""Numbers that entries of one layer, or one model, have in common."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +90,56 @@ def parse_model(config: Any, what: str = "the config", dialect: Dialect | None =
         written = _model(config, what, 0)
         if calls_within(written) > MOST_LAYERS:
             raise InvalidFileError(f"{what} has more than {MOST_LAYERS:,} layers, which is the most that is read")
-        return Parsed(inlined(_ordered(written)), written, tuple(sorted(dialect.policies)))
+        identity = _identities(config, written)
+        ordered, written = (with_shared(tree, identity) for tree in (_ordered(written), written))
+        return Parsed(inlined(ordered), written, tuple(sorted(dialect.policies)))
     except InvalidFileError:
         raise
     except InvalidArgumentError as error:
         raise InvalidFileError(f"{what} contradicts itself: {error}") from error
+
+
+def _identities(config: Mapping[str, Any], tree: ModelTree) -> dict[LayerPath, object]:
+    """What the members that are one object have in common, by their paths.
+
+    Keras gives a number to an object only where the file has it again. Where that is for the first time, the object is the
+    one before it with the same name and config.
+
+    Raises:
+        UnsupportedError: several members before it have them, so that the file does not say which one it is.
+    """
+    found: dict[LayerPath, object] = {}
+    before: dict[Member, list[LayerPath]] = {}
+    numbers: set[object] = set()
+
+    def walk(config: Mapping[str, Any], tree: ModelTree, path: LayerPath) -> None:
+        entries = config["config"]["layers"]
+        for entry, member in zip(entries, tree.members[len(tree.members) - len(entries) :]):
+            own = (*path, str(member.name))
+            number = entry.get(SHARED, entry.get(SHARED_IN_KERAS))
+            if type(number) is int and not isinstance(member, InputLayer):
+                # Layers that differ are not one, whatever the file says.
+                identity = (number, replace(member, name="shared"))
+                known = identity in numbers
+                if not known and SHARED not in entry:
+                    alike = before.get(member, [])
+                    if len(alike) > 1:
+                        raise UnsupportedError(
+                            f"the layer {describe_value('/'.join(own))} is one of several with the same name and config, and "
+                            "the file does not say which one; give layers of different models different names"
+                        )
+                    found.update((place, identity) for place in alike)
+                    known = bool(alike)
+                numbers.add(identity)
+                found[own] = identity
+                if known:
+                    continue
+            before.setdefault(member, []).append(own)
+            if isinstance(member, ModelTree):
+                walk(entry, member, own)
+
+    walk(config, tree, ())
+    return found
 
 
 def layers_refused(config: Any, dialect: Dialect) -> Iterator[tuple[str, str]]:
@@ -329,14 +387,25 @@ def _ends(value: Any, what: str) -> tuple[tuple[TreePort, ...], tuple[str, ...] 
 
 
 def model_config(tree: ModelTree) -> dict[str, Any]:
-    """The model as Keras serialises it, without its compilation."""
+    """The model as Keras serialises it, without its compilation.
+
+    What stands in it several times has a number of its own. Keras' name for that number would make Keras fail: it then calls one
+    layer for all models, and does not find its calls again. Under another name it makes as many layers.
+    """
+    numbers: dict[LayerPath, int] = {}
+    for path, first in tree.shared:
+        numbers[path] = numbers.setdefault(first, len(numbers))
+    return _config(tree, (), numbers)
+
+
+def _config(tree: ModelTree, path: LayerPath, numbers: Mapping[LayerPath, int]) -> dict[str, Any]:
     if tree.is_sequential:
         shape = [None, *tree.input_shapes[0]]
         config: dict[str, Any] = {
             "name": tree.name,
             "trainable": tree.trainable,
             "dtype": "float32",
-            "layers": [_member_config(member) for member in tree.members],
+            "layers": [_member_config(member, path, numbers) for member in tree.members],
             "build_input_shape": shape,
         }
         return serialized("keras", "Sequential", config) | {"build_config": {"input_shape": shape}}
@@ -345,7 +414,7 @@ def model_config(tree: ModelTree) -> dict[str, Any]:
     for member in tree.members:
         uses = sorted((call for call in tree.calls if call.member == member.name), key=lambda call: call.index)
         inbound = [_call_config(member, call, shapes) for call in uses if call.inputs]
-        layers.append(_member_config(member) | {"name": member.name, "inbound_nodes": inbound})
+        layers.append(_member_config(member, path, numbers) | {"name": member.name, "inbound_nodes": inbound})
     inputs = [_history_config(port) for port in tree.inputs]
     outputs = [
         _history_config(replace(port, call=port.call + _first_use(tree.member(port.member)))) for port in tree.outputs
@@ -363,8 +432,10 @@ def model_config(tree: ModelTree) -> dict[str, Any]:
     return serialized("keras.src.models.functional", "Functional", config, "Functional")
 
 
-def _member_config(member: Member) -> dict[str, Any]:
-    return model_config(member) if isinstance(member, ModelTree) else layer_config(member)
+def _member_config(member: Member, path: LayerPath, numbers: Mapping[LayerPath, int]) -> dict[str, Any]:
+    own = (*path, str(member.name))
+    config = _config(member, own, numbers) if isinstance(member, ModelTree) else layer_config(member)
+    return config | {SHARED: numbers[own]} if own in numbers else config
 
 
 def _history_config(port: TreePort) -> list[Any]:

@@ -35,7 +35,7 @@ from depthwise.files import atomic_write_bytes
 from depthwise.layers.input import InputLayer
 from depthwise.network.facts import BYTES_PER_NUMBER
 from depthwise.network.graph import Graph, LayerPath, snake_case
-from depthwise.network.tree import Member, ModelTree, tree_of
+from depthwise.network.tree import Member, ModelTree, first_path, tree_of
 
 __all__ = [
     "check_target",
@@ -335,9 +335,12 @@ def _largest_structures(graph: Graph) -> int:
 
 def _read_weights(file: File, graph: Graph, tree: ModelTree) -> dict[str, Float32]:
     found: dict[str, Float32] = {}
+    shared, once = dict(tree_of(graph).shared), dict(tree.shared)
     of_keras_2 = file.group(OF_KERAS_2) is not None
     for place, path in _places_of_keras_2(file, graph, tree) if of_keras_2 else _places(tree):
-        call = graph.layers.get(path)
+        if first_path(once, path) != path:
+            continue  # the layer has been read where it stands first
+        call = graph.layers.get(first_path(shared, path))
         if call is None:
             continue  # the input of a model inside
         expected = call.weights
@@ -367,8 +370,10 @@ def _read_weights(file: File, graph: Graph, tree: ModelTree) -> dict[str, Float3
 def _weights_file(network: SavedNetwork) -> bytes:
     graph, weights = network.graph, network.weights
     layers: dict[str, Any] = {}
+    shared = dict(network.tree.shared)
     for place, path in _places(network.tree):
-        call = graph.layers.get(path)
+        # A layer that stands in several models is written for each of them: Keras makes as many layers of it.
+        call = graph.layers.get(first_path(shared, path))
         arrays = [] if call is None else [weights[call.key(weight.name)] for weight in call.weights]
         members: dict[str, Any] = {str(index): array for index, array in enumerate(arrays)}
         _put(layers, place.split("/")[1:], Group({"vars": Group(members, name=path[-1])}))

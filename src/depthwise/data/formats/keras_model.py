@@ -1,5 +1,6 @@
 """A live `keras.Model`, of any backend, → a saved network. Keras is not imported: the model serialises itself."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from depthwise.arrays import checked_weight
@@ -7,6 +8,9 @@ from depthwise.data.formats.config import parse_model
 from depthwise.data.formats.json_text import parse_json
 from depthwise.data.formats.saved import SavedNetwork
 from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.layers.input import InputLayer
+from depthwise.network.graph import LayerPath
+from depthwise.network.tree import ModelTree, inlined, with_shared
 
 __all__ = ["read_live"]
 
@@ -18,11 +22,25 @@ def read_live(model: Any) -> SavedNetwork:
     what = "the Keras model"
     parsed = parse_model(parse_json(model.to_json(), what), what)
     weights = {}
-    for path, call in parsed.graph.layers.items():
+    tree = with_shared(parsed.tree, {path: id(_at(model, path)) for path in _members(parsed.tree, ())})
+    for path, call in inlined(tree).layers.items():
         if call.weights:
-            layer = model
-            for name in path:
-                layer = layer.get_layer(name)
+            layer = _at(model, path)
             for weight, array in zip(call.weights, layer.get_weights(), strict=True):
                 weights[call.key(weight.name)] = checked_weight(call.key(weight.name), weight.shape, array)
-    return SavedNetwork(parsed.tree, weights)
+    return SavedNetwork(tree, weights)
+
+
+def _at(model: Any, path: LayerPath) -> Any:
+    for name in path:
+        model = model.get_layer(name)
+    return model
+
+
+def _members(tree: ModelTree, path: LayerPath) -> Iterator[LayerPath]:
+    """Where the layers and models are, but for inputs, which `Sequential` does not give."""
+    for member in tree.members:
+        if not isinstance(member, InputLayer):
+            yield (*path, str(member.name))
+        if isinstance(member, ModelTree):
+            yield from _members(member, (*path, str(member.name)))
