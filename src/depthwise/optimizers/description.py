@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
+from depthwise.arguments import LARGEST_FLOAT32
 from depthwise.compiler.ir.expression import Expression, apply
 from depthwise.compiler.ir.types import Value
 from depthwise.compiler.ir.update import (
@@ -353,8 +354,11 @@ class OptimizerDescription:
         least: float = 0.0,
         most: float = math.inf,
     ) -> float:
-        number = float(value) if hasattr(value, "__float__") and not isinstance(value, bool) else math.nan
-        if not math.isfinite(number) or not least <= number <= most or (above and number == 0):
+        try:
+            number = float(value) if hasattr(value, "__float__") and not isinstance(value, bool) else math.nan
+        except OverflowError:  # an integer beyond every float
+            number = math.inf
+        if not abs(number) <= LARGEST_FLOAT32 or not least <= number <= most or (above and number == 0):
             raise InvalidArgumentError(f"{self._owner}: {name} must be {allowed}, got {describe_value(value)}")
         return number
 
