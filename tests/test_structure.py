@@ -80,6 +80,7 @@ STANDARD_LIBRARY_ONLY = {
     "network.formula",
     "network.window",
 }
+LONGEST_FUNCTION = 60
 LONGEST_FILE = 500
 
 
@@ -178,6 +179,19 @@ def test_no_circles() -> None:
             break
         done |= ready
     assert set(reads) == done, f"modules that import each other: {sorted(set(reads) - done)}"
+
+
+def test_functions_are_short() -> None:
+    """Their statements: signature and docstring, which Keras' many arguments make long, do not count."""
+    long: dict[str, int] = {}
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+                lines = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+                if lines > LONGEST_FUNCTION:
+                    long[f"{module}.{node.name}"] = lines
+    assert long == {}
 
 
 @pytest.mark.parametrize("name", sorted(STANDARD_LIBRARY_ONLY))

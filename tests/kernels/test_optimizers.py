@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from depthwise.compiler.ir.types import Role, TensorType, Value
-from depthwise.compiler.ir.update import Update
+from depthwise.compiler.ir.update import Phase, Update
 from depthwise.compiler.kernels.optimizer import ClipFactor, OptimizerUpdate, ReduceChunks, SumOfSquares
 from depthwise.optimizers import (
     SGD,
@@ -55,6 +55,7 @@ def _update(optimizer: Optimizer, count: int) -> tuple[OptimizerUpdate, Update]:
     weights = {"layer/w": Value("layer/w", TensorType((count,)), Role.PARAMETER, trainable=True)}
     update = optimizer.description.update(weights)
     (phase,) = update.phases["layer/w"]
+    assert isinstance(phase, Phase)
     return OptimizerUpdate(phase, count, update.scalars), update
 
 

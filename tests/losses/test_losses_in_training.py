@@ -127,23 +127,33 @@ def test_steps_are_those_of_keras(case: str) -> None:
     assert ours.test_on_batch(x, y, sample_weight=weight) == pytest.approx(expected, rel=1e-4)
 
 
-def test_functions_give_the_same_bits_for_any_number_of_threads() -> None:
-    x = RNG.standard_normal((21, 5)).astype(np.float32)
-    y = RNG.random((21, CHANNELS)).astype(np.float32)
-    start = network(models.Sequential, layers, VECTOR, "linear")
+@pytest.mark.parametrize(
+    ("loss", "shape"),
+    [
+        (losses.FunctionLoss(cubic, cubic_slope), VECTOR),
+        (losses.Dice(axis=(1, 2, 3)), MAP),
+        (losses.Dice(), MAP),
+        (losses.CosineSimilarity(), MAP),
+    ],
+)
+def test_the_bits_do_not_depend_on_the_number_of_threads(loss: losses.Loss, shape: tuple[int, ...]) -> None:
+    x = RNG.standard_normal((21, *shape[:-1], 5)).astype(np.float32)
+    y = RNG.random((21, *shape)).astype(np.float32)
+    start = network(models.Sequential, layers, shape, "sigmoid").get_weights()
     found = []
     for threads in (1, 2):
         set_threads(threads)
         try:
-            model = network(models.Sequential, layers, VECTOR, "linear")
-            model.set_weights(start.get_weights())
-            model.compile("sgd", losses.FunctionLoss(cubic, cubic_slope))
+            model = network(models.Sequential, layers, shape, "sigmoid")
+            model.set_weights(start)
+            model.compile("sgd", loss)
             model.fit(x, y, epochs=2, batch_size=8, shuffle=False, verbose=0)
             found.append(model.get_weights())
         finally:
             set_threads(None)
     for one, two in zip(*found):
         np.testing.assert_array_equal(one, two)
+    assert any((one != other).any() for one, other in zip(found[0], start))
 
 
 def test_a_function_without_a_gradient_is_refused() -> None:

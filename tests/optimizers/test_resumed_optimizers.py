@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 from depthwise import callbacks, layers, models, optimizers, regularizers
+from depthwise.errors import InvalidArgumentError
+from depthwise.reference.bounds import UNIT_ROUNDOFF as U
 
 GENERATOR = np.random.default_rng(7)
 X = GENERATOR.standard_normal((20, 5)).astype(np.float32)
@@ -89,3 +92,23 @@ def test_a_file_continues_to_the_bit(name: str, arguments: dict[str, Any], tmp_p
         other.train_on_batch(X, Y)
     for a, b in zip(model.get_weights(), read.get_weights()):
         assert np.array_equal(a, b)
+
+
+def test_an_optimizer_inside_one_that_scales_the_loss(tmp_path: Path) -> None:
+    """Keras writes it for mixed precision; ours goes on with what the one inside has learnt."""
+    theirs = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
+    theirs.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.02)), "mse")
+    for _ in range(3):
+        theirs.train_on_batch(X, Y)
+    theirs.save(tmp_path / "scaled.keras")
+    ours = models.load_model(tmp_path / "scaled.keras")
+    assert isinstance(ours.optimizer, optimizers.Adam)
+    assert ours.optimizer.steps == 3
+    for model in (ours, theirs):
+        model.train_on_batch(X, Y)
+    for a, b in zip(ours.get_weights(), theirs.get_weights()):
+        assert np.abs(a - b).max() <= 4 * 30 * U * 4.0
+    inner = optimizers.SGD(0.1)
+    assert optimizers.LossScaleOptimizer(inner, initial_scale=8.0) is inner
+    with pytest.raises(InvalidArgumentError, match="initial_scale must be a number above 0, got 0"):
+        optimizers.LossScaleOptimizer("sgd", initial_scale=0)

@@ -147,6 +147,22 @@ def test_registered_objects() -> None:
         pass
 
 
+def test_files_are_read_with_what_a_scope_names(tmp_path: Any) -> None:
+    model = depthwise.Sequential([depthwise.Input(shape=(4,)), depthwise.layers.Dense(2, name="mine")])
+    text = model.to_json().replace(
+        '"module": "keras.layers", "class_name": "Dense"', '"module": "elsewhere", "class_name": "MyDense"'
+    )
+    with pytest.raises(DepthwiseError, match="MyDense"):
+        depthwise.models.model_from_json(text)
+    with saving.custom_object_scope({"MyDense": depthwise.layers.Dense}):
+        assert depthwise.models.model_from_json(text).count_params() == 10
+    utils.get_custom_objects()["MyDense"] = depthwise.layers.Dense
+    try:
+        assert depthwise.models.model_from_json(text).count_params() == 10
+    finally:
+        del utils.get_custom_objects()["MyDense"]
+
+
 def test_registered_layers_are_refused() -> None:
     with pytest.raises(UnsupportedError, match="'Mine' is a layer or a model of its own code"):
 

@@ -208,6 +208,17 @@ def _told_apart(one: "Contestant", other: "Contestant") -> "tuple[Contestant, Co
     return first, second
 
 
+def _folder(out: Path | None, names: list[str], overwrite: bool, language: str) -> Path:
+    """The folder for these files, prepared; one beside the default where that is taken."""
+    from depthwise.compare.folder import free_folder, prepare_folder
+
+    folder = (DEFAULT_FOLDER if overwrite else free_folder(DEFAULT_FOLDER, names)) if out is None else out
+    prepare_folder(folder, names, overwrite)
+    if out is None and folder != DEFAULT_FOLDER:
+        print(text("comparison.beside", language, taken=f"{DEFAULT_FOLDER}/", folder=f"{folder}/"), file=sys.stderr)
+    return folder
+
+
 def _run(
     contestants: "tuple[Contestant, Contestant]",
     data_name: str,
@@ -227,24 +238,14 @@ def _run(
     from rich.text import Text
 
     from depthwise.compare.console import print_first_results, print_report
-    from depthwise.compare.folder import (
-        PAGE_NAME,
-        REPORT_NAME,
-        free_folder,
-        model_file_names,
-        prepare_folder,
-        write_folder,
-    )
+    from depthwise.compare.folder import PAGE_NAME, REPORT_NAME, model_file_names, write_folder
     from depthwise.compare.progress import ProgressDisplay
     from depthwise.compare.run import compare
 
     names = [contestant.graph.name for contestant in contestants]
     files = model_file_names(names, seeds if epochs else (None,))
     all_files = [name for group in files for name in group]
-    folder = (DEFAULT_FOLDER if overwrite else free_folder(DEFAULT_FOLDER, all_files)) if out is None else out
-    prepare_folder(folder, all_files, overwrite)
-    if out is None and folder != DEFAULT_FOLDER:
-        print(text("comparison.beside", language, taken=f"{DEFAULT_FOLDER}/", folder=f"{folder}/"), file=sys.stderr)
+    folder = _folder(out, all_files, overwrite, language)
     data = load_dataset(data_name, skip_unreadable, contestants[0].graph.input_shapes[0])
     console = Console()
     with ProgressDisplay(

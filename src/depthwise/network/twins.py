@@ -3,6 +3,8 @@
 Comparing a network with its twin changes one thing only. Comparing the note's two networks with each other does not: its
 separable network is the larger of the two (184,234 parameters against 55,744), because 148,874 of them are its dense head.
 
+Models inside stay models inside, and layers that share weights still share them: a layer is replaced once, for all its calls.
+
 >>> from depthwise.network.graph import sequential
 >>> from depthwise.layers.descriptions import Conv2D
 >>> graph = sequential([Conv2D(3, (3, 3), input_shape=(5, 5, 2), name="small")])
@@ -11,7 +13,9 @@ separable network is the larger of the two (184,234 parameters against 55,744), 
 """
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
@@ -26,7 +30,17 @@ from depthwise.layers.preprocessing import Rescaling
 from depthwise.layers.regularization import Dropout
 from depthwise.layers.shaping import ZeroPadding2D
 from depthwise.network.facts import largest_smaller_depth_multiplier
-from depthwise.network.graph import Call, Graph, from_calls, unique_names
+from depthwise.network.graph import Call, Graph, LayerPath
+from depthwise.network.tree import (
+    Member,
+    ModelTree,
+    TreeCall,
+    TreePort,
+    first_path,
+    in_keras_order,
+    inlined,
+    tree_of,
+)
 
 __all__ = ["Direction", "ordinary_twin", "separable_twin", "twin", "twin_direction"]
 
@@ -61,29 +75,28 @@ def ordinary_twin(graph: Graph, name: str | None = None) -> Graph:
     - `DepthwiseConv2D` followed by a 1×1 `Conv2D`, with at most batch normalisation, activations and dropout between them
       (a MobileNet's block), becomes one `Conv2D` in the place of both, and what was between them is dropped (as in the
       comparison of Howard et al. 2017, arXiv:1704.04861, table 4).
+      Both must be in one model, and each of their calls must be part of such a block.
     - Any other `DepthwiseConv2D` becomes a `Conv2D` with as many filters as it has output channels.
 
     Raises:
         UnsupportedError: the network has no separable and no depthwise convolution.
     """
-    graph = _flat(graph)
-    replaced: dict[str, Description] = {}
-    removed: dict[str, str] = {}
-    for node in graph.calls:
+    levels, together = _levels(tree_of(graph)), _in_several_models(graph)
+    replaced: dict[LayerPath, Description] = {}
+    removed: set[LayerPath] = set()
+    for path, node in graph.layers.items():
         layer: Any = node.layer
         if isinstance(layer, SeparableConv2D):
-            replaced[node.name] = _ordinary(layer, layer.filters, layer, layer.pointwise_initializer)
+            replaced[path] = _ordinary(layer, layer.filters, layer, layer.pointwise_initializer)
         elif isinstance(layer, DepthwiseConv2D):
-            block = _block_after(graph, node)
-            if block:
-                pointwise: Any = block[-1].layer
-                replaced[block[-1].name] = _ordinary(layer, pointwise.filters, pointwise, pointwise.kernel_initializer)
-                for item in (node, *block[:-1]):
-                    removed[item.name] = item.reads[0]
+            block = [(*path[:-1], name) for name in _block_after(levels[path[:-1]], path[-1])]
+            if block and together.isdisjoint([path, *block]):
+                pointwise: Any = graph.layers[block[-1]].layer
+                replaced[block[-1]] = _ordinary(layer, pointwise.filters, pointwise, pointwise.kernel_initializer)
+                removed.update((path, *block[:-1]))
             else:
-                replaced[node.name] = _ordinary(
-                    layer, node.facts.channels_last.output_shape[-1], layer, layer.depthwise_initializer
-                )
+                filters = node.facts.channels_last.output_shape[-1]
+                replaced[path] = _ordinary(layer, filters, layer, layer.depthwise_initializer)
     if not replaced:
         raise UnsupportedError(
             f"{describe_value(graph.name)} has no separable and no depthwise convolution, so its ordinary twin would be "
@@ -106,21 +119,21 @@ def separable_twin(graph: Graph, name: str | None = None) -> Graph:
     Raises:
         UnsupportedError: no layer can be replaced; the message gives the reason for each.
     """
-    graph = _flat(graph)
-    reasons = {node.name: _why_ordinary(node) for node in graph.calls if isinstance(node.layer, Conv2D)}
-    possible = [name for name, reason in reasons.items() if reason is None]
+    reasons = {path: _why_ordinary(node) for path, node in graph.layers.items() if isinstance(node.layer, Conv2D)}
+    possible = [path for path, reason in reasons.items() if reason is None]
     if not possible:
         raise UnsupportedError(
             f"{describe_value(graph.name)} has no separable twin: "
             + (
-                "; ".join(f"{describe_value(name)} {reason}" for name, reason in list(reasons.items())[:5])
+                "; ".join(f"{describe_value('/'.join(path))} {reason}" for path, reason in list(reasons.items())[:5])
                 or "it has no ordinary convolution"
             )
         )
-    inner = [name for name in possible if not _reads_image(graph, graph.by_name[name])]
-    replaced: dict[str, Description] = {}
+    reading = {node.path for node in graph.calls if isinstance(node.layer, Conv2D) and _reads_image(graph, node)}
+    inner = [path for path in possible if path not in reading]
+    replaced: dict[LayerPath, Description] = {}
     for item in inner or possible:
-        layer: Any = graph.by_name[item].layer
+        layer: Any = graph.layers[item].layer
         replaced[item] = SeparableConv2D(
             layer.filters,
             layer.kernel_size,
@@ -137,31 +150,28 @@ def separable_twin(graph: Graph, name: str | None = None) -> Graph:
             trainable=layer.trainable,
             input_shape=layer.input_shape,
         )
-    return _rebuild(graph, replaced, {}, name or f"{graph.name}-separable")
+    return _rebuild(graph, replaced, set(), name or f"{graph.name}-separable")
 
 
-def _flat(graph: Graph) -> Graph:
-    """The graph without models inside: "encoder/conv2d" becomes the layer `encoder_conv2d`.
+def _levels(tree: ModelTree) -> dict[LayerPath, ModelTree]:
+    """The model and those inside it, by their paths; one that stands in several places where it stands first."""
+    shared = dict(tree.shared)
+    levels: dict[LayerPath, ModelTree] = {(): tree}
 
-    Raises:
-        UnsupportedError: a layer is called twice.
-    """
-    if len(graph.layers) < len(graph.calls):
-        twice = next(call for call in graph.calls if graph.layers[call.path] is not call)
-        raise UnsupportedError(
-            f"{describe_value('/'.join(twice.path))} is called twice; the twin of a network whose layers share weights is "
-            "not defined"
-        )
-    if all(len(call.path) == 1 for call in graph.calls):
-        return graph
-    flat = unique_names([(None, "_".join(call.path), "_".join(call.path)) for call in graph.calls])
-    names = dict(zip((call.name for call in graph.calls), flat))
-    layers = [
-        (replace(call.layer, name=names[call.name]), tuple(names[read] for read in call.reads)) for call in graph.calls
-    ]
-    return from_calls(
-        graph.name, layers, [names[name] for name in graph.inputs], [names[name] for name in graph.outputs]
-    )
+    def walk(within: ModelTree, path: LayerPath) -> None:
+        for member in within.members:
+            own = (*path, str(member.name))
+            if isinstance(member, ModelTree) and own not in shared:
+                levels[own] = member
+                walk(member, own)
+
+    walk(tree, ())
+    return levels
+
+
+def _in_several_models(graph: Graph) -> set[LayerPath]:
+    """Layers and models that are members of several models, at all their places."""
+    return {path for pair in tree_of(graph).shared for path in pair}
 
 
 def _ordinary(window: Any, filters: int, end: Any, initializer: Any) -> Conv2D:
@@ -188,17 +198,28 @@ def _ordinary(window: Any, filters: int, end: Any, initializer: Any) -> Conv2D:
     )
 
 
-def _block_after(graph: Graph, node: Call) -> list[Call]:
-    """What follows a depthwise node up to and with its pointwise node; empty where there is none."""
-    block: list[Call] = []
-    current = node
+def _block_after(tree: ModelTree, name: str) -> list[str]:
+    """What follows a depthwise member up to and with its pointwise one; empty where there is none.
+
+    A layer that is called several times has a block where every call is followed by the same one, and no other call reads it.
+    """
+    calls = [call for call in tree.calls if call.member == name]
+    first, *others = (_block_of(tree, call) for call in calls)
+    uses = Counter(call.member for call in tree.calls)
+    whole = all(block == first for block in others) and all(uses[member] == len(calls) for member in first)
+    return first if whole else []
+
+
+def _block_of(tree: ModelTree, call: TreeCall) -> list[str]:
+    block: list[str] = []
     while True:
-        readers = graph.consumers[current.name]
-        if len(readers) != 1 or current.name in graph.outputs:
+        port = TreePort(call.member, call.index)
+        readers = [reader for reader in tree.calls if port in reader.inputs]
+        if len(readers) != 1 or port in tree.outputs:
             return []
-        current = graph.by_name[readers[0]]
-        block.append(current)
-        layer: Any = current.layer
+        call = readers[0]
+        block.append(call.member)
+        layer: Any = tree.member(call.member)
         if isinstance(layer, Conv2D):
             pointwise = layer.kernel_size == (1, 1) and layer.strides == (1, 1) and layer.groups == 1
             return block if pointwise else []
@@ -229,42 +250,76 @@ def _reads_image(graph: Graph, node: Call) -> bool:
     return isinstance(current.layer, InputLayer)
 
 
-def _rebuild(graph: Graph, replaced: Mapping[str, Description], removed: Mapping[str, str], name: str) -> Graph:
-    """The graph with some layers replaced and some left out (`removed`: name → what its readers read instead)."""
-    renamed = _new_names(graph, replaced, removed)
+def _rebuild(
+    graph: Graph, replaced: Mapping[LayerPath, Description], removed: AbstractSet[LayerPath], name: str
+) -> Graph:
+    """The network with some layers replaced and some left out, nested and shared as before.
 
-    def target(read: str) -> str:
-        while read in removed:
-            read = removed[read]
-        return renamed.get(read, read)
+    What a removed layer would have read is read by its readers instead.
+    """
+    tree = tree_of(graph)
+    shared, together = dict(tree.shared), _in_several_models(graph)
 
-    layers = []
-    for node in graph.calls:
-        if node.name in removed:
-            continue
-        layer = replaced.get(node.name, node.layer)
-        if node.name in renamed:
-            layer = replace(layer, name=renamed[node.name])
-        layers.append((layer, tuple(target(read) for read in node.reads)))
-    twin_graph = from_calls(name, layers, graph.inputs, [target(output) for output in graph.outputs])
-    return replace(twin_graph, is_sequential=graph.is_sequential)
+    def edited(within: ModelTree, path: LayerPath) -> ModelTree:
+        """`path` is where the model stands first: what is decided there holds wherever it stands."""
+        of = {str(member.name): first_path(shared, (*path, str(member.name))) for member in within.members}
+        gone = {own for own, place in of.items() if place in removed}
+        names = _new_names(
+            within,
+            {own: replaced[place] for own, place in of.items() if place in replaced},
+            gone,
+            [own for own in of if (*path, own) in together],
+        )
+        reads = {(call.member, call.index): call.inputs for call in within.calls}
+
+        def port(read: TreePort) -> TreePort:
+            while read.member in gone:
+                read = reads[read.member, read.call][0]
+            return replace(read, member=names.get(read.member, read.member))
+
+        members: list[Member] = []
+        for member in within.members:
+            own = str(member.name)
+            if own in gone:
+                continue
+            if isinstance(member, ModelTree):
+                members.append(edited(member, of[own]))
+            else:
+                members.append(replace(replaced.get(of[own], member), name=names.get(own, own)))
+        calls = tuple(
+            replace(call, member=names.get(call.member, call.member), inputs=tuple(map(port, call.inputs)))
+            for call in within.calls
+            if call.member not in gone
+        )
+        return in_keras_order(
+            replace(within, members=tuple(members), calls=calls, outputs=tuple(map(port, within.outputs)))
+        )
+
+    return inlined(replace(edited(tree, ()), name=name))
 
 
-def _new_names(graph: Graph, replaced: Mapping[str, Description], removed: Mapping[str, str]) -> dict[str, str]:
-    """A name after the new class for every replaced layer whose name came from its old class; chosen names stay."""
+def _new_names(
+    tree: ModelTree, replaced: Mapping[str, Description], removed: AbstractSet[str], kept: Iterable[str]
+) -> dict[str, str]:
+    """A name after the new class for every replaced layer whose name came from its old class; chosen names stay.
+
+    So do those that are `kept`: other models know the layer by it.
+    """
     changing = [
-        node
-        for node in graph.calls
-        if node.name in replaced and re.fullmatch(rf"{re.escape(node.layer.default_name)}(_\d+)?", node.name)
+        str(member.name)
+        for member in tree.members
+        if member.name in replaced
+        and str(member.name) not in kept
+        and re.fullmatch(rf"{re.escape(getattr(member, 'default_name', ''))}(_\d+)?", str(member.name))
     ]
-    taken = {node.name for node in graph.calls if node.name not in removed} - {node.name for node in changing}
+    taken = {str(member.name) for member in tree.members} - set(removed) - set(changing)
     names: dict[str, str] = {}
-    for node in changing:
-        base = replaced[node.name].default_name
+    for own in changing:
+        base = replaced[own].default_name
         name, number = base, 0
         while name in taken:
             number += 1
             name = f"{base}_{number}"
         taken.add(name)
-        names[node.name] = name
+        names[own] = name
     return names

@@ -10,7 +10,7 @@ optimizer.
 import dataclasses
 from typing import Any
 
-from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.optimizers import rules, schedules
 from depthwise.optimizers.description import OptimizerDescription
 from depthwise.optimizers.optimizer import Optimizer, description_of, public
@@ -18,6 +18,7 @@ from depthwise.optimizers.optimizer import Optimizer, description_of, public
 __all__ = [
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -25,6 +26,7 @@ __all__ = [
     "Ftrl",
     "Lamb",
     "Lion",
+    "LossScaleOptimizer",
     "Nadam",
     "Optimizer",
     "OptimizerDescription",
@@ -40,9 +42,27 @@ CLASSES: dict[str, type[Optimizer]] = {rule.__name__: public(rule) for rule in r
 
 SGD, RMSprop, Adam, AdamW = (CLASSES[name] for name in ("SGD", "RMSprop", "Adam", "AdamW"))
 Nadam, Adamax, Adagrad, Adadelta = (CLASSES[name] for name in ("Nadam", "Adamax", "Adagrad", "Adadelta"))
-Ftrl, Lion, Lamb = (CLASSES[name] for name in ("Ftrl", "Lion", "Lamb"))
+Ftrl, Lion, Lamb, Adafactor = (CLASSES[name] for name in ("Ftrl", "Lion", "Lamb", "Adafactor"))
 
 _BY_NAME = {name.lower(): cls for name, cls in CLASSES.items()}
+
+
+_LACKING = {
+    "muon": "Muon is not supported: it multiplies whole matrices in every step, for which there is no kernel; use AdamW, as Muon does "
+    "for all but Dense kernels",
+    "schedulefreeadamw": "ScheduleFreeAdamW is not supported: it predicts with other weights than it trains; use AdamW with "
+    "schedules.CosineDecay, or use_ema=True",
+    "multioptimizer": "MultiOptimizer is not supported: one optimizer moves all weights; set `trainable` of layers and compile "
+    "again to train parts of a network differently",
+}
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(
+        _LACKING.get(
+            name.lower(), f"depthwise.optimizers has no {describe_value(name)}; it has {', '.join(sorted(CLASSES))}"
+        )
+    )
 
 
 def get(identifier: Any) -> Optimizer:
@@ -64,15 +84,46 @@ def get(identifier: Any) -> Optimizer:
     if isinstance(identifier, dict):
         cls = _BY_NAME.get(str(identifier.get("class_name")).lower())
         config = identifier.get("config", {})
+        if identifier.get("class_name") == LossScaleOptimizer.__name__ and isinstance(config, dict):
+            return get(config.get("inner_optimizer"))
         if cls is not None and isinstance(config, dict):
             known = {item.name for item in dataclasses.fields(cls.description_class)}
             if set(config) <= known:
                 return cls(**config)
     elif isinstance(identifier, str) and identifier.lower() in _BY_NAME:
         return _BY_NAME[identifier.lower()]()
+    name = identifier.get("class_name") if isinstance(identifier, dict) else identifier
+    if str(name).lower() in _LACKING:
+        raise UnsupportedError(_LACKING[str(name).lower()])
     raise InvalidArgumentError(
         f"unknown optimizer {describe_value(identifier)}; allowed are " + ", ".join(sorted(_BY_NAME))
     )
+
+
+def LossScaleOptimizer(  # noqa: N802 - Keras' name of a class
+    inner_optimizer: Any,
+    initial_scale: float = 2.0**15,
+    dynamic_growth_steps: int = 2000,
+    name: str | None = None,
+) -> Optimizer:
+    """The inner optimizer itself: the scale of the loss keeps float16 gradients from vanishing, and ours are float32.
+
+    Args:
+        inner_optimizer: an optimizer, or what `get` takes.
+        initial_scale, dynamic_growth_steps, name: accepted for compatibility with Keras.
+    """
+    if not isinstance(initial_scale, (int, float)) or not 0 < initial_scale < float("inf"):
+        raise InvalidArgumentError(
+            f"LossScaleOptimizer: initial_scale must be a number above 0, got {describe_value(initial_scale)}"
+        )
+    if isinstance(dynamic_growth_steps, bool) or not isinstance(dynamic_growth_steps, int) or dynamic_growth_steps < 1:
+        raise InvalidArgumentError(
+            "LossScaleOptimizer: dynamic_growth_steps must be a whole number of at least 1, got "
+            f"{describe_value(dynamic_growth_steps)}"
+        )
+    if name is not None and not isinstance(name, str):
+        raise InvalidArgumentError(f"LossScaleOptimizer: name must be a text, got {describe_value(name)}")
+    return get(inner_optimizer)
 
 
 def serialize(optimizer: Optimizer) -> dict[str, Any]:

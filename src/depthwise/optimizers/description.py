@@ -8,11 +8,23 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
+from depthwise.arguments import LARGEST_FLOAT32
 from depthwise.compiler.ir.expression import Expression, apply
 from depthwise.compiler.ir.types import Value
-from depthwise.compiler.ir.update import CLIP_FACTOR, GRADIENT, WEIGHT, Array, Phase, Scalar, Update, where
+from depthwise.compiler.ir.update import (
+    CLIP_FACTOR,
+    GRADIENT,
+    WEIGHT,
+    Array,
+    FactoredMoments,
+    Phase,
+    Scalar,
+    Update,
+    where,
+)
 from depthwise.constraints import NonNeg, NormConstraint
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.optimizers import schedules
@@ -53,6 +65,13 @@ def _penalised(value: Value) -> Expression:
         if _needs_penalty_array(value):
             gradient = gradient + Array(PENALTY)
     return gradient
+
+
+def _where_applied(phase: Results) -> Results:
+    """A phase that changes nothing in the steps that only accumulate gradients."""
+    return {
+        key: item if key == "gradient" else where(Scalar("applies"), item, Array(key)) for key, item in phase.items()
+    }
 
 
 def _common(default: Any = None) -> Any:
@@ -173,6 +192,10 @@ class OptimizerDescription:
         """Names of all the arrays that are kept for each trainable weight."""
         return tuple(slot for group in self._all_groups() for slot in group)
 
+    def slot_shape(self, slot: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of what is kept under a slot's name for a weight; never more numbers than the weight has."""
+        return shape
+
     def _all_groups(self) -> tuple[tuple[str, ...], ...]:
         average = ((AVERAGE,),) if self.use_ema else ()
         accumulator = ((ACCUMULATOR,),) if self.gradient_accumulation_steps else ()
@@ -183,7 +206,7 @@ class OptimizerDescription:
         for group in self._all_groups():
             for name, shape in weights.items():
                 for slot in group:
-                    yield f"{name}/{slot}", shape
+                    yield f"{name}/{slot}", self.slot_shape(slot, shape)
         for name in self.numbers:
             yield name, ()
 
@@ -200,6 +223,10 @@ class OptimizerDescription:
     _structural: ClassVar[tuple[str, ...]] = ()
     """Arguments that are numbers or lists, and decide the code all the same."""
 
+    @cached_property
+    def _limits(self) -> dict[str, float]:
+        return {key: getattr(self, key) for key in CLIPS if getattr(self, key) is not None}
+
     def step_scalars(self, rate: float, steps: int, numbers: dict[str, float]) -> dict[str, float]:
         """All that a step is given, by name: the first is the learning rate.
 
@@ -213,10 +240,7 @@ class OptimizerDescription:
         values = {"learning_rate": rate, **self.hyperparameters(rate, updates + 1, kept)}
         if self.weight_decay is not None:
             values["decay"] = rate * self.weight_decay
-        for key in CLIPS:
-            limit = getattr(self, key)
-            if limit is not None:
-                values[key] = limit
+        values.update(self._limits)
         if every > 1:
             values["accumulated"], values["applies"] = every, float(applies)
         if self.use_ema:
@@ -247,7 +271,7 @@ class OptimizerDescription:
         }
         return Update(phases, preparation, slots, ("seed", *scalars), limits, clip)
 
-    def rule_for(self, weight: Expression, gradient: Expression, value: Value) -> tuple[Results, ...]:
+    def rule_for(self, weight: Expression, gradient: Expression, value: Value) -> tuple[Results | FactoredMoments, ...]:
         """`rule` for the weight `value`, where its shape matters."""
         return self.rule(weight, gradient)
 
@@ -264,7 +288,7 @@ class OptimizerDescription:
             return Phase((("gradient", total / Scalar("accumulated")), (ACCUMULATOR, kept)))
         return None if gradient is GRADIENT else Phase((("gradient", gradient),))
 
-    def _phases(self, value: Value, decays: bool) -> tuple[Phase, ...]:
+    def _phases(self, value: Value, decays: bool) -> tuple[Phase | FactoredMoments, ...]:
         gradient: Expression = GRADIENT
         if self.clipnorm is not None or self.global_clipnorm is not None:
             gradient = gradient * CLIP_FACTOR
@@ -272,20 +296,16 @@ class OptimizerDescription:
             limit = Scalar("clipvalue")
             gradient = apply("max", -limit, apply("min", limit, gradient))
         weight = self.decayed(WEIGHT, value) if decays else WEIGHT
-        results = list(self.rule_for(weight, gradient, value))
+        *earlier, last = self.rule_for(weight, gradient, value)
+        assert isinstance(last, dict)
         if self.gradient_accumulation_steps:
-            results = [
-                {
-                    key: item if key == "gradient" else where(Scalar("applies"), item, Array(key))
-                    for key, item in phase.items()
-                }
-                for phase in results
-            ]
+            earlier = [_where_applied(phase) for phase in earlier if isinstance(phase, dict)]
+            last = _where_applied(last)
         if self.use_ema:
-            results[-1] |= self._averaged(results[-1]["weight"])
+            last = last | self._averaged(last["weight"])
         if isinstance(value.constraint, NonNeg):
-            results[-1]["weight"] = apply("max", 0.0, results[-1]["weight"])
-        return tuple(Phase(tuple(phase.items())) for phase in results)
+            last = last | {"weight": apply("max", 0.0, last["weight"])}
+        return tuple(Phase(tuple(phase.items())) if isinstance(phase, dict) else phase for phase in (*earlier, last))
 
     def _averaged(self, weight: Expression) -> Results:
         momentum = Scalar("ema_momentum")
@@ -334,8 +354,11 @@ class OptimizerDescription:
         least: float = 0.0,
         most: float = math.inf,
     ) -> float:
-        number = float(value) if hasattr(value, "__float__") and not isinstance(value, bool) else math.nan
-        if not math.isfinite(number) or not least <= number <= most or (above and number == 0):
+        try:
+            number = float(value) if hasattr(value, "__float__") and not isinstance(value, bool) else math.nan
+        except OverflowError:  # an integer beyond every float
+            number = math.inf
+        if not abs(number) <= LARGEST_FLOAT32 or not least <= number <= most or (above and number == 0):
             raise InvalidArgumentError(f"{self._owner}: {name} must be {allowed}, got {describe_value(value)}")
         return number
 

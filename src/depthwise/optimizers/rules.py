@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from depthwise.compiler.ir.expression import Expression, apply
 from depthwise.compiler.ir.update import Array, Scalar
+from depthwise.optimizers.adafactor import Adafactor
 from depthwise.optimizers.description import LEARNING_RATE, OptimizerDescription, Results
 from depthwise.optimizers.moments import Adam, Adamax, AdamW, Lamb, Nadam
 from depthwise.optimizers.terms import MOMENTUM, VELOCITY, fma, sign, sqrt
@@ -273,5 +274,5 @@ class Lion(OptimizerDescription):
 
 
 RULES: tuple[type[OptimizerDescription], ...] = (
-    SGD, RMSprop, Adam, AdamW, Nadam, Adamax, Adagrad, Adadelta, Ftrl, Lion, Lamb,
+    SGD, RMSprop, Adam, AdamW, Nadam, Adamax, Adagrad, Adadelta, Ftrl, Lion, Lamb, Adafactor,
 )  # fmt: skip

@@ -28,7 +28,7 @@ from depthwise.layers.prelu import PReLU
 from depthwise.layers.preprocessing import Rescaling
 from depthwise.layers.regularization import Dropout
 from depthwise.layers.shaping import Flatten, ZeroPadding2D
-from depthwise.reference import activations, arithmetic, backward, joining, resampling, single
+from depthwise.reference import activations, arithmetic, augmentation, backward, joining, resampling, single
 from depthwise.reference import forward as operations
 from depthwise.reference.channels import moved_axis, moved_back, moved_shapes, moved_to_end, with_channels_last
 from depthwise.reference.planar import (
@@ -62,6 +62,7 @@ Weights = Mapping[str, npt.ArrayLike]
 
 _RULES: dict[type[Description], Rule] = {
     **arithmetic.RULES,
+    **augmentation.RULES,
     **joining.RULES,
     **resampling.RULES,
     **single.RULES,
@@ -207,14 +208,6 @@ def pre_activation(
             return conv2d_transpose(x, weights["kernel"], bias, _scattering(layer))
         case Dense():
             return operations.dense(x, weights["kernel"], bias)
-        case MaxPooling2D():
-            return operations.max_pooling2d(x, **_pool(layer))
-        case AveragePooling2D():
-            return operations.average_pooling2d(x, **_pool(layer))
-        case GlobalAveragePooling2D():
-            return operations.global_average_pooling2d(x, owner.keepdims)
-        case GlobalMaxPooling2D():
-            return operations.global_max_pooling2d(x, owner.keepdims)
         case BatchNormalization():
             if _uses_batch_statistics(layer, training):
                 mean, variance = operations.batch_statistics(x)
@@ -227,6 +220,24 @@ def pre_activation(
             return operations.layer_normalization(x, weights.get("gamma"), weights.get("beta"), owner.epsilon)
         case PReLU():
             return operations.prelu(x, weights["alpha"])
+    return _without_weights(layer, inputs, training, kept)
+
+
+def _without_weights(
+    layer: Description, inputs: Sequence[npt.ArrayLike], training: bool, kept: npt.ArrayLike | None
+) -> Array:
+    """What a layer that has no weights computes before its activation."""
+    owner: Any = layer
+    x = inputs[0]
+    match layer:
+        case MaxPooling2D():
+            return operations.max_pooling2d(x, **_pool(layer))
+        case AveragePooling2D():
+            return operations.average_pooling2d(x, **_pool(layer))
+        case GlobalAveragePooling2D():
+            return operations.global_average_pooling2d(x, owner.keepdims)
+        case GlobalMaxPooling2D():
+            return operations.global_max_pooling2d(x, owner.keepdims)
         case Dropout():
             if not _drops(layer, training, kept):
                 return operations.float64(x)
@@ -300,7 +311,6 @@ def gradients(
         known = {name: exact(value) for name, value in weights.items()}
         given = Given(layer, known, [exact(x) for x in inputs], kept if training else None)
         return _RULES[type(layer)].gradients(given, operations.float64(output_gradient))
-    owner: Any = layer
     flat = planar(layer)
     if flat is not layer:
         dy = operations.float64(output_gradient)
@@ -311,6 +321,19 @@ def gradients(
         return [as_sequence(dx)[:, padded_before(layer) :]], as_sequence_weights(found)
     before = pre_activation(layer, weights, inputs, training, kept)
     dy = activations.activation_gradient(activation_name(layer), before, output_gradient)
+    return _linear_gradients(layer, weights, inputs, dy, training, kept)
+
+
+def _linear_gradients(
+    layer: Description,
+    weights: Weights,
+    inputs: Sequence[npt.ArrayLike],
+    dy: Array,
+    training: bool,
+    kept: npt.ArrayLike | None,
+) -> tuple[list[Array], dict[str, Array]]:
+    """As `gradients`; `dy` is to what the layer computes before its activation."""
+    owner: Any = layer
     x = operations.float64(inputs[0])
     found = {}
     if "bias" in weights:
@@ -338,14 +361,6 @@ def gradients(
         case Dense():
             found["kernel"] = backward.dense_kernel_gradient(x, dy)
             return [backward.dense_input_gradient(dy, weights["kernel"])], found
-        case MaxPooling2D():
-            return [backward.max_pooling2d_gradient(x, dy, **_pool(layer))], {}
-        case AveragePooling2D():
-            return [backward.average_pooling2d_gradient(dy, x.shape, **_pool(layer))], {}
-        case GlobalAveragePooling2D():
-            return [backward.global_average_pooling2d_gradient(dy, x.shape)], {}
-        case GlobalMaxPooling2D():
-            return [backward.global_max_pooling2d_gradient(x, dy)], {}
         case BatchNormalization():
             gamma = weights.get("gamma")
             if _uses_batch_statistics(layer, training):
@@ -361,16 +376,34 @@ def gradients(
         case PReLU():
             dx, found["alpha"] = backward.prelu_gradients(x, weights["alpha"], dy)
             return [dx], found
+    return _gradients_without_weights(layer, inputs, dy, training, kept), {}
+
+
+def _gradients_without_weights(
+    layer: Description, inputs: Sequence[npt.ArrayLike], dy: Array, training: bool, kept: npt.ArrayLike | None
+) -> list[Array]:
+    """The gradient to each input of a layer that has no weights; `dy` is to what it computes before its activation."""
+    owner: Any = layer
+    x = operations.float64(inputs[0])
+    match layer:
+        case MaxPooling2D():
+            return [backward.max_pooling2d_gradient(x, dy, **_pool(layer))]
+        case AveragePooling2D():
+            return [backward.average_pooling2d_gradient(dy, x.shape, **_pool(layer))]
+        case GlobalAveragePooling2D():
+            return [backward.global_average_pooling2d_gradient(dy, x.shape)]
+        case GlobalMaxPooling2D():
+            return [backward.global_max_pooling2d_gradient(x, dy)]
         case Dropout():
-            return [operations.dropout(dy, np.asarray(kept), owner.rate) if _drops(layer, training, kept) else dy], {}
+            return [operations.dropout(dy, np.asarray(kept), owner.rate) if _drops(layer, training, kept) else dy]
         case ReLU():
-            return [dy * activations.relu_slope(x, **_relu(layer))], {}
+            return [dy * activations.relu_slope(x, **_relu(layer))]
         case Flatten():
-            return [dy.reshape(x.shape)], {}
+            return [dy.reshape(x.shape)]
         case ZeroPadding2D():
-            return [backward.zero_padding2d_gradient(dy, owner.padding)], {}
+            return [backward.zero_padding2d_gradient(dy, owner.padding)]
         case Rescaling():
-            return [dy * owner.scale], {}
+            return [dy * owner.scale]
         case Activation():
-            return [dy], {}
+            return [dy]
     raise TypeError(f"the reference does not know the layer {type(layer).__name__}")

@@ -136,6 +136,27 @@ def _lamb(optimizer: Any, w: Array, g: Array, state: Callable[[str], Array], lr:
     return w - ratio * lr * change, after
 
 
+def _adafactor(
+    optimizer: Any, w: Array, g: Array, state: Callable[[str], Array], lr: float, t: int
+) -> tuple[Array, State]:
+    rest = t**optimizer.beta_2_decay
+    squares = g**2 + optimizer.epsilon_1
+    after: State = {}
+    if w.ndim >= 2:
+        # Their state starts as zeros of the weight's shape, which only the first step sees.
+        old = {slot: state(slot) if t > 1 else np.zeros(1) for slot in ("r", "c")}
+        after["r"] = (1.0 - rest) * old["r"] + rest * squares.mean(axis=-1)
+        after["c"] = (1.0 - rest) * old["c"] + rest * squares.mean(axis=-2)
+        rows = after["r"] / after["r"].mean(axis=-1, keepdims=True)
+        after["velocity"] = rows[..., None] * after["c"][..., None, :]
+    else:
+        after["velocity"] = (1.0 - rest) * state("velocity") + rest * squares
+    change = g / np.sqrt(after["velocity"])
+    change = change / max(1.0, float(np.sqrt((change**2).mean())) / optimizer.clip_threshold)
+    size = max(optimizer.epsilon_2, float(np.sqrt((w**2).mean()))) * min(lr, 1.0 / np.sqrt(t))
+    return w - size * change, after
+
+
 _UPDATES: dict[str, Callable[..., tuple[Array, State]]] = {
     "SGD": _sgd,
     "RMSprop": _rmsprop,
@@ -148,6 +169,7 @@ _UPDATES: dict[str, Callable[..., tuple[Array, State]]] = {
     "Ftrl": _ftrl,
     "Lion": _lion,
     "Lamb": _lamb,
+    "Adafactor": _adafactor,
 }
 
 

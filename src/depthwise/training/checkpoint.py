@@ -112,7 +112,8 @@ def load_state(path: str | os.PathLike[str], graph: Graph, optimizer: OptimizerD
                     continue
                 owner, _, slot = key.rpartition("/")
                 if owner in shapes and slot in optimizer.slots:
-                    state[key] = _read(path, archive, f"optimizer/{key}", shapes[owner])
+                    shape = optimizer.slot_shape(slot, shapes[owner])
+                    state[key] = _read(path, archive, f"optimizer/{key}", shape)
                 elif key == "iteration" or key in optimizer.numbers:
                     state[key] = _read(path, archive, f"optimizer/{key}", ())
                 else:

@@ -115,20 +115,10 @@ def fit(
         epochs, initial_epoch, batch_size, validation_batch_size, validation_split, validation_freq, verbose
     )
     seed = next_seed()
-    source: Source
-    if is_batches(x):
-        if validation_split and validation_data is None:
-            raise UnsupportedError("fit: validation_split needs arrays, got batches; give validation_data instead")
-        source = given_batches(model, compiled, x, y, sample_weight, class_weight, bool(shuffle), seed)
-        held_out = None
-    else:
-        samples = prepare(model.graph, compiled.outputs(model.graph), x, y, sample_weight, class_weight)
-        held_out = None
-        if validation_split and validation_data is None:
-            samples, held_out = split_off(samples, validation_split)
-            if class_weight is not None:  # Keras weighs the training alone by class
-                held_out = Samples(held_out.x, held_out.y, (None,) * len(held_out.y))
-        source = ArrayBatches(samples, size_of_batch(len(samples), batch_size, steps_per_epoch), shuffle, seed)
+    source, held_out = _source(
+        model, compiled, x, y, sample_weight, class_weight, batch_size, steps_per_epoch, validation_split,
+        validation_data, shuffle, seed,
+    )  # fmt: skip
     metrics = compiled.metric_set(model.graph)
     schedule = Schedule(source, steps_per_epoch)
     validation = validation_schedule(
@@ -175,16 +165,50 @@ def fit(
                 break
         finished = True
     finally:
-        try:
-            session.finish()
-        finally:
-            compiled.session = None
-            for callback in listeners:
-                if isinstance(callback, ProgbarLogger):
-                    callback.close()
+        _close(session, listeners)
     if finished:
         listeners.call("on_train_end", logs)
     return history
+
+
+def _source(
+    model: Any,
+    compiled: Any,
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    class_weight: Any,
+    batch_size: int | None,
+    steps_per_epoch: int | None,
+    validation_split: float,
+    validation_data: Any,
+    shuffle: bool | str,
+    seed: int,
+) -> tuple[Source, Samples | None]:
+    """Where the batches of `fit` come from, and the samples that `validation_split` keeps from training."""
+    if is_batches(x):
+        if validation_split and validation_data is None:
+            raise UnsupportedError("fit: validation_split needs arrays, got batches; give validation_data instead")
+        return given_batches(model, compiled, x, y, sample_weight, class_weight, bool(shuffle), seed), None
+    samples = prepare(model.graph, compiled.outputs(model.graph), x, y, sample_weight, class_weight)
+    held_out = None
+    if validation_split and validation_data is None:
+        samples, held_out = split_off(samples, validation_split)
+        if class_weight is not None:  # Keras weighs the training alone by class
+            held_out = Samples(held_out.x, held_out.y, (None,) * len(held_out.y))
+    size = size_of_batch(len(samples), batch_size, steps_per_epoch)
+    return ArrayBatches(samples, size, shuffle, seed), held_out
+
+
+def _close(session: Session, listeners: CallbackList) -> None:
+    """Brings the model up to date, however the training ended."""
+    try:
+        session.finish()
+    finally:
+        session.compiled.session = None
+        for callback in listeners:
+            if isinstance(callback, ProgbarLogger):
+                callback.close()
 
 
 def _train_epoch(model: Any, session: Session, listeners: CallbackList, guard: NotFiniteGuard, first_step: int) -> int:

@@ -68,10 +68,8 @@ def image_dataset_from_directory(
         InvalidArgumentError: an argument that is not allowed, or no images.
         InvalidFileError: while reading: an image is damaged; it is named.
     """
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    if not isinstance(size, (list, tuple)) or len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
-        raise InvalidArgumentError(f"image_size must be (height, width), got {describe_value(image_size)}")
-    allowed: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
+    size = _size(image_size)
+    _check_choices(
         ("label_mode", label_mode, (*LABEL_MODES, None)),
         ("color_mode", color_mode, tuple(COLOR_MODES)),
         ("interpolation", interpolation, METHODS),
@@ -79,12 +77,6 @@ def image_dataset_from_directory(
         ("format", format, ("tf", "grain")),
         ("subset", subset, ("training", "validation", "both", None)),
     )
-    for name, value, choices in allowed:
-        if value not in choices:
-            raise InvalidArgumentError(
-                f"image_dataset_from_directory: {name} must be one of {', '.join(map(str, choices))}, got "
-                f"{describe_value(value)}"
-            )
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise InvalidArgumentError("give crop_to_aspect_ratio or pad_to_aspect_ratio, not both")
     _check_split(validation_split, subset, shuffle, seed)
@@ -106,10 +98,8 @@ def image_dataset_from_directory(
     def read(path: str) -> NDArray[np.float32]:
         image = img_to_array(load_img(path, color_mode), "channels_last")
         if pad_to_aspect_ratio:
-            return pad_to(image, (size[0], size[1]), interpolation)
-        return resize(
-            crop_to(image, (size[0], size[1])) if crop_to_aspect_ratio else image, (size[0], size[1]), interpolation
-        )
+            return pad_to(image, size, interpolation)
+        return resize(crop_to(image, size) if crop_to_aspect_ratio else image, size, interpolation)
 
     def part(chosen: slice, shuffled: bool) -> Dataset:
         files, marks = paths[chosen], _encoded(numbers[chosen], label_mode, len(names or ()))
@@ -138,6 +128,22 @@ def image_dataset_from_directory(
     if subset == "both":
         return [part(training, shuffle), part(validation, False)]
     return part(validation if subset == "validation" else training, shuffle)
+
+
+def _size(image_size: Any) -> tuple[int, int]:
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if not isinstance(size, (list, tuple)) or len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
+        raise InvalidArgumentError(f"image_size must be (height, width), got {describe_value(image_size)}")
+    return size[0], size[1]
+
+
+def _check_choices(*allowed: tuple[str, Any, tuple[Any, ...]]) -> None:
+    for name, value, choices in allowed:
+        if value not in choices:
+            raise InvalidArgumentError(
+                f"image_dataset_from_directory: {name} must be one of {', '.join(map(str, choices))}, got "
+                f"{describe_value(value)}"
+            )
 
 
 def _check_split(share: float | None, subset: str | None, shuffle: bool, seed: int | None) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "GRADIENT",
     "WEIGHT",
     "Array",
+    "FactoredMoments",
     "Number",
     "Optimizing",
     "Phase",
@@ -112,6 +113,17 @@ class Phase:
         return tuple(name.removeprefix(_SQUARES) for name in self.numbers if name.startswith(_SQUARES))
 
 
+@dataclass(frozen=True)
+class FactoredMoments:
+    """The mean squares of a weight's gradient by rows and by columns of its last two axes, as running means in the slots "r"
+    and "c"; "velocity" becomes their product, with r divided by its own mean (Adafactor, arXiv:1804.04235).
+
+    It reads the scalars "kept" and "rest", the shares of the old and the new value, and "epsilon_1", added to the squares.
+    """
+
+    squares: tuple[str, ...] = ()
+
+
 def _leaves(expression: Expression) -> Iterator[Expression]:
     """The arrays, scalars and numbers of an expression; what occurs twice is walked once."""
     seen: set[Expression] = set()
@@ -141,7 +153,7 @@ class Update:
             limit is the scalar of that name.
     """
 
-    phases: Mapping[str, tuple[Phase, ...]]
+    phases: Mapping[str, tuple[Phase | FactoredMoments, ...]]
     preparation: Mapping[str, Phase]
     slots: tuple[str, ...]
     scalars: tuple[str, ...]

@@ -11,14 +11,24 @@ from depthwise.compiler.kernels.builder import Function, Kernel, Operand
 from depthwise.compiler.kernels.maps import counted, digest
 from depthwise.constraints import EPSILON
 
-__all__ = ["SCALARS", "ClipFactor", "OptimizerUpdate", "ReduceChunks", "SumOfSquares"]
+__all__ = [
+    "ClipFactor",
+    "LimitNorms",
+    "OptimizerUpdate",
+    "ReduceChunks",
+    "SumOfSquares",
+    "each_exact",
+    "load_part",
+    "store_part",
+    "sum_of_lanes",
+]
 
 SCALARS = ("seed", "learning_rate", "step_size", "decay")
 """What the "scalars" arena holds, in order: the dropout seed (an i32), the learning rate, Adam's bias-corrected step size,
 learning rate · weight decay."""
 
 
-def _each_exact(function: Function, count: int, body: Callable[[Operand, int], None]) -> None:
+def each_exact(function: Function, count: int, body: Callable[[Operand, int], None]) -> None:
     """body(offset, lanes in use) over `count` numbers, of which none past the end may be touched."""
     lanes = function.vectors.lanes
     whole, rest = count // lanes * lanes, count % lanes
@@ -29,13 +39,15 @@ def _each_exact(function: Function, count: int, body: Callable[[Operand, int], N
         body(whole, rest)
 
 
-def _load(function: Function, base: str, offset: Operand, used: int) -> str:
+def load_part(function: Function, base: str, offset: Operand, used: int) -> str:
+    """The first `used` lanes of a vector."""
     if used == function.vectors.lanes:
         return function.load(base, offset)
     return function.load_masked(function.offset(base, offset), used)
 
 
-def _store(function: Function, value: str, base: str, offset: Operand, used: int) -> None:
+def store_part(function: Function, value: str, base: str, offset: Operand, used: int) -> None:
+    """Stores the first `used` lanes of a vector."""
     if used == function.vectors.lanes:
         function.store(value, base, offset)
     else:
@@ -74,10 +86,10 @@ class ReduceChunks(Kernel):
                     loop.next = [function.fadd(loop.values[0], function.load(source, function.add(position, chunk)))]
                 (total,) = loop.results
                 if self.adds:
-                    total = function.fadd(_load(function, target, position, used), total)
-                _store(function, total, target, position, used)
+                    total = function.fadd(load_part(function, target, position, used), total)
+                store_part(function, total, target, position, used)
 
-            _each_exact(function, columns, body)
+            each_exact(function, columns, body)
 
 
 @dataclass(frozen=True)
@@ -104,7 +116,7 @@ class SumOfSquares(Kernel):
         if rest:
             value = function.load_masked(function.offset("%a", whole), rest)
             total = function.fma(value, value, total)
-        function.store_number(_sum_of_lanes(function, total), "%out")
+        function.store_number(sum_of_lanes(function, total), "%out")
 
 
 @dataclass(frozen=True)
@@ -160,12 +172,12 @@ class OptimizerUpdate(Kernel):
         values |= {Number(name): function.broadcast(f"%{name}") for name in phase.numbers}
 
         def body(position: Operand, used: int) -> None:
-            arrays = {Array(name): _load(function, f"%{name}", position, used) for name in phase.reads}
+            arrays = {Array(name): load_part(function, f"%{name}", position, used) for name in phase.reads}
             results = evaluate_all(function, [expression for _, expression in phase.results], values | arrays)
             for (name, _), result in zip(phase.results, results):
-                _store(function, result, f"%{name}", position, used)
+                store_part(function, result, f"%{name}", position, used)
 
-        _each_exact(function, self.count, body)
+        each_exact(function, self.count, body)
 
 
 @dataclass(frozen=True)
@@ -205,19 +217,19 @@ class LimitNorms(Kernel):
             first = function.add(start, position)
 
             def add(offset: Operand, total: str) -> str:
-                value = _load(function, "%weight", offset, used)
+                value = load_part(function, "%weight", offset, used)
                 return function.fma(value, value, total)
 
             total = _sum_over(function, summed, first, "zeroinitializer", add)
             factor = self._factor(function, total)
 
             def scale(offset: Operand) -> None:
-                value = _load(function, "%weight", offset, used)
-                _store(function, function.fmul(value, factor), "%weight", offset, used)
+                value = load_part(function, "%weight", offset, used)
+                store_part(function, function.fmul(value, factor), "%weight", offset, used)
 
             self._each(function, summed, first, scale)
 
-        _each_exact(function, self.shape[-1], body)
+        each_exact(function, self.shape[-1], body)
 
     def _rows(self, function: Function, summed: list[tuple[int, int]], start: Operand) -> None:
         """The last axis is summed too: one norm at a time, the sums of the lanes added up at the end."""
@@ -231,20 +243,20 @@ class LimitNorms(Kernel):
                     loop.next = [function.fma(value, value, loop.values[0])]
                 (total,) = loop.results
             if rest:
-                value = _load(function, "%weight", function.add(offset, whole), rest)
+                value = load_part(function, "%weight", function.add(offset, whole), rest)
                 total = function.fma(value, value, total)
             return total
 
         total = _sum_over(function, summed, start, "zeroinitializer", add)
-        factor = self._factor(function, function.splat(_sum_of_lanes(function, total)))
+        factor = self._factor(function, function.splat(sum_of_lanes(function, total)))
 
         def scale(offset: Operand) -> None:
             def body(position: Operand, used: int) -> None:
                 place = function.add(offset, position)
-                value = _load(function, "%weight", place, used)
-                _store(function, function.fmul(value, factor), "%weight", place, used)
+                value = load_part(function, "%weight", place, used)
+                store_part(function, function.fmul(value, factor), "%weight", place, used)
 
-            _each_exact(function, count, body)
+            each_exact(function, count, body)
 
         self._each(function, summed, start, scale)
 
@@ -286,7 +298,8 @@ def _sum_over(
     return loop.results[0]
 
 
-def _sum_of_lanes(function: Function, total: str) -> str:
+def sum_of_lanes(function: Function, total: str) -> str:
+    """The sum of a vector's lanes, as a number."""
     symbol = f"@llvm.vector.reduce.fadd.v{function.vectors.lanes}f32"
     function.module.declare(f"declare float {symbol}(float, {function.vector})")
     return function.define(f"call float {symbol}(float {function.number(0.0)}, {function.vector} {total})")

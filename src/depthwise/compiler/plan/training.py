@@ -13,9 +13,10 @@ from typing import Any
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.program import Operation, Program, Scope
 from depthwise.compiler.ir.types import Value
-from depthwise.compiler.ir.update import CLIP_FACTOR, Optimizing, Phase, sum_of_squares
+from depthwise.compiler.ir.update import CLIP_FACTOR, FactoredMoments, Optimizing, Phase, sum_of_squares
 from depthwise.compiler.kernels.elementwise import Fill
 from depthwise.compiler.kernels.maps import MapView
+from depthwise.compiler.kernels.moments import FactorMoments
 from depthwise.compiler.kernels.optimizer import ClipFactor, LimitNorms, OptimizerUpdate, ReduceChunks, SumOfSquares
 from depthwise.compiler.machine import Machine
 from depthwise.compiler.plan.layout import Layout, lay_out, pack_lifetimes, shared_places
@@ -375,7 +376,7 @@ class _TrainingPlan:
 
     def _phases(
         self,
-        programs: Sequence[tuple[str, tuple[Phase, ...]]],
+        programs: Sequence[tuple[str, tuple[Phase | FactoredMoments, ...]]],
         factors: Mapping[str, Pointer],
         placement: Placement,
     ) -> list[Stage]:
@@ -388,8 +389,11 @@ class _TrainingPlan:
             if wanted:
                 squares, stage = self._squares(wanted, f"squares {number}", placement)
                 stages.append(stage)
-            pieces = []
+            pieces: list[tuple[Call, ...]] = []
             for name, phase in chosen:
+                if isinstance(phase, FactoredMoments):
+                    pieces.append((self._moments(name, placement),))
+                    continue
                 numbers = {
                     sum_of_squares(array).name: squares + wanted.index((name, array)) * ALIGNMENT
                     for array in phase.squares
@@ -399,6 +403,12 @@ class _TrainingPlan:
                 pieces += self._update(name, phase, numbers, placement)
             stages.append(Stage("update" if number == 0 else f"update {number}", pieces=in_pieces(pieces)))
         return stages
+
+    def _moments(self, name: str, placement: Placement) -> Call:
+        *leading, rows, columns = self.program.parameters[name].shape
+        arrays = [self._array(name, array, placement) for array in ("gradient", "r", "c", "velocity")]
+        kernel = FactorMoments(prod(leading), rows, columns, self.update.scalars)
+        return Call(kernel, (*arrays, Pointer("scalars")))
 
     def _update(
         self, name: str, phase: Phase, numbers: Mapping[str, Pointer], placement: Placement

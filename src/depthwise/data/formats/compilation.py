@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from depthwise.data.formats.hdf5 import File
 from depthwise.data.formats.hdf5_write import Group
-from depthwise.data.formats.layer_config import check_module, serialized
+from depthwise.data.formats.layer_config import check_module, check_shown, serialized
 from depthwise.data.formats.legacy_state import LegacyState
 from depthwise.data.formats.saved import SavedNetwork
 from depthwise.errors import DepthwiseError, UnsupportedError, describe_value
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["config_of", "read", "state_of"]
 
 STATE = "optimizer/vars"
+SCALE_VARIABLES = 4
+"""What a LossScaleOptimizer keeps before the variables of the optimizer inside it."""
 
 
 def config_of(network: SavedNetwork) -> dict[str, Any]:
@@ -143,7 +145,8 @@ def read(config: Any, file: File, graph: Graph, stacklevel: int = 4, legacy: boo
         )
         compiled.metric_set(graph)
         state = LegacyState(file, compiled.optimizer.has_schedule) if legacy else file
-        _restore_state(compiled.optimizer, state, graph)
+        is_scaled = _class_of(config.get("optimizer")) == "LossScaleOptimizer"
+        _restore_state(compiled.optimizer, state, graph, SCALE_VARIABLES if is_scaled else 0)
         return compiled
     except (DepthwiseError, TypeError, ValueError, OverflowError) as error:
         reason = str(error) if isinstance(error, DepthwiseError) else "an option has a wrong type"
@@ -190,30 +193,37 @@ def _described(value: Any, what: str) -> Any:
         for inner in options.values():
             if isinstance(inner, dict):
                 check_module(inner, what)
+        check_shown(options.get("name"), f"the name of {what}")
         # A metric's type of numbers: as for losses, float32 is the only one.
         options = {key: item for key, item in options.items() if key != "fn"}
     return {"class_name": value.get("class_name"), "config": options}
 
 
-def _restore_state(optimizer: "Optimizer", file: File | LegacyState, graph: Graph) -> None:
+def _class_of(value: Any) -> Any:
+    return value.get("class_name") if isinstance(value, dict) else value
+
+
+def _restore_state(optimizer: "Optimizer", file: File | LegacyState, graph: Graph, skipped: int = 0) -> None:
     members = file.group(STATE) if file.group("optimizer") else None
     if not members:
         return
     slots = list(_slots(optimizer, graph))
-    first = 1 if optimizer.has_schedule else 2
+    first = skipped + (1 if optimizer.has_schedule else 2)
     if sorted(members) != sorted(str(index) for index in range(first + len(slots))):
         return  # saved before the first step, or by a Keras whose optimizer keeps other state: it starts afresh
     state: dict[str, NDArray[Any]] = {}
     for index, (name, shape) in enumerate(slots, first):
         dataset = file.dataset(f"{STATE}/{index}")
-        if dataset is None or dataset.shape != shape or dataset.dtype != np.float32:
+        fits = dataset is not None and dataset.shape == shape
+        # Of a weight with one axis Adafactor in Keras keeps the integer 0.
+        if (
+            dataset is None
+            or not fits
+            or not (dataset.dtype == np.float32 or (shape == () and dataset.dtype.kind in "iu"))
+        ):
             raise UnsupportedError(f"the optimizer's state {describe_value(name)} does not have the shape {shape}")
-        state[name] = dataset.read()
-    _keep(optimizer, state, file)
-
-
-def _keep(optimizer: "Optimizer", state: Mapping[str, NDArray[Any]], file: File | LegacyState) -> None:
-    steps = file.dataset(f"{STATE}/0")
+        state[name] = dataset.read().astype(np.float32, copy=False)
+    steps = file.dataset(f"{STATE}/{skipped}")
     if steps is None or steps.shape != () or steps.dtype.kind not in "iu":
         raise UnsupportedError("the number of steps done is not one integer")
     optimizer.keep({**state, "iteration": np.asarray(int(steps.read()), dtype=np.int64)})

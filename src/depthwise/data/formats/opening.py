@@ -18,6 +18,7 @@ from depthwise.data.formats.saved import SavedNetwork
 from depthwise.errors import DepthwiseError, InvalidFileError, describe_value
 from depthwise.network.graph import Graph
 from depthwise.network.tree import ModelTree
+from depthwise.registration import known_objects
 
 __all__ = ["open_h5", "read_any", "read_some_weights", "starts_with"]
 
@@ -36,6 +37,7 @@ def read_any(filepath: PathLike, compile: bool = True, custom_objects: Mapping[s
         InvalidFileError: no such file, none of these kinds, truncated, damaged, or it contradicts itself.
         UnsupportedError: it holds something that Depthwise does not have; the message names it.
     """
+    custom_objects = known_objects(custom_objects)
     if starts_with(filepath, SIGNATURE):
         return _legacy(filepath, compile, custom_objects)
     described = tfjs.find_json(filepath)
