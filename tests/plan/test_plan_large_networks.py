@@ -36,6 +36,7 @@ def lines(schedule: Schedule, machine: Machine) -> tuple[int, int]:
 BOUNDS = {"batches": (1_200, 30_000), "single": (2_300, 25_000), "training": (16_000, 75_000)}
 """Lines of the stages, and of stages and kernels together."""
 
+
 @pytest.mark.parametrize("family", ["avx512", "avx2"])
 @pytest.mark.parametrize("work", BOUNDS)
 @pytest.mark.parametrize("make", [convnext_tiny, inverted_residuals, resnext, vgg16])
