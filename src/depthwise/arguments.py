@@ -6,6 +6,7 @@ from depthwise.errors import InvalidArgumentError, describe_value
 
 __all__ = [
     "ACTIVATIONS",
+    "LARGEST_FLOAT32",
     "LEAKY_RELU_SLOPE",
     "SELU_ALPHA",
     "SELU_SCALE",
@@ -44,6 +45,9 @@ ACTIVATIONS = (
 )
 
 ACTIVATION_ALIASES = {None: "linear", "swish": "silu", "hard_swish": "hard_silu"}
+
+LARGEST_FLOAT32 = 3.4028234663852886e38
+"""The largest number of float32, in which everything is computed."""
 
 LARGEST_SIZE = 2**31 - 1
 """The largest value of any size: no map and no weight may hold more elements than that."""

@@ -46,7 +46,30 @@ def describe_value(value: object, limit: int = 80) -> str:
     "'a\\\\x1b[31m'"
     """
     try:
-        text = ascii(value)
+        text = ascii(_beginning(value, limit, [limit + 2]))
     except ValueError:  # Python refuses to print integers of thousands of digits
         text = f"<{type(value).__name__} too long to print>"
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _beginning(value: object, limit: int, left: list[int]) -> object:
+    """What of a text, list or object of JSON is shown: a hostile one may be large. `left` counts down the values within."""
+    left[0] -= 1
+    if isinstance(value, (str, bytes)):
+        return value[: limit + 1]
+    shown: object = value
+    if type(value) is dict:
+        pairs = {}
+        for key, item in value.items():
+            if left[0] <= 0:
+                break
+            pairs[_beginning(key, limit, left)] = _beginning(item, limit, left)
+        shown = pairs
+    elif type(value) in (list, tuple):
+        items = []
+        for item in value:  # type: ignore[attr-defined]
+            if left[0] <= 0:
+                break
+            items.append(_beginning(item, limit, left))
+        shown = type(value)(items)  # type: ignore[call-arg]
+    return shown

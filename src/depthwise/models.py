@@ -267,8 +267,14 @@ class Sequential(Model):
         self._start(name, trainable)
         self._chain: list[Any] = []
         self._tensors: list[SymbolicTensor] = []
-        for layer in layers or ():
-            self.add(layer)
+        chain: list[Any] = []
+        known: set[int] = set()
+        for layer in map(_chained, layers or ()):
+            _refuse_twice(layer, id(layer) in known)
+            known.add(id(layer))
+            chain.append(layer)
+        if chain:  # once, not layer by layer: a long chain would take the square of its length
+            self._change(chain)
         if not trainable:
             self.trainable = False
 
@@ -279,17 +285,8 @@ class Sequential(Model):
             ShapeError: the layer does not fit what comes before it; the chain is as before.
             InvalidArgumentError: not a layer, or a name used twice.
         """
-        if isinstance(layer, SymbolicTensor) and not layer.inputs:
-            layer = layer.layer
-        if not isinstance(layer, (Layer, Model)):
-            raise InvalidArgumentError(
-                f"Sequential.add takes a layer, for example depthwise.layers.Conv2D(32, 3), got {describe_value(layer)}"
-            )
-        if any(item is layer for item in self._chain):
-            raise InvalidArgumentError(
-                f"Sequential.add: {describe_value(layer.name or type(layer).__name__)} is in the chain already; use "
-                "depthwise.Model for a layer that works twice"
-            )
+        layer = _chained(layer)
+        _refuse_twice(layer, any(item is layer for item in self._chain))
         self._change([*self._chain, layer])
 
     def pop(self, rebuild: bool = True) -> Any:
@@ -360,6 +357,25 @@ class Sequential(Model):
             with making:
                 if not self.built:  # no other thread has come first
                     self.build(array.shape)
+
+
+def _chained(layer: Any) -> Any:
+    """A member of a chain: a layer, a model, or what `Input` gives."""
+    if isinstance(layer, SymbolicTensor) and not layer.inputs:
+        layer = layer.layer
+    if not isinstance(layer, (Layer, Model)):
+        raise InvalidArgumentError(
+            f"Sequential.add takes a layer, for example depthwise.layers.Conv2D(32, 3), got {describe_value(layer)}"
+        )
+    return layer
+
+
+def _refuse_twice(layer: Any, known: bool) -> None:
+    if known:
+        raise InvalidArgumentError(
+            f"Sequential.add: {describe_value(layer.name or type(layer).__name__)} is in the chain already; use "
+            "depthwise.Model for a layer that works twice"
+        )
 
 
 def _gives_shape(chain: list[Layer]) -> bool:

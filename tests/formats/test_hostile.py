@@ -94,7 +94,7 @@ CONFIGS: dict[str, tuple[Change, type[DepthwiseError], str]] = {
     "operation": (
         lambda c: layer(c).update(module="keras.src.ops.numpy", class_name="Add"),
         UnsupportedError,
-        "'conv2d' is 'Add' of the module 'keras.src.ops.numpy', which is none of keras.layers",
+        "the operation 'conv2d': 'trainable' = True is not supported",
     ),
     "custom model": (lambda c: c.update(class_name="MyModel"), UnsupportedError, "describes 'MyModel'; Sequential and"),
     "regulariser": (

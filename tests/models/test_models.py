@@ -52,7 +52,7 @@ def test_arguments_that_keras_has_and_we_lack_are_known(name: str) -> None:
     theirs = inspect.signature(getattr(keras.Sequential, name)).parameters
     ours = inspect.signature(getattr(models.Sequential, name)).parameters
     assert set(theirs) - set(ours) <= {"kwargs", "max_shard_size", "skip_mismatch"}
-    assert set(ours) - set(theirs) <= {"style"}
+    assert set(ours) - set(theirs) <= {"style", "by_name"}  # Keras takes by_name among its **kwargs
 
 
 def test_graphs_and_tensors_are_shown_in_a_line() -> None:

@@ -126,6 +126,11 @@ def _center_crop(rng: np.random.Generator) -> Configuration:
     return Configuration(layers.CenterCrop(height, width), (_image(rng),))
 
 
+def _random_change(kind: str, **options: Any) -> Callable[[np.random.Generator], Configuration]:
+    make: Any = layers.LAYERS[kind]
+    return lambda rng: Configuration(make(**options), (_image(rng),))
+
+
 def _dense(rng: np.random.Generator) -> Configuration:
     shape = (int(rng.integers(1, 70)),) if rng.random() < 0.7 else _image(rng)
     return Configuration(layers.Dense(int(rng.integers(1, 40)), **_ending(rng)), (shape,))
@@ -231,6 +236,17 @@ _KINDS: dict[type[layers.Description], Callable[[np.random.Generator], Configura
     layers.UpSampling2D: _up_sampling2d,
     layers.Resizing: _resizing,
     layers.CenterCrop: _center_crop,
+    **{
+        layers.LAYERS[kind]: _random_change(kind, **options)
+        for kind, options in {
+            "RandomFlip": {},
+            "RandomTranslation": {"height_factor": 0.2, "width_factor": 0.1},
+            "RandomRotation": {"factor": 0.1},
+            "RandomZoom": {"height_factor": 0.2},
+            "RandomContrast": {"factor": 0.3},
+            "RandomBrightness": {"factor": 0.3},
+        }.items()
+    },
     layers.Dense: _dense,
     layers.MaxPooling2D: _pooling(layers.MaxPooling2D),
     layers.AveragePooling2D: _pooling(layers.AveragePooling2D),

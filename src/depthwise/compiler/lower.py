@@ -10,7 +10,7 @@ from typing import Any
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression
 from depthwise.compiler.ir.program import Operation, Program
-from depthwise.compiler.ir.types import NO_BORDER, Derived, Padding, Role, Shape, TensorType, Value
+from depthwise.compiler.ir.types import NO_BORDER, Derived, Drawn, Padding, Role, Shape, TensorType, Value
 from depthwise.network.facts import to_end
 from depthwise.network.graph import Call, Graph
 
@@ -23,7 +23,7 @@ def lower(graph: Graph, *, training: bool = False) -> Program:
     for call in graph.calls:
         builder.add(call)
     return Program(
-        tuple((name, graph.by_name[name].output_shape) for name in graph.inputs),
+        (*((name, graph.by_name[name].output_shape) for name in graph.inputs), *builder.drawn),
         tuple((builder.tensor_of[name], graph.by_name[name].output_shape) for name in graph.outputs),
         tuple(builder.operations),
         builder.values,
@@ -44,6 +44,8 @@ class Builder:
         self.operations: list[Operation] = []
         self.values: dict[str, Value] = {}
         self.tensor_of: dict[str, str] = {}
+        self.drawn: list[tuple[str, Shape]] = []
+        """Inputs that the training step draws, behind the network's own."""
         self._back: tuple[int, ...] = ()
         """Of a call lowered with an axis moved to the end: the order of axes that moves it back."""
 
@@ -111,6 +113,18 @@ class Builder:
         name = self.weight(call, rule.rpartition("_")[2])
         type_ = TensorType((call.output_shape[-1],))
         self.values[name] = Value(name, type_, Role.PARAMETER, derived=Derived(rule, sources, constants))
+        return name
+
+    @property
+    def draws(self) -> int:
+        """The number of the next random layer."""
+        return len({self.values[name].drawn for name, _ in self.drawn})
+
+    def draw(self, name: str, type_: TensorType, drawn: Drawn) -> str:
+        """An input of the program that the training step draws for each sample."""
+        name = f"/drawn {name}"
+        self.values[name] = Value(name, type_, Role.INPUT, drawn=drawn)
+        self.drawn.append((name, type_.shape))
         return name
 
     def padding(self, call: Call) -> Padding:

@@ -37,6 +37,12 @@ __all__ = [
     "MaxPooling1D",
     "MaxPooling2D",
     "PReLU",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "Rescaling",
     "Resizing",
@@ -460,6 +466,97 @@ class PReLU(Layer):
         alpha_regularizer: str | Regularizer | None = ...,
         alpha_constraint: str | Constraint | None = ...,
         shared_axes: int | Sequence[int] | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class RandomBrightness(Layer):
+    def __init__(
+        self,
+        factor: float | tuple[float, float],
+        value_range: tuple[float, float] = ...,
+        seed: int | None = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class RandomContrast(Layer):
+    def __init__(
+        self,
+        factor: float | tuple[float, float],
+        value_range: tuple[float, float] = ...,
+        seed: int | None = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class RandomFlip(Layer):
+    def __init__(
+        self,
+        mode: str = ...,
+        seed: int | None = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class RandomRotation(Layer):
+    def __init__(
+        self,
+        factor: float | tuple[float, float],
+        fill_mode: str = ...,
+        interpolation: str = ...,
+        seed: int | None = ...,
+        fill_value: float = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class RandomTranslation(Layer):
+    def __init__(
+        self,
+        height_factor: float | tuple[float, float],
+        width_factor: float | tuple[float, float],
+        fill_mode: str = ...,
+        interpolation: str = ...,
+        seed: int | None = ...,
+        fill_value: float = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class RandomZoom(Layer):
+    def __init__(
+        self,
+        height_factor: float | tuple[float, float],
+        width_factor: float | tuple[float, float] | None = ...,
+        fill_mode: str = ...,
+        interpolation: str = ...,
+        seed: int | None = ...,
+        fill_value: float = ...,
+        data_format: str | None = ...,
         *,
         name: str | None = ...,
         trainable: bool = ...,

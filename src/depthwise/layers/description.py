@@ -5,11 +5,12 @@ The graph, the compiler, the files and the explanations read descriptions only. 
 data_format "channels_first" channels, height, width.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise import constraints, initializers, regularizers
-from depthwise.arguments import choice, integer
+from depthwise.arguments import LARGEST_FLOAT32, choice, integer
 from depthwise.constraints import Constraint
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.network.facts import LayerFacts, Shape, layer_facts, single, sizes
@@ -55,6 +56,11 @@ class Description:
             raise InvalidArgumentError(
                 f"{self._owner}: trainable must be True or False, got {describe_value(self.trainable)}"
             )
+        for key, value in vars(self).items():
+            if not _fits_float32(value):
+                raise InvalidArgumentError(
+                    f"{self._owner}: {key} must be of numbers that float32 can hold, got {describe_value(value)}"
+                )
         self._normalise()
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
@@ -151,3 +157,10 @@ class Description:
         for key, value in list(vars(self).items()):
             if key.endswith("_initializer"):
                 self._set(**{key: initializers.get(value)})
+
+
+def _fits_float32(value: object) -> bool:
+    """Whether a number, or every number in a list, is one of float32; anything else does."""
+    if isinstance(value, (tuple, list)):
+        return all(map(_fits_float32, value))
+    return not isinstance(value, float) or abs(value) <= LARGEST_FLOAT32 or abs(value) == math.inf

@@ -29,7 +29,7 @@ from depthwise.layers.prelu import PReLU
 from depthwise.layers.preprocessing import Rescaling
 from depthwise.layers.regularization import Dropout
 from depthwise.layers.shaping import Flatten, ZeroPadding2D
-from depthwise.reference import activations, arithmetic, backward, resampling
+from depthwise.reference import activations, arithmetic, augmentation, backward, resampling
 from depthwise.reference import forward as operations
 from depthwise.reference.channels import moved_axis, moved_back, moved_shapes, moved_to_end, with_channels_last
 from depthwise.reference.planar import (
@@ -61,7 +61,7 @@ __all__ = [
 Shape = tuple[int, ...]
 Weights = Mapping[str, npt.ArrayLike]
 
-_RULES: dict[type[Description], Rule] = {**arithmetic.RULES, **resampling.RULES}
+_RULES: dict[type[Description], Rule] = {**arithmetic.RULES, **resampling.RULES, **augmentation.RULES}
 """Layers that are described by a rule of their family's file."""
 
 

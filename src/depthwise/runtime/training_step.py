@@ -19,6 +19,7 @@ from depthwise.compiler.native.targets import host_target
 from depthwise.compiler.passes import GRADIENTS, TRAINING, run_passes
 from depthwise.compiler.plan.training import plan_training, samples_per_chunk, trainable_weights
 from depthwise.regularizers import OrthogonalRegularizer
+from depthwise.runtime.drawing import draw
 from depthwise.runtime.executable import Executable, host_machine
 from depthwise.runtime.step_loss import StepLoss
 from depthwise.runtime.threads import get_threads
@@ -99,6 +100,8 @@ class TrainingStep:
         ]
         rules = [None if item is None else item.rule for item in self._losses]
         forward = run_passes(program, TRAINING)
+        given = (program.values[name].drawn for name, _ in program.inputs)
+        self._drawn = [item for item in given if item is not None]
         self.program = run_passes(differentiate(forward, rules), GRADIENTS, "differentiate")
         plan = partial(plan_training, optimizer=_Optimizing(self.optimizer, undecayed))
         self._executable = Executable(compile(self.program, plan, host_machine(), host_target(), CompileCache()))
@@ -149,7 +152,7 @@ class TrainingStep:
                 (…, classes), else float32 of the output's shape; None without a loss.
             sample_weight: likewise float32 (batch,), or (batch, …) with one for each loss, or None.
             learning_rate: of this step.
-            seed: what dropout draws its choices from.
+            seed: what dropout and random transformations draw their choices from.
         """
         batch = x[0].shape[0]
         if not self._executable.fits(batch, get_threads()):
@@ -163,7 +166,8 @@ class TrainingStep:
             hidden = self._shapes[-len(self._penalties) :]
             targets = (*targets, *(np.zeros((batch, *shape), np.float32) for shape in hidden))
             weights = (*weights, *(None for _ in hidden))
-        inputs, all_losses = [*x], list[np.ndarray | None]()
+        drawn = draw(self._drawn, batch, seed, self._iteration) if self._drawn else []
+        inputs, all_losses = [*x, *drawn], list[np.ndarray | None]()
         waiting: list[tuple[int, StepLoss, np.ndarray, np.ndarray | None, np.ndarray]] = []
         """What Python computes between the forward and the backward pass."""
         for loss, shape, target, weight in zip(self._losses, self._shapes, targets, weights):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from depthwise.data.formats.hdf5 import File
 from depthwise.data.formats.hdf5_write import Group
-from depthwise.data.formats.layer_config import check_module, serialized
+from depthwise.data.formats.layer_config import check_module, check_shown, serialized
 from depthwise.data.formats.legacy_state import LegacyState
 from depthwise.data.formats.saved import SavedNetwork
 from depthwise.errors import DepthwiseError, UnsupportedError, describe_value
@@ -193,6 +193,7 @@ def _described(value: Any, what: str) -> Any:
         for inner in options.values():
             if isinstance(inner, dict):
                 check_module(inner, what)
+        check_shown(options.get("name"), f"the name of {what}")
         # A metric's type of numbers: as for losses, float32 is the only one.
         options = {key: item for key, item in options.items() if key != "fn"}
     return {"class_name": value.get("class_name"), "config": options}

@@ -60,10 +60,16 @@ def _is_model(entry: Any) -> bool:
     return isinstance(entry, dict) and bare_name(entry.get("class_name")) in MODELS
 
 
-def _own_name(entry: Any) -> Any:
-    """What the entry is called: in a functional model the key beside its config, else in the config."""
+def _own_name(entry: Any) -> str | None:
+    """What the entry is called: in a functional model the key beside its config, else in the config; None for no text."""
     if not isinstance(entry, dict):
         return None
+    name = _raw_name(entry)
+    return name if isinstance(name, str) else None
+
+
+def _raw_name(entry: dict[str, Any]) -> Any:
+    """The name as it is given, for the reader to refuse."""
     config = entry.get("config")
     return entry.get("name") or (config.get("name") if isinstance(config, dict) else None)
 
@@ -180,7 +186,7 @@ class _Functional:
             for tensor in _tensors([[node.args[given:], node.kwargs] for node in nodes]):
                 tensor[0] = self.instead.get(tensor[0], tensor[0])
             inbound = [{"args": node.args, "kwargs": node.kwargs} for node in nodes]
-            layers.append({**entry, "name": own, "inbound_nodes": inbound})
+            layers.append({**entry, "name": _raw_name(entry), "inbound_nodes": inbound})
         for place in _ports(ends["output_layers"]):
             place[0] = self.instead.get(place[0], place[0])
         return {**self.body, **ends, "layers": layers}
@@ -210,12 +216,12 @@ class _Functional:
             others = made[0].after
         first, *more = modern_layer(entry, self.dialect)
         yield first, nodes
-        previous = own = _own_name(first)
+        previous = own = str(_own_name(first))
         for other in [*more, *others]:
             constants = other.get("constants", [])
             other = {key: value for key, value in other.items() if key != "constants"}
             yield other, [_Node([_tensor([previous, index, 0]), *constants], {}) for index in range(len(nodes))]
-            previous = _own_name(other)
+            previous = str(_own_name(other))
             self.followers.add(previous)
         self.instead[own] = previous
 
@@ -271,7 +277,7 @@ class _Functional:
         for entry, nodes in calls:
             if not _is_model(entry):
                 continue
-            name = _own_name(entry)
+            name = str(_own_name(entry))
             places = [*reads[name], *outputs[name]]
             if not all(type(place[1]) is int for place in places):
                 continue

@@ -6,6 +6,7 @@ Source: the files that Keras 3.0 to 3.15 write (`keras.saving`), read as data; n
 import dataclasses
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ from depthwise.layers.operation import Operation
 from depthwise.regularizers import Regularizer
 
 __all__ = [
-    "LONGEST_NAME", "as_dict", "as_list", "as_name", "check_dtype", "check_module", "layer_config", "layer_from_config",
+    "LONGEST_NAME", "as_dict", "as_list", "as_name", "check_dtype", "check_module", "check_shown", "layer_config", "layer_from_config",
     "parse_layer", "sample_shape", "serialized",
 ]  # fmt: skip
 
@@ -254,11 +255,26 @@ def sample_shape(value: Any, owner: str) -> tuple[int, ...]:
 
 
 def as_name(value: Any, what: str) -> str:
-    if not isinstance(value, str) or not value or "/" in value or len(value) > LONGEST_NAME:
+    """A name that can be shown and written to a file again; InvalidFileError for others."""
+    if not isinstance(value, str) or not value or "/" in value or len(value) > LONGEST_NAME or not _is_plain(value):
         raise InvalidFileError(
-            f"{what} must be a text of 1 to {LONGEST_NAME} characters without '/', got {describe_value(value)}"
+            f"{what} must be a text of 1 to {LONGEST_NAME} characters without '/' and control characters, got "
+            f"{describe_value(value)}"
         )
     return value
+
+
+def check_shown(name: Any, what: str) -> None:
+    """InvalidFileError for a name that is printed in the course of a training and is no plain text; None is no name."""
+    if name is not None and (not isinstance(name, str) or len(name) > LONGEST_NAME or not _is_plain(name)):
+        raise InvalidFileError(
+            f"{what} must be a text of at most {LONGEST_NAME} characters without control characters, got {describe_value(name)}"
+        )
+
+
+def _is_plain(text: str) -> bool:
+    """Without control characters, separators of lines, and halves of characters, which no file could hold."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
 
 
 def as_dict(value: Any, what: str) -> dict[str, Any]:
