@@ -60,6 +60,7 @@ LEVELS = [
 """Each file or folder of the package, the foundation first. What stands in one level may import from it and from those above."""
 
 LAZY_UPWARD = {
+    ("layers", "network"): "layers.Input, which Keras has there too",
     ("layers", "data.formats"): "layer.get_config() and from_config() write and read as files do",
     ("layers", "models"): "a layer called on an array computes, with a model of this layer alone",
     ("layers", "model"): "the same; and which layers may be called with training=False",
@@ -208,3 +209,9 @@ def test_descriptions_need_the_standard_library_only(name: str) -> None:
 def test_files_are_short() -> None:
     lengths = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in MODULES.items()}
     assert {module: length for module, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """pytest imports them by name alone."""
+    names = [path.name for path in Path(__file__).resolve().parent.rglob("test_*.py")]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []

@@ -58,7 +58,7 @@ def keras_model(graph: Graph, weights: Any) -> Any:
                 name=node.name
             )(*arguments)
             continue
-        values[node.name] = keras_layer(node.layer)(reads if len(reads) > 1 else reads[0])
+        values[node.name] = keras_layer(node.layer)(reads if len(reads) > 1 or node.layer.takes_list else reads[0])
     starts, ends = ([values[name] for name in names] for names in (graph.inputs, graph.outputs))
     model = keras.Model(starts[0] if len(starts) == 1 else starts, ends[0] if len(ends) == 1 else ends)
     for node in graph.calls:
