@@ -141,7 +141,9 @@ def test_nothing_is_read_that_was_not_written(layer: d.Description) -> None:
     graph = sequential([d.InputLayer(shape=SHAPE), layer, d.DepthwiseConv2D(1, use_bias=False, name="one")])
     step = TrainingStep(lower(graph, training=True), MeanSquaredError(), optimizers.SGD())
     step.load({"one/kernel": np.ones((1, 1, 3, 1), np.float32)}, {})
-    np.testing.assert_array_equal(train(step, (x,), np.zeros_like(x), None, seed=4).predictions, _augmented(layer, x, 4))
+    np.testing.assert_array_equal(
+        train(step, (x,), np.zeros_like(x), None, seed=4).predictions, _augmented(layer, x, 4)
+    )
 
 
 def _stack() -> list[Any]:
