@@ -99,7 +99,10 @@ def stub() -> str:
         if isinstance(getattr(layers, name), type) and getattr(layers, name).__name__ != name
     ]
     head = ["# Written by .ci/stubs.py from the descriptions in this folder.", *names.imports()]
-    return "\n".join([*head, f"__all__ = {sorted(layers.__all__, key=lambda name: (not name.isupper(), name))!r}", *body]) + "\n"
+    return (
+        "\n".join([*head, f"__all__ = {sorted(layers.__all__, key=lambda name: (not name.isupper(), name))!r}", *body])
+        + "\n"
+    )
 
 
 def main() -> None:
