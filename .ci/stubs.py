@@ -83,6 +83,11 @@ def _class(name: str, made: type[Any], names: _Names) -> list[str]:
     return [f"class {name}(Layer):", f"    def __init__({', '.join(shown)}) -> None: ..."]
 
 
+def _order(name: str) -> tuple[int, str]:
+    """Constants first, then classes, then functions: as ruff sorts them."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2), name
+
+
 def stub() -> str:
     """The whole file."""
     names = _Names()
@@ -99,10 +104,7 @@ def stub() -> str:
         if isinstance(getattr(layers, name), type) and getattr(layers, name).__name__ != name
     ]
     head = ["# Written by .ci/stubs.py from the descriptions in this folder.", *names.imports()]
-    return (
-        "\n".join([*head, f"__all__ = {sorted(layers.__all__, key=lambda name: (not name.isupper(), name))!r}", *body])
-        + "\n"
-    )
+    return "\n".join([*head, f"__all__ = {sorted(layers.__all__, key=_order)!r}", *body]) + "\n"
 
 
 def main() -> None:

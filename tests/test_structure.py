@@ -60,6 +60,7 @@ LEVELS = [
 """Each file or folder of the package, the foundation first. What stands in one level may import from it and from those above."""
 
 LAZY_UPWARD = {
+    ("layers", "network"): "layers.Input, which Keras has there too",
     ("layers", "data.formats"): "layer.get_config() and from_config() write and read as files do",
     ("layers", "models"): "a layer called on an array computes, with a model of this layer alone",
     ("layers", "model"): "the same; and which layers may be called with training=False",

@@ -12,6 +12,7 @@ __all__ = [
     "SELU_SCALE",
     "Pair",
     "activation_name",
+    "axes_argument",
     "choice",
     "integer",
     "pair",
@@ -86,6 +87,22 @@ def whole_numbers(owner: str, name: str, value: object, count: int, minimum: int
             raise InvalidArgumentError(f"{owner}: {name} must be an integer, got {describe_value(value)}")
         value = value[0]
     return (integer(owner, name, value, minimum),)
+
+
+def axes_argument(owner: str, name: str, value: object) -> int | tuple[int, ...]:
+    """One axis or several, as Keras counts them: the batch is axis 0, the last one -1."""
+    several = isinstance(value, (list, tuple))
+    given = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    axes = []
+    for axis in given:
+        if isinstance(axis, bool) or not hasattr(axis, "__index__"):
+            raise InvalidArgumentError(
+                f"{owner}: {name} must be an integer or several of them, got {describe_value(value)}"
+            )
+        axes.append(int(axis))
+    if not axes:
+        raise InvalidArgumentError(f"{owner}: {name} must hold one axis at least, got {describe_value(value)}")
+    return tuple(axes) if several and len(axes) > 1 else axes[0]
 
 
 def choice(owner: str, name: str, value: object, allowed: tuple[str, ...]) -> str:

@@ -23,6 +23,9 @@ NUMPY: dict[str, Callable[..., Any]] = {
     "fma": lambda a, b, c: a * b + c,
     "max": np.maximum,
     "min": np.minimum,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "abs": np.abs,
     "sqrt": np.sqrt,
     "exp": np.exp,
     "log": np.log,
@@ -57,14 +60,15 @@ def value(expression: Expression, operands: dict[int, Doubles]) -> Doubles:
     return result
 
 
+TWO = ("add", "subtract", "multiply", "divide", "max", "min", "maximum", "minimum")
 X, Y, Z = Operand(0), Operand(1), Operand(2)
 EXPRESSIONS: dict[str, Expression] = {
     name: Apply(name, (X,))
     for name in FUNCTIONS
     if name not in ("relu_layer", "gelu_slope", "expm1_negative") and not name.startswith(("where", "fma"))
-    if name not in ("add", "subtract", "multiply", "divide", "max", "min")
+    if name not in TWO
 }
-EXPRESSIONS |= {name: Apply(name, (X, Y)) for name in ("add", "subtract", "multiply", "divide", "max", "min")}
+EXPRESSIONS |= {name: Apply(name, (X, Y)) for name in TWO}
 EXPRESSIONS |= {
     "fma": apply("fma", X, Y, Z),
     "where": apply("where_ogt", X, 0.25, X * Y, Y + Z),

@@ -16,7 +16,7 @@ from support.branches import graph_weights, side_by_side
 from support.gates import error_gate
 from support.keras_steps import compare_steps
 from support.networks import note_cnn_with_head, note_separable, seeded_weights
-from support.oracle import keras_layer, keras_model, set_keras_weights
+from support.oracle import keras_layer, keras_model, keras_result, set_keras_weights
 from support.sizes import draw_inputs, random_configuration
 
 LAYER_CLASSES = [kind for kind in layers.LAYERS.values() if kind is not layers.InputLayer]
@@ -41,7 +41,7 @@ def test_every_layer(kind: type[layers.Description]) -> None:
         oracle.build((None, *shapes[0]) if len(shapes) == 1 else [(None, *shape) for shape in shapes])
         if own:
             set_keras_weights(oracle, layer, shapes, own)
-        expected = np.asarray(oracle(xs if len(xs) > 1 else xs[0]))
+        expected = keras_result(oracle, xs)
         one = bounds.layer_error(layer, own, xs)
         assert expected.shape == one_layer.forward(layer, own, xs).shape
         error_gate(y, expected, 2.0 * one, f"{layer} on {shapes}")

@@ -1,5 +1,7 @@
 """Hyperparameters that change while training goes on, against real Keras; moving averages and accumulated gradients."""
 
+import copy
+import pickle
 from typing import Any
 
 import keras
@@ -141,6 +143,20 @@ def test_a_schedule_may_follow_a_number() -> None:
         model.train_on_batch(X, Y)
     assert_same_weights(ours, theirs, 2)
     assert ours.optimizer.get_config()["learning_rate"]["class_name"] == "ExponentialDecay"
+
+
+def test_numbers_may_be_used_as_variables_of_keras() -> None:
+    optimizer = optimizers.Adam(0.25)
+    optimizer.learning_rate.assign(0.125)
+    optimizer.iterations = 7
+    assert optimizer.learning_rate.numpy() == np.float32(0.125) == optimizer.learning_rate
+    assert optimizer.iterations.numpy() == 7
+    kept = pickle.loads(pickle.dumps((optimizer.learning_rate, optimizer.iterations)))
+    assert [type(item) for item in kept] == [float, int]
+    again = copy.deepcopy(optimizer)
+    again.learning_rate.assign(1.0)
+    assert optimizer.learning_rate == 0.125
+    assert again.iterations == 7
 
 
 def test_an_optimizer_serves_one_model() -> None:

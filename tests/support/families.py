@@ -22,7 +22,7 @@ from depthwise.runtime.threads import get_threads, set_threads
 from support.branches import graph_weights, side_by_side
 from support.explained import random_positions
 from support.gates import error_gate
-from support.oracle import keras_layer, set_keras_weights
+from support.oracle import keras_layer, keras_result, set_keras_weights
 from support.sizes import Configuration, draw_inputs
 
 __all__ = ["check_against_keras", "check_explanations", "check_files", "check_same_bits"]
@@ -47,7 +47,7 @@ def check_against_keras(configurations: Sequence[Configuration], batch: int = 2)
             set_keras_weights(oracle, layer, shapes, own)
         one = bounds.layer_error(layer, own, xs)
         error_gate(y, one_layer.forward(layer, own, xs), one, f"{layer} on {shapes}")
-        expected = np.asarray(oracle(xs if len(xs) > 1 else xs[0]))
+        expected = keras_result(oracle, xs)
         error_gate(y, expected, 2.0 * one, f"{layer} on {shapes}, beside Keras")
 
 

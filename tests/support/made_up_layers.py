@@ -12,7 +12,7 @@ __all__ = ["function_of_input", "layer_of", "made_up_layer"]
 
 ARGUMENTS = {
     "fma": 3, "relu_layer": 4, "expm1_negative": 2, "where_negative": 3,
-    **dict.fromkeys(("add", "subtract", "multiply", "divide", "max", "min"), 2),
+    **dict.fromkeys(("add", "subtract", "multiply", "divide", "max", "min", "maximum", "minimum"), 2),
     **{name: 4 for name in functions.FUNCTIONS if name.startswith("where_o") or name.startswith("where_u")},
 }  # fmt: skip
 

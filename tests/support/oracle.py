@@ -12,7 +12,7 @@ from depthwise.layers.operation import Operation
 from depthwise.network.graph import Graph
 from depthwise.reference import layer as one_layer
 
-__all__ = ["keras_layer", "keras_model", "set_keras_weights"]
+__all__ = ["keras_layer", "keras_model", "keras_result", "set_keras_weights"]
 
 _OURS_ALONE = ("input_shape", "dtype", "name", "shape")
 
@@ -27,6 +27,13 @@ def keras_layer(layer: layers.Description, name: str | None = None) -> Any:
         if field.name not in _OURS_ALONE and not field.name.endswith(("_initializer", "_regularizer", "_constraint"))
     }
     return getattr(keras.layers, type(layer).__name__)(**arguments, name=name or layer.name)
+
+
+def keras_result(oracle: Any, inputs: Any) -> Any:
+    """What a Keras layer predicts of one array or a list of them. (Called without `training`, random layers would train.)"""
+    tensors = inputs if len(inputs) > 1 else inputs[0]
+    random = type(oracle).__name__.startswith("Random")
+    return np.asarray(oracle(tensors, training=False) if random else oracle(tensors))
 
 
 def set_keras_weights(keras_layer: Any, layer: layers.Description, input_shapes: Any, weights: Any) -> None:
@@ -51,7 +58,7 @@ def keras_model(graph: Graph, weights: Any) -> Any:
                 name=node.name
             )(*arguments)
             continue
-        values[node.name] = keras_layer(node.layer)(reads if len(reads) > 1 else reads[0])
+        values[node.name] = keras_layer(node.layer)(reads if len(reads) > 1 or node.layer.takes_list else reads[0])
     starts, ends = ([values[name] for name in names] for names in (graph.inputs, graph.outputs))
     model = keras.Model(starts[0] if len(starts) == 1 else starts, ends[0] if len(ends) == 1 else ends)
     for node in graph.calls:

@@ -126,6 +126,11 @@ def _center_crop(rng: np.random.Generator) -> Configuration:
     return Configuration(layers.CenterCrop(height, width), (_image(rng),))
 
 
+def _random_change(kind: str, **options: Any) -> Callable[[np.random.Generator], Configuration]:
+    make: Any = layers.LAYERS[kind]
+    return lambda rng: Configuration(make(**options), (_image(rng),))
+
+
 def _dense(rng: np.random.Generator) -> Configuration:
     shape = (int(rng.integers(1, 70)),) if rng.random() < 0.7 else _image(rng)
     return Configuration(layers.Dense(int(rng.integers(1, 40)), **_ending(rng)), (shape,))
@@ -193,14 +198,104 @@ def _rescaling(rng: np.random.Generator) -> Configuration:
     return Configuration(layer, (_any_shape(rng),))
 
 
-def _add(rng: np.random.Generator) -> Configuration:
-    return Configuration(layers.Add(), (_any_shape(rng),) * int(rng.integers(2, 5)))
+def _merge(kind: type[layers.Description], most: int = 4) -> Callable[[np.random.Generator], Configuration]:
+    """Inputs of one shape, or some that are broadcast: one row, one column, one channel, a vector of channels."""
+    make: Any = kind
+
+    def draw(rng: np.random.Generator) -> Configuration:
+        shape = _any_shape(rng)
+        count = 2 if most == 2 else int(rng.integers(1, most + 1))
+        shapes = [shape]
+        for _ in range(count - 1):
+            own = tuple(1 if rng.random() < 0.25 else size for size in shape)
+            shapes.append(own[-1:] if rng.random() < 0.1 else own)
+        return Configuration(make(), tuple(shapes[:: int(_one_of(rng, 1, -1))]))
+
+    return draw
 
 
-def _concatenate(rng: np.random.Generator) -> Configuration:
+def _concatenate_along(rng: np.random.Generator) -> Configuration:
     shape = _any_shape(rng)
-    shapes = tuple((*shape[:-1], int(rng.integers(1, 9))) for _ in range(int(rng.integers(2, 5))))
-    return Configuration(layers.Concatenate(), shapes)
+    axis = int(rng.integers(len(shape))) if rng.random() < 0.4 else len(shape) - 1
+    sizes = rng.integers(1, 9, int(rng.integers(1, 5)))
+    shapes = tuple((*shape[:axis], int(size), *shape[axis + 1 :]) for size in sizes)
+    return Configuration(layers.Concatenate(_axis(rng, axis, shape)), shapes)
+
+
+def _axis(rng: np.random.Generator, axis: int, shape: Shape) -> int:
+    """An axis of a sample as Keras counts it, from the start or from the end."""
+    return int(_one_of(rng, axis + 1, axis - len(shape)))
+
+
+def _axes(rng: np.random.Generator, shape: Shape) -> Any:
+    chosen = [axis for axis in range(len(shape)) if rng.random() < 0.4]
+    if not chosen:
+        return -1
+    return tuple(_axis(rng, axis, shape) for axis in chosen) if len(chosen) > 1 else _axis(rng, chosen[0], shape)
+
+
+def _along(kind: type[layers.Description]) -> Callable[[np.random.Generator], Configuration]:
+    make: Any = kind
+
+    def draw(rng: np.random.Generator) -> Configuration:
+        shape = _any_shape(rng)
+        return Configuration(make(axis=_axes(rng, shape)), (shape,))
+
+    return draw
+
+
+def _dot(rng: np.random.Generator) -> Configuration:
+    length, normalize = int(rng.integers(1, 20)), bool(rng.random() < 0.5)
+    shapes, axes = [], []
+    for _ in range(2):
+        others = tuple(int(size) for size in rng.integers(1, 5, int(rng.integers(0, 3))))
+        axis = int(rng.integers(len(others) + 1))
+        shapes.append((*others[:axis], length, *others[axis:]))
+        axes.append(_axis(rng, axis, shapes[-1]))
+    same = axes[0] == axes[1] and rng.random() < 0.5
+    layer = layers.Dot(axes[0] if same else tuple(axes), normalize)
+    return Configuration(layer, tuple(shapes))
+
+
+def _group_normalization(rng: np.random.Generator) -> Configuration:
+    groups = int(_one_of(rng, 1, 2, 3, -1))
+    channels = abs(groups) * int(rng.integers(1, 6))
+    shape = (*_image(rng)[:2], channels) if rng.random() < 0.7 else (channels * 2,)
+    center, scale = (bool(rng.random() < 0.8) for _ in range(2))
+    layer = layers.GroupNormalization(groups, epsilon=float(_one_of(rng, 1e-3, 1e-5)), center=center, scale=scale)
+    return Configuration(layer, (shape,))
+
+
+def _reshape(rng: np.random.Generator) -> Configuration:
+    shape = _any_shape(rng)
+    size = int(np.prod(shape))
+    divisor = int(_one_of(rng, *(n for n in range(1, 7) if size % n == 0)))
+    rest = size // divisor
+    target = _one_of(rng, (size,), (-1,), (divisor, rest), (rest, -1), (-1, divisor, 1), (divisor, 1, rest), shape)
+    return Configuration(layers.Reshape(target), (shape,))
+
+
+def _permute(rng: np.random.Generator) -> Configuration:
+    shape = _any_shape(rng)
+    return Configuration(layers.Permute(tuple(int(axis) + 1 for axis in rng.permutation(len(shape)))), (shape,))
+
+
+def _repeat_vector(rng: np.random.Generator) -> Configuration:
+    return Configuration(layers.RepeatVector(int(rng.integers(1, 6))), ((int(rng.integers(1, 40)),),))
+
+
+def _sides(rng: np.random.Generator) -> tuple[int, int]:
+    return int(rng.integers(0, 4)), int(rng.integers(0, 4))
+
+
+def _cropping2d(rng: np.random.Generator) -> Configuration:
+    rows, columns = _sides(rng), _sides(rng)
+    return Configuration(layers.Cropping2D((rows, columns)), (_image(rng, (sum(rows) + 1, sum(columns) + 1)),))
+
+
+def _cropping1d(rng: np.random.Generator) -> Configuration:
+    sides = _sides(rng)
+    return Configuration(layers.Cropping1D(sides), (_image(rng, (1, sum(sides) + 1))[1:],))
 
 
 def _on_sequences(kind: str, draw: Callable[[np.random.Generator], Configuration]) -> Any:
@@ -231,6 +326,17 @@ _KINDS: dict[type[layers.Description], Callable[[np.random.Generator], Configura
     layers.UpSampling2D: _up_sampling2d,
     layers.Resizing: _resizing,
     layers.CenterCrop: _center_crop,
+    **{
+        layers.LAYERS[kind]: _random_change(kind, **options)
+        for kind, options in {
+            "RandomFlip": {},
+            "RandomTranslation": {"height_factor": 0.2, "width_factor": 0.1},
+            "RandomRotation": {"factor": 0.1},
+            "RandomZoom": {"height_factor": 0.2},
+            "RandomContrast": {"factor": 0.3},
+            "RandomBrightness": {"factor": 0.3},
+        }.items()
+    },
     layers.Dense: _dense,
     layers.MaxPooling2D: _pooling(layers.MaxPooling2D),
     layers.AveragePooling2D: _pooling(layers.AveragePooling2D),
@@ -245,8 +351,31 @@ _KINDS: dict[type[layers.Description], Callable[[np.random.Generator], Configura
     ),
     layers.Activation: lambda rng: Configuration(layers.Activation(_one_of(rng, *ACTIVATIONS)), (_any_shape(rng),)),
     layers.ReLU: _relu,
-    layers.Add: _add,
-    layers.Concatenate: _concatenate,
+    layers.Add: _merge(layers.Add),
+    layers.Subtract: _merge(layers.Subtract, 2),
+    layers.Multiply: _merge(layers.Multiply),
+    layers.Average: _merge(layers.Average),
+    layers.Maximum: _merge(layers.Maximum),
+    layers.Minimum: _merge(layers.Minimum),
+    layers.Concatenate: _concatenate_along,
+    layers.Dot: _dot,
+    layers.Softmax: _along(layers.Softmax),
+    layers.UnitNormalization: _along(layers.UnitNormalization),
+    layers.GroupNormalization: _group_normalization,
+    layers.LeakyReLU: lambda rng: Configuration(
+        layers.LeakyReLU(float(_one_of(rng, 0.3, 0.0, 1.5))), (_any_shape(rng),)
+    ),
+    layers.ELU: lambda rng: Configuration(layers.ELU(float(_one_of(rng, 1.0, 0.5, 2.0))), (_any_shape(rng),)),
+    layers.ThresholdedReLU: lambda rng: Configuration(
+        layers.ThresholdedReLU(float(_one_of(rng, 1.0, 0.5))), (_any_shape(rng),)
+    ),
+    layers.Identity: lambda rng: Configuration(layers.Identity(), (_any_shape(rng),)),
+    layers.Reshape: _reshape,
+    layers.Permute: _permute,
+    layers.RepeatVector: _repeat_vector,
+    layers.Cropping2D: _cropping2d,
+    layers.Cropping1D: _cropping1d,
+    layers.ZeroPadding1D: lambda rng: Configuration(layers.ZeroPadding1D(_sides(rng)), (_image(rng)[1:],)),
     layers.ZeroPadding2D: _zero_padding2d,
     layers.Rescaling: _rescaling,
     **{
@@ -263,6 +392,18 @@ _KINDS: dict[type[layers.Description], Callable[[np.random.Generator], Configura
         }.items()
     },
 }
+
+
+_FRACTIONS = (
+    layers.Average,
+    layers.ELU,
+    layers.GroupNormalization,
+    layers.LeakyReLU,
+    layers.Softmax,
+    layers.ThresholdedReLU,
+    layers.UnitNormalization,
+)
+"""Layers that make fractions of whole numbers."""
 
 
 def random_configuration(
@@ -322,6 +463,8 @@ def integer_case(
     layer, input_shapes = configuration
     if one_layer.activation_name(layer) not in ("linear", "relu", "relu6"):
         raise ValueError(f"the results of {one_layer.activation_name(layer)} are not whole numbers")
+    if isinstance(layer, _FRACTIONS) or getattr(layer, "normalize", False):
+        raise ValueError(f"the results of {type(layer).__name__} are not whole numbers")
     means = (layers.AveragePooling2D, layers.GlobalAveragePooling2D)
     if isinstance(planar(layer), (*means, layers.BatchNormalization, layers.LayerNormalization, layers.Rescaling)):
         raise ValueError(f"{type(layer).__name__} divides or scales; its results are not whole numbers")

@@ -195,7 +195,7 @@ def test_messages_while_training(tmp_path: Path) -> None:
     model = dense_model()
     model.compile("sgd", LOSS)
     with pytest.raises(
-        InvalidArgumentError, match="whether 'val_f1' should rise or fall is not known; give mode='min'"
+        InvalidArgumentError, match="whether 'val_f1' should rise or fall is not known; the logs have loss"
     ):
         model.fit(x, y, verbose=0, callbacks=callbacks.EarlyStopping("val_f1"))
     with pytest.warns(

@@ -115,6 +115,9 @@ def test_losses_by_name() -> None:
         (lambda: optimizers.SGD(decay=0.1), "SGD: decay is an argument of Keras 1 and 2; give learning_rate=optimizers.sch"),
         (lambda: optimizers.Adam(beta_3=0.1), "Adam: unexpected argument 'beta_3'; allowed are learning_rate, beta_1"),
         (lambda: optimizers.Ftrl(learning_rate_power=0.5), "learning_rate_power must be at most 0, got 0.5"),
+        (lambda: optimizers.get("muon"), "Muon is not supported: it multiplies whole matrices in every step"),
+        (lambda: optimizers.get({"class_name": "MultiOptimizer", "config": {}}), "MultiOptimizer is not supported: one"),
+        (lambda: optimizers.Adafactor(gradient_accumulation_steps=2), "gradient_accumulation_steps is not supported, got 2"),
         (lambda: optimizers.Lion(beta_1=0), "beta_1 must be a number above 0, at most 1, got 0"),
         (lambda: optimizers.SGD(-1.0), "learning_rate must be a number of at least 0, or a schedule, got -1.0"),
         (lambda: optimizers.SGD("fast"), "learning_rate must be a number"),
@@ -282,3 +285,11 @@ def test_equal_descriptions_are_equal_and_hashable() -> None:
     assert hash(optimizers.Adam(0.1).description) == hash(optimizers.Adam(0.1).description)
     assert optimizers.Adam(0.1).description == optimizers.Adam(0.1, name="another").description
     assert hash(losses.get("mse")) == hash(losses.MeanSquaredError(reduction="mean"))
+
+
+def test_what_is_not_there_is_named() -> None:
+    with pytest.raises(AttributeError, match=r"Muon is not supported: .* use AdamW"):
+        optimizers.Muon  # noqa: B018
+    with pytest.raises(AttributeError, match=r"depthwise\.optimizers has no 'Adan'; it has Adadelta, "):
+        optimizers.Adan  # noqa: B018
+    assert not hasattr(optimizers, "Muon")

@@ -84,6 +84,7 @@ def train_command(
     from depthwise.classification import check_classifier, class_loss, scaled_for
     from depthwise.networks import NETWORKS, open_model
     from depthwise.seeds import set_random_seed
+    from depthwise.training.not_finite import TerminateOnNaN
     from depthwise.training.recipes import recipe as recipe_of
 
     if epochs < 1:
@@ -116,6 +117,7 @@ def train_command(
             epochs=epochs,
             steps_per_epoch=steps,
             validation_data=(scaled_for(network.graph, images.x_test, scale), images.y_test),
+            callbacks=TerminateOnNaN(),  # good weights are saved, whatever happens
         )
     except KeyboardInterrupt:
         interrupted = True

@@ -15,6 +15,7 @@ from depthwise.optimizers import Adam
 from depthwise.optimizers.schedules import CosineDecay
 from depthwise.seeds import set_random_seed
 from depthwise.training.callback import Callback
+from depthwise.training.not_finite import TerminateOnNaN
 
 __all__ = ["PEAK_LEARNING_RATE", "Observer", "Training", "count_correct", "describe_optimizer", "train"]
 
@@ -121,7 +122,7 @@ class Training:
                 initial_epoch=done,
                 epochs=done + 1,
                 verbose=0,
-                callbacks=[self._watch],
+                callbacks=[TerminateOnNaN(), self._watch],
                 validation_data=(x_test, self._data.y_test),
             )
         except KeyboardInterrupt:

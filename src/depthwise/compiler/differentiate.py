@@ -89,6 +89,10 @@ class Tape:
     def type(self, name: str) -> TensorType:
         return self.values[name].type
 
+    def needs(self, name: str) -> bool:
+        """Whether a trainable parameter lies behind the value."""
+        return name in self._needed
+
     def trains(self, name: str | None) -> bool:
         """Whether the value is a trainable parameter."""
         return name is not None and self.values[name].trainable

@@ -66,6 +66,19 @@ def _larger(predicate: str) -> Slope:
     return slope
 
 
+def _shared(predicate: str, opposite: str) -> Slope:
+    """As `_larger`, but equal ones have half of the gradient each, as in JAX."""
+
+    def slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
+        taken, left = f"where_{predicate}", f"where_{opposite}"
+        half = g * 0.5
+        return apply(taken, *args, g, apply(left, *args, 0.0, half)), apply(
+            taken, *args, 0.0, apply(left, *args, g, half)
+        )
+
+    return slope
+
+
 def _where_negative(code: Code, a: str, x: str, y: str) -> str:
     return code.select(code.negative(a), x, y)
 
@@ -83,6 +96,12 @@ _ARITHMETIC: dict[str, Elementary] = {
     "fma": Elementary(Code.fma, slope=lambda g, args, y: (g * args[1], g * args[0], g)),
     "max": Elementary(Code.largest, slope=_larger("ogt")),
     "min": Elementary(Code.smallest, slope=_larger("olt")),
+    # At 0 the slope is 1, as in JAX.
+    "abs": Elementary(
+        lambda code, x: code.intrinsic("fabs", x), slope=lambda g, args, y: (apply("where_oge", args[0], 0.0, g, -g),)
+    ),
+    "maximum": Elementary(Code.largest, slope=_shared("ogt", "olt")),
+    "minimum": Elementary(Code.smallest, slope=_shared("olt", "ogt")),
     "sqrt": Elementary(
         lambda code, x: code.intrinsic("sqrt", x), slope=lambda g, args, y: (g * 0.5 / y,), reads_output=True
     ),
@@ -90,7 +109,7 @@ _ARITHMETIC: dict[str, Elementary] = {
     "log": Elementary(mathematics.logarithm, slope=lambda g, args, y: (g / args[0],)),
     **{f"where_{predicate}": _compare(predicate) for predicate in ("ogt", "olt", "oge", "ole", "ugt", "uge")},
     "where_negative": Elementary(_where_negative),
-    "expm1_negative": Elementary(_scaled_expm1),
+    "expm1_negative": Elementary(_scaled_expm1, slope=lambda g, args, y: (g * (y + args[1]), None)),
     "gelu_slope": Elementary(mathematics.gelu_slope),
 }
 
@@ -223,19 +242,6 @@ FUNCTIONS: Mapping[str, Elementary] = {**_ARITHMETIC, **_ACTIVATIONS}
 # -- what only losses read -------------------------------------------------------------------------------------------
 
 
-def _shared(predicate: str, opposite: str) -> Slope:
-    """As `_larger`, but equal ones have half of the gradient each, as in JAX."""
-
-    def slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
-        taken, left = f"where_{predicate}", f"where_{opposite}"
-        half = g * 0.5
-        return apply(taken, *args, g, apply(left, *args, 0.0, half)), apply(
-            taken, *args, 0.0, apply(left, *args, g, half)
-        )
-
-    return slope
-
-
 def _power(args: Arguments) -> Expression:
     """x to a constant power: by products where that is a small whole number, else e to the power · ln x."""
     x, power = args
@@ -257,12 +263,6 @@ def _power_slope(g: Expression, args: Arguments, y: Expression) -> tuple[Express
 
 
 _LOSSES: dict[str, Elementary] = {
-    # At 0 the slope is 1, as in JAX.
-    "abs": Elementary(
-        lambda code, x: code.intrinsic("fabs", x), slope=lambda g, args, y: (apply("where_oge", args[0], 0.0, g, -g),)
-    ),
-    "maximum": Elementary(Code.largest, slope=_shared("ogt", "olt")),
-    "minimum": Elementary(Code.smallest, slope=_shared("olt", "ogt")),
     "power": Elementary(definition=_power, slope=_power_slope),
 }
 

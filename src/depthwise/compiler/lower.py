@@ -4,13 +4,15 @@ The operations of a layer are written by its own `lower`, in its file of `depthw
 them use.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression
 from depthwise.compiler.ir.program import Operation, Program
-from depthwise.compiler.ir.types import NO_BORDER, Derived, Padding, Role, Shape, TensorType, Value
+from depthwise.compiler.ir.types import NO_BORDER, Derived, Drawn, Padding, Role, Shape, TensorType, Value
 from depthwise.network.facts import to_end
 from depthwise.network.graph import Call, Graph
 
@@ -23,7 +25,7 @@ def lower(graph: Graph, *, training: bool = False) -> Program:
     for call in graph.calls:
         builder.add(call)
     return Program(
-        tuple((name, graph.by_name[name].output_shape) for name in graph.inputs),
+        (*((name, graph.by_name[name].output_shape) for name in graph.inputs), *builder.drawn),
         tuple((builder.tensor_of[name], graph.by_name[name].output_shape) for name in graph.outputs),
         tuple(builder.operations),
         builder.values,
@@ -44,6 +46,8 @@ class Builder:
         self.operations: list[Operation] = []
         self.values: dict[str, Value] = {}
         self.tensor_of: dict[str, str] = {}
+        self.drawn: list[tuple[str, Shape]] = []
+        """Inputs that the training step draws, behind the network's own."""
         self._back: tuple[int, ...] = ()
         """Of a call lowered with an axis moved to the end: the order of axes that moves it back."""
 
@@ -113,6 +117,18 @@ class Builder:
         self.values[name] = Value(name, type_, Role.PARAMETER, derived=Derived(rule, sources, constants))
         return name
 
+    @property
+    def draws(self) -> int:
+        """The number of the next random layer."""
+        return len({self.values[name].drawn for name, _ in self.drawn})
+
+    def draw(self, name: str, type_: TensorType, drawn: Drawn) -> str:
+        """An input of the program that the training step draws for each sample."""
+        name = f"/drawn {name}"
+        self.values[name] = Value(name, type_, Role.INPUT, drawn=drawn)
+        self.drawn.append((name, type_.shape))
+        return name
+
     def padding(self, call: Call) -> Padding:
         """The cells that the call's window adds at (top, bottom, left, right)."""
         rows, columns = call.facts.rows, call.facts.columns
@@ -139,6 +155,37 @@ class Builder:
     def elementwise(self, call: Call, expression: Expression, *operands: str) -> None:
         """The call's output as an expression of `operands`, the call's inputs where none are given."""
         self.emit(call, op.Elementwise(operands or self.inputs(call), (call.name,), expression))
+
+    def give(self, call: Call, result: str) -> None:
+        """The call's output is a value that there is already."""
+        self.tensor_of[call.name] = result
+
+    def reshape(self, call: Call, source: str, shape: Shape, part: str) -> str:
+        """The numbers of `source` under another shape; from a map to another kind of map by way of a vector."""
+        given, wanted = self.values[source].type, TensorType(shape)
+        if given == wanted:
+            return source
+        if given.map != wanted.map and given.map[:2] != (1, 1) and wanted.map[:2] != (1, 1):
+            source = self.emit(call, op.Reshape((source,), (f"{call.name}/{part}/flat",), (given.size,)))
+        return self.emit(call, op.Reshape((source,), (f"{call.name}/{part}",), shape))
+
+    def transpose(self, call: Call, source: str, axes: Sequence[int], part: str) -> str:
+        """The axes of `source` in another order. An axis of size 1 may change its place without a number doing so."""
+        shape = self.shape(source)
+        if [axis for axis in axes if shape[axis] > 1] == [axis for axis, size in enumerate(shape) if size > 1]:
+            return self.reshape(call, source, tuple(shape[axis] for axis in axes), part)
+        return self.emit(call, op.Transpose((source,), (f"{call.name}/{part}",), tuple(axes)))
+
+    def along(self, call: Call, source: str, axes: Sequence[int], run: Callable[[str], str]) -> str:
+        """What `run` makes of the last axis of a matrix whose rows are `axes` of `source` taken together, in the shape of `source`."""
+        shape = self.shape(source)
+        order = [*(axis for axis in range(len(shape)) if axis not in axes), *axes]
+        moved = self.transpose(call, source, order, "moved")
+        kept = self.shape(moved)
+        row = prod(shape[axis] for axis in axes)
+        result = run(self.reshape(call, moved, (*kept[: len(shape) - len(axes)], row), "rows"))
+        back = self.reshape(call, result, kept, "unfolded")
+        return self.transpose(call, back, [order.index(axis) for axis in range(len(shape))], "back")
 
     def pointwise(self, call: Call, source: str, kernel: str) -> str:
         """A 1×1 convolution with the layer's bias."""

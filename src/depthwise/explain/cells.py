@@ -446,9 +446,15 @@ def _activation(cell: _Cell) -> _Explained:
     return _Explained(facts, float(activation(name, x)), 8 * ROUNDING * abs(x))
 
 
+def _broadcast(position: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The place of an input that is broadcast to the result's `position`."""
+    own = position[len(position) - len(shape) :]
+    return tuple(0 if size == 1 else place for place, size in zip(own, shape))
+
+
 @_explains(Add)
 def _add(cell: _Cell) -> _Explained:
-    terms = [float(value[cell.position]) for value in cell.inputs]
+    terms = [float(value[_broadcast(cell.position, value.shape)]) for value in cell.inputs]
     bound = len(terms) * ROUNDING * sum(abs(term) for term in terms)
     return _Explained({"operation": "sum", "terms": terms}, sum(terms), bound)
 

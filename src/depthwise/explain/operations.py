@@ -31,6 +31,7 @@ Weights = Mapping[str, npt.ArrayLike]
 
 PAGE_OPERATIONS = (
     op.Elementwise, op.NormaliseRows, op.Softmax, op.Sum, op.Reshape, op.Transpose, op.Slice, op.Pad, op.Concatenate,
+    op.Repeat,
 )  # fmt: skip
 """What the page's interpreter (`web/src/lib/operations.ts`) can run."""
 
@@ -136,6 +137,8 @@ def page_operations(call: Call) -> list[dict[str, Any]] | None:
         if isinstance(operation, op.Pad):
             facts |= {"padding": list(operation.padding), "value": expression_facts(Constant(operation.value))}
             facts["channels"] = list(operation.channels)
+        if isinstance(operation, op.Repeat):
+            facts["times"] = operation.times
         if isinstance(operation, op.Transpose):
             facts["axes"] = list(operation.axes)
         if isinstance(operation, op.Slice):

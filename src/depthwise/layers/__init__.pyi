@@ -9,11 +9,15 @@ from depthwise.regularizers import Regularizer
 
 __all__ = [
     "ACTIVATIONS",
+    "ELU",
     "LAYERS",
     "Activation",
     "Add",
+    "Average",
     "AveragePooling1D",
     "AveragePooling2D",
+    "AvgPool1D",
+    "AvgPool2D",
     "BatchNormalization",
     "CenterCrop",
     "Concatenate",
@@ -21,30 +25,73 @@ __all__ = [
     "Conv1DTranspose",
     "Conv2D",
     "Conv2DTranspose",
+    "Convolution1D",
+    "Convolution1DTranspose",
+    "Convolution2D",
+    "Convolution2DTranspose",
+    "Cropping1D",
+    "Cropping2D",
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "Dot",
     "Dropout",
     "Flatten",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
+    "GlobalAvgPool1D",
+    "GlobalAvgPool2D",
+    "GlobalMaxPool1D",
+    "GlobalMaxPool2D",
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
+    "GroupNormalization",
+    "Identity",
+    "Input",
     "InputLayer",
     "Layer",
     "LayerNormalization",
+    "LeakyReLU",
+    "MaxPool1D",
     "MaxPool2D",
     "MaxPooling1D",
     "MaxPooling2D",
+    "Maximum",
+    "Minimum",
+    "Multiply",
     "PReLU",
+    "Permute",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
+    "RepeatVector",
     "Rescaling",
+    "Reshape",
     "Resizing",
     "SeparableConv1D",
     "SeparableConv2D",
+    "SeparableConvolution1D",
+    "SeparableConvolution2D",
+    "Softmax",
+    "Subtract",
+    "ThresholdedReLU",
+    "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",
+    "ZeroPadding1D",
     "ZeroPadding2D",
+    "add",
+    "average",
+    "concatenate",
+    "dot",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
 ]
 ACTIVATIONS: Any
 
@@ -60,6 +107,16 @@ class Activation(Layer):
     ) -> None: ...
 
 class Add(Layer):
+    def __init__(
+        self,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Average(Layer):
     def __init__(
         self,
         *,
@@ -249,6 +306,29 @@ class Conv2DTranspose(Layer):
         dtype: str | None = ...,
     ) -> None: ...
 
+class Cropping1D(Layer):
+    def __init__(
+        self,
+        cropping: int | Sequence[int] = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Cropping2D(Layer):
+    def __init__(
+        self,
+        cropping: int | tuple[Any, Any] = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
 class Dense(Layer):
     def __init__(
         self,
@@ -319,12 +399,35 @@ class DepthwiseConv2D(Layer):
         dtype: str | None = ...,
     ) -> None: ...
 
+class Dot(Layer):
+    def __init__(
+        self,
+        axes: int | Sequence[int],
+        normalize: bool = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
 class Dropout(Layer):
     def __init__(
         self,
         rate: float,
         noise_shape: None = ...,
         seed: int | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class ELU(Layer):
+    def __init__(
+        self,
+        alpha: float = ...,
         *,
         name: str | None = ...,
         trainable: bool = ...,
@@ -391,6 +494,39 @@ class GlobalMaxPooling2D(Layer):
         dtype: str | None = ...,
     ) -> None: ...
 
+class GroupNormalization(Layer):
+    def __init__(
+        self,
+        groups: int = ...,
+        axis: int = ...,
+        epsilon: float = ...,
+        center: bool = ...,
+        scale: bool = ...,
+        beta_initializer: str | Initializer = ...,
+        gamma_initializer: str | Initializer = ...,
+        beta_regularizer: str | Regularizer | None = ...,
+        gamma_regularizer: str | Regularizer | None = ...,
+        beta_constraint: str | Constraint | None = ...,
+        gamma_constraint: str | Constraint | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Identity(Layer):
+    def __init__(
+        self,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+Input: Any
+
 class InputLayer(Layer):
     def __init__(
         self,
@@ -425,6 +561,17 @@ class LayerNormalization(Layer):
         rms_scaling: bool = ...,
     ) -> None: ...
 
+class LeakyReLU(Layer):
+    def __init__(
+        self,
+        negative_slope: float = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
 class MaxPooling1D(Layer):
     def __init__(
         self,
@@ -453,6 +600,36 @@ class MaxPooling2D(Layer):
         dtype: str | None = ...,
     ) -> None: ...
 
+class Maximum(Layer):
+    def __init__(
+        self,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Minimum(Layer):
+    def __init__(
+        self,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Multiply(Layer):
+    def __init__(
+        self,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
 class PReLU(Layer):
     def __init__(
         self,
@@ -460,6 +637,108 @@ class PReLU(Layer):
         alpha_regularizer: str | Regularizer | None = ...,
         alpha_constraint: str | Constraint | None = ...,
         shared_axes: int | Sequence[int] | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Permute(Layer):
+    def __init__(
+        self,
+        dims: Sequence[int],
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class RandomBrightness(Layer):
+    def __init__(
+        self,
+        factor: float | tuple[float, float],
+        value_range: tuple[float, float] = ...,
+        seed: int | None = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class RandomContrast(Layer):
+    def __init__(
+        self,
+        factor: float | tuple[float, float],
+        value_range: tuple[float, float] = ...,
+        seed: int | None = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class RandomFlip(Layer):
+    def __init__(
+        self,
+        mode: str = ...,
+        seed: int | None = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class RandomRotation(Layer):
+    def __init__(
+        self,
+        factor: float | tuple[float, float],
+        fill_mode: str = ...,
+        interpolation: str = ...,
+        seed: int | None = ...,
+        fill_value: float = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class RandomTranslation(Layer):
+    def __init__(
+        self,
+        height_factor: float | tuple[float, float],
+        width_factor: float | tuple[float, float],
+        fill_mode: str = ...,
+        interpolation: str = ...,
+        seed: int | None = ...,
+        fill_value: float = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class RandomZoom(Layer):
+    def __init__(
+        self,
+        height_factor: float | tuple[float, float],
+        width_factor: float | tuple[float, float] | None = ...,
+        fill_mode: str = ...,
+        interpolation: str = ...,
+        seed: int | None = ...,
+        fill_value: float = ...,
+        data_format: str | None = ...,
         *,
         name: str | None = ...,
         trainable: bool = ...,
@@ -480,11 +759,33 @@ class ReLU(Layer):
         dtype: str | None = ...,
     ) -> None: ...
 
+class RepeatVector(Layer):
+    def __init__(
+        self,
+        n: int,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
 class Rescaling(Layer):
     def __init__(
         self,
         scale: float,
         offset: float = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Reshape(Layer):
+    def __init__(
+        self,
+        target_shape: Sequence[int],
         *,
         name: str | None = ...,
         trainable: bool = ...,
@@ -569,6 +870,49 @@ class SeparableConv2D(Layer):
         dtype: str | None = ...,
     ) -> None: ...
 
+class Softmax(Layer):
+    def __init__(
+        self,
+        axis: int | Sequence[int] = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Subtract(Layer):
+    def __init__(
+        self,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class ThresholdedReLU(Layer):
+    def __init__(
+        self,
+        theta: float = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class UnitNormalization(Layer):
+    def __init__(
+        self,
+        axis: int | Sequence[int] = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
 class UpSampling1D(Layer):
     def __init__(
         self,
@@ -593,6 +937,18 @@ class UpSampling2D(Layer):
         dtype: str | None = ...,
     ) -> None: ...
 
+class ZeroPadding1D(Layer):
+    def __init__(
+        self,
+        padding: int | Sequence[int] = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
 class ZeroPadding2D(Layer):
     def __init__(
         self,
@@ -605,4 +961,25 @@ class ZeroPadding2D(Layer):
         dtype: str | None = ...,
     ) -> None: ...
 
+add: Any
+average: Any
+concatenate: Any
+dot: Any
+maximum: Any
+minimum: Any
+multiply: Any
+subtract: Any
+AvgPool1D = AveragePooling1D
+AvgPool2D = AveragePooling2D
+Convolution1D = Conv1D
+Convolution1DTranspose = Conv1DTranspose
+Convolution2D = Conv2D
+Convolution2DTranspose = Conv2DTranspose
+GlobalAvgPool1D = GlobalAveragePooling1D
+GlobalAvgPool2D = GlobalAveragePooling2D
+GlobalMaxPool1D = GlobalMaxPooling1D
+GlobalMaxPool2D = GlobalMaxPooling2D
+MaxPool1D = MaxPooling1D
 MaxPool2D = MaxPooling2D
+SeparableConvolution1D = SeparableConv1D
+SeparableConvolution2D = SeparableConv2D

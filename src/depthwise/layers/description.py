@@ -39,6 +39,8 @@ class Description:
     dtype: str | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     default_name: ClassVar[str] = "layer"
+    takes_list: ClassVar[bool] = False
+    """Whether it is called on a list of inputs, even of one."""
 
     def __post_init__(self) -> None:
         if self.name is not None and (not isinstance(self.name, str) or not self.name or "/" in self.name):

@@ -107,13 +107,13 @@ def _raise_power(base: Expression, exponent: Expression) -> Expression:
 
 
 _FUNCTIONS: dict[str, tuple[int, str, Callable[..., Expression]]] = {
-    "Absolute": (1, "|x|", lambda x: apply("max", x, -x)),
+    "Absolute": (1, "|x|", lambda x: apply("abs", x)),
     "Add": (2, "x + y", lambda x, y: x + y),
     "Divide": (2, "x / y", lambda x, y: x / y),
     "Exp": (1, "eˣ", lambda x: apply("exp", x)),
     "Log": (1, "the natural logarithm of x", lambda x: apply("log", x)),
-    "Maximum": (2, "the larger of x and y", lambda x, y: apply("max", x, y)),
-    "Minimum": (2, "the smaller of x and y", lambda x, y: apply("min", x, y)),
+    "Maximum": (2, "the larger of x and y", lambda x, y: apply("maximum", x, y)),
+    "Minimum": (2, "the smaller of x and y", lambda x, y: apply("minimum", x, y)),
     "Multiply": (2, "x · y", lambda x, y: x * y),
     "Negative": (1, "−x", lambda x: -x),
     "Power": (

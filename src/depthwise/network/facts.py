@@ -43,6 +43,7 @@ __all__ = [
     "layer_facts",
     "number",
     "receptive_field",
+    "sample_axes",
     "sequence",
     "single",
     "sizes",
@@ -249,6 +250,23 @@ def broadcast(owner: str, shapes: Sequence[Shape]) -> Shape:
             "have the same size in all of them, or the size 1"
         )
     return together
+
+
+def sample_axes(layer: "Description", axes: int | Sequence[int], shape: Shape) -> tuple[int, ...]:
+    """Axes as Keras counts them, the batch being axis 0, as ascending places in the shape of one sample, each once.
+
+    Raises:
+        ShapeError: the batch's own axis, or one that the input does not have.
+    """
+    given = (axes,) if isinstance(axes, int) else tuple(axes)
+    rank = len(shape)
+    for axis in given:
+        if not (1 <= axis <= rank or -rank <= axis <= -1):
+            raise ShapeError(
+                f"{layer.label}: an axis must be from 1 to {rank} or from {-rank} to -1 for samples of the shape {shape}, got "
+                f"{describe_value(axis)}"
+            )
+    return tuple(sorted({axis - 1 if axis > 0 else axis + rank for axis in given}))
 
 
 def image(layer: "Description", shapes: tuple[Shape, ...]) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ optimizer.
 import dataclasses
 from typing import Any
 
-from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.optimizers import rules, schedules
 from depthwise.optimizers.description import OptimizerDescription
 from depthwise.optimizers.optimizer import Optimizer, description_of, public
@@ -47,6 +47,24 @@ Ftrl, Lion, Lamb, Adafactor = (CLASSES[name] for name in ("Ftrl", "Lion", "Lamb"
 _BY_NAME = {name.lower(): cls for name, cls in CLASSES.items()}
 
 
+_LACKING = {
+    "muon": "Muon is not supported: it multiplies whole matrices in every step, for which there is no kernel; use AdamW, as Muon does "
+    "for all but Dense kernels",
+    "schedulefreeadamw": "ScheduleFreeAdamW is not supported: it predicts with other weights than it trains; use AdamW with "
+    "schedules.CosineDecay, or use_ema=True",
+    "multioptimizer": "MultiOptimizer is not supported: one optimizer moves all weights; set `trainable` of layers and compile "
+    "again to train parts of a network differently",
+}
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(
+        _LACKING.get(
+            name.lower(), f"depthwise.optimizers has no {describe_value(name)}; it has {', '.join(sorted(CLASSES))}"
+        )
+    )
+
+
 def get(identifier: Any) -> Optimizer:
     """The optimizer that `identifier` names: a name in any case, a class, Keras' configuration, or an optimizer itself.
 
@@ -74,6 +92,9 @@ def get(identifier: Any) -> Optimizer:
                 return cls(**config)
     elif isinstance(identifier, str) and identifier.lower() in _BY_NAME:
         return _BY_NAME[identifier.lower()]()
+    name = identifier.get("class_name") if isinstance(identifier, dict) else identifier
+    if str(name).lower() in _LACKING:
+        raise UnsupportedError(_LACKING[str(name).lower()])
     raise InvalidArgumentError(
         f"unknown optimizer {describe_value(identifier)}; allowed are " + ", ".join(sorted(_BY_NAME))
     )

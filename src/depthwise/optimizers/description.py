@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 from depthwise.arguments import LARGEST_FLOAT32
@@ -222,6 +223,10 @@ class OptimizerDescription:
     _structural: ClassVar[tuple[str, ...]] = ()
     """Arguments that are numbers or lists, and decide the code all the same."""
 
+    @cached_property
+    def _limits(self) -> dict[str, float]:
+        return {key: getattr(self, key) for key in CLIPS if getattr(self, key) is not None}
+
     def step_scalars(self, rate: float, steps: int, numbers: dict[str, float]) -> dict[str, float]:
         """All that a step is given, by name: the first is the learning rate.
 
@@ -235,10 +240,7 @@ class OptimizerDescription:
         values = {"learning_rate": rate, **self.hyperparameters(rate, updates + 1, kept)}
         if self.weight_decay is not None:
             values["decay"] = rate * self.weight_decay
-        for key in CLIPS:
-            limit = getattr(self, key)
-            if limit is not None:
-                values[key] = limit
+        values.update(self._limits)
         if every > 1:
             values["accumulated"], values["applies"] = every, float(applies)
         if self.use_ema:

@@ -19,9 +19,37 @@ from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_va
 from depthwise.optimizers.description import OptimizerDescription
 from depthwise.optimizers.schedules import LearningRateSchedule
 
-__all__ = ["Optimizer", "description_of", "public"]
+__all__ = ["Iterations", "LearningRate", "Optimizer", "description_of", "public"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+
+class LearningRate(float):
+    """The learning rate of an optimizer: a number that scripts may treat as Keras' variable."""
+
+    _optimizer: "Optimizer"
+
+    def numpy(self) -> np.float32:
+        """The number as Keras' variables give it."""
+        return np.float32(self)
+
+    def assign(self, value: Any) -> None:
+        """Sets the optimizer's learning rate."""
+        self._optimizer.learning_rate = value
+
+    def __reduce__(self) -> Any:
+        return float, (float(self),)
+
+
+class Iterations(int):
+    """The number of times that an optimizer has moved the weights."""
+
+    def numpy(self) -> np.int64:
+        """The number as Keras' variables give it."""
+        return np.int64(self)
+
+    def __reduce__(self) -> Any:
+        return int, (int(self),)
 
 
 class Optimizer:
@@ -96,13 +124,20 @@ class Optimizer:
             self.description = dataclasses.replace(self.description, **{name: value})
 
     @property
-    def learning_rate(self) -> float:
+    def next_rate(self) -> float:
+        """The learning rate of the next step, as a plain number."""
+        rate = self._rate
+        return float(rate(self.steps)) if isinstance(rate, LearningRateSchedule) else rate
+
+    @property
+    def learning_rate(self) -> LearningRate:
         """The learning rate of the next step.
 
         A number or a schedule can be set. A number cannot replace a schedule: that decides by itself.
         """
-        rate = self._rate
-        return float(rate(self.steps)) if isinstance(rate, LearningRateSchedule) else rate
+        number = LearningRate(self.next_rate)
+        number._optimizer = self
+        return number
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
@@ -166,8 +201,8 @@ class Optimizer:
     # What changes while it works.
 
     @property
-    def iterations(self) -> int:
-        return self.steps // (self.description.gradient_accumulation_steps or 1)
+    def iterations(self) -> Iterations:
+        return Iterations(self.steps // (self.description.gradient_accumulation_steps or 1))
 
     @iterations.setter
     def iterations(self, value: int) -> None:

@@ -41,14 +41,19 @@ def _power_slopes(x: Any, y: Any) -> tuple[Any, ...]:
         return y * np.power(x, y - 1.0), np.power(x, y) * np.log(np.where(x > 0, x, 1.0))
 
 
+def _share(x: Any, y: Any) -> Any:
+    """Of the gradient of a maximum the part that x gets: half of it where the two are equal, as in JAX."""
+    return np.where(x > y, 1.0, np.where(x == y, 0.5, 0.0))
+
+
 _FUNCTIONS: dict[str, tuple[Callable[..., Bounded], Slopes]] = {
-    "Absolute": (lambda x: apply("max", x, -x), lambda x: (np.sign(x),)),
+    "Absolute": (lambda x: apply("max", x, -x), lambda x: (np.where(x >= 0.0, 1.0, -1.0),)),
     "Add": (lambda x, y: x + y, lambda x, y: (1.0, 1.0)),
     "Divide": (lambda x, y: x / y, lambda x, y: (1.0 / y, -x / y**2)),
     "Exp": (lambda x: apply("exp", x), lambda x: (np.exp(x),)),
     "Log": (lambda x: apply("log", x), lambda x: (1.0 / x,)),
-    "Maximum": (lambda x, y: apply("max", x, y), lambda x, y: (x > y, x <= y)),
-    "Minimum": (lambda x, y: apply("min", x, y), lambda x, y: (x < y, x >= y)),
+    "Maximum": (lambda x, y: apply("max", x, y), lambda x, y: (_share(x, y), _share(y, x))),
+    "Minimum": (lambda x, y: apply("min", x, y), lambda x, y: (_share(y, x), _share(x, y))),
     "Multiply": (lambda x, y: x * y, lambda x, y: (y, x)),
     "Negative": (lambda x: -x, lambda x: (-1.0,)),
     "Power": (_power, _power_slopes),

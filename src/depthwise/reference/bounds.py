@@ -20,7 +20,6 @@ from depthwise.layers.dense import Dense
 from depthwise.layers.description import Description
 from depthwise.layers.input import InputLayer
 from depthwise.layers.layer_normalization import LayerNormalization
-from depthwise.layers.merging import Add, Concatenate
 from depthwise.layers.normalization import BatchNormalization
 from depthwise.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from depthwise.layers.prelu import PReLU
@@ -34,7 +33,14 @@ from depthwise.reference import network
 from depthwise.reference.activations import activation, activation_gradient
 from depthwise.reference.channels import moved_axis, moved_back, moved_shapes, moved_to_end, with_channels_last
 from depthwise.reference.planar import planar
-from depthwise.reference.rounding import ACTIVATION_ROUNDINGS, LIPSCHITZ, SMALLEST_NORMAL, UNIT_ROUNDOFF
+from depthwise.reference.rounding import (
+    ACTIVATION_ROUNDINGS,
+    LIPSCHITZ,
+    SMALLEST_NORMAL,
+    UNIT_ROUNDOFF,
+    normalised_rows_error,
+    softmax_error,
+)
 from depthwise.reference.running import Bounded
 from depthwise.reference.windows import Array
 
@@ -177,37 +183,6 @@ def _batch_normalization_training_error(
     return np.asarray(scale * (distance_error + distance * share) + 10.0 * u * size)
 
 
-def normalised_rows_error(x: Array, error: Array, epsilon: float) -> Array:
-    """How far (x − mean) / √(variance + epsilon) over the last axis may be off, if x is off by `error`.
-
-    Mean, then the mean square distance from it, each summed in any order.
-    """
-    count, u = x.shape[-1], UNIT_ROUNDOFF
-    mean = x.mean(axis=-1, keepdims=True)
-    mean_error = error.mean(axis=-1, keepdims=True) + (count + 2) * u * np.abs(x).mean(axis=-1, keepdims=True)
-    distance = np.abs(x - mean)
-    distance_error = error + mean_error + u * distance
-    variance = (distance**2).mean(axis=-1, keepdims=True)
-    squares_error = (distance_error * (2.0 * distance + distance_error)).mean(axis=-1, keepdims=True)
-    # Of the root a relative error e is 1 − √(1 − e), at most e while it is below 1.
-    share = (squares_error + (count + 4) * u * variance) / (variance + epsilon)
-    root_share = 1.0 - np.sqrt(1.0 - np.minimum(share, 1.0))
-    scale = 1.0 / np.sqrt(variance + epsilon) / np.maximum(1.0 - root_share, 1e-3)
-    return np.asarray(scale * (distance_error + distance * root_share + 8.0 * u * distance) + SMALLEST_NORMAL)
-
-
-def softmax_error(before: Array, y: Array, error: Array) -> Array:
-    """How far y = softmax(before) may be off, if `before` is off by `error`.
-
-    A share changes by at most e^(2δ) if no logit changes by more than δ; the rest is the float32 softmax itself: the
-    differences, the exponentials, their sum, the quotient.
-    """
-    logit_error = error.max(axis=-1, keepdims=True) + UNIT_ROUNDOFF * np.abs(before).max(axis=-1, keepdims=True) * 2
-    own = (2.0 * ACTIVATION_ROUNDINGS + y.shape[-1] + 2.0) * UNIT_ROUNDOFF
-    growth = np.expm1(np.minimum(2.0 * logit_error, 700.0)) + own
-    return np.asarray(np.minimum(y * growth, 1.0) + SMALLEST_NORMAL)
-
-
 def layer_error(
     layer: Description,
     weights: network.Weights,
@@ -259,8 +234,6 @@ def _activated_error(layer: Description, name: str, before: Array, sums: Array) 
 def _sum_roundings(layer: Description, input_shapes: Sequence[tuple[int, ...]], training: bool) -> int:
     """Roundings on the longest way through the layer's sum; 0 for layers that only move or choose values."""
     match planar(layer):
-        case Add():
-            return len(input_shapes)
         case Dropout():
             return 2 if training else 0
         case (
@@ -268,7 +241,6 @@ def _sum_roundings(layer: Description, input_shapes: Sequence[tuple[int, ...]], 
             | GlobalMaxPooling2D()
             | Flatten()
             | ZeroPadding2D()
-            | Concatenate()
             | Activation()
             | ReLU()
             | PReLU()

@@ -22,14 +22,13 @@ from depthwise.layers.dense import Dense
 from depthwise.layers.description import Description
 from depthwise.layers.input import InputLayer
 from depthwise.layers.layer_normalization import LayerNormalization
-from depthwise.layers.merging import Add, Concatenate
 from depthwise.layers.normalization import BatchNormalization
 from depthwise.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from depthwise.layers.prelu import PReLU
 from depthwise.layers.preprocessing import Rescaling
 from depthwise.layers.regularization import Dropout
 from depthwise.layers.shaping import Flatten, ZeroPadding2D
-from depthwise.reference import activations, arithmetic, backward, resampling
+from depthwise.reference import activations, arithmetic, augmentation, backward, joining, resampling, single
 from depthwise.reference import forward as operations
 from depthwise.reference.channels import moved_axis, moved_back, moved_shapes, moved_to_end, with_channels_last
 from depthwise.reference.planar import (
@@ -61,7 +60,13 @@ __all__ = [
 Shape = tuple[int, ...]
 Weights = Mapping[str, npt.ArrayLike]
 
-_RULES: dict[type[Description], Rule] = {**arithmetic.RULES, **resampling.RULES}
+_RULES: dict[type[Description], Rule] = {
+    **arithmetic.RULES,
+    **augmentation.RULES,
+    **joining.RULES,
+    **resampling.RULES,
+    **single.RULES,
+}
 """Layers that are described by a rule of their family's file."""
 
 
@@ -245,10 +250,6 @@ def _without_weights(
             return operations.zero_padding2d(x, owner.padding)
         case Rescaling():
             return operations.rescaling(x, owner.scale, owner.offset)
-        case Add():
-            return operations.add(inputs)
-        case Concatenate():
-            return operations.concatenate(inputs)
         case Activation() | InputLayer():
             return operations.float64(x)
     raise TypeError(f"the reference does not know the layer {type(layer).__name__}")
@@ -403,10 +404,6 @@ def _gradients_without_weights(
             return [backward.zero_padding2d_gradient(dy, owner.padding)]
         case Rescaling():
             return [dy * owner.scale]
-        case Add():
-            return [dy for _ in inputs]
-        case Concatenate():
-            return backward.concatenate_gradients(dy, [np.shape(item)[-1] for item in inputs])
         case Activation():
             return [dy]
     raise TypeError(f"the reference does not know the layer {type(layer).__name__}")

@@ -1,6 +1,17 @@
 """How far float32 is off: one rounding, one function, and how activations pass an error on."""
 
-__all__ = ["ACTIVATION_ROUNDINGS", "LIPSCHITZ", "SMALLEST_NORMAL", "UNIT_ROUNDOFF"]
+import numpy as np
+
+from depthwise.reference.windows import Array
+
+__all__ = [
+    "ACTIVATION_ROUNDINGS",
+    "LIPSCHITZ",
+    "SMALLEST_NORMAL",
+    "UNIT_ROUNDOFF",
+    "normalised_rows_error",
+    "softmax_error",
+]
 
 UNIT_ROUNDOFF = 2.0**-24
 
@@ -27,3 +38,34 @@ LIPSCHITZ = {
     "softmax": 0.5,  # against the largest change of any input
 }
 """The steepest slope of each activation: an error of its input grows by at most this."""
+
+
+def normalised_rows_error(x: Array, error: Array, epsilon: float) -> Array:
+    """How far (x − mean) / √(variance + epsilon) over the last axis may be off, if x is off by `error`.
+
+    Mean, then the mean square distance from it, each summed in any order.
+    """
+    count, u = x.shape[-1], UNIT_ROUNDOFF
+    mean = x.mean(axis=-1, keepdims=True)
+    mean_error = error.mean(axis=-1, keepdims=True) + (count + 2) * u * np.abs(x).mean(axis=-1, keepdims=True)
+    distance = np.abs(x - mean)
+    distance_error = error + mean_error + u * distance
+    variance = (distance**2).mean(axis=-1, keepdims=True)
+    squares_error = (distance_error * (2.0 * distance + distance_error)).mean(axis=-1, keepdims=True)
+    # Of the root a relative error e is 1 − √(1 − e), at most e while it is below 1.
+    share = (squares_error + (count + 4) * u * variance) / (variance + epsilon)
+    root_share = 1.0 - np.sqrt(1.0 - np.minimum(share, 1.0))
+    scale = 1.0 / np.sqrt(variance + epsilon) / np.maximum(1.0 - root_share, 1e-3)
+    return np.asarray(scale * (distance_error + distance * root_share + 8.0 * u * distance) + SMALLEST_NORMAL)
+
+
+def softmax_error(before: Array, y: Array, error: Array) -> Array:
+    """How far y = softmax(before) may be off, if `before` is off by `error`.
+
+    A share changes by at most e^(2δ) if no logit changes by more than δ; the rest is the float32 softmax itself: the
+    differences, the exponentials, their sum, the quotient.
+    """
+    logit_error = error.max(axis=-1, keepdims=True) + UNIT_ROUNDOFF * np.abs(before).max(axis=-1, keepdims=True) * 2
+    own = (2.0 * ACTIVATION_ROUNDINGS + y.shape[-1] + 2.0) * UNIT_ROUNDOFF
+    growth = np.expm1(np.minimum(2.0 * logit_error, 700.0)) + own
+    return np.asarray(np.minimum(y * growth, 1.0) + SMALLEST_NORMAL)

@@ -136,7 +136,7 @@ class NotFiniteGuard(Callback):
             self._take_copy()
         optimizer = session.optimizer
         seed = seed_of_step(session.seed, optimizer.steps)
-        self._done.append(_Done(batch.place, optimizer.learning_rate, seed))
+        self._done.append(_Done(batch.place, optimizer.next_rate, seed))
 
     def after(self, batch: Batch, step: int, loss: float, losses: Each) -> bool:
         """Called by the loop after each step. Returns whether training must stop."""

@@ -87,7 +87,7 @@ class Session:
             self.take_settings()
         seed = seed_of_step(self.seed, optimizer.steps)
         self._dirty = True
-        result = self.native(batch.x, batch.y, batch.sample_weight, learning_rate=optimizer.learning_rate, seed=seed)
+        result = self.native(batch.x, batch.y, batch.sample_weight, learning_rate=optimizer.next_rate, seed=seed)
         optimizer.steps += 1
         CHANGES.grow()  # other models with the same layers must look
         return result

@@ -3,7 +3,7 @@
 import { activation, reluLayer, softmaxSteps, type SoftmaxSteps } from "./activations";
 import { weight, type Axis, type Layer } from "./data";
 import { depthwiseStage, type Values } from "./network";
-import { isMove, steps, type Step } from "./operations";
+import { isMove, placeIn, steps, type Step } from "./operations";
 
 export interface Window {
   rows: number[];
@@ -329,8 +329,11 @@ const RULES: Record<string, Rule> = {
   },
   Add: (layer, position, inputs, computed) => {
     const cell = empty("sum", position, computed);
-    const at = offset(position, layer.output_shape);
-    cell.terms = inputs.map((x, index) => ({ index, value: x[at], weight: 1, product: x[at] }));
+    cell.terms = inputs.map((x, index) => {
+      const shape = layer.input_shapes[index];
+      const value = x[offset(placeIn(shape, position), shape)];
+      return { index, value, weight: 1, product: value };
+    });
     cell.sum = cell.output = cell.terms.reduce((sum, term) => sum + term.product, 0);
     return cell;
   },

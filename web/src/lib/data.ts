@@ -69,6 +69,8 @@ export interface Operation {
   /** Channels that are added before and after each pixel's. */
   channels?: [number, number];
   value?: number | string;
+  /** How often each channel is repeated. */
+  times?: number;
   /** Which axis of the operand each axis of the result is. */
   axes?: number[];
   /** The first row, column and channel that is taken. */

@@ -2,7 +2,7 @@
 
 import { activation, reluLayer, softmaxSteps } from "./activations";
 import { layers, weight, type Axis, type Layer } from "./data";
-import { runOperations } from "./operations";
+import { broadcast, runOperations } from "./operations";
 
 export type Values = Map<string, Float32Array>;
 
@@ -267,6 +267,11 @@ const RULES: Record<string, Rule> = {
   Activation: (layer, [x]) =>
     activate(layer.activation, x.slice(), layer.output_shape[layer.output_shape.length - 1]),
   ReLU: (layer, [x]) => x.map(reluLayer(layer.config)),
-  Add: (_, [first, ...others]) => first.map((value, i) => others.reduce((sum, other) => sum + other[i], value)),
+  Add: (layer, inputs) => {
+    const places = layer.input_shapes.map((shape) => broadcast(layer.output_shape, shape));
+    const length = layer.output_shape.reduce((a, b) => a * b, 1);
+    const at = (index: number, i: number) => inputs[index][places[index] ? places[index]![i] : i];
+    return Float32Array.from({ length }, (_, i) => inputs.reduce((sum, _x, index) => sum + at(index, i), 0));
+  },
   Rescaling: (layer, [x]) => x.map((value) => value * Number(layer.config.scale) + Number(layer.config.offset)),
 };

@@ -40,6 +40,9 @@ const FUNCTIONS: Record<string, (...values: number[]) => number> = {
   fma: (a, b, c) => a * b + c,
   max: Math.max,
   min: Math.min,
+  maximum: Math.max,
+  minimum: Math.min,
+  abs: Math.abs,
   sqrt: Math.sqrt,
   exp: Math.exp,
   log: Math.log,
@@ -71,7 +74,7 @@ function compile(expression: Expression): (values: number[]) => number {
 }
 
 /** Where in an operand, broadcast to `shape`, each number of the result is read; null where that is the same place. */
-function broadcast(shape: number[], operand: number[]): Int32Array | null {
+export function broadcast(shape: number[], operand: number[]): Int32Array | null {
   const count = size(shape);
   if (size(operand) === count) return null;
   const own = strides(operand);
@@ -151,6 +154,10 @@ const MOVES: Record<string, (operation: Operation, position: number[]) => [numbe
     const place: number[] = new Array(position.length);
     operation.axes!.forEach((axis, index) => (place[axis] = position[index]));
     return [0, place];
+  },
+  Repeat: (operation, position) => {
+    const channel = Math.floor(position[position.length - 1] / operation.times!);
+    return [0, [...position.slice(0, -1), channel]];
   },
   Slice: (operation, position) => {
     const rank = operation.operands[0].shape.length;
@@ -283,7 +290,7 @@ function stepAt(layer: Layer, operation: Operation, position: number[], values: 
 }
 
 /** Which place of an operand of this shape, broadcast, the result's `position` reads. */
-function placeIn(shape: number[], position: number[]): number[] {
+export function placeIn(shape: number[], position: number[]): number[] {
   const own = position.slice(position.length - shape.length);
   return own.map((place, axis) => (shape[axis] === 1 ? 0 : place));
 }

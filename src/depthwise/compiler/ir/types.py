@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 from math import prod
+from typing import Any
 
 from depthwise.constraints import Constraint
 from depthwise.regularizers import Regularizer
@@ -12,6 +13,7 @@ __all__ = [
     "ROW",
     "WHOLE_MAP",
     "Derived",
+    "Drawn",
     "Element",
     "Padding",
     "Role",
@@ -78,12 +80,24 @@ class Derived:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """How the training step draws an input by itself: for the `number`-th random layer, described by `layer`, on samples of
+    `shape`; it is the layer's output-th array."""
+
+    layer: Any
+    number: int
+    output: int
+    shape: Shape
+
+
+@dataclass(frozen=True)
 class Value:
     """A named tensor.
 
     Attributes:
         trainable: a parameter that the optimizer changes.
         derived: how a parameter follows from others; None for a weight of the model.
+        drawn: how an input is drawn; None for those that the caller gives.
         regularizer: in training, the penalty on a trainable weight.
         constraint: in training, what a trainable weight has to satisfy after each step.
     """
@@ -93,6 +107,7 @@ class Value:
     role: Role
     trainable: bool = False
     derived: Derived | None = None
+    drawn: Drawn | None = None
     regularizer: Regularizer | None = None
     constraint: Constraint | None = None
 

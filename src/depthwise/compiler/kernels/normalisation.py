@@ -4,6 +4,7 @@ A chunk keeps, for each channel, how many values it has seen, their mean and the
 two such states join without cancellation (Chan, Golub and LeVeque 1983).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand
@@ -69,6 +70,17 @@ class CollectMoments(Kernel):
                 function.store(value, "%out", place)
 
 
+def _vectors(function: Function, channels: int) -> Iterator[tuple[Operand, int]]:
+    """(first channel, channels used) of each vector: a loop over the whole ones, then the one that is not."""
+    lanes = function.vectors.lanes
+    whole = channels // lanes * lanes
+    if whole:
+        with counted(function, whole, lanes) as first:
+            yield first, lanes
+    if whole < channels:
+        yield whole, channels - whole
+
+
 @dataclass(frozen=True)
 class FinishMoments(Kernel):
     """Joins the chunks' moments in their order; writes mean, 1 / deviation, gamma / deviation, beta to `out`, and moves
@@ -88,10 +100,9 @@ class FinishMoments(Kernel):
         return f"finish_moments_of_{self.channels}_{digest(self)}"
 
     def write(self, function: Function) -> None:
-        lanes, padded = function.vectors.lanes, function.vectors.round_up(self.channels)
-        for first in range(0, padded, lanes):
-            used = min(lanes, self.channels - first)
-            places = [first + i * padded for i in range(3)]
+        padded = function.vectors.round_up(self.channels)
+        for first, used in _vectors(function, self.channels):
+            places = [function.add(first, i * padded) for i in range(3)]
             state = [function.load("%a", place) for place in places]
             with function.loop(1, "%chunks", carried=state) as loop:
                 chunk = function.offset("%a", function.multiply(loop.index, self.chunk_pitch))
@@ -104,7 +115,7 @@ class FinishMoments(Kernel):
             gamma = function.load_masked(function.offset("%gamma", first), used) if self.has_gamma else one
             beta = function.load_masked(function.offset("%beta", first), used) if self.has_beta else "zeroinitializer"
             for i, value in enumerate((mean, inverse, function.fmul(inverse, gamma), beta)):
-                function.store(value, "%out", i * padded + first)
+                function.store(value, "%out", function.add(first, i * padded))
             for name, value in (("moving_mean", mean), ("moving_variance", variance)):
                 address = function.offset(f"%{name}", first)
                 kept = function.fmul(function.load_masked(address, used), function.constant(self.momentum))
@@ -165,14 +176,13 @@ class FinishSums(Kernel):
         return f"finish_normalisation_sums_of_{self.channels}_{digest(self)}"
 
     def write(self, function: Function) -> None:
-        lanes, padded = function.vectors.lanes, function.vectors.round_up(self.channels)
+        padded = function.vectors.round_up(self.channels)
         count = function.define(f"sitofp i64 {function.multiply('%batch', self.pixels)} to float")
         divisor = function.splat(count)
         written = (("beta_gradient", self.has_beta), ("gamma_gradient", self.has_gamma))
-        for first in range(0, padded, lanes):
-            used = min(lanes, self.channels - first)
+        for first, used in _vectors(function, self.channels):
             for i, (name, wanted) in enumerate(written):
-                place = first + i * padded
+                place = function.add(first, i * padded)
                 with function.loop(1, "%chunks", carried=[function.load("%a", place)]) as loop:
                     chunk = function.offset("%a", function.multiply(loop.index, self.chunk_pitch))
                     loop.next = [function.fadd(loop.values[0], function.load(chunk, place))]

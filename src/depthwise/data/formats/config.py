@@ -457,7 +457,8 @@ def _call_config(member: Member, call: TreeCall, shapes: Mapping[TreePort, Shape
     if isinstance(member, Operation):
         rest = iter(tensors)
         return {"args": [next(rest) if value is None else value for value in member.arguments], "kwargs": {}}
-    return {"args": tensors if len(tensors) == 1 else [tensors], "kwargs": {}}
+    as_list = len(tensors) != 1 or getattr(member, "takes_list", False)
+    return {"args": [tensors] if as_list else tensors, "kwargs": {}}
 
 
 def port_shapes(tree: ModelTree) -> dict[TreePort, Shape]:

@@ -11,6 +11,7 @@ from typing import Any
 from depthwise.arguments import ACTIVATIONS
 from depthwise.data.formats.layer_config import layer_config, serialized
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
+from depthwise.layers.descriptions import LAYERS
 from depthwise.layers.layer import Layer
 
 __all__ = ["Dialect", "bare_name", "modern_layer", "policy"]
@@ -170,7 +171,8 @@ def _options(class_name: str, config: dict[str, Any], dialect: Dialect) -> dict[
     for key, value in config.items():
         if key in _DROPPED.get(class_name, ()) or (key == "batch_input_shape" and class_name != "InputLayer"):
             continue
-        if key in _WITHOUT_EFFECT and value == _WITHOUT_EFFECT[key] and class_name not in ("Conv2D", "Conv1D"):
+        is_own = key in getattr(LAYERS.get(class_name), "__dataclass_fields__", ())
+        if key in _WITHOUT_EFFECT and value == _WITHOUT_EFFECT[key] and not is_own:
             continue
         key = "batch_shape" if key == "batch_input_shape" else names.get(key, key)
         if isinstance(value, dict) and set(value) == {"type", "value"}:  # a NumPy array, in Keras 2.0 to 2.2

@@ -18,6 +18,7 @@ from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
 from depthwise.layers.descriptions import LAYERS
 from depthwise.layers.input import InputLayer
+from depthwise.layers.names import UNSUPPORTED
 from depthwise.layers.operation import Operation
 from depthwise.regularizers import Regularizer
 
@@ -53,7 +54,11 @@ def parse_layer(entry: Any) -> Description:
         raise UnsupportedError(f"{owner} is a Lambda, which holds code; code in a model file is never run")
     check_module(entry, owner, "layers")
     if not isinstance(class_name, str) or class_name not in LAYERS:
-        raise UnsupportedError(f"{owner} is a {describe_value(class_name)}, which is not supported; " + _supported())
+        why = UNSUPPORTED.get(class_name) if isinstance(class_name, str) else None
+        raise UnsupportedError(
+            f"{owner} is a {describe_value(class_name)}, which is not supported"
+            + (f": {why}" if why else "; " + _supported())
+        )
     cls = LAYERS[class_name]
     check_dtype(config.get("dtype"), owner)
     fields = {field.name: field for field in dataclasses.fields(cls)}

@@ -47,6 +47,7 @@ from depthwise.compiler.ir.operations.shaping import (
     Slice,
     Transpose,
 )
+from depthwise.compiler.ir.operations.warping import Warp
 
 __all__ = [
     "AFFINE",
@@ -95,6 +96,7 @@ __all__ = [
     "Sum",
     "Taps",
     "Transpose",
+    "Warp",
     "sum_of",
     "unary",
 ]

@@ -1,6 +1,15 @@
 """How each operation becomes kernel calls, by family."""
 
-from depthwise.compiler.plan.rules import contraction, convolution, elementwise, pooling, resampling, shaping, training
+from depthwise.compiler.plan.rules import (
+    contraction,
+    convolution,
+    elementwise,
+    pooling,
+    resampling,
+    shaping,
+    training,
+    warping,
+)
 from depthwise.compiler.plan.rules.registry import RULES, calls_of
 
 __all__ = [
@@ -13,4 +22,5 @@ __all__ = [
     "resampling",
     "shaping",
     "training",
+    "warping",
 ]
