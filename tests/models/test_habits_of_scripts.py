@@ -57,6 +57,7 @@ def test_inputs(arguments: dict[str, Any]) -> None:
         (lambda: small()(depthwise.Input(shape=(4,)), training=True), "fit alone trains"),
         (lambda: callbacks.TensorBoard(log_dir="logs"), "CSVLogger"),
         (lambda: callbacks.RemoteMonitor(), "LambdaCallback"),
+        (lambda: callbacks.SwapEMAWeights(), "ema_overwrite_frequency"),
         (
             lambda: models.clone_model(small(), input_tensors=X),  # type: ignore[arg-type]
             "call the clone",

@@ -98,6 +98,7 @@ class TrainingStep:
             None if item is None else StepLoss(item, shape, weight)
             for item, shape, weight in zip(each, self._shapes, counts, strict=True)
         ]
+        self._trained = [(number, item) for number, item in enumerate(self._losses) if item is not None]
         rules = [None if item is None else item.rule for item in self._losses]
         forward = run_passes(program, TRAINING)
         given = (program.values[name].drawn for name, _ in program.inputs)
@@ -167,32 +168,31 @@ class TrainingStep:
             targets = (*targets, *(np.zeros((batch, *shape), np.float32) for shape in hidden))
             weights = (*weights, *(None for _ in hidden))
         drawn = draw(self._drawn, batch, seed, self._iteration) if self._drawn else []
-        inputs, all_losses = [*x, *drawn], list[np.ndarray | None]()
+        inputs = [*x, *drawn]
+        results: list[np.ndarray] = []
+        all_losses: list[np.ndarray | None] = [None] * len(self._losses)
         waiting: list[tuple[int, StepLoss, np.ndarray, np.ndarray | None, np.ndarray]] = []
         """What Python computes between the forward and the backward pass."""
-        for loss, shape, target, weight in zip(self._losses, self._shapes, targets, weights):
-            if loss is None:
-                all_losses.append(None)
-                continue
+        for number, loss in self._trained:
+            target, weight = targets[number], weights[number]
             assert target is not None
             positions = (batch, *loss.positions)
             if loss.rule.handed_over:
-                inputs += (np.empty((batch, *shape), np.float32), np.ones(positions, np.float32))
-                waiting.append((len(all_losses), loss, target, weight, inputs[-2]))
-                all_losses.append(None)
+                inputs += (np.empty((batch, *self._shapes[number]), np.float32), np.ones(positions, np.float32))
+                waiting.append((number, loss, target, weight, inputs[-2]))
                 continue
             inputs += (loss.targets(target), loss.shares(target, weight))
-            all_losses.append(np.empty(positions, np.float32))
-        predictions = tuple(np.empty((batch, *shape), np.float32) for shape in self._shapes)
+            found = all_losses[number] = np.empty(positions, np.float32)
+            results.append(found)
+        predictions = tuple([np.empty((batch, *shape), np.float32) for shape in self._shapes])
         self._set_scalars(learning_rate, self._iteration, seed)
         self._iteration += 1
-        results = [item for item in all_losses if item is not None]
+        penalty = self._penalty() if self._regularized else 0.0
 
         def hand_over() -> None:
             for number, loss, target, weight, gradient in waiting:
                 all_losses[number], gradient[...] = loss.hand_over(target, predictions[number], weight)
 
-        penalty = self._penalty() if self._regularized else 0.0
         self._executable.run(inputs, (*results, *predictions), hand_over if waiting else None)
         if self._penalties:
             visible = len(predictions) - len(self._penalties)

@@ -115,11 +115,12 @@ class ArrayBatches:
         samples = self.samples
         chosen: slice | Array = slice(start, stop) if rows is None else rows
         if rows is None:
-            x = tuple(self._as_float(i, array[start:stop]) for i, array in enumerate(samples.x))
+            x = [self._as_float(i, array[start:stop]) for i, array in enumerate(samples.x)]
         else:
-            x = tuple(self._gather(i, array, rows) for i, array in enumerate(samples.x))
-        y = tuple(None if labels is None else labels[chosen] for labels in samples.y)
-        return Batch(x, y, tuple(None if weight is None else weight[chosen] for weight in samples.sample_weight), place)
+            x = [self._gather(i, array, rows) for i, array in enumerate(samples.x)]
+        y = [None if labels is None else labels[chosen] for labels in samples.y]
+        weights = [None if weight is None else weight[chosen] for weight in samples.sample_weight]
+        return Batch(tuple(x), tuple(y), tuple(weights), place)
 
     def _gather(self, index: int, array: Array, rows: Array) -> Array:
         raw = self._raw[index] if array.dtype != np.float32 else self._floats[index]

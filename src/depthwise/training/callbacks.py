@@ -13,7 +13,7 @@ from depthwise.training.history import History
 from depthwise.training.monitors import EarlyStopping, ModelCheckpoint, MonitorCallback, ReduceLROnPlateau
 from depthwise.training.not_finite import NotFiniteWarning, TerminateOnNaN
 from depthwise.training.progress import ProgbarLogger
-from depthwise.training.refused_callbacks import RemoteMonitor, TensorBoard
+from depthwise.training.refused_callbacks import RemoteMonitor, SwapEMAWeights, TensorBoard
 
 __all__ = [
     "BackupAndRestore",
@@ -30,6 +30,7 @@ __all__ = [
     "ProgbarLogger",
     "ReduceLROnPlateau",
     "RemoteMonitor",
+    "SwapEMAWeights",
     "TensorBoard",
     "TerminateOnNaN",
 ]

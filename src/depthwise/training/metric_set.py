@@ -30,7 +30,8 @@ class MetricSet:
         self.outputs = tuple(outputs)
         self.loss = Mean("loss")
         trained = [number for number, output in enumerate(outputs) if output.loss is not None]
-        self._trained = tuple((number, outputs[number].weight) for number in trained)
+        self._trained = [(number, outputs[number].weight, outputs[number].loss) for number in trained]
+        self._plain = [loss is not None and loss.plain for _, _, loss in self._trained]
         self._sums = [Mean(f"{outputs[number].name}_loss") for number in trained] if len(trained) > 1 else []
         self._metrics = [
             (number, False, metric) for number, output in enumerate(outputs) for metric in output.metrics
@@ -63,14 +64,15 @@ class MetricSet:
         """
         count = len(predictions[0])
         whole = penalty * count
-        for index, (number, share) in enumerate(self._trained):
+        for index, (number, share, loss) in enumerate(self._trained):
             values = losses[number]
             assert values is not None
-            loss, labels = self.outputs[number].loss, y_true[number]
-            if loss is None or (loss.plain and len(values.shape) and len(values) == count):
+            if self._plain[index] and values.ndim and len(values) == count:
                 total = _total(values, sample_weight[number])
             else:
+                labels = y_true[number]
                 assert labels is not None
+                assert loss is not None
                 counts = shares(loss, labels, values.shape, sample_weight[number])
                 total = count * float(np.sum(values * counts, dtype=np.float64))
             if self._sums:

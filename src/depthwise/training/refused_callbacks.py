@@ -5,7 +5,7 @@ from typing import Any
 from depthwise.errors import UnsupportedError
 from depthwise.training.callback import Callback
 
-__all__ = ["RemoteMonitor", "TensorBoard"]
+__all__ = ["RemoteMonitor", "SwapEMAWeights", "TensorBoard"]
 
 
 class _Refused(Callback):
@@ -27,3 +27,9 @@ class RemoteMonitor(_Refused):
     instead = (
         "training makes no network requests: use LambdaCallback(on_epoch_end=…) with a function that sends the logs"
     )
+
+
+class SwapEMAWeights(_Refused):
+    """Refused: the optimizer itself puts the averages in the weights' place."""
+
+    instead = "give use_ema=True and ema_overwrite_frequency=… to the optimizer"
