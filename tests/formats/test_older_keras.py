@@ -27,8 +27,8 @@ def random(*shape: int, seed: int = 0) -> NDArray[np.float32]:
 # Networks of others.
 
 WHOLE = [
-    "ad01.h5", "fer_emotion_model.hdf5", "kws_model.h5", "pretrainedResnet.h5", "siamese_keras2.h5", "str_ww_ref_model.h5",
-    "teachable_like_keras2.h5", "vww_96.h5",
+    "ad01.h5", "fer_emotion_model.hdf5", "kws_model.h5", "mobilenetv3small_keras2.h5", "pretrainedResnet.h5",
+    "siamese_keras2.h5", "str_ww_ref_model.h5", "teachable_like_keras2.h5", "vww_96.h5",
 ]  # fmt: skip
 
 

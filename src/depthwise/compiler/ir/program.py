@@ -13,7 +13,7 @@ from depthwise.compiler.ir.types import Role, Shape, TensorType, Value, Window
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape
 
-__all__ = ["IllegalProgramError", "Operation", "Program", "Scope"]
+__all__ = ["GradientOperation", "IllegalProgramError", "Operation", "Program", "Scope"]
 
 Self = TypeVar("Self", bound="Operation")
 
@@ -117,6 +117,14 @@ class Operation(ABC):
 
     def _refuse(self, why: str) -> "IllegalProgramError":
         return IllegalProgramError(f"{type(self).__name__} of {', '.join(self.operands)}: {why}")
+
+
+@dataclass(frozen=True)
+class GradientOperation(Operation):
+    """An operation that training adds to a network's own: nothing differentiates it again."""
+
+    def gradient(self, tape: "Tape", gradient: str) -> None:
+        raise self._refuse("has no gradient")
 
 
 @dataclass(frozen=True)

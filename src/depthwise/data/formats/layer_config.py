@@ -317,6 +317,8 @@ def layer_config(layer: Description) -> dict[str, Any]:
         return serialized(layer.module, kind, {"name": layer.name}, kind)
     else:
         config = {"name": layer.name, "trainable": layer.trainable, "dtype": "float32"}
+        if not layer.writes_trainable:
+            del config["trainable"]
         for field in dataclasses.fields(layer):
             if field.name not in ("name", "trainable", "input_shape", "dtype"):
                 config[field.name] = _written(getattr(layer, field.name))

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
-from depthwise.compiler.ir.program import Operation, Scope
+from depthwise.compiler.ir.program import GradientOperation, Scope
 from depthwise.compiler.ir.types import WHOLE_MAP, Padding, Shape, TensorType, Window
 
 if TYPE_CHECKING:
-    from depthwise.compiler.differentiate import Tape
+    pass
 
 __all__ = [
     "Accumulate",
@@ -23,7 +23,7 @@ Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Accumulate(Operation):
+class Accumulate(GradientOperation):
     """Base of what adds to the gradient of `parameter`; it writes no tensor.
 
     Each chunk of samples collects its own sums, which are added up in the chunks' order at the end of the batch.
@@ -40,9 +40,6 @@ class Accumulate(Operation):
 
     def window(self, operand: int) -> Window:
         return WHOLE_MAP
-
-    def gradient(self, tape: "Tape", gradient: str) -> None:
-        raise self._refuse("has no gradient")
 
     @staticmethod
     def matrix(shape: Shape) -> tuple[int, int]:

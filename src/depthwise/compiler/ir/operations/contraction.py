@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.compiler.ir.operations.accumulate import AccumulateContraction, AccumulateSum
-from depthwise.compiler.ir.program import Operation, Scope
+from depthwise.compiler.ir.program import GradientOperation, Operation, Scope
 from depthwise.compiler.ir.types import WHOLE_MAP, TensorType, Window
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Contract(Operation):
 
 
 @dataclass(frozen=True)
-class ContractTransposed(Operation):
+class ContractTransposed(GradientOperation):
     """x · kernelᵀ. Operands: x, kernel (inputs, units)."""
 
     scope: ClassVar[Scope] = Scope.GROUP
@@ -75,6 +75,3 @@ class ContractTransposed(Operation):
 
     def window(self, operand: int) -> Window:
         return WHOLE_MAP
-
-    def gradient(self, tape: "Tape", gradient: str) -> None:
-        raise self._refuse("has no gradient")

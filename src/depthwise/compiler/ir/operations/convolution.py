@@ -5,7 +5,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from depthwise.compiler.ir.operations.accumulate import AccumulateConvolution, AccumulateDepthwise, AccumulateSum
-from depthwise.compiler.ir.program import Operation
+from depthwise.compiler.ir.program import GradientOperation, Operation
 from depthwise.compiler.ir.types import NO_BORDER, Padding, TensorType, Window
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ class ConvolveDepthwiseTransposed(_Transposed):
 
 
 @dataclass(frozen=True)
-class Spread(Operation):
+class Spread(GradientOperation):
     """The map with zeros between its rows and columns, so that they are as far apart as `strides`."""
 
     strides: Pair
@@ -231,6 +231,3 @@ class Spread(Operation):
 
     def reads_exactly(self, operand: int) -> bool:
         return True
-
-    def gradient(self, tape: "Tape", gradient: str) -> None:
-        raise self._refuse("has no gradient")

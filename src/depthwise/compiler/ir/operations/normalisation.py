@@ -7,7 +7,7 @@ operations: collect over the samples, finish once all samples are done, apply. W
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from depthwise.compiler.ir.program import Operation, Scope
+from depthwise.compiler.ir.program import GradientOperation, Operation, Scope
 from depthwise.compiler.ir.types import ROW, WHOLE_MAP, TensorType, Window
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class NormaliseBatch(Operation):
 
 
 @dataclass(frozen=True)
-class NormaliseBatchGradient(Operation):
+class NormaliseBatchGradient(GradientOperation):
     """Operands: the normalisation's input, the gradient of its result. `key` is the normalisation's result."""
 
     key: str
@@ -78,12 +78,9 @@ class NormaliseBatchGradient(Operation):
     def window(self, operand: int) -> Window:
         return ROW
 
-    def gradient(self, tape: "Tape", gradient: str) -> None:
-        raise self._refuse("has no gradient")
-
 
 @dataclass(frozen=True)
-class _Collect(Operation):
+class _Collect(GradientOperation):
     key: str
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
@@ -91,9 +88,6 @@ class _Collect(Operation):
 
     def window(self, operand: int) -> Window:
         return WHOLE_MAP
-
-    def gradient(self, tape: "Tape", gradient: str) -> None:
-        raise self._refuse("has no gradient")
 
 
 @dataclass(frozen=True)
@@ -108,7 +102,7 @@ class CollectNormalisationSums(_Collect):
 
 
 @dataclass(frozen=True)
-class _Finish(Operation):
+class _Finish(GradientOperation):
     key: str
     pixels: int
     channels: int
@@ -119,9 +113,6 @@ class _Finish(Operation):
 
     def window(self, operand: int) -> Window:
         return WHOLE_MAP
-
-    def gradient(self, tape: "Tape", gradient: str) -> None:
-        raise self._refuse("has no gradient")
 
 
 @dataclass(frozen=True)

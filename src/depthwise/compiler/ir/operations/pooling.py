@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from depthwise.compiler.ir.expression import Operand
 from depthwise.compiler.ir.operations.convolution import Pair
 from depthwise.compiler.ir.operations.elementwise import Elementwise
-from depthwise.compiler.ir.program import Operation
+from depthwise.compiler.ir.program import GradientOperation, Operation
 from depthwise.compiler.ir.types import NO_BORDER, ROW, WHOLE_MAP, Padding, Shape, TensorType, Window
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class PoolWindows(Operation):
 
 
 @dataclass(frozen=True)
-class PoolGradient(Operation):
+class PoolGradient(GradientOperation):
     """Operands: the pooling's input, the gradient of its result. The first cell of a window that holds the maximum gets all."""
 
     kind: str
@@ -57,9 +57,6 @@ class PoolGradient(Operation):
 
     def window(self, operand: int) -> Window:
         return WHOLE_MAP
-
-    def gradient(self, tape: "Tape", gradient: str) -> None:
-        raise self._refuse("has no gradient")
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,7 @@ class ReduceMap(Operation):
 
 
 @dataclass(frozen=True)
-class ReduceMapGradient(Operation):
+class ReduceMapGradient(GradientOperation):
     """Operands: the reduction's input, the gradient of its result."""
 
     kind: str
@@ -92,9 +89,6 @@ class ReduceMapGradient(Operation):
 
     def window(self, operand: int) -> Window:
         return ROW if operand else WHOLE_MAP
-
-    def gradient(self, tape: "Tape", gradient: str) -> None:
-        raise self._refuse("has no gradient")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from depthwise.compiler.ir.program import Operation
+from depthwise.compiler.ir.program import GradientOperation, Operation
 from depthwise.compiler.ir.types import ROW, WHOLE_MAP, TensorType, Window
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Softmax(Operation):
 
 
 @dataclass(frozen=True)
-class SoftmaxGradient(Operation):
+class SoftmaxGradient(GradientOperation):
     """Operands: softmax's result, the gradient of it."""
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
@@ -35,9 +35,6 @@ class SoftmaxGradient(Operation):
 
     def window(self, operand: int) -> Window:
         return ROW
-
-    def gradient(self, tape: "Tape", gradient: str) -> None:
-        raise self._refuse("has no gradient")
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class NormaliseRows(Operation):
 
 
 @dataclass(frozen=True)
-class NormaliseRowsGradient(Operation):
+class NormaliseRowsGradient(GradientOperation):
     """Operands: the normalisation's input, the gradient of its result."""
 
     epsilon: float
@@ -67,9 +64,6 @@ class NormaliseRowsGradient(Operation):
 
     def window(self, operand: int) -> Window:
         return ROW
-
-    def gradient(self, tape: "Tape", gradient: str) -> None:
-        raise self._refuse("has no gradient")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
-from depthwise.compiler.ir.program import Operation
+from depthwise.compiler.ir.program import GradientOperation, Operation
 from depthwise.compiler.ir.types import ROW, WHOLE_MAP, Padding, Shape, TensorType, Window
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Repeat(Operation):
 
 
 @dataclass(frozen=True)
-class RepeatSum(Operation):
+class RepeatSum(GradientOperation):
     """The sum of each `times` neighbouring channels: the gradient of Repeat."""
 
     times: int
@@ -182,9 +182,6 @@ class RepeatSum(Operation):
 
     def window(self, operand: int) -> Window:
         return WHOLE_MAP
-
-    def gradient(self, tape: "Tape", gradient: str) -> None:
-        raise self._refuse("has no gradient")
 
 
 @dataclass(frozen=True)
