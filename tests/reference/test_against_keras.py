@@ -80,7 +80,7 @@ def test_activation(name: Any) -> None:
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activation_slope_at_and_between_the_kinks(name: Any) -> None:
-    x = np.array([[-7.0, -6.0, -3.0, -1.0, 0.0, 0.5, 3.0, 6.0, 7.0]], dtype=np.float32)
+    x = np.array([[-7.0, -6.0, -3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0, 6.0, 7.0]], dtype=np.float32)
     weighting = np.linspace(0.5, 1.5, x.size, dtype=np.float32).reshape(x.shape)
     function = keras.activations.get(name)
     actual = np.asarray(jax.grad(lambda values: (function(values) * weighting).sum())(jnp.asarray(x)))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from depthwise import constraints, initializers, regularizers
-from depthwise.arguments import ACTIVATIONS
+from depthwise.arguments import ACTIVATIONS, NO_LAYERS
 from depthwise.constraints import Constraint
 from depthwise.errors import DepthwiseError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.initializers import Initializer
@@ -201,6 +201,8 @@ def _activation(owner: str, value: Any) -> str:
     if isinstance(name, str):
         if _ACTIVATION_ALIASES.get(name, name) in ACTIVATIONS:
             return _ACTIVATION_ALIASES.get(name, name)
+        if name in NO_LAYERS:
+            raise UnsupportedError(f"{owner}: the activation {name} is not supported: {NO_LAYERS[name]}")
         value = None
     # Keras writes code in several forms: as a __lambda__, as a function whose config is no name, as a bare value.
     if isinstance(value, dict) and (
