@@ -51,7 +51,7 @@ def test_every_reason_is_told(run: Run, tmp_path: Path) -> None:
     for text in (
         "code: the layer 'code' is a Lambda, which holds code",
         "op: 'op' is the operation 'py_function'",
-        "is a 'LSTM'",
+        "the name of a 'LSTM' layer must be a text of",
     ):
         assert text in result.stdout
     assert "\x1b" not in result.stdout
