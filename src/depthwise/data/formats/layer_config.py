@@ -4,6 +4,7 @@ Source: the files that Keras 3.0 to 3.15 write (`keras.saving`), read as data; n
 """
 
 import dataclasses
+import difflib
 import math
 import re
 import unicodedata
@@ -57,7 +58,7 @@ def parse_layer(entry: Any) -> Description:
         why = UNSUPPORTED.get(class_name) if isinstance(class_name, str) else None
         raise UnsupportedError(
             f"{owner} is a {describe_value(class_name)}, which is not supported"
-            + (f": {why}" if why else "; " + _supported())
+            + (f": {why}" if why else "; " + _supported(class_name))
         )
     cls = LAYERS[class_name]
     check_dtype(config.get("dtype"), owner)
@@ -296,8 +297,11 @@ def as_list(value: Any, what: str) -> list[Any]:
     return list(value)
 
 
-def _supported() -> str:
-    return "supported are " + ", ".join(name for name in LAYERS if name != "InputLayer")
+def _supported(name: Any) -> str:
+    """Where the user finds what is: all names would fill the screen."""
+    near = difflib.get_close_matches(str(name), LAYERS, 3)
+    like = f" (near that name: {', '.join(near)})" if near else ""
+    return f"{len(LAYERS)} layers are{like}; depthwise.layers.LAYERS and the README list them"
 
 
 def serialized(module: str, class_name: str, config: Any, registered_name: str | None = None) -> dict[str, Any]:
