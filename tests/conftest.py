@@ -4,10 +4,12 @@ The environment is set here, at import, because Keras and JAX read it once, when
 inherit it from the process that starts them, and so share one cache.
 """
 
+import gc
 import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,23 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not _IS_WORKER:
         shutil.rmtree(os.environ[_CACHE], ignore_errors=True)
+
+
+_MUCH = 3 << 30
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _free_memory() -> Iterator[None]:
+    """JAX keeps every function that it ever compiled: gigabytes, by the end of a run."""
+    yield
+    jax = sys.modules.get("jax")
+    if jax is not None and _resident_bytes() > _MUCH:
+        jax.clear_caches()
+        gc.collect()
+
+
+def _resident_bytes() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
+    except OSError:
+        return _MUCH + 1  # not Linux: to be on the safe side
