@@ -64,7 +64,7 @@ def _annotation(parameter: str, hints: dict[str, Any], names: _Names) -> str:
     spelled = names.spell(hints.get(parameter, Any))
     if "tuple[int" in spelled:  # a list is taken too
         names.use("collections.abc", "Sequence")
-        spelled = re.sub(r"tuple\[int[^]]*\]", "Sequence[int]", spelled)
+        spelled = re.sub(r"tuple\[(int(?: \| None)?)[^]]*\]", r"Sequence[\1]", spelled)
     if parameter.endswith("activation"):  # a function of depthwise.activations is taken too
         names.use("collections.abc", "Callable")
         spelled = f"{spelled} | Callable[[Any], Any]"

@@ -50,7 +50,6 @@ LEVELS = [
     {"utils"},
     {"preprocessing"},
     # The user's tools.
-    {"cli.options", "cli.streams", "cli.targets"},
     {"classification", "explain"},
     {"compare"},
     {"bench"},

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from depthwise.arguments import ACTIVATIONS, LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE
+from depthwise.arguments import ACTIVATIONS, FUNCTIONS_ONLY, LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE, SHRINK_THRESHOLD
 from depthwise.errors import InvalidArgumentError, describe_value
 
-__all__ = [*ACTIVATIONS, "get", "hard_swish", "serialize", "swish"]
+__all__ = [*ACTIVATIONS, *FUNCTIONS_ONLY, "get", "hard_swish", "serialize", "swish"]
 
 Array = NDArray[Any]
 
@@ -109,6 +109,111 @@ def softplus(x: ArrayLike) -> Array:
     return _computed(x, lambda x: np.logaddexp(x, 0))
 
 
+def celu(x: ArrayLike, alpha: float = 1.0) -> Array:
+    """x where x > 0, else alpha · (e^(x / alpha) − 1) (Barron 2017, arXiv:1704.07483)."""
+    return _computed(x, lambda x: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha)))
+
+
+def exponential(x: ArrayLike) -> Array:
+    """eˣ."""
+    return _computed(x, np.exp)
+
+
+def hard_shrink(x: ArrayLike, threshold: float = SHRINK_THRESHOLD) -> Array:
+    """x where |x| > threshold, else 0."""
+    return _computed(x, lambda x: np.where(np.abs(x) <= threshold, 0, x))
+
+
+def hard_tanh(x: ArrayLike) -> Array:
+    """x, at least −1, at most 1."""
+    return _computed(x, lambda x: np.clip(x, -1, 1))
+
+
+def log_sigmoid(x: ArrayLike) -> Array:
+    """log(sigmoid(x))."""
+    return _computed(x, lambda x: -np.logaddexp(-x, 0))
+
+
+def mish(x: ArrayLike) -> Array:
+    """x · tanh(softplus(x)) (Misra 2019, arXiv:1908.08681)."""
+
+    def times(x: Array) -> Array:
+        share = np.tanh(np.logaddexp(x, 0))
+        return np.where(share == 0, 0, x) * share  # not −∞ · 0
+
+    return _computed(x, times)
+
+
+def soft_shrink(x: ArrayLike, threshold: float = SHRINK_THRESHOLD) -> Array:
+    """x nearer to 0 by threshold; 0 where |x| ≤ threshold."""
+    return _computed(x, lambda x: x - np.clip(x, -threshold, threshold))
+
+
+def softsign(x: ArrayLike) -> Array:
+    """x / (1 + |x|)."""
+
+    def share(x: Array) -> Array:
+        x = np.clip(x, -1e300, 1e300)  # ∞ gives 1
+        return np.asarray(x / (1 + np.abs(x)))
+
+    return _computed(x, share)
+
+
+def sparse_plus(x: ArrayLike) -> Array:
+    """0 where x ≤ −1, (x + 1)² / 4 up to 1, then x."""
+    return _computed(x, lambda x: np.where(x >= 1, x, (np.clip(x, -1, 1) + 1) ** 2 / 4))
+
+
+def sparse_sigmoid(x: ArrayLike) -> Array:
+    """(x + 1) / 2, at least 0, at most 1."""
+    return _computed(x, lambda x: np.clip((x + 1) / 2, 0, 1))
+
+
+def squareplus(x: ArrayLike, b: float = 4) -> Array:
+    """(x + √(x² + b)) / 2 (Barron 2021, arXiv:2112.11687)."""
+
+    def smooth(x: Array) -> Array:
+        larger = (np.abs(x) + np.hypot(x, math.sqrt(b))) / 2
+        return np.where(x < 0, b / 4 / larger, larger)  # the sum of numbers of both signs would cancel
+
+    return _computed(x, smooth)
+
+
+def tanh_shrink(x: ArrayLike) -> Array:
+    """x − tanh(x)."""
+
+    def difference(x: Array) -> Array:
+        z = np.minimum(x * x, 1e-4)
+        return np.where(np.abs(x) < 1e-2, x * z * (1 / 3 - z * (2 / 15 - z * 17 / 315)), x - np.tanh(x))
+
+    return _computed(x, difference)
+
+
+def threshold(x: ArrayLike, threshold: float, default_value: float) -> Array:
+    """x where x > threshold, else default_value. Its arguments have no defaults: a layer cannot have it as activation."""
+    return _computed(x, lambda x: np.where(x > threshold, x, default_value))
+
+
+def glu(x: ArrayLike, axis: int = -1) -> Array:
+    """a · sigmoid(b) with a and b the halves of x along `axis` (Dauphin et al. 2017, arXiv:1612.08083)."""
+
+    def gated(x: Array) -> Array:
+        a, b = np.split(x, 2, axis=axis)
+        return np.asarray(a * _sigmoid(b))
+
+    return _computed(x, gated)
+
+
+def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
+    """The logarithm of softmax(x)."""
+
+    def normalised(x: Array) -> Array:
+        x = x - x.max(axis=axis, keepdims=True)
+        return np.asarray(x - np.log(np.exp(x).sum(axis=axis, keepdims=True)))
+
+    return _computed(x, normalised)
+
+
 def softmax(x: ArrayLike, axis: int = -1) -> Array:
     """eˣ divided by its sum along `axis`: positive numbers that sum to 1."""
 
@@ -133,7 +238,7 @@ def get(identifier: str | Callable[..., Array] | None) -> Callable[..., Array]:
     """
     if identifier is None:
         return linear
-    if isinstance(identifier, str) and identifier in (*ACTIVATIONS, "swish", "hard_swish"):
+    if isinstance(identifier, str) and identifier in (*ACTIVATIONS, *FUNCTIONS_ONLY, "swish", "hard_swish"):
         function: Callable[..., Array] = globals()[identifier]
         return function
     if callable(identifier):
@@ -148,6 +253,6 @@ def serialize(activation: Callable[..., Array]) -> str:
         InvalidArgumentError: any other function.
     """
     name: str = getattr(activation, "__name__", "")
-    if name not in ACTIVATIONS or globals()[name] is not activation:
+    if name not in (*ACTIVATIONS, *FUNCTIONS_ONLY) or globals()[name] is not activation:
         raise InvalidArgumentError(f"only Depthwise's own activations have a name, got {describe_value(activation)}")
     return name

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 
-from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 
 __all__ = [
     "ACTIVATIONS",
+    "FUNCTIONS_ONLY",
     "LARGEST_FLOAT32",
     "LEAKY_RELU_SLOPE",
+    "NO_LAYERS",
     "SELU_ALPHA",
     "SELU_SCALE",
+    "SHRINK_THRESHOLD",
     "Pair",
     "activation_name",
     "axes_argument",
@@ -28,6 +31,9 @@ SELU_SCALE = 1.0507009873554804934193349852946
 LEAKY_RELU_SLOPE = 0.2
 """Of leaky_relu as an activation, Keras' default. The reference has constants of its own: it shares nothing with what it judges."""
 
+SHRINK_THRESHOLD = 0.5
+"""Of hard_shrink and soft_shrink as activations, Keras' default."""
+
 ACTIVATIONS = (
     "linear",
     "relu",
@@ -42,8 +48,31 @@ ACTIVATIONS = (
     "hard_silu",
     "tanh",
     "softplus",
+    "celu",
+    "exponential",
+    "hard_shrink",
+    "hard_tanh",
+    "log_sigmoid",
+    "mish",
+    "soft_shrink",
+    "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "squareplus",
+    "tanh_shrink",
     "softmax",
 )
+
+NO_LAYERS = {
+    "glu": "it halves the channels, which is no activation",
+    "log_softmax": "train on logits, with from_logits=True of the loss",
+    "sparsemax": "it would need to sort the channels",
+    "threshold": "its threshold has no default; use layers.ReLU(threshold=…)",
+}
+"""Activations of Keras that no layer can have, and why."""
+
+FUNCTIONS_ONLY = ("glu", "log_softmax", "threshold")
+"""Those of them that `depthwise.activations` has."""
 
 ACTIVATION_ALIASES = {None: "linear", "swish": "silu", "hard_swish": "hard_silu"}
 
@@ -117,4 +146,6 @@ def activation_name(owner: str, value: object) -> str:
         value = getattr(value, "__name__", value)
     if value is None or isinstance(value, str):
         value = ACTIVATION_ALIASES.get(value, value)
+    if isinstance(value, str) and value in NO_LAYERS:
+        raise UnsupportedError(f"{owner}: the activation {value} is not supported in a layer: {NO_LAYERS[value]}")
     return choice(owner, "activation", value, ACTIVATIONS)

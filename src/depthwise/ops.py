@@ -177,7 +177,7 @@ _NUMPY = [
     "zeros_like",
 ]
 
-_ACTIVATIONS = tuple(name for name in ACTIVATIONS if name not in ("linear", "tanh"))
+_ACTIVATIONS = tuple(name for name in ACTIVATIONS if name not in ("exponential", "linear", "mish", "tanh"))
 
 _OWN = (
     "cast", "convert_to_numpy", "convert_to_tensor", "in_top_k", "is_tensor", "log_softmax", "logsumexp", "norm", "one_hot",

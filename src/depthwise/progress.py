@@ -26,15 +26,22 @@ class ProgressBar:
         description: what is being done; can change.
         show: "share" writes how many percent are done, "counts" how many of how many, "bytes" how much and how fast.
         console: where to draw; the error stream where None.
+        stays: it is shown wherever the output goes, and stays there at the end: the user asked for it.
     """
 
     def __init__(
-        self, total: float | None, description: str = "", show: str = "share", console: "Console | None" = None
+        self,
+        total: float | None,
+        description: str = "",
+        show: str = "share",
+        console: "Console | None" = None,
+        stays: bool = False,
     ) -> None:
         self.total = total
         self._description = description
         self._show = show
         self._console = console
+        self._stays = stays
         self._bar: Any = None
         self._task: Any = None
         self._done = 0.0
@@ -56,9 +63,9 @@ class ProgressBar:
             *shares[self._show],
             progress.TimeRemainingColumn(),
             console=console,
-            transient=True,
+            transient=not self._stays,
             refresh_per_second=_DRAWINGS_A_SECOND,
-            disable=not (console.is_terminal or "ipykernel" in sys.modules),
+            disable=not (self._stays or console.is_terminal or "ipykernel" in sys.modules),
         )
         self._task = self._bar.add_task(self._description, total=self.total)
         self._bar.update(self._task, completed=self._done)

@@ -9,6 +9,7 @@ import pytest
 
 from cli.conftest import Run
 from depthwise import layers, models
+from depthwise.data.formats.check import check_file
 from support.old_keras import functional, layer, sequential, write_h5
 
 DENSE = {"d": [("d/kernel:0", np.ones((3, 2), np.float32)), ("d/bias:0", np.zeros(2, np.float32))]}
@@ -50,7 +51,7 @@ def test_every_reason_is_told(run: Run, tmp_path: Path) -> None:
     for text in (
         "code: the layer 'code' is a Lambda, which holds code",
         "op: 'op' is the operation 'py_function'",
-        "is a 'LSTM'",
+        "the name of a 'LSTM' layer must be a text of",
     ):
         assert text in result.stdout
     assert "\x1b" not in result.stdout
@@ -77,6 +78,13 @@ def test_files_that_are_no_models(name: str, content: str | None, message: str, 
     assert message in result.stdout
     assert "opens:      no" in result.stdout
     assert "does not exist" in run("check", tmp_path / "none.h5").stderr
+
+
+@pytest.mark.parametrize("layers", [1e300, None, "x", [3], [{"class_name": "Model", "config": {"layers": 3}}]])
+@pytest.mark.parametrize("class_name", ["Sequential", "Mine"])
+def test_configs_of_any_form_have_a_reason(class_name: str, layers: object, tmp_path: Path) -> None:
+    path = write_h5(tmp_path / "no.h5", {"class_name": class_name, "config": {"layers": layers}}, {})
+    assert [problem.reason for problem in check_file(path).problems if problem.reason.isprintable()]
 
 
 def test_notes_say_what_is_left_out(run: Run, tmp_path: Path) -> None:

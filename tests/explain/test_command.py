@@ -9,8 +9,8 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from depthwise.cli.explain import register
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidDataError, InvalidFileError
-from depthwise.explain.command import register
 
 CELL = ["note-separable", "--layer", "conv2d", "--at", "3,4,7"]
 

@@ -79,7 +79,7 @@ CONFIGS: dict[str, tuple[Change, type[DepthwiseError], str]] = {
     "unknown class": (
         lambda c: layer(c).update(class_name="LSTM"),
         UnsupportedError,
-        "'conv2d' is a 'LSTM', which is not supported; supported are ",
+        "'conv2d' is a 'LSTM', which is not supported",
     ),
     "class is a list": (
         lambda c: layer(c).update(class_name=[1]),

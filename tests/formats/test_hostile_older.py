@@ -333,7 +333,7 @@ def test_random_damage_of_configs(tmp_path: Path) -> None:
             if generator.integers(3) == 0 and isinstance(owner, dict):
                 del owner[key]
             else:
-                owner[key] = others[int(generator.integers(len(others)))]
+                owner[key] = json.loads(json.dumps(others[int(generator.integers(len(others)))]))
         write_h5(path, config, weights)
         outcomes[outcome(path)] += 1
     assert min(outcomes.values()) > 40

@@ -27,8 +27,9 @@ def random(*shape: int, seed: int = 0) -> NDArray[np.float32]:
 # Networks of others.
 
 WHOLE = [
-    "ad01.h5", "fer_emotion_model.hdf5", "kws_model.h5", "pretrainedResnet.h5", "siamese_keras2.h5", "str_ww_ref_model.h5",
-    "teachable_like_keras2.h5", "vww_96.h5",
+    "ad01.h5", "fer_emotion_model.hdf5", "kws_model.h5", "mobilenetv3small_keras2.h5", "pretrainedResnet.h5",
+    "siamese_keras2.h5", "small_keras2.h5", "small_keras2.keras", "str_ww_ref_model.h5", "teachable_like_keras2.h5",
+    "vww_96.h5",
 ]  # fmt: skip
 
 
@@ -43,6 +44,16 @@ def test_networks_of_others(name: str) -> None:
         for index, result in enumerate(results if isinstance(results, list) else [results]):
             wanted = expected[f"{name}/{index}"]
             assert np.abs(result - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+
+@pytest.mark.skipif(OTHERS is None, reason="the folder with networks of others is not beside this checkout")
+def test_weights_alone_of_others() -> None:
+    assert OTHERS is not None
+    model = models.load_model(OTHERS / "small_keras2.keras", compile=False)
+    wanted = model.get_weights()
+    model.set_weights([0 * weight for weight in wanted])
+    model.load_weights(OTHERS / "small_keras2.weights.h5")
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), wanted, strict=True))
 
 
 # What Keras 3 writes as `.h5`.
@@ -283,6 +294,13 @@ def test_layers_that_people_register(name: str) -> None:
     model = models.model_from_json(named(name, rate=0.5, noise_shape=None, seed=None))
     assert type(model.layers[-1]) is layers.Dropout
     assert model.predict(np.ones((1, 3))).tolist() == [[1.0, 1.0, 1.0]]
+
+
+def test_dropped_residuals_of_convnext() -> None:
+    start = layer("InputLayer", "i", batch_input_shape=[None, 4, 4, 2])
+    chain = sequential(start, layer("keras_cv>StochasticDepth", "x", drop_path_rate=0.25))
+    dropped = models.model_from_json(json.dumps(chain)).layers[-1]
+    assert (type(dropped), dropped.rate, dropped.noise_shape) == (layers.Dropout, 0.25, (None, 1, 1, 1))
 
 
 def test_custom_objects() -> None:

@@ -101,6 +101,8 @@ def test_residuals_of_inception_resnet() -> None:
         lambda x: keras.ops.concatenate([x, 2.0 * x], axis=-1),
         lambda x: keras.ops.clip(x, -0.25, 0.5),
         lambda x: keras.ops.sigmoid(keras.ops.silu(x)),
+        lambda x: keras.ops.reshape(x, (-1, 48)),
+        lambda x: keras.ops.transpose(x, (0, 3, 1, 2)),
     ],
 )
 def test_operations_of_keras_3(of: Any) -> None:

@@ -137,6 +137,7 @@ HOSTILE: dict[str, tuple[Any, type[DepthwiseError], str]] = {
     "shape of texts": (lambda c: first(c)["weights"][0].update(shape=["x"]), InvalidFileError, r"has the shape \['x'\]"),
     "negative shape": (lambda c: first(c)["weights"][0].update(shape=[-1]), InvalidFileError, r"has the shape \[-1\]"),
     "type": (lambda c: first(c)["weights"][0].update(dtype="complex64"), UnsupportedError, "of the type 'complex64'; float32,"),
+    "type of lists": (lambda c: first(c)["weights"][0].update(dtype=["float32"]), UnsupportedError, "of the type .'float32'.; float32"),
     "quantised as": (quantisation(dtype="int4"), UnsupportedError, "is quantised as 'int4'; uint8, uint16 and float16"),
     "scale": (quantisation(scale="1"), InvalidFileError, "scale of its quantization must be a number that float32 can hold, got '1'"),
     "large scale": (quantisation(scale=1e300), InvalidFileError, "scale of its quantization must be a number that float32 can"),

@@ -22,7 +22,10 @@ def main(keras: Any) -> dict[str, Any]:
 
     def make_model(input_shape: Any, num_classes: int) -> Any:
         inputs = keras.Input(shape=input_shape)
-        x = layers.Rescaling(1.0 / 255)(inputs)
+        x = inputs
+        for layer in [layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)]:
+            x = layer(x)
+        x = layers.Rescaling(1.0 / 255)(x)
         x = layers.Conv2D(16, 3, strides=2, padding="same")(x)
         x = layers.BatchNormalization()(x)
         x = layers.Activation("relu")(x)

@@ -37,6 +37,17 @@ BENDS: dict[str, tuple[float, tuple[tuple[float, float], ...]]] = {
     "hard_silu": (0.34, ((-3.0, 0.5), (3.0, 0.5))),
     "tanh": (0.77, ()),
     "softplus": (0.25, ()),
+    "celu": (1.0, ()),
+    "hard_shrink": (0.0, ((-0.5, 1.0), (0.5, 1.0))),
+    "hard_tanh": (0.0, ((-1.0, 1.0), (1.0, 1.0))),
+    "log_sigmoid": (0.25, ()),
+    "mish": (0.61, ()),
+    "soft_shrink": (0.0, ((-0.5, 1.0), (0.5, 1.0))),
+    "softsign": (2.0, ()),
+    "sparse_plus": (0.5, ()),
+    "sparse_sigmoid": (0.0, ((-1.0, 0.5), (1.0, 0.5))),
+    "squareplus": (0.25, ()),
+    "tanh_shrink": (0.77, ()),
 }
 """The largest second derivative of each activation, and where its slope jumps, by how much."""
 
@@ -58,6 +69,9 @@ def _through_activation(name: str, before: Array, error: Array, dy: Array, dy_er
         )
         return dz, off * (np.abs(dy) + total) + y * (dy_error + total_error) + 4.0 * U * y * (np.abs(dy) + total)
     slope = np.abs(activations.activation_gradient(name, before, np.ones_like(dy)))
+    if name == "exponential":  # its slope is its result
+        slope_error = slope * (np.expm1(np.minimum(error, 700.0)) + SLOPE_ROUNDINGS * U)
+        return dz, slope * dy_error + slope_error * (np.abs(dy) + dy_error)
     bend, jumps = BENDS[name]
     slope_error = bend * error + SLOPE_ROUNDINGS * U * bounds.LIPSCHITZ[name]
     for place, size in jumps:

@@ -26,6 +26,8 @@ def keras_layer(layer: layers.Description, name: str | None = None) -> Any:
         for field in dataclasses.fields(layer)
         if field.name not in _OURS_ALONE and not field.name.endswith(("_initializer", "_regularizer", "_constraint"))
     }
+    if not layer.writes_trainable:
+        del arguments["trainable"]
     return getattr(keras.layers, type(layer).__name__)(**arguments, name=name or layer.name)
 
 

@@ -19,6 +19,7 @@ from depthwise.runtime.threads import get_threads, set_threads
 from depthwise.runtime.training_step import TrainingStep
 from support.families import check_files
 from support.gates import UNIT_ROUNDOFF, error_gate, exact_gate
+from support.native_runs import train
 from support.oracle import keras_layer
 
 BATCH, SHAPE = 6, (9, 8, 3)
@@ -131,6 +132,18 @@ def test_seeds_and_threads() -> None:
         np.testing.assert_array_equal(_augmented(d.RandomRotation(0.3), x, 1), first)
     finally:
         set_threads(before)
+
+
+@pytest.mark.parametrize("layer", [d.RandomRotation(0.3), d.RandomTranslation(0.9, 0.9), d.RandomFlip()], ids=str)
+def test_nothing_is_read_that_was_not_written(layer: d.Description) -> None:
+    """On memory between forbidden pages and full of NaN the results are the same."""
+    x = _images()
+    graph = sequential([d.InputLayer(shape=SHAPE), layer, d.DepthwiseConv2D(1, use_bias=False, name="one")])
+    step = TrainingStep(lower(graph, training=True), MeanSquaredError(), optimizers.SGD())
+    step.load({"one/kernel": np.ones((1, 1, 3, 1), np.float32)}, {})
+    np.testing.assert_array_equal(
+        train(step, (x,), np.zeros_like(x), None, seed=4).predictions, _augmented(layer, x, 4)
+    )
 
 
 def _stack() -> list[Any]:

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from depthwise import __version__
-from depthwise.cli import bench, check, compare, evaluate, predict, summary, train
+from depthwise.cli import bench, check, compare, evaluate, explain, predict, summary, train
 from depthwise.cli.streams import guard_streams
 from depthwise.errors import (
     DepthwiseError,
@@ -23,7 +23,6 @@ from depthwise.errors import (
     UnsupportedError,
     describe_value,
 )
-from depthwise.explain import command as explain
 
 __all__ = ["app", "main"]
 

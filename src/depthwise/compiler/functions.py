@@ -7,8 +7,9 @@ Constants and defaults of activations are Keras'. NaN gives NaN: limits are the 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import factorial
 
-from depthwise.arguments import LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE
+from depthwise.arguments import LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE, SHRINK_THRESHOLD
 from depthwise.compiler.ir.expression import Apply, Constant, Expression, Operand, apply
 from depthwise.compiler.kernels import mathematics
 from depthwise.compiler.kernels.builder import Function as Code
@@ -159,6 +160,99 @@ def _silu_slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expressi
     return (g * (share * apply("fma", x, 1.0 - share, 1.0)),)
 
 
+def _softsign(args: Arguments) -> Expression:
+    """x / (1 + |x|); past ±2³⁰ it is ±1, which ∞ / ∞ would not be."""
+    x = apply("min", 2.0**30, apply("max", -(2.0**30), args[0]))
+    return x / (apply("abs", x) + 1.0)
+
+
+def _squareplus(args: Arguments) -> Expression:
+    """(x + √(x² + 4)) / 2; below 0 as 1 over that of −x, for the sum would cancel. √(x² + 4) is |x| where x² is too large."""
+    (x,) = args
+    size = apply("abs", x)
+    limited = apply("min", 2.0**60, size)
+    root = apply("max", apply("sqrt", apply("fma", limited, limited, 4.0)), size)
+    half = apply("fma", size, 0.5, root * 0.5)
+    return apply("where_olt", x, 0.0, 1.0 / half, half)
+
+
+def _squareplus_slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
+    """y / (y + 1 / y), as 1 / (1 + 1 / y²) so that ∞ gives 1 and 0 gives 0."""
+    inverse = 1.0 / y
+    return (g / apply("fma", inverse, inverse, 1.0),)
+
+
+def _soft_shrink(args: Arguments) -> Expression:
+    (x,) = args
+    return x - apply("min", SHRINK_THRESHOLD, apply("max", -SHRINK_THRESHOLD, x))
+
+
+def _where_not_zero(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
+    return (apply("where_ogt", apply("abs", y), 0.0, g, 0.0),)
+
+
+def _series(x: Expression, numbers: Sequence[float]) -> Expression:
+    """The sum of numbers[k] · xᵏ."""
+    result: Expression = Constant(numbers[-1])
+    for number in reversed(numbers[:-1]):
+        result = apply("fma", result, x, number)
+    return result
+
+
+def _tanh_shrink(args: Arguments) -> Expression:
+    """x − tanh x; where that cancels, x³ · ((x cosh x − sinh x) / x³) / cosh x, that quotient as ⅓ less x² times another."""
+    (x,) = args
+    square = x * x
+    lost = apply("fma", x, x, -square)
+    above, below = (_series(square, numbers) for numbers in (_LESS_THAN_A_THIRD, _COSH))
+    share = apply("fma", square, above / below, 1.0 / 3.0)
+    near = apply("fma", x * square, share, x * lost * share)
+    return apply("where_olt", apply("abs", x), 1.25, near, x - apply("tanh", x))
+
+
+_COSH = [1.0 / factorial(2 * k) for k in range(9)]
+_LESS_THAN_A_THIRD = [(1.0 / ((2 * k + 1) * (2 * k + 3)) - 1.0 / 3.0) / factorial(2 * k) for k in range(1, 10)]
+"""Series of x²: cosh x, and ((x cosh x − sinh x) / x³ − cosh x / 3) / x², whose terms all have one sign."""
+
+
+def _sparse_plus(args: Arguments) -> Expression:
+    """0 below −1, (x + 1)² / 4, x above 1; what the sum x + 1 rounds off is added again."""
+    (x,) = args
+    inside = apply("max", -1.0, x)
+    total = inside + 1.0
+    lost = inside - (total - 1.0)
+    return apply("where_oge", x, 1.0, x, apply("fma", total, total * 0.25, total * 0.5 * lost))
+
+
+def _sparse_sigmoid_slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
+    """At ±1 it is half of that inside, as in JAX."""
+    size = apply("abs", args[0])
+    return (apply("where_olt", size, 1.0, g * 0.5, apply("where_ole", size, 1.0, g * 0.25, 0.0)),)
+
+
+def _mish_parts(x: Expression) -> tuple[Expression, Expression]:
+    """(m, d): e^−|x|, and e²ˣ + 2eˣ + 2, for x ≥ 0 divided by e²ˣ."""
+    m = apply("exp", -apply("abs", x))
+    return m, apply("where_olt", x, 0.0, apply("fma", m, m + 2.0, 2.0), apply("fma", m, m * 2.0 + 2.0, 1.0))
+
+
+def _mish(args: Arguments) -> Expression:
+    """x · tanh(softplus x) = silu x · (1 + eˣ / (e²ˣ + 2eˣ + 2)): errors of eˣ hardly count."""
+    (x,) = args
+    m, d = _mish_parts(x)
+    silu = apply("silu", x)
+    return apply("where_ogt", x, 100.0, x, apply("fma", silu, m / d, silu))
+
+
+def _mish_slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
+    """t + silu x · (1 − t²) with t = tanh(softplus x), all of it by e^−|x| so that nothing cancels."""
+    x = apply("min", 100.0, apply("max", -100.0, args[0]))
+    m, d = _mish_parts(x)
+    t = apply("where_olt", x, 0.0, m * (m + 2.0), m * 2.0 + 1.0) / d
+    rest = x * 4.0 * m * apply("where_olt", x, 0.0, 1.0, m) * (m + 1.0) / (d * d)
+    return (g * (t + rest),)
+
+
 def _relu_layer(args: Arguments) -> Expression:
     """Keras' ReLU layer of (x, max_value, negative_slope, threshold): "unordered or", so that a NaN counts as above."""
     x, limit, negative_slope, threshold = args
@@ -227,6 +321,62 @@ _ACTIVATIONS: dict[str, Elementary] = {
         mathematics.softplus,
         slope=lambda g, args, y: (-(g * apply("expm1_negative", -y, 1.0)),),
         reads_output=True,
+        monotone=True,
+    ),
+    "celu": Elementary(
+        definition=_elu,
+        slope=lambda g, args, y: (apply("where_ogt", y, 0.0, g, apply("fma", g, y, g)),),
+        reads_output=True,
+        monotone=True,
+    ),
+    "exponential": Elementary(
+        definition=lambda args: apply("exp", args[0]),
+        slope=lambda g, args, y: (g * y,),
+        reads_output=True,
+        monotone=True,
+    ),
+    "hard_shrink": Elementary(
+        definition=lambda args: apply("where_ugt", apply("abs", args[0]), SHRINK_THRESHOLD, args[0], 0.0),
+        slope=_where_not_zero,
+        reads_output=True,
+        monotone=True,
+    ),
+    "hard_tanh": Elementary(
+        definition=lambda args: apply("min", 1.0, apply("max", -1.0, args[0])),
+        slope=lambda g, args, y: (apply("where_ole", apply("abs", args[0]), 1.0, g, 0.0),),
+        monotone=True,
+    ),
+    "log_sigmoid": Elementary(
+        definition=lambda args: -apply("softplus", -args[0]),
+        slope=lambda g, args, y: (-(g * apply("expm1_negative", y, 1.0)),),
+        reads_output=True,
+        monotone=True,
+    ),
+    "mish": Elementary(definition=_mish, slope=_mish_slope),
+    "soft_shrink": Elementary(definition=_soft_shrink, slope=_where_not_zero, reads_output=True, monotone=True),
+    # (1 − |y|)², for y = x / (1 + |x|).
+    "softsign": Elementary(
+        definition=_softsign,
+        slope=lambda g, args, y: (g * ((1.0 - apply("abs", y)) * (1.0 - apply("abs", y))),),
+        reads_output=True,
+        monotone=True,
+    ),
+    # (x + 1) / 2 is √y.
+    "sparse_plus": Elementary(
+        definition=_sparse_plus,
+        slope=lambda g, args, y: (g * apply("min", 1.0, apply("sqrt", y)),),
+        reads_output=True,
+        monotone=True,
+    ),
+    "sparse_sigmoid": Elementary(
+        definition=lambda args: apply("min", 2.0, apply("max", 0.0, args[0] + 1.0)) * 0.5,
+        slope=_sparse_sigmoid_slope,
+        monotone=True,
+    ),
+    "squareplus": Elementary(definition=_squareplus, slope=_squareplus_slope, reads_output=True, monotone=True),
+    "tanh_shrink": Elementary(
+        definition=_tanh_shrink,
+        slope=lambda g, args, y: (g * (apply("tanh", args[0]) * apply("tanh", args[0])),),
         monotone=True,
     ),
     "gelu": Elementary(mathematics.gelu, slope=lambda g, args, y: (g * apply("gelu_slope", args[0]),)),

@@ -4,7 +4,6 @@
 - `values`: what every layer computes for one image. `cells`: how one of those numbers comes about.
 - `variations`, `questions`, `timing`: what the page needs to let its reader change a layer, guess, and compare.
 - `terminal`, `page`, `explanation` (for notebooks): the three views. `note`: the note's worked examples, its slips and open questions.
-- `command`: `depthwise explain`.
 
 Nothing here computes a formula: they all come from `depthwise.network.facts`. Nothing here has words of its own: they come
 from `depthwise.messages`.

@@ -13,6 +13,7 @@ __all__ = [
     "LAYERS",
     "Activation",
     "Add",
+    "AlphaDropout",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -37,6 +38,8 @@ __all__ = [
     "Dot",
     "Dropout",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
     "GlobalAvgPool1D",
@@ -77,6 +80,8 @@ __all__ = [
     "SeparableConvolution1D",
     "SeparableConvolution2D",
     "Softmax",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
     "Subtract",
     "ThresholdedReLU",
     "UnitNormalization",
@@ -109,6 +114,19 @@ class Activation(Layer):
 class Add(Layer):
     def __init__(
         self,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class AlphaDropout(Layer):
+    def __init__(
+        self,
+        rate: float,
+        noise_shape: Sequence[int | None] | None = ...,
+        seed: int | None = ...,
         *,
         name: str | None = ...,
         trainable: bool = ...,
@@ -415,7 +433,7 @@ class Dropout(Layer):
     def __init__(
         self,
         rate: float,
-        noise_shape: None = ...,
+        noise_shape: Sequence[int | None] | None = ...,
         seed: int | None = ...,
         *,
         name: str | None = ...,
@@ -439,6 +457,30 @@ class Flatten(Layer):
     def __init__(
         self,
         data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class GaussianDropout(Layer):
+    def __init__(
+        self,
+        rate: float,
+        seed: int | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class GaussianNoise(Layer):
+    def __init__(
+        self,
+        stddev: float,
+        seed: int | None = ...,
         *,
         name: str | None = ...,
         trainable: bool = ...,
@@ -874,6 +916,31 @@ class Softmax(Layer):
     def __init__(
         self,
         axis: int | Sequence[int] = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class SpatialDropout1D(Layer):
+    def __init__(
+        self,
+        rate: float,
+        seed: int | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class SpatialDropout2D(Layer):
+    def __init__(
+        self,
+        rate: float,
+        data_format: str | None = ...,
+        seed: int | None = ...,
         *,
         name: str | None = ...,
         trainable: bool = ...,

@@ -39,6 +39,8 @@ class Description:
     dtype: str | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     default_name: ClassVar[str] = "layer"
+    writes_trainable: ClassVar[bool] = True
+    """Whether Keras' class takes `trainable` from a file."""
     takes_list: ClassVar[bool] = False
     """Whether it is called on a list of inputs, even of one."""
 

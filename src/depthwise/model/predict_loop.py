@@ -137,7 +137,9 @@ class _Progress:
             return
         late = time.monotonic() - self.start > SECONDS_BEFORE_BAR
         if self.bar is None and (self.verbose == 1 or late) and self.done != self.total:
-            self.bar = ProgressBar(self.total, "predict", show="counts")
+            from rich.console import Console
+
+            self.bar = ProgressBar(self.total, "predict", show="counts", console=Console(), stays=True)
             self.bar.start()
         if self.bar is not None:
             self.bar.show(self.done)

@@ -104,6 +104,26 @@ def _softmax(x: Array) -> Array:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
+def _squareplus(x: Array) -> Array:
+    half = 0.5 * (np.abs(x) + np.hypot(x, 2.0))
+    return np.where(x < 0.0, 1.0 / half, half)
+
+
+def _times(x: Array, share: Array) -> Array:
+    """x · share with ∞ · 0 = 0, the limit."""
+    return np.where(share == 0.0, 0.0, x) * share
+
+
+def _mish_slope(x: Array) -> Array:
+    powers = np.minimum(_softplus(x), 350.0)
+    return np.tanh(powers) + _times(x, _sigmoid(x) / np.cosh(powers) ** 2)
+
+
+def _tanh_shrink(x: Array) -> Array:
+    z = np.minimum(x * x, 1e-4)  # below that the difference cancels, and the series' next term is z³ / 15
+    return np.where(np.abs(x) < 1e-2, x * z * (1 / 3 - z * (2 / 15 - z * (17 / 315))), x - np.tanh(x))
+
+
 Function = Callable[[Array], Array]
 
 _VALUES_AND_SLOPES: dict[str, tuple[Function, Function]] = {
@@ -123,6 +143,24 @@ _VALUES_AND_SLOPES: dict[str, tuple[Function, Function]] = {
     "hard_silu": (lambda x: x * _hard_sigmoid(x), lambda x: _hard_sigmoid(x) + x * _hard_sigmoid_slope(x)),
     "tanh": (np.tanh, lambda x: 1.0 / np.cosh(np.clip(x, -350.0, 350.0)) ** 2),
     "softplus": (_softplus, _sigmoid),
+    "celu": (_elu, _elu_slope),
+    "exponential": (np.exp, np.exp),
+    "hard_shrink": (lambda x: np.where(np.abs(x) <= 0.5, 0.0, x), lambda x: np.where(np.abs(x) > 0.5, 1.0, 0.0)),
+    "hard_tanh": (lambda x: np.clip(x, -1.0, 1.0), lambda x: np.where(np.abs(x) <= 1.0, 1.0, 0.0)),
+    "log_sigmoid": (lambda x: -_softplus(-x), lambda x: _sigmoid(-x)),
+    "mish": (lambda x: _times(x, np.tanh(_softplus(x))), _mish_slope),
+    "soft_shrink": (lambda x: x - np.clip(x, -0.5, 0.5), lambda x: np.where(np.abs(x) > 0.5, 1.0, 0.0)),
+    "softsign": (lambda x: x / (1.0 + np.abs(x)), lambda x: 1.0 / (1.0 + np.abs(x)) ** 2),
+    "sparse_plus": (
+        lambda x: np.where(x >= 1.0, x, (np.maximum(x, -1.0) + 1.0) ** 2 / 4.0),
+        lambda x: np.clip((x + 1.0) / 2.0, 0.0, 1.0),
+    ),
+    "sparse_sigmoid": (
+        lambda x: np.clip((x + 1.0) / 2.0, 0.0, 1.0),
+        lambda x: np.where(np.abs(x) < 1.0, 0.5, np.where(np.abs(x) == 1.0, 0.25, 0.0)),  # JAX halves it at a tie
+    ),
+    "squareplus": (_squareplus, lambda x: _squareplus(x) / np.hypot(x, 2.0)),
+    "tanh_shrink": (_tanh_shrink, lambda x: np.tanh(x) ** 2),
 }
 
 

@@ -39,6 +39,7 @@ from depthwise.reference.rounding import (
     SMALLEST_NORMAL,
     UNIT_ROUNDOFF,
     normalised_rows_error,
+    passed_on,
     softmax_error,
 )
 from depthwise.reference.running import Bounded
@@ -136,10 +137,9 @@ def allowed_error(
         depth: how many roundings lie on the longest way through the sum: `reduction_length`, or less for a tree.
     """
     roundings = 1.0 if activation_name in ("linear", "relu", "relu6") else ACTIVATION_ROUNDINGS
+    steepest = np.abs(expected) if activation_name == "exponential" else LIPSCHITZ[activation_name]
     sums = (depth + 2) * (UNIT_ROUNDOFF * operations.float64(magnitudes) + SMALLEST_NORMAL)
-    return np.asarray(
-        LIPSCHITZ[activation_name] * sums + roundings * UNIT_ROUNDOFF * np.abs(expected) + SMALLEST_NORMAL
-    )
+    return np.asarray(steepest * sums + roundings * UNIT_ROUNDOFF * np.abs(expected) + SMALLEST_NORMAL)
 
 
 def _incoming(
@@ -228,7 +228,7 @@ def _activated_error(layer: Description, name: str, before: Array, sums: Array) 
     y = activation(name, before)
     if name == "softmax":
         return softmax_error(before, y, sums)
-    return np.asarray(LIPSCHITZ[name] * sums + _result_roundings(layer, name) * UNIT_ROUNDOFF * np.abs(y))
+    return np.asarray(passed_on(name, before, y, sums) + _result_roundings(layer, name) * UNIT_ROUNDOFF * np.abs(y))
 
 
 def _sum_roundings(layer: Description, input_shapes: Sequence[tuple[int, ...]], training: bool) -> int:
@@ -393,7 +393,7 @@ def network_deviations(
             slope = 2.0 * y
             before = before.max(axis=-1, keepdims=True)
         else:
-            slope = np.asarray(LIPSCHITZ[name])
+            slope = np.abs(y) if name == "exponential" else np.asarray(LIPSCHITZ[name])
         rounding = 2.0 * _result_roundings(node.layer, name) * UNIT_ROUNDOFF * np.abs(y)
         variances[node.name] = slope**2 * before + rounding**2
     return {name: np.sqrt(variance) for name, variance in variances.items()}

@@ -6,10 +6,12 @@ from depthwise.reference.windows import Array
 
 __all__ = [
     "ACTIVATION_ROUNDINGS",
+    "JUMPS",
     "LIPSCHITZ",
     "SMALLEST_NORMAL",
     "UNIT_ROUNDOFF",
     "normalised_rows_error",
+    "passed_on",
     "softmax_error",
 ]
 
@@ -35,9 +37,34 @@ LIPSCHITZ = {
     "hard_silu": 1.5,
     "tanh": 1.0,
     "softplus": 1.0,
+    "celu": 1.0,
+    "exponential": np.inf,  # see passed_on
+    "hard_shrink": 1.0,  # and JUMPS
+    "hard_tanh": 1.0,
+    "log_sigmoid": 1.0,
+    "mish": 1.0895,  # at x = 1.4907
+    "soft_shrink": 1.0,
+    "softsign": 1.0,
+    "sparse_plus": 1.0,
+    "sparse_sigmoid": 0.5,
+    "squareplus": 1.0,
+    "tanh_shrink": 1.0,
     "softmax": 0.5,  # against the largest change of any input
 }
 """The steepest slope of each activation: an error of its input grows by at most this."""
+
+JUMPS: dict[str, tuple[tuple[float, float], ...]] = {"hard_shrink": ((-0.5, 0.5), (0.5, 0.5))}
+"""Where an activation is not continuous, and how far it jumps there."""
+
+
+def passed_on(name: str, before: Array, y: Array, error: Array) -> Array:
+    """What an error of the values `before` an activation (not softmax) becomes; y is its result."""
+    if name == "exponential":
+        return np.asarray(y * np.expm1(np.minimum(error, 700.0)))
+    result = LIPSCHITZ[name] * error
+    for place, size in JUMPS.get(name, ()):
+        result = result + np.where((error > 0.0) & (np.abs(before - place) <= error), size, 0.0)
+    return np.asarray(result)
 
 
 def normalised_rows_error(x: Array, error: Array, epsilon: float) -> Array:

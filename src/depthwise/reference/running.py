@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depthwise.reference.activations import activation, activation_gradient
-from depthwise.reference.rounding import ACTIVATION_ROUNDINGS, LIPSCHITZ, SMALLEST_NORMAL, UNIT_ROUNDOFF
+from depthwise.reference.rounding import ACTIVATION_ROUNDINGS, LIPSCHITZ, SMALLEST_NORMAL, UNIT_ROUNDOFF, passed_on
 from depthwise.reference.windows import Array
 
 __all__ = ["RULES", "Bounded", "apply", "constant", "exact", "mean", "moved", "total"]
@@ -198,7 +198,12 @@ def _relu_layer(x: Bounded, limit: Bounded, slope: Bounded, threshold: Bounded) 
 
 def _function(name: str) -> Callable[[Bounded], Bounded]:
     """An activation: its steepest slope times what came in, and its own 2 ulp."""
-    return lambda x: _rounded(activation(name, x.value), LIPSCHITZ[name] * x.error, roundings=ACTIVATION_ROUNDINGS)
+
+    def rule(x: Bounded) -> Bounded:
+        y = activation(name, x.value)
+        return _rounded(y, passed_on(name, x.value, y, x.error), roundings=ACTIVATION_ROUNDINGS)
+
+    return rule
 
 
 RULES: dict[str, Callable[..., Bounded]] = {

@@ -1,15 +1,16 @@
 """Layers of one input: rectifiers with a setting, softmax along any axes, normalisation of a sample, other shapes."""
 
+import math
 from typing import Any
 
 import numpy as np
 
-from depthwise.layers import rectifiers, reshaping, sample_normalization, shaping, softmax
+from depthwise.layers import rectifiers, regularization, reshaping, sample_normalization, shaping, softmax
 from depthwise.layers.description import Description
 from depthwise.reference.joining import unit, unit_gradient
 from depthwise.reference.rounding import softmax_error
 from depthwise.reference.rules import Given, Rule, moves
-from depthwise.reference.running import Bounded, apply, mean, moved
+from depthwise.reference.running import Bounded, apply, exact, mean, moved
 from depthwise.reference.windows import Array
 
 __all__ = ["RULES"]
@@ -120,6 +121,38 @@ def _crop(layer: Any, x: Array) -> Array:
     return x[(slice(None), *(slice(before, size - after) for (before, after), size in zip(sides, x.shape[1:])))]
 
 
+def _noise(change: Any, slope: Any) -> Rule:
+    """In training what `change` makes of the input and of what was drawn; `slope` is its slope to the input."""
+
+    def forward(given: Given) -> Bounded:
+        x = given.inputs[0]
+        return x if given.kept is None else change(given.layer, x, exact(given.kept))
+
+    def gradients(given: Given, dy: Array) -> Gradients:
+        return [dy if given.kept is None else dy * slope(given.layer, np.asarray(given.kept, np.float64))], {}
+
+    return Rule(forward, gradients)
+
+
+_DROPOUT = _noise(lambda layer, x, kept: x * kept / (1.0 - layer.rate), lambda layer, kept: kept / (1.0 - layer.rate))
+
+
+def _deviation(layer: Any) -> float:
+    return math.sqrt(layer.rate / (1.0 - layer.rate))
+
+
+def _alpha(layer: Any) -> tuple[float, float, float]:
+    """(a, b, what a dropped value becomes): Klambauer et al. 2017."""
+    dropped = -1.7580993408473766
+    a = ((1.0 - layer.rate) * (1.0 + layer.rate * dropped**2)) ** -0.5
+    return a, -a * dropped * layer.rate, dropped
+
+
+def _alpha_dropout(layer: Any, x: Bounded, kept: Bounded) -> Bounded:
+    a, b, dropped = _alpha(layer)
+    return (x * kept + (1.0 - kept) * dropped) * a + b
+
+
 RULES: dict[type[Description], Rule] = {
     rectifiers.LeakyReLU: _piecewise(_leaky, lambda layer, x: np.where(x >= 0.0, 1.0, layer.negative_slope)),
     rectifiers.ELU: _piecewise(_elu, lambda layer, x: np.where(x > 0.0, 1.0, layer.alpha * np.exp(np.minimum(x, 0.0)))),
@@ -134,6 +167,14 @@ RULES: dict[type[Description], Rule] = {
     reshaping.Reshape: moves(lambda layer, x: x.reshape(_target(layer, x))),
     reshaping.Permute: moves(lambda layer, x: x.transpose(0, *layer.dims)),
     reshaping.RepeatVector: moves(lambda layer, x: np.repeat(x[:, np.newaxis], layer.n, axis=1)),
+    regularization.SpatialDropout1D: _DROPOUT,
+    regularization.SpatialDropout2D: _DROPOUT,
+    regularization.GaussianNoise: _noise(lambda layer, x, drawn: x + drawn * layer.stddev, lambda layer, drawn: 1.0),
+    regularization.GaussianDropout: _noise(
+        lambda layer, x, drawn: x * (drawn * _deviation(layer) + 1.0),
+        lambda layer, drawn: drawn * _deviation(layer) + 1.0,
+    ),
+    regularization.AlphaDropout: _noise(_alpha_dropout, lambda layer, kept: kept * _alpha(layer)[0]),
     shaping.ZeroPadding1D: moves(lambda layer, x: np.pad(x, ((0, 0), layer.padding, (0, 0)))),
     shaping.Cropping1D: moves(_crop),
     shaping.Cropping2D: moves(_crop),

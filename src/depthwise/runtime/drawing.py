@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depthwise.arguments import SELU_ALPHA, SELU_SCALE
 from depthwise.compiler.ir.types import Drawn
-from depthwise.layers import augmentation
+from depthwise.layers import augmentation, regularization
 from depthwise.random import stream
 
 __all__ = ["draw", "warp_tables"]
@@ -77,6 +78,40 @@ def _zoom(layer: Any, shape: tuple[int, ...], batch: int, generator: Generator) 
     return warp_tables(layer, shape, np.stack([across, zero, x, zero, down, y], 1))
 
 
+def _noise_shape(layer: Any, shape: tuple[int, ...], batch: int) -> tuple[int, ...]:
+    shared = getattr(layer, "noise_shape", None) is not None and layer.noise_shape[0] == 1
+    return (1 if shared else batch, *layer.drawn_shape(shape))
+
+
+def _for_all(drawn: Array, batch: int) -> Array:
+    return np.broadcast_to(drawn.astype(np.float32), (batch, *drawn.shape[1:]))
+
+
+def _dropout(layer: Any, shape: tuple[int, ...], batch: int, generator: Generator) -> Sequence[Array]:
+    kept = generator.uniform(size=_noise_shape(layer, shape, batch)) >= layer.rate
+    return [_for_all(kept * (1.0 / (1.0 - layer.rate) if layer.rate < 1.0 else 0.0), batch)]
+
+
+def _gaussian_noise(layer: Any, shape: tuple[int, ...], batch: int, generator: Generator) -> Sequence[Array]:
+    return [generator.normal(0.0, layer.stddev, (batch, *shape)).astype(np.float32)]
+
+
+def _gaussian_dropout(layer: Any, shape: tuple[int, ...], batch: int, generator: Generator) -> Sequence[Array]:
+    return [generator.normal(1.0, math.sqrt(layer.rate / (1.0 - layer.rate)), (batch, *shape)).astype(np.float32)]
+
+
+DROPPED = -SELU_ALPHA * SELU_SCALE
+"""What AlphaDropout puts in the place of a value: the limit of SELU at −∞."""
+
+
+def _alpha_dropout(layer: Any, shape: tuple[int, ...], batch: int, generator: Generator) -> Sequence[Array]:
+    """(factor, what is added): a where a value is kept, and a · DROPPED + b where it is not; a and b keep mean and variance."""
+    kept = generator.uniform(size=_noise_shape(layer, shape, batch)) >= layer.rate
+    variance = (1.0 - layer.rate) * (1.0 + layer.rate * DROPPED**2)
+    a = variance**-0.5 if variance > 0.0 else 0.0
+    return [_for_all(a * kept, batch), _for_all(a * DROPPED * ~kept - a * DROPPED * layer.rate, batch)]
+
+
 _RULES: dict[type, Callable[[Any, tuple[int, ...], int, Generator], Sequence[Array]]] = {
     augmentation.RandomFlip: _flip,
     augmentation.RandomContrast: _contrast,
@@ -84,6 +119,12 @@ _RULES: dict[type, Callable[[Any, tuple[int, ...], int, Generator], Sequence[Arr
     augmentation.RandomTranslation: _translation,
     augmentation.RandomRotation: _rotation,
     augmentation.RandomZoom: _zoom,
+    regularization.Dropout: _dropout,
+    regularization.SpatialDropout1D: _dropout,
+    regularization.SpatialDropout2D: _dropout,
+    regularization.GaussianNoise: _gaussian_noise,
+    regularization.GaussianDropout: _gaussian_dropout,
+    regularization.AlphaDropout: _alpha_dropout,
 }
 
 

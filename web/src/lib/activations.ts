@@ -23,6 +23,7 @@ export function erf(x: number): number {
 }
 
 const sigmoid = (x: number) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
+const softplus = (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 const hardSigmoid = (x: number) => Math.min(Math.max(x + 3, 0), 6) / 6;
 
 const FUNCTIONS: Record<string, (x: number) => number> = {
@@ -38,7 +39,19 @@ const FUNCTIONS: Record<string, (x: number) => number> = {
   hard_sigmoid: hardSigmoid,
   hard_silu: (x) => x * hardSigmoid(x),
   tanh: Math.tanh,
-  softplus: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+  softplus,
+  celu: (x) => (x > 0 ? x : Math.expm1(x)),
+  exponential: Math.exp,
+  hard_shrink: (x) => (Math.abs(x) <= 0.5 ? 0 : x),
+  hard_tanh: (x) => Math.min(Math.max(x, -1), 1),
+  log_sigmoid: (x) => -softplus(-x),
+  mish: (x) => x * Math.tanh(softplus(x)),
+  soft_shrink: (x) => x - Math.min(Math.max(x, -0.5), 0.5),
+  softsign: (x) => x / (1 + Math.abs(x)),
+  sparse_plus: (x) => (x >= 1 ? x : (Math.max(x, -1) + 1) ** 2 / 4),
+  sparse_sigmoid: (x) => Math.min(Math.max((x + 1) / 2, 0), 1),
+  squareplus: (x) => (x < 0 ? 2 / (Math.hypot(x, 2) - x) : (x + Math.hypot(x, 2)) / 2),
+  tanh_shrink: (x) => (Math.abs(x) < 1e-2 ? (x ** 3 / 3) * (1 - 0.4 * x * x) : x - Math.tanh(x)),
 };
 
 /** The function by its Keras name; softmax, which mixes values, is not among them. */

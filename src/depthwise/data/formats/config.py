@@ -157,7 +157,8 @@ def layers_refused(config: Any, dialect: Dialect) -> Iterator[tuple[str, str]]:
 
 def _refused(config: Any, noted: Mapping[str, str], depth: int) -> Iterator[tuple[str, str]]:
     body = config.get("config")
-    for entry in body.get("layers", []) if isinstance(body, dict) and depth <= DEEPEST else []:
+    entries = body.get("layers") if isinstance(body, dict) else None
+    for entry in entries if isinstance(entries, list) and depth <= DEEPEST else []:
         own = entry.get("config") if isinstance(entry, dict) else None
         name = (
             str(entry.get("name") or (own.get("name") if isinstance(own, dict) else ""))

@@ -32,6 +32,7 @@ CLASSES = {
 OWN_CLASSES = {
     # Classes that widely used networks bring along, and what they compute.
     "FixedDropout": "Dropout",
+    "StochasticDepth": "Dropout",  # of whole samples
 }
 
 ACTIVATION_NAMES = {
@@ -53,7 +54,7 @@ _WITHOUT_EFFECT: dict[str, Any] = {"groups": 1, "dynamic": False, "stateful": Fa
 _OPTIONS = {
     # Old name of an option → new one, for each class that had it.
     "LeakyReLU": {"alpha": "negative_slope"},
-    "Dropout": {"p": "rate"},
+    "Dropout": {"p": "rate", "drop_path_rate": "rate"},
     "SpatialDropout2D": {"p": "rate"},
     "GaussianDropout": {"p": "rate"},
     "GaussianNoise": {"sigma": "stddev"},
@@ -128,6 +129,8 @@ def modern_layer(entry: Any, dialect: Dialect) -> list[dict[str, Any]]:
         entry, config = _given(entry, config, given)
     elif isinstance(class_name, str) and bare_name(class_name) in OWN_CLASSES:
         entry = _keras(entry, OWN_CLASSES[bare_name(class_name)])
+        if bare_name(class_name) == "StochasticDepth":
+            config["noise_shape"] = [None, 1, 1, 1]
     elif "module" not in entry and isinstance(class_name, str) and ">" not in class_name:
         entry = _keras(entry, CLASSES.get(class_name, class_name))
     own = entry["class_name"]

@@ -4,6 +4,7 @@ Source: the files that Keras 3.0 to 3.15 write (`keras.saving`), read as data; n
 """
 
 import dataclasses
+import difflib
 import math
 import re
 import unicodedata
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from depthwise import constraints, initializers, regularizers
-from depthwise.arguments import ACTIVATIONS
+from depthwise.arguments import ACTIVATIONS, NO_LAYERS
 from depthwise.constraints import Constraint
 from depthwise.errors import DepthwiseError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.initializers import Initializer
@@ -57,7 +58,7 @@ def parse_layer(entry: Any) -> Description:
         why = UNSUPPORTED.get(class_name) if isinstance(class_name, str) else None
         raise UnsupportedError(
             f"{owner} is a {describe_value(class_name)}, which is not supported"
-            + (f": {why}" if why else "; " + _supported())
+            + (f": {why}" if why else "; " + _supported(class_name))
         )
     cls = LAYERS[class_name]
     check_dtype(config.get("dtype"), owner)
@@ -201,6 +202,8 @@ def _activation(owner: str, value: Any) -> str:
     if isinstance(name, str):
         if _ACTIVATION_ALIASES.get(name, name) in ACTIVATIONS:
             return _ACTIVATION_ALIASES.get(name, name)
+        if name in NO_LAYERS:
+            raise UnsupportedError(f"{owner}: the activation {name} is not supported: {NO_LAYERS[name]}")
         value = None
     # Keras writes code in several forms: as a __lambda__, as a function whose config is no name, as a bare value.
     if isinstance(value, dict) and (
@@ -294,8 +297,11 @@ def as_list(value: Any, what: str) -> list[Any]:
     return list(value)
 
 
-def _supported() -> str:
-    return "supported are " + ", ".join(name for name in LAYERS if name != "InputLayer")
+def _supported(name: Any) -> str:
+    """Where the user finds what is: all names would fill the screen."""
+    near = difflib.get_close_matches(str(name), LAYERS, 3)
+    like = f" (near that name: {', '.join(near)})" if near else ""
+    return f"{len(LAYERS)} layers are{like}; depthwise.layers.LAYERS and the README list them"
 
 
 def serialized(module: str, class_name: str, config: Any, registered_name: str | None = None) -> dict[str, Any]:
@@ -317,6 +323,8 @@ def layer_config(layer: Description) -> dict[str, Any]:
         return serialized(layer.module, kind, {"name": layer.name}, kind)
     else:
         config = {"name": layer.name, "trainable": layer.trainable, "dtype": "float32"}
+        if not layer.writes_trainable:
+            del config["trainable"]
         for field in dataclasses.fields(layer):
             if field.name not in ("name", "trainable", "input_shape", "dtype"):
                 config[field.name] = _written(getattr(layer, field.name))

@@ -168,7 +168,7 @@ def _weight(item: Mapping[str, Any], what: str, start: int, group: int) -> _Weig
             raise UnsupportedError(
                 f"{owner} is quantised as {describe_value(stored)}; uint8, uint16 and float16 are read"
             )
-    if stored not in _STORED or (scale is None and stored in ("uint8", "uint16")):
+    if not isinstance(stored, str) or stored not in _STORED or (scale is None and stored in ("uint8", "uint16")):
         raise UnsupportedError(f"{owner} is of the type {describe_value(stored)}; {', '.join(_STORED)} are read")
     return _Weight(name, tuple(shape), stored, scale, offset, start, group)
 
