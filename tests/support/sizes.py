@@ -450,7 +450,7 @@ def draw_weights(rng: np.random.Generator, layer: layers.Description, input_shap
     weights: Arrays = {}
     for name, shape in one_layer.weight_shapes(layer, input_shapes).items():
         values = rng.standard_normal(shape)
-        if name == "moving_variance":
+        if name in ("moving_variance", "variance"):
             values = 0.25 + np.abs(values)
         elif name == "gamma":
             values = 1.0 + 0.25 * values
