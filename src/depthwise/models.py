@@ -281,6 +281,8 @@ class Sequential(Model):
     def add(self, layer: Any, rebuild: bool = True) -> None:
         """Puts a layer, or a model, at the end of the chain; what the chain has learnt stays.
 
+        `rebuild` is accepted as in Keras and changes nothing: the chain is built when it is first needed.
+
         Raises:
             ShapeError: the layer does not fit what comes before it; the chain is as before.
             InvalidArgumentError: not a layer, or a name used twice.
@@ -290,7 +292,7 @@ class Sequential(Model):
         self._change([*self._chain, layer])
 
     def pop(self, rebuild: bool = True) -> Any:
-        """Takes the last layer away and returns it."""
+        """Takes the last layer away and returns it; `rebuild` changes nothing, as in `add`."""
         if not self._chain:
             raise InvalidArgumentError("Sequential.pop: the model has no layers")
         last = self._chain[-1]

@@ -270,5 +270,6 @@ def gradient_errors(
         for name, error in zip(node.reads, to_inputs):
             errors[name] = errors[name] + error + 2.0 * U * np.abs(nodes[name])
         for name in one_layer.trainable_weights(node.layer, node.facts.input_shapes):
-            found[f"{node.name}/{name}"] = to_weights[name] + bounds.SMALLEST_NORMAL
+            key = node.key(name)  # a layer that is called several times has one gradient
+            found[key] = found.get(key, 0.0) + to_weights[name] + bounds.SMALLEST_NORMAL
     return expected, found

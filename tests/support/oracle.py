@@ -41,6 +41,8 @@ def keras_result(oracle: Any, inputs: Any) -> Any:
 def set_keras_weights(keras_layer: Any, layer: layers.Description, input_shapes: Any, weights: Any) -> None:
     """Gives a built Keras layer our weights, in Keras' order."""
     keras_layer.set_weights([np.asarray(weights[name]) for name in one_layer.weight_shapes(layer, input_shapes)])
+    if hasattr(keras_layer, "finalize_state"):  # Normalization computes with copies
+        keras_layer.finalize_state()
 
 
 def keras_model(graph: Graph, weights: Any) -> Any:

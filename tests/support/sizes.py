@@ -280,6 +280,16 @@ def _permute(rng: np.random.Generator) -> Configuration:
     return Configuration(layers.Permute(tuple(int(axis) + 1 for axis in rng.permutation(len(shape)))), (shape,))
 
 
+def _normalization(rng: np.random.Generator) -> Configuration:
+    shape, invert = _any_shape(rng), bool(rng.integers(2))
+    several = tuple(float(item) for item in rng.uniform(0.5, 2.0, shape[-1]))
+    chosen = int(rng.integers(4))
+    if chosen < 2:
+        return Configuration(layers.Normalization(-1 if chosen else None, invert=invert), (shape,))
+    mean, variance = (0.5, 2.0) if chosen == 2 else (several[::-1], several)
+    return Configuration(layers.Normalization(mean=mean, variance=variance, invert=invert), (shape,))
+
+
 def _repeat_vector(rng: np.random.Generator) -> Configuration:
     return Configuration(layers.RepeatVector(int(rng.integers(1, 6))), ((int(rng.integers(1, 40)),),))
 
@@ -383,6 +393,7 @@ _KINDS: dict[type[layers.Description], Callable[[np.random.Generator], Configura
     layers.ZeroPadding1D: lambda rng: Configuration(layers.ZeroPadding1D(_sides(rng)), (_image(rng)[1:],)),
     layers.ZeroPadding2D: _zero_padding2d,
     layers.Rescaling: _rescaling,
+    layers.Normalization: _normalization,
     **{
         layers.LAYERS[kind]: _on_sequences(kind, draw)
         for kind, draw in {
@@ -404,6 +415,7 @@ _FRACTIONS = (
     layers.ELU,
     layers.GroupNormalization,
     layers.LeakyReLU,
+    layers.Normalization,
     layers.Softmax,
     layers.ThresholdedReLU,
     layers.UnitNormalization,
@@ -438,7 +450,7 @@ def draw_weights(rng: np.random.Generator, layer: layers.Description, input_shap
     weights: Arrays = {}
     for name, shape in one_layer.weight_shapes(layer, input_shapes).items():
         values = rng.standard_normal(shape)
-        if name == "moving_variance":
+        if name in ("moving_variance", "variance"):
             values = 0.25 + np.abs(values)
         elif name == "gamma":
             values = 1.0 + 0.25 * values

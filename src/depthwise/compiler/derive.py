@@ -65,9 +65,23 @@ def _folded_bias(sources: Sources, constants: tuple[float, ...]) -> np.ndarray:
     return shift if bias is None else bias * scale + shift
 
 
+def _adapted_centre(sources: Sources, constants: tuple[float, ...]) -> np.ndarray:
+    """One number a channel: the source's, or else the constants behind their count; a single one serves all."""
+    values = constants[1:] if sources[0] is None else sources[0].ravel()
+    return np.broadcast_to(np.asarray(values, np.float64), (int(constants[0]),)).copy()
+
+
+def _adapted_deviation(sources: Sources, constants: tuple[float, ...]) -> np.ndarray:
+    """As in Keras, at least 10⁻⁷."""
+    deviation: np.ndarray = np.maximum(np.sqrt(_adapted_centre(sources, constants)), 1e-7)
+    return deviation
+
+
 _RULES: dict[str, Callable[[Sources, tuple[float, ...]], np.ndarray]] = {
     "normalisation_scale": _normalisation_scale,
     "normalisation_shift": _normalisation_shift,
+    "adapted_centre": _adapted_centre,
+    "adapted_deviation": _adapted_deviation,
     "folded_kernel": _folded_kernel,
     "folded_depthwise_kernel": _folded_depthwise_kernel,
     "folded_bias": _folded_bias,

@@ -62,6 +62,7 @@ __all__ = [
     "Maximum",
     "Minimum",
     "Multiply",
+    "Normalization",
     "PReLU",
     "Permute",
     "RandomBrightness",
@@ -665,6 +666,20 @@ class Minimum(Layer):
 class Multiply(Layer):
     def __init__(
         self,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class Normalization(Layer):
+    def __init__(
+        self,
+        axis: int | Sequence[int] | None = ...,
+        mean: float | tuple[float, ...] | None = ...,
+        variance: float | tuple[float, ...] | None = ...,
+        invert: bool = ...,
         *,
         name: str | None = ...,
         trainable: bool = ...,

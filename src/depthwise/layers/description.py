@@ -6,6 +6,7 @@ data_format "channels_first" channels, height, width.
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -41,6 +42,8 @@ class Description:
     default_name: ClassVar[str] = "layer"
     writes_trainable: ClassVar[bool] = True
     """Whether Keras' class takes `trainable` from a file."""
+    methods: ClassVar[Mapping[str, Callable[..., Any]]] = {}
+    """Functions of the layer object that only layers of this kind have, by name."""
     takes_list: ClassVar[bool] = False
     """Whether it is called on a list of inputs, even of one."""
 

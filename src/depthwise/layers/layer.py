@@ -410,6 +410,7 @@ def public(description: type[Description]) -> type[Layer]:
             "__doc__": description.__doc__,
             "__signature__": inspect.signature(description),
             "description_class": description,
+            **description.methods,
         },
     )
     _PUBLIC.add(made)

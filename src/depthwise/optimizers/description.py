@@ -275,7 +275,7 @@ class OptimizerDescription:
         """`rule` for the weight `value`, where its shape matters."""
         return self.rule(weight, gradient)
 
-    def decayed(self, weight: Expression, value: Value) -> Expression:
+    def decayed(self, weight: Expression) -> Expression:
         """The weight after weight decay."""
         return weight if self.weight_decay is None else weight - weight * Scalar("decay")
 
@@ -295,7 +295,7 @@ class OptimizerDescription:
         if self.clipvalue is not None:  # the limits come first, so that NaN stays NaN
             limit = Scalar("clipvalue")
             gradient = apply("max", -limit, apply("min", limit, gradient))
-        weight = self.decayed(WEIGHT, value) if decays else WEIGHT
+        weight = self.decayed(WEIGHT) if decays else WEIGHT
         *earlier, last = self.rule_for(weight, gradient, value)
         assert isinstance(last, dict)
         if self.gradient_accumulation_steps:

@@ -133,7 +133,10 @@ def _inside(index: Image, size: int, mode: str) -> Image:
 
 
 def apply_channel_shift(x: Image, intensity: float, channel_axis: int = 0) -> Image:
-    """`intensity` added to every value, which stays between the image's own smallest and largest."""
+    """`intensity` added to every value, which stays between the image's own smallest and largest.
+
+    `channel_axis` is accepted as in Keras and changes nothing: the limits are those of all channels together.
+    """
     return np.clip(x + intensity, x.min(), x.max()).astype(x.dtype)
 
 

@@ -135,7 +135,8 @@ def weight_shapes(layer: Description, input_shapes: Sequence[Shape]) -> dict[str
 def trainable_weights(layer: Description, input_shapes: Sequence[Shape]) -> list[str]:
     """Names of the weights that training changes by their gradient."""
     names = weight_shapes(layer, input_shapes) if layer.trainable else {}
-    return [name for name in names if name not in ("moving_mean", "moving_variance")]
+    measured = ("moving_mean", "moving_variance", "mean", "variance", "count")
+    return [name for name in names if name not in measured]
 
 
 def activation_name(layer: Description) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.layers import rectifiers, regularization, reshaping, sample_normalization, shaping, softmax
+from depthwise.layers import adapted, rectifiers, regularization, reshaping, sample_normalization, shaping, softmax
 from depthwise.layers.description import Description
 from depthwise.reference.joining import unit, unit_gradient
 from depthwise.reference.rounding import softmax_error
@@ -112,6 +112,34 @@ def _group_weights(layer: Any, shapes: Any) -> dict[str, tuple[int, ...]]:
     return {name: (shapes[0][-1],) for name, is_there in names if is_there}
 
 
+def _data_statistics(given: Given) -> tuple[Bounded, Bounded]:
+    """(mean, standard deviation of at least 10⁻⁷)."""
+    layer = given.layer
+    mean, variance = (
+        given.weights[name] if getattr(layer, name) is None else exact(np.asarray(getattr(layer, name)))
+        for name in ("mean", "variance")
+    )
+    return mean, apply("max", apply("sqrt", variance), exact(1e-7))
+
+
+def _by_data(given: Given) -> Bounded:
+    centre, deviation = _data_statistics(given)
+    x = given.inputs[0]
+    return x * deviation + centre if given.layer.invert else (x - centre) / deviation
+
+
+def _by_data_gradients(given: Given, dy: Array) -> Gradients:
+    deviation = _data_statistics(given)[1].value
+    return [np.asarray(dy * deviation if given.layer.invert else dy / deviation)], {}
+
+
+def _by_data_weights(layer: Any, shapes: Any) -> dict[str, tuple[int, ...]]:
+    if layer.mean is not None:
+        return {}
+    kept = () if layer.axis is None else (shapes[0][-1],)
+    return {"mean": kept, "variance": kept, "count": ()}
+
+
 def _target(layer: Any, x: Array) -> tuple[int, ...]:
     return (len(x), *layer.target_shape)
 
@@ -163,6 +191,7 @@ RULES: dict[type[Description], Rule] = {
     softmax.Softmax: Rule(_softmax, _softmax_gradients),
     sample_normalization.UnitNormalization: Rule(_unit, _unit_gradients),
     sample_normalization.GroupNormalization: Rule(_group, _group_gradients, _group_weights),
+    adapted.Normalization: Rule(_by_data, _by_data_gradients, _by_data_weights),
     reshaping.Identity: moves(lambda layer, x: x),
     reshaping.Reshape: moves(lambda layer, x: x.reshape(_target(layer, x))),
     reshaping.Permute: moves(lambda layer, x: x.transpose(0, *layer.dims)),

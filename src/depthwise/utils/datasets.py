@@ -130,7 +130,10 @@ class Dataset:
         return self._like(start, self._count)
 
     def batch(self, batch_size: int, drop_remainder: bool = False, num_parallel_calls: Any = None) -> "Dataset":
-        """Elements in stacks of `batch_size`; the last one has what is left, unless `drop_remainder`."""
+        """Elements in stacks of `batch_size`; the last one has what is left, unless `drop_remainder`.
+
+        `num_parallel_calls` changes nothing.
+        """
         if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__") or int(batch_size) < 1:
             raise InvalidArgumentError(
                 f"batch: batch_size must be an integer of at least 1, got {describe_value(batch_size)}"
@@ -179,7 +182,7 @@ class Dataset:
         return self._like(start, self._count)
 
     def prefetch(self, buffer_size: Any = None) -> "Dataset":
-        """The same: batches are read when they are needed."""
+        """The same, whatever `buffer_size` is: batches are read when they are needed."""
         return self
 
 

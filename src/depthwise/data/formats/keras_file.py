@@ -359,7 +359,7 @@ def _read_weights(file: File, graph: Graph, tree: ModelTree) -> dict[str, Float3
                     f"{file.what}: {describe_value(key)} must have the shape {weight.shape} by the config, the file has "
                     f"{describe_value(dataset.shape)}"
                 )
-            if dataset.dtype.kind != "f":
+            if dataset.dtype.kind not in ("fiu" if weight.shape == () else "f"):  # Normalization's count
                 raise UnsupportedError(
                     f"{file.what}: {describe_value(key)} must hold floats, the file has {dataset.dtype}"
                 )

@@ -221,7 +221,7 @@ def _mirrored(file: File) -> bool:
 
 
 def _values(file: File, dataset: Dataset, slot: _Slot, mirrored: bool) -> Float32:
-    if dataset.dtype.kind != "f":
+    if dataset.dtype.kind not in ("fiu" if slot.shape == () else "f"):  # Normalization's count
         raise UnsupportedError(
             f"{file.what}: {describe_value(slot.key)} must hold floats, the file has {dataset.dtype}"
         )
