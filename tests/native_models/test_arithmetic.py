@@ -110,7 +110,7 @@ def test_what_cannot_be_computed_says_so() -> None:
         x - depthwise.Input((4, 2))
     with pytest.raises(UnsupportedError, match="constant base must be above 0, got -2"):
         (-2) ** x
-    with pytest.raises(InvalidArgumentError, match="float32 can hold, got 1e\\+39"):
+    with pytest.raises(InvalidArgumentError, match=r"float32 can hold, got .*1e\+39"):
         x + 1e39
     with pytest.raises(InvalidArgumentError, match="neither true nor false"):
         bool(x)

@@ -33,7 +33,17 @@ def keras_layer(layer: layers.Description, name: str | None = None) -> Any:
 
 def keras_result(oracle: Any, inputs: Any) -> Any:
     """What a Keras layer predicts of one array or a list of them. (Called without `training`, random layers would train.)"""
-    tensors = inputs if len(inputs) > 1 else inputs[0]
+    merges = type(oracle).__name__ in (
+        "Add",
+        "Average",
+        "Concatenate",
+        "Dot",
+        "Maximum",
+        "Minimum",
+        "Multiply",
+        "Subtract",
+    )
+    tensors = inputs if len(inputs) > 1 or merges else inputs[0]
     random = type(oracle).__name__.startswith("Random")
     return np.asarray(oracle(tensors, training=False) if random else oracle(tensors))
 

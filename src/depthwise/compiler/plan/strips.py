@@ -107,7 +107,8 @@ def _runs_by_rows(program: Program, operation: Operation) -> bool:
     if len(program.tensor_operands(operation)) != 1 or _window(operation).whole:
         return False
     source, target = (program.type(name).map[0] for name in (operation.source, operation.output))
-    return source == target or _window(operation) != ROW  # one row that is broadcast is read by every row
+    # One row that is broadcast is read by every row. A result may have fewer rows than its source: the rest was cropped.
+    return source >= target or _window(operation) != ROW
 
 
 def find_blocks(
