@@ -219,7 +219,9 @@ def _node(
     from_input = through(list(x_errors), np.abs(dz))
     depth = lengths["input"] + 3
     inputs = [np.abs(a) + depth * U * np.abs(size) for a, size in zip(from_gradient[0], size_inputs)]
-    if isinstance(layer, layers.Multiply):  # each input is a factor of the other's gradient, and comes with its own error
+    if isinstance(
+        layer, layers.Multiply
+    ):  # each input is a factor of the other's gradient, and comes with its own error
         largest = through([x + error for x, error in zip(sizes, x_errors)], np.abs(dz) + dz_error)[0]
         exact = through(sizes, np.abs(dz))[0]
         inputs = [np.abs(a) - np.abs(b) + depth * U * np.abs(a) for a, b in zip(largest, exact)]

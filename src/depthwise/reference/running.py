@@ -61,10 +61,12 @@ def exact(values: npt.ArrayLike) -> Bounded:
     return Bounded(array, np.zeros_like(array))
 
 
-def constant(value: float) -> Bounded:
-    """A number as float32 holds it: off by its own rounding."""
-    rounded = np.float64(np.float32(value))
-    return Bounded(np.asarray(value), np.asarray(0.0 if rounded == value else abs(value - rounded)))
+def constant(value: npt.ArrayLike) -> Bounded:
+    """Numbers as float32 holds them: off by their own rounding."""
+    array = np.asarray(value, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = array.astype(np.float32).astype(np.float64)
+        return Bounded(array, np.where(rounded == array, 0.0, np.abs(array - rounded)))
 
 
 def apply(function: str, *arguments: "Bounded | float") -> Bounded:

@@ -10,7 +10,7 @@ from depthwise.layers.description import Description
 from depthwise.reference.joining import unit, unit_gradient
 from depthwise.reference.rounding import softmax_error
 from depthwise.reference.rules import Given, Rule, moves
-from depthwise.reference.running import Bounded, apply, exact, mean, moved
+from depthwise.reference.running import Bounded, apply, constant, exact, mean, moved
 from depthwise.reference.windows import Array
 
 __all__ = ["RULES"]
@@ -116,7 +116,7 @@ def _data_statistics(given: Given) -> tuple[Bounded, Bounded]:
     """(mean, standard deviation of at least 10⁻⁷)."""
     layer = given.layer
     mean, variance = (
-        given.weights[name] if getattr(layer, name) is None else exact(np.asarray(getattr(layer, name)))
+        given.weights[name] if getattr(layer, name) is None else constant(getattr(layer, name))
         for name in ("mean", "variance")
     )
     return mean, apply("max", apply("sqrt", variance), exact(1e-7))
