@@ -37,7 +37,7 @@ def run(script: str, threads: int = 2) -> str:
     environment = {**os.environ, "DEPTHWISE_THREADS": str(threads), "PYTHONFAULTHANDLER": "1"}
     # Python 3.12 warns of every fork of a process with threads; that they are well is what is tested.
     command = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-c", PRELUDE + script]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
