@@ -14,6 +14,7 @@ from depthwise.compiler.passes.fold import fold_batch_normalization
 from depthwise.compiler.passes.fuse import fuse_activation, fuse_activation_for_training, pool_before_activation
 from depthwise.compiler.passes.gradients import choose_transposed, fuse_slope_and_sum, sum_before_pooling
 from depthwise.compiler.passes.normalise import expand_batch_normalization
+from depthwise.compiler.passes.padding import fold_padding, fold_padding_for_training
 from depthwise.compiler.passes.transposes import cancel_transposes
 from depthwise.compiler.passes.unused import drop_unused
 
@@ -28,6 +29,7 @@ PREDICTION: tuple[Pass, ...] = (
     fold_batch_normalization,
     pool_before_activation,
     fuse_activation,
+    fold_padding,
     crop_unread,
     choose_transposed,
 )
@@ -38,6 +40,7 @@ TRAINING: tuple[Pass, ...] = (
     use_depthwise,
     pool_before_activation,
     fuse_activation_for_training,
+    fold_padding_for_training,
     crop_unread,
 )
 
