@@ -71,7 +71,7 @@ def explain_command(
 
       depthwise explain model.keras -o page.html
     """
-    language = chosen_language(language)
+    named, language = language, chosen_language(language)
     if open_it and output is None:
         raise InvalidArgumentError("--open opens the page that --output writes; give --output page.html too")
     if output is not None:
@@ -79,7 +79,9 @@ def explain_command(
     if model == "note" and layer is None and at is None and output is None:
         _explain_note(as_json, language)
         return
-    explanation, is_trained = _explanation(model, layer, at, image, sample, language, seed if untrained else None)
+    # A page speaks what its reader's browser asks for, unless the user named a language.
+    words = language if output is None else named
+    explanation, is_trained = _explanation(model, layer, at, image, sample, words, seed if untrained else None)
     if output is not None:
         _write_page(explanation, output, is_trained, times, language)
         if open_it:
@@ -97,7 +99,7 @@ def _explanation(
     at: str | None,
     image: Path | None,
     sample: int | None,
-    language: str,
+    language: str | None,
     seed: int | None,
 ) -> tuple[Any, bool]:
     from depthwise.explain.explanation import Explanation
