@@ -170,7 +170,12 @@ class GraphWithWeights:
 
     @property
     def layers(self) -> list[Any]:
-        """Layers and models inside, in Keras' order; `Sequential` leaves its input layer out, as Keras does."""
+        """Layers and models inside, in Keras' order, without operations; `Sequential` leaves its input layer out, as Keras does."""
+        return [item for item in self.operations if not getattr(item, "is_operation", False)]
+
+    @property
+    def operations(self) -> list[Any]:
+        """Layers, models inside, and the operations between them, such as `x + 1`."""
         return list(self._members().values())
 
     def _named_layers(self) -> Mapping[str, Any]:
@@ -358,9 +363,7 @@ class GraphWithWeights:
         """The penalties of the layers' regularizers on the weights of now: what they add to the loss."""
         return [loss for layer in self.flat_layers() for loss in layer.losses] if self._trainable else []
 
-    variables = weights
-    trainable_variables = trainable_weights
-    non_trainable_variables = non_trainable_weights
+    variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
 
     def _learnt(self) -> set[str]:
         layers = self.graph.layers.values() if self._trainable else ()
