@@ -77,7 +77,7 @@ PIECEWISE = {"relu", "relu6", "leaky_relu", "linear", "hard_tanh", "hard_shrink"
 """Activations of which every result is computed exactly or with one rounding."""
 
 
-def _roundings(layer: Any, weights: Mapping[str, Any], inputs: Sequence[Array]) -> npt.NDArray[np.float64] | float:
+def _roundings(layer: Any, weights: Mapping[str, Any], inputs: Sequence[Array]) -> Any:
     """What ONNX Runtime may lose in addition: it computes activations by their formulas, without care where these cancel.
 
     eˣ − 1, x + √(x² + 4) and their like go through values of at most 2 · (1 + |x|), in at most eight steps within an ulp each.
@@ -89,8 +89,7 @@ def _roundings(layer: Any, weights: Mapping[str, Any], inputs: Sequence[Array]) 
         return 0.0
     before = np.abs(one_layer.pre_activation(layer, weights, inputs))
     steepest: Any = np.exp(before) if name == "exponential" else max(bounds.LIPSCHITZ[name], 1.0)
-    lost: npt.NDArray[np.float64] = np.asarray(16.0 * bounds.UNIT_ROUNDOFF * steepest * (1.0 + before))
-    return lost
+    return np.asarray(16.0 * bounds.UNIT_ROUNDOFF * steepest * (1.0 + before))
 
 
 def check_in_onnx_runtime(configurations: Sequence[Configuration], opset: int = DEFAULT_OPSET, batch: int = 2) -> None:
