@@ -182,10 +182,13 @@ class GraphWithWeights:
         """`layers` by the names that they have in this model."""
         return self._members()
 
-    def _members(self) -> Mapping[str, Any]:
+    def _made(self) -> Structure:
         self.graph  # noqa: B018 - makes the structure
         assert self._structure is not None
-        return self._structure.members
+        return self._structure
+
+    def _members(self) -> Mapping[str, Any]:
+        return self._made().members
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """The layer of that name, or at that place in `layers`.
@@ -232,9 +235,7 @@ class GraphWithWeights:
 
     @property
     def inputs(self) -> list[SymbolicTensor]:
-        self.graph  # noqa: B018 - makes the structure
-        assert self._structure is not None
-        return list(self._structure.inputs)
+        return list(self._made().inputs)
 
     @property
     def output(self) -> Any:
@@ -243,9 +244,7 @@ class GraphWithWeights:
 
     @property
     def outputs(self) -> list[SymbolicTensor]:
-        self.graph  # noqa: B018 - makes the structure
-        assert self._structure is not None
-        return list(self._structure.outputs)
+        return list(self._made().outputs)
 
     @property
     def input_shape(self) -> Any:
