@@ -40,10 +40,10 @@ def kept(module: Any, name: str, arguments: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize(("name", "arguments"), REGULARIZERS, ids=str)
-def test_penalties_are_those_of_keras(name: str, arguments: dict[str, Any]) -> None:
+def test_penalties_are_those_of_keras(rng: np.random.Generator, name: str, arguments: dict[str, Any]) -> None:
     ours, theirs = (kept(module, name, arguments) for module in (regularizers, keras.regularizers))
     for shape in ((7, 4), (4, 7)):
-        w = GENERATOR.standard_normal(shape).astype(np.float32)
+        w = rng.standard_normal(shape).astype(np.float32)
         assert ours(w) == pytest.approx(float(theirs(keras.ops.convert_to_tensor(w))), rel=w.size * U + 8 * U)
     assert ours.get_config().keys() == theirs.get_config().keys()
     read: Any = regularizers.get(keras.regularizers.serialize(theirs))
@@ -52,11 +52,11 @@ def test_penalties_are_those_of_keras(name: str, arguments: dict[str, Any]) -> N
     assert again.get_config().keys() == ours.get_config().keys()
 
 
-def test_the_gradient_of_the_orthogonal_penalty() -> None:
+def test_the_gradient_of_the_orthogonal_penalty(rng: np.random.Generator) -> None:
     """Against central differences, away from the kinks where two vectors are at right angles."""
     for mode in ("rows", "columns"):
         penalty = regularizers.OrthogonalRegularizer(0.3, mode)
-        w = GENERATOR.standard_normal((4, 3))
+        w = rng.standard_normal((4, 3))
         found, step = penalty.gradient(w), 1e-6
         for index in np.ndindex(w.shape):
             up, down = w.copy(), w.copy()
@@ -66,9 +66,9 @@ def test_the_gradient_of_the_orthogonal_penalty() -> None:
 
 
 @pytest.mark.parametrize(("name", "arguments"), CONSTRAINTS, ids=str)
-def test_limits_are_those_of_keras(name: str, arguments: dict[str, Any]) -> None:
+def test_limits_are_those_of_keras(rng: np.random.Generator, name: str, arguments: dict[str, Any]) -> None:
     ours, theirs = (kept(module, name, arguments) for module in (constraints, keras.constraints))
-    w = GENERATOR.standard_normal((3, 2, 4, 5)).astype(np.float32)
+    w = rng.standard_normal((3, 2, 4, 5)).astype(np.float32)
     np.testing.assert_allclose(ours(w), np.asarray(theirs(w)), rtol=(w.size + 8) * U)
     assert ours.get_config() == theirs.get_config()
     assert constraints.get(keras.constraints.serialize(theirs)) == ours
@@ -138,6 +138,12 @@ def settings(made: Any, kind: str, name: str, arguments: dict[str, Any]) -> Any:
     return lambda *weights: {f"{weight}_{kind}": item for weight in weights}
 
 
+def away_from_zero(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
+    """Weights that keep their sign in a few steps: where one crosses 0, rounding decides in which step L1's slope jumps."""
+    size = rng.uniform(0.1, 0.3, shape)
+    return (size if len(shape) == 1 else size * rng.choice([-1, 1], shape)).astype(np.float32)
+
+
 def assert_near(ours: Any, theirs: Any, steps: int) -> None:
     """A gradient is a sum of up to 12 × 36 products a weight, of numbers around 1; at rate 0.02 a step adds a fraction."""
     for a, b in zip(ours.get_weights(), theirs.get_weights()):
@@ -162,9 +168,9 @@ def test_layers_of_every_kind_train_as_in_keras(
     """Losses in the logs and from `evaluate` hold the penalty; a layer that is not trainable has none. Then through files."""
     ours = network(depthwise, settings(depthwise, kind, name, arguments), trainable=name != "L2")
     theirs = network(keras, settings(keras, kind, name, arguments), trainable=name != "L2")
-    # No weight is 0: there JAX takes 1 for the slope of |w|, where TensorFlow, PyTorch and we take 0.
-    ours.set_weights([array + np.float32(0.01) * (array == 0) for array in ours.get_weights()])
-    theirs.set_weights(ours.get_weights())
+    start = [away_from_zero(np.random.default_rng(i), array.shape) for i, array in enumerate(ours.get_weights())]
+    ours.set_weights(start)
+    theirs.set_weights(start)
     ours.compile(optimizers.SGD(0.02, momentum=0.5), "mse")
     theirs.compile(keras.optimizers.SGD(0.02, momentum=0.5), "mse")
     assert ours.losses == pytest.approx([float(item) for item in theirs.losses], rel=1e-5)
@@ -174,6 +180,8 @@ def test_layers_of_every_kind_train_as_in_keras(
         theirs.fit(X, Y, batch_size=5, epochs=2, shuffle=False, verbose=0).history["loss"], rel=1e-5
     )
     assert_near(ours, theirs, 6)
+    if "l1" in arguments:
+        assert all(np.array_equal(np.sign(a), np.sign(b)) for a, b in zip(start, theirs.get_weights()))
 
     ours.save(tmp_path / "ours.keras")
     theirs.save(tmp_path / "theirs.keras")
@@ -343,7 +351,7 @@ def test_penalties_on_what_layers_give(tmp_path: Path) -> None:
     assert float(again.test_on_batch(X, Y)) == pytest.approx(ours.test_on_batch(X, Y), rel=1e-5)
 
 
-def test_every_call_of_a_layer_is_penalised() -> None:
+def test_every_call_of_a_layer_is_penalised(rng: np.random.Generator) -> None:
     """As Keras does it step by step; traced for JAX it forgets all calls but the last."""
 
     def twice(made: Any) -> Any:
@@ -353,7 +361,7 @@ def test_every_call_of_a_layer_is_penalised() -> None:
 
     ours, theirs = twice(depthwise), twice(keras)
     theirs.set_weights(ours.get_weights())
-    x = GENERATOR.standard_normal((5, 4)).astype(np.float32)
+    x = rng.standard_normal((5, 4)).astype(np.float32)
     y = np.asarray(theirs(x))
     ours.compile(optimizers.SGD(0.0), "mse")
     penalty = sum(float(item) for item in theirs.losses)
