@@ -71,7 +71,8 @@ def _literal_keys() -> dict[str, str]:
     found = {}
     for path in SOURCES:
         for match in re.finditer(
-            r"[\"'`]((?:page|terminal|note|comparison|command)(?:\.[a-z0-9_]+)+)[\"'`]", path.read_text(encoding="utf-8")
+            r"[\"'`]((?:page|terminal|note|comparison|command)(?:\.[a-z0-9_]+)+)[\"'`]",
+            path.read_text(encoding="utf-8"),
         ):
             found[match[1]] = path.name
     return found
