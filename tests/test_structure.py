@@ -26,6 +26,7 @@ LEVELS = [
         "registration",
         "seeds",
         "timing",
+        "usage",
     },
     # The network as data, and what follows from it.
     {"network.formula", "network.window"},
@@ -51,7 +52,9 @@ LEVELS = [
     {"utils"},
     {"preprocessing"},
     # The user's tools.
-    {"classification", "explain"},
+    {"classification"},
+    {"pictures", "transfer"},
+    {"explain"},
     {"compare"},
     {"bench"},
     {"cli"},

@@ -32,6 +32,7 @@ _MODULES = (
     "random",
     "regularizers",
     "saving",
+    "transfer",
     "utils",
 )
 

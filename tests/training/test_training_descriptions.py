@@ -53,9 +53,11 @@ def same_signature(ours: Any, theirs: Any) -> None:
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("from_logits", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_loss_values_are_those_of_keras(smoothing: float, from_logits: bool, weighted: bool) -> None:
+def test_loss_values_are_those_of_keras(
+    rng: np.random.Generator, smoothing: float, from_logits: bool, weighted: bool
+) -> None:
     predictions = LOGITS if from_logits else PROBABILITIES
-    weight = GENERATOR.uniform(size=40).astype(np.float32) if weighted else None
+    weight = rng.uniform(size=40).astype(np.float32) if weighted else None
     pairs: list[Any] = [
         (losses.CategoricalCrossentropy, keras.losses.CategoricalCrossentropy, ONE_HOT, {"label_smoothing": smoothing}),
         (losses.BinaryCrossentropy, keras.losses.BinaryCrossentropy, BITS, {"label_smoothing": smoothing}),

@@ -11,7 +11,13 @@ from depthwise.compiler.ir.verify import verify
 from depthwise.compiler.passes.crop import crop_unread
 from depthwise.compiler.passes.depthwise import use_depthwise
 from depthwise.compiler.passes.fold import fold_batch_normalization
-from depthwise.compiler.passes.fuse import fuse_activation, fuse_activation_for_training, pool_before_activation
+from depthwise.compiler.passes.fuse import (
+    compose_elementwise,
+    fuse_activation,
+    fuse_activation_for_training,
+    fuse_addition,
+    pool_before_activation,
+)
 from depthwise.compiler.passes.gradients import choose_transposed, fuse_slope_and_sum, sum_before_pooling
 from depthwise.compiler.passes.normalise import expand_batch_normalization
 from depthwise.compiler.passes.padding import fold_padding, fold_padding_for_training
@@ -28,7 +34,9 @@ PREDICTION: tuple[Pass, ...] = (
     use_depthwise,
     fold_batch_normalization,
     pool_before_activation,
+    fuse_addition,
     fuse_activation,
+    compose_elementwise,
     fold_padding,
     crop_unread,
     choose_transposed,

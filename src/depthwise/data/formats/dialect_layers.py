@@ -33,6 +33,7 @@ CLASSES = {
 OWN_CLASSES = {
     # Classes that widely used networks bring along, and what they compute.
     "FixedDropout": "Dropout",
+    "LayerScale": "LayerScale",
     "StochasticDepth": "Dropout",  # of whole samples
 }
 

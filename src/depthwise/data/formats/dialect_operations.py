@@ -78,6 +78,20 @@ def is_operation(entry: Any) -> bool:
     return class_name in OF_KERAS_2 or (of_keras_3 and class_name not in OPERATIONS)
 
 
+def with_module(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry with the module that Keras 3's legacy writer leaves out, where it is an operation and no layer.
+
+    Some have the name of a layer: `Add` is both. The config of a layer has `trainable` or `dtype`, that of an operation neither.
+    """
+    class_name, config = entry.get("class_name"), entry.get("config")
+    if "module" in entry or not isinstance(config, dict) or "dtype" in config or "trainable" in config:
+        return entry
+    kind = OPERATIONS.get(str(class_name))
+    if kind is None and str(class_name).lower() not in _RULES:
+        return entry
+    return {**entry, "module": "keras.ops" if kind is None else kind.module, "registered_name": class_name}
+
+
 def modern_operation(entry: dict[str, Any], args: list[Any], kwargs: dict[str, Any], dialect: Dialect) -> Lowered:
     """The layer that computes one call of the operation.
 

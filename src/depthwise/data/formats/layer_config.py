@@ -324,7 +324,8 @@ def layer_config(layer: Description) -> dict[str, Any]:
         for field in dataclasses.fields(layer):
             if field.name not in ("name", "trainable", "input_shape", "dtype"):
                 config[field.name] = _written(getattr(layer, field.name))
-    return serialized("keras.layers", type(layer).__name__, config)
+    kind = type(layer).__name__
+    return serialized(layer.module, kind, config, None if layer.module == "keras.layers" else kind)
 
 
 def _written(value: Any) -> Any:
