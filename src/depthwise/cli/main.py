@@ -55,7 +55,7 @@ def _as_typed(message: str, command: Any) -> str:
     for parameter in [] if name is None or command is None else command.params:
         option = next((item for item in parameter.opts if item.startswith("--")), None)
         if name is not None and option is not None and parameter.name == name[1]:
-            return option + message[name.end() :]
+            return f"{option}{message[name.end() :]}"
     return message
 
 
