@@ -422,7 +422,7 @@ def load_model(
     """
     from depthwise.data.formats.opening import read_any
 
-    return _from_saved(read_any(filepath, compile, custom_objects))
+    return model_of(read_any(filepath, compile, custom_objects))
 
 
 def from_keras(model: Any) -> Model:
@@ -437,7 +437,7 @@ def from_keras(model: Any) -> Model:
     """
     from depthwise.data.formats.keras_model import read_live
 
-    return _from_saved(read_live(model))
+    return model_of(read_live(model))
 
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Model:
@@ -464,7 +464,7 @@ def _from_config(config: Any, what: str, custom_objects: Mapping[str, Any] | Non
     return Model.from_tree(parsed.tree)
 
 
-def _from_saved(network: "SavedNetwork") -> Model:
+def model_of(network: "SavedNetwork") -> Model:
     model = Model.from_tree(network.tree)
     model.put_weights(network.weights)
     if network.training is not None:

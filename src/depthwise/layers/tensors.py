@@ -4,7 +4,6 @@ Like the operations of `depthwise.layers.operation` they are no layers that a us
 from 0; a tensor has as many as its file says.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
@@ -15,36 +14,17 @@ from depthwise.errors import ShapeError
 from depthwise.initializers import Initializer, Zeros
 from depthwise.layers.convolution import Conv1D, Conv2D
 from depthwise.layers.description import Description
-from depthwise.network.facts import LayerFacts, Shape, Weight, broadcast, layer_facts, number, single, sizes, spatial
+from depthwise.network.facts import LayerFacts, Shape, Weight, broadcast, layer_facts, merged, number, single, sizes, spatial
 from depthwise.network.formula import product
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
     from depthwise.network.graph import Call
 
-__all__ = ["TENSOR_OPERATIONS", "Arithmetic", "merged"]
-
-
-def merged(shapes: Sequence[Shape]) -> list[Shape] | None:
-    """Shapes that are broadcast together, with neighbouring axes joined where all of them allow it; None where more than the
-    three axes of a map are left."""
-    rank = max(map(len, shapes))
-    padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
-    together = [max(axis) for axis in zip(*padded)]
-    groups: list[list[int]] = []
-    pattern: tuple[bool, ...] | None = None
-    for axis, size in enumerate(together):
-        if size == 1:
-            continue
-        own = tuple(shape[axis] == 1 for shape in padded)
-        if own == pattern:
-            groups[-1].append(axis)
-        else:
-            groups.append([axis])
-            pattern = own
-    if len(groups) > 3:
-        return None
-    return [tuple(prod(shape[axis] for axis in group) for group in groups) or (1,) for shape in padded]
+__all__ = [
+    "TENSOR_OPERATIONS", "Arithmetic", "ConstantPadding", "MatrixProduct", "PaddedAverage", "Reduction", "StridedCopy",
+    "StridedDilatedConv1D", "StridedDilatedConv2D", "WeightedCells",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,27 +66,8 @@ class Arithmetic(TensorOperation):
         return layer_facts(self, shapes, sizes(together), weights)
 
     def lower(self, builder: "Builder", call: "Call") -> None:
-        names, result = list(builder.inputs(call)), call.output_shape
         constants = [builder.weight(call, weight.name) for weight in call.weights]
-        maps = merged([*(builder.shape(name) for name in names), *self.constants])
-        if maps is None:
-            names = [expanded(builder, call, name, result, f"whole {i}") for i, name in enumerate(names)]
-            maps = [(prod(result),)] * len(names)
-        read = [builder.reshape(call, name, shape, f"map {i}") for i, (name, shape) in enumerate(zip(names, maps))]
-        done = op.Elementwise((*read, *constants), (f"{call.name}/map",), self.expression)
-        builder.give(call, builder.reshape(call, builder.emit(call, done), result, "result"))
-
-
-def expanded(builder: "Builder", call: "Call", source: str, shape: Shape, part: str) -> str:
-    """The value broadcast to `shape`."""
-    given = builder.shape(source)
-    padded = (1,) * (len(shape) - len(given)) + given
-    source = builder.reshape(call, source, padded, f"{part}/axes")
-    if padded == shape:
-        return source
-    steps = tuple((axis, int(size == whole and size > 1)) for axis, (size, whole) in enumerate(zip(padded, shape)))
-    repeated = op.Rearrange((source,), (f"{call.name}/{part}",), shape, (0,) * len(shape), steps)
-    return builder.emit(call, repeated)
+        builder.broadcast(call, self.expression, builder.inputs(call), constants, self.constants)
 
 
 @dataclass(frozen=True)
@@ -247,12 +208,12 @@ class MatrixProduct(TensorOperation):
         inner, count = builder.shape(first)[-1], prod(leading)
         order = list(range(len(builder.shape(second))))
         second = builder.transpose(call, second, [*order[:-2], order[-1], order[-2]], "columns")
-        first = expanded(builder, call, first, (*leading, rows, inner), "first")
-        second = expanded(builder, call, second, (*leading, columns, inner), "second")
+        first = builder.expanded(call, first, (*leading, rows, inner), "first")
+        second = builder.expanded(call, second, (*leading, columns, inner), "second")
         first = builder.reshape(call, first, (count * rows, 1, inner), "rows")
         second = builder.reshape(call, second, (count, 1, columns * inner), "each")
         if count > 1:
-            second = expanded(builder, call, second, (count, rows, columns * inner), "for each row")
+            second = builder.expanded(call, second, (count, rows, columns * inner), "for each row")
         second = builder.reshape(call, second, (count * rows if count > 1 else 1, columns, inner), "pairs")
         products = builder.emit(call, op.Elementwise((first, second), (f"{call.name}/products",), Operand(0) * Operand(1)))
         total = op.Sum((products,), (f"{call.name}/sums",), (count * rows, columns, 1))

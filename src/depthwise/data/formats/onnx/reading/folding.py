@@ -182,7 +182,7 @@ def split_sizes(node: Node, inputs: Sequence[Any], whole: int) -> list[int]:
         count = int(node.attributes.get("num_outputs", len(node.outputs)))
         size = -(-whole // count)
         given = [min(size, whole - i * size) for i in range(count)]
-    if sum(given) != whole or min(given) < 1 or len(given) != len(node.outputs):
+    if sum(given) != whole or min(given) < 0 or len(given) != len(node.outputs):
         raise ValueError(f"{list(given)} are not the sizes of the parts of {whole} for {len(node.outputs)} outputs")
     return list(given)
 
@@ -222,14 +222,19 @@ def _clip(node: Node, inputs: list[Any], opset: int) -> Array:
 
 
 def _pad(node: Node, inputs: list[Any], opset: int) -> Array:
+    data = inputs[0]
     pads = node.attributes["pads"] if "pads" in node.attributes else [int(size) for size in np.ravel(inputs[1])]
-    if node.attributes.get("mode", "constant") != "constant" or (len(inputs) > 3 and inputs[3] is not None) or min(pads) < 0:
-        raise ValueError("constants are padded with one value only")
+    places = inputs[3] if len(inputs) > 3 and inputs[3] is not None else range(data.ndim)
+    axes = [int(axis) % data.ndim for axis in np.ravel(places)]
+    mode = node.attributes.get("mode", "constant")
     value = np.ravel(inputs[2])[0] if len(inputs) > 2 and inputs[2] is not None else node.attributes.get("value", 0)
-    rank = inputs[0].ndim
-    sides = list(zip(pads[:rank], pads[rank:]))
-    _sized([size + before + after for size, (before, after) in zip(inputs[0].shape, sides)])
-    return np.pad(inputs[0], sides, constant_values=value)
+    if min(pads, default=0) < 0 or len(pads) != 2 * len(axes):
+        raise ValueError("constants are not cut by negative pads")
+    sides = [(0, 0)] * data.ndim
+    for axis, before, after in zip(axes, pads, pads[len(axes) :]):
+        sides[axis] = (before, after)
+    _sized([size + before + after for size, (before, after) in zip(data.shape, sides)])
+    return np.pad(data, sides, mode, **({"constant_values": value} if mode == "constant" else {}))
 
 
 def _along(values: Any, data: Array, axis: int) -> Array:

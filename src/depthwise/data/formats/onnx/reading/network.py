@@ -20,8 +20,8 @@ from depthwise.compiler.ir.expression import Expression, Operand
 from depthwise.errors import UnsupportedError
 from depthwise.layers import descriptions as layer
 from depthwise.layers.description import Description
-from depthwise.layers.tensors import Arithmetic, merged
-from depthwise.network.facts import Shape, describe
+from depthwise.layers.tensors import Arithmetic, StridedCopy
+from depthwise.network.facts import Shape, describe, merged
 from depthwise.network.graph import WeightKey
 from depthwise.network.tree import ModelTree, TreeCall, TreePort, in_keras_order
 
@@ -294,6 +294,20 @@ class Network:
         return [
             self.permuted(item, order) if isinstance(item, Tensor) else np.transpose(item, order) for item in found
         ], order
+
+    def constant_tensor(self, constant: Constant, like: Tensor) -> Tensor:
+        """A constant as the output of a layer, which `like` gives a place in the batch."""
+        array = constant.array
+        sample = self._one_sample(array) if self.batch is not None else array
+        if sample.dtype.kind not in "fb":
+            raise RefusedError("it joins whole numbers with others")
+        like = self.plain(self.settled(like))
+        rank = len(like.stored)
+        one = StridedCopy(shape=(1,), start=(0,) * rank, steps=((0, 1),))
+        shape = sample.shape or (1,)
+        port = self.add(one, [like.port], name=f"{self.prefix}_one")
+        port = self.add(Arithmetic(expression=Operand(1), constants=(shape,)), [port], [sample], name=f"{self.prefix}_constant")
+        return Tensor(port, sample.shape, tuple(range(sample.ndim)), positive=bool((sample >= 0).all()))
 
     def _one_sample(self, array: Array) -> Array:
         """What all samples of a batch share of a constant."""

@@ -15,6 +15,7 @@ from depthwise.data.formats.onnx.reading import (
     operators_windows,
 )
 from depthwise.data.formats.onnx.reading.folding import EVALUATORS, MOST_FOLDED
+from depthwise.data.formats.onnx.reading.functions import branch_nodes, function_nodes
 from depthwise.data.formats.onnx.reading.network import (
     Constant,
     ConstantNeededError,
@@ -37,6 +38,7 @@ _RULE_FILES = (operators_arithmetic, operators_shapes, operators_sums, operators
 """Importing them registers the rules."""
 
 FLOAT, INT32, INT64, BOOL, FLOAT16 = 1, 6, 7, 9, 10
+DEEPEST = 8
 _MARK_FIRST, _MARK_SECOND = 2, 3
 """Sizes of the batch that a network with a free one is read for: it must come out the same."""
 
@@ -102,7 +104,7 @@ def read_onnx(
         ConstantNeededError: an input must be among `constants`.
     """
     shapes, constants = dict(shapes or {}), dict(constants or {})
-    graph = replace(graph, nodes=_needed(graph))
+    graph = replace(graph, nodes=_live(graph.nodes, [item.name for item in graph.outputs]))
     given = [item for item in graph.inputs if item.name not in constants]
     for name in shapes:
         if name not in {item.name for item in given}:
@@ -174,13 +176,14 @@ def _fixed(whole: Mapping[str, tuple[Any, ...]], batch: int = 1) -> dict[str, Sh
     return {name: tuple(batch if size is None else size for size in shape) for name, shape in whole.items()}
 
 
-def _needed(graph: OnnxGraph) -> tuple[Node, ...]:
-    """The nodes that an output depends on."""
-    wanted = {item.name for item in graph.outputs}
+def _live(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
+    """The nodes that an output depends on, with the outputs that somebody reads."""
+    wanted = {*outputs} - {""}
     kept = []
-    for node in reversed(graph.nodes):
+    for node in reversed(nodes):
         if any(name in wanted for name in node.outputs):
             wanted.update(node.inputs)
+            wanted.update(node.reads_inside)
             kept.append(replace(node, outputs=tuple(name if name in wanted else "" for name in node.outputs)))
     return tuple(reversed(kept))
 
@@ -192,7 +195,7 @@ class _Tracer:
     def __init__(self, graph: OnnxGraph, network: Network) -> None:
         self.graph, self.network = graph, network
         self.values: dict[str, Value] = {name: Constant(array) for name, array in graph.arrays.items()}
-        self.folded = 0
+        self.folded, self.depth, self.opset = 0, 0, graph.opset
 
     def run(self, node: Node) -> None:
         """Gives the node's outputs their values."""
@@ -206,6 +209,8 @@ class _Tracer:
                 f"{self.graph.what}: the operator {node.operator} is not supported as the node "
                 f"{describe_value(node.name or node.outputs[0])} uses it: {error}"
             ) from error
+        except (UnsupportedError, InvalidFileError):
+            raise  # of a node inside
         except DepthwiseError as error:
             raise InvalidFileError(f"{what}: {error}") from error
         except (ValueError, IndexError, KeyError, TypeError, ZeroDivisionError, OverflowError, MemoryError) as error:
@@ -219,7 +224,7 @@ class _Tracer:
         constants = [item for item in known if isinstance(item, Constant)]
         if len(constants) == len(known) and node.operator in EVALUATORS:
             found = EVALUATORS[node.operator](
-                node, [item.array if isinstance(item, Constant) else None for item in inputs], self.graph.opset
+                node, [item.array if isinstance(item, Constant) else None for item in inputs], self.opset
             )
             arrays = found if isinstance(found, list) else [found]
             self.folded += sum(array.size for array in arrays if 0 not in array.strides)
@@ -228,10 +233,26 @@ class _Tracer:
             source = frozenset[str]().union(*(item.inputs for item in constants))
             return [Constant(np.asarray(array), source) for array in arrays]
         rule = RULES.get(node.operator)
-        if rule is None or len(constants) == len(known):
+        if rule is not None and len(constants) < len(known):
+            result = rule(Given(self.network, node, inputs, self.opset))
+            return result if isinstance(result, list) else [result]
+        inner = self._spelled_out(node, inputs)
+        if inner is None:
             raise RefusedError(_reason(node.operator))
-        result = rule(Given(self.network, node, inputs, self.graph.opset))
-        return result if isinstance(result, list) else [result]
+        nodes, opset = inner
+        before, self.opset, self.depth = self.opset, opset, self.depth + 1
+        if self.depth > DEEPEST:
+            raise RefusedError("it stands for operators that stand for others, too deep")
+        for item in _live(nodes, node.outputs):
+            self.run(item)
+        self.opset, self.depth = before, self.depth - 1
+        return [self.values[name] if name else Constant(np.zeros(0)) for name in node.outputs]
+
+    def _spelled_out(self, node: Node, inputs: list[Value | None]) -> tuple[list[Node], int] | None:
+        """The nodes that stand for one."""
+        if node.operator == "If" and isinstance(inputs[0], Constant):
+            return branch_nodes(node, bool(np.ravel(inputs[0].array)[0]), self.graph.what), self.opset
+        return function_nodes(node, inputs, self.network, self.opset, self.graph.what)
 
 
 def _reason(operator: str) -> str:

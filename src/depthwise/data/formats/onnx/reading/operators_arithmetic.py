@@ -218,15 +218,26 @@ _OPERATIONS = {"Add": "Add", "Mul": "Multiply", "Sub": "Subtract", "Div": "Divid
 
 @operator(*_BINARY)
 def _binary(given: Given) -> Tensor:
-    if given.opset < 7 or given.attribute("broadcast"):
-        raise RefusedError("broadcasting as in operator sets before 7 is not supported")
     name = given.node.operator
     expression, element = _BINARY[name]
     values = [given.value(0), given.value(1)]
+    if given.opset < 7 and (given.attribute("broadcast", 0) or name == "PRelu"):
+        values[1] = _placed(given, values[0], values[1])
     for value in values:
         if isinstance(value, Tensor) and value.element == "int" and name not in _COMPARES:
             raise RefusedError("it computes with whole numbers; tensors are float32 here")
     return _joined(given, name, values, expression(given), element)
+
+
+def _placed(given: Given, first: Value, second: Value) -> Value:
+    """The second operand with axes of one behind its own, as operator sets before 7 broadcast it: from `axis` of the first on."""
+    network = given.network
+    shapes = [network.full(item) if isinstance(item, Tensor) else item.array.shape for item in (first, second)]
+    axis = int(given.attribute("axis", 1 if given.node.operator == "PRelu" else len(shapes[0]) - len(shapes[1])))
+    missing = len(shapes[0]) - len(shapes[1]) - axis % max(1, len(shapes[0]))
+    if isinstance(second, Constant):
+        return Constant(second.array.reshape(shapes[1] + (1,) * max(0, missing)), second.inputs)
+    return network.reshaped(second, second.shape + (1,) * max(0, missing))
 
 
 def _joined(given: Given, name: str, values: list[Value], expression: Expression, element: str = "float") -> Tensor:
@@ -303,13 +314,16 @@ def _modulo(given: Given) -> Tensor:
 
 
 @operator("Cast", "CastLike")
-def _cast(given: Given) -> Tensor:
-    tensor, network = given.tensor(), given.network
+def _cast(given: Given) -> Tensor | Constant:
+    network = given.network
     if given.node.operator == "CastLike":
-        like = given.value(1)
+        like, source = given.value(1), given.value(0)
+        if isinstance(source, Constant) and isinstance(like, Tensor):
+            return Constant(source.array.astype({"float": np.float32, "bool": np.bool_}.get(like.element, np.int64)))
         kind = {"float": 1, "bool": 9, "int": 7}[like.element] if isinstance(like, Tensor) else _kind_of(like)
     else:
         kind = int(given.attribute("to", 0))
+    tensor = given.tensor()
     element = {1: "float", 9: "bool", 6: "int", 7: "int"}.get(kind)
     if element is None:
         raise RefusedError("to float32, int32, int64 and bool only")

@@ -6,6 +6,7 @@ from math import prod
 
 import numpy as np
 
+from depthwise.compiler.ir.expression import Operand, apply
 from depthwise.compiler.ir.operations import Taps
 from depthwise.data.formats.onnx.reading.folding import resolved_shape, shape_part, slices_of, split_sizes
 from depthwise.data.formats.onnx.reading.network import Constant, NotBatchedError, RefusedError, Tensor, Value
@@ -116,7 +117,8 @@ def _depth_to_space(given: Given) -> Tensor:
         if rows % block or columns % block:
             raise ValueError(f"its input {full} is not divided by {block}")
         split = [n, channels, rows // block, block, columns // block, block]
-        axes, shape = [0, 3, 5, 1, 2, 4], [n, channels * block * block, rows // block, columns // block]
+        axes = [0, 1, 3, 5, 2, 4] if given.attribute("mode", "DCR") == "CRD" else [0, 3, 5, 1, 2, 4]
+        shape = [n, channels * block * block, rows // block, columns // block]
     else:
         if channels % (block * block):
             raise ValueError(f"its {channels} channels are not divided by {block * block}")
@@ -212,6 +214,34 @@ def _along(given: Given, tensor: Tensor, axis: int, taps: Taps) -> Tensor:
     return network.result(network.add(description, [tensor.port]), tensor, tensor.element, positive)
 
 
+@operator("GatherElements")
+def _gather_elements(given: Given) -> Tensor:
+    """Places of the whole sample, one for each index."""
+    tensor, network = given.tensor(), given.network
+    indices = given.constant(1).astype(np.int64)
+    axis, full = int(given.attribute("axis", 0)), network.full(tensor)
+    if network.batch is not None:
+        raise NotBatchedError
+    axis %= len(full)
+    grid = list(np.indices(indices.shape))
+    grid[axis] = np.where(indices < 0, indices + full[axis], indices)
+    places = np.ravel_multi_index(grid, full).ravel()
+    vector = network.plain(network.settled(network.reshaped(network.plain(tensor), (prod(full),))))
+    found = _along(given, vector, 0, Taps(prod(full), tuple(((int(place), 1.0),) for place in places)))
+    return network.reshaped(found, indices.shape)
+
+
+@operator("Trilu")
+def _triangle(given: Given) -> Tensor:
+    tensor, network = given.floats(), given.network
+    shift, axis = given.optional(1), max(0, len(tensor.shape) - 2)
+    rows, columns = tensor.shape[axis:]
+    keep = np.tri(rows, columns, (0 if shift is None else int(np.ravel(shift)[0])) - int(given.attribute("upper", 1)))
+    keep = 1.0 - keep if given.attribute("upper", 1) else keep
+    expression = apply("where_ogt", Operand(1), 0.0, Operand(0), 0.0)
+    return network.arithmetic("Trilu", expression, [tensor, Constant(keep.astype(np.float32))])
+
+
 @operator("Expand")
 def _expand(given: Given) -> Tensor:
     tensor, network = given.tensor(), given.network
@@ -252,10 +282,18 @@ def _tile(given: Given) -> Tensor:
     return network.result(port, tensor, tensor.element, tensor.positive)
 
 
+def _is_empty(value: Value) -> bool:
+    return isinstance(value, Constant) and value.array.size == 0
+
+
 @operator("Concat")
 def _concatenate(given: Given) -> Tensor:
     network = given.network
-    tensors = [given.tensor(i) for i in range(len(given.inputs))]
+    values = [value for value in map(given.value, range(len(given.inputs))) if not _is_empty(value)]
+    first = next(value for value in values if isinstance(value, Tensor))
+    tensors = [
+        network.constant_tensor(value, first) if isinstance(value, Constant) else network.settled(value) for value in values
+    ]
     if len({len(item.shape) for item in tensors}) > 1:
         raise ValueError("its inputs do not have equally many axes")
     axis = network.axis(tensors[0], int(given.attribute("axis", 1)))

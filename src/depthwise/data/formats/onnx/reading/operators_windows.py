@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from depthwise.compiler.ir.expression import Constant as Number
 from depthwise.compiler.ir.expression import Operand, apply
-from depthwise.data.formats.onnx.reading.network import Constant, Network, RefusedError, Tensor
+from depthwise.data.formats.onnx.reading.network import Constant, Network, RefusedError, Tensor, Value
 from depthwise.data.formats.onnx.reading.registry import Given, operator
 from depthwise.layers import descriptions as layer
 from depthwise.layers.description import Description
@@ -250,7 +251,9 @@ def _dilated_maximum(map_: Map, window: Window) -> None:
     """The largest of as many strided copies as the window has cells."""
     network, sizes = map_.network, map_.sizes
     count = [(size - span) // step + 1 for size, span, step in zip(sizes, window.spans, window.strides)]
-    if math.prod(window.kernel) > 64 or min(count) < 1:
+    if min(count) < 1:
+        raise ValueError(f"its window {window.spans} does not fit into {sizes}")
+    if math.prod(window.kernel) > 64:
         raise RefusedError("dilated windows of more than 64 cells are not supported")
     shape = (*count, map_.channels)
     steps = (*((axis, step) for axis, step in enumerate(window.strides)), (map_.rank, 1))
@@ -354,31 +357,39 @@ def _group_normalisation(given: Given) -> Tensor:
 
 
 @operator("LayerNormalization", "RMSNormalization")
-def _layer_normalisation(given: Given) -> Tensor:
-    given.refuse_outputs()
+def _layer_normalisation(given: Given) -> Tensor | list[Value]:
     network, tensor = given.network, given.network.plain(given.floats())
     first = network.axis(tensor, int(given.attribute("axis", -1)))
-    whole = tensor.shape[first:]
+    whole, epsilon = tensor.shape[first:], float(given.attribute("epsilon", 1e-5))
     scale = np.broadcast_to(given.constant(1), whole).astype(np.float32)
     bias = given.optional(2)
     shift = None if bias is None else np.broadcast_to(bias, whole).astype(np.float32)
-    axes = tuple(range(first + 1, len(tensor.shape) + 1))
-    description = layer.LayerNormalization(
-        axis=axes[0] if len(axes) == 1 else axes, epsilon=float(given.attribute("epsilon", 1e-5)), center=shift is not None
-    )
-    if given.node.operator == "RMSNormalization":
-        return _root_mean_square(given, tensor, axes, scale)
+    axes = list(range(first, len(tensor.shape)))
+    if given.node.operator == "RMSNormalization" or any(given.node.outputs[1:]):
+        return _spelled_out(given, tensor, axes, scale, shift)
+    axis: Any = len(tensor.shape) if len(axes) == 1 else tuple(i + 1 for i in axes)
+    description = layer.LayerNormalization(axis=axis, epsilon=epsilon, center=shift is not None)
     port = network.add(description, [tensor.port], [scale] if shift is None else [scale, shift])
     return network.result(port, tensor)
 
 
-def _root_mean_square(given: Given, tensor: Tensor, axes: Sequence[int], scale: Any) -> Tensor:
-    network, x = given.network, Operand(0)
-    squares = network.arithmetic("RMSNormalization", x * x, [tensor])
-    mean = network.add(Reduction(kind="mean", axes=tuple(axis - 1 for axis in axes)), [squares.port])
+def _spelled_out(given: Given, tensor: Tensor, axes: Sequence[int], scale: Any, shift: Any) -> list[Value]:
+    """The normalisation by its parts: without a mean, or with the mean and the inverse deviation as outputs too."""
+    network, x, name = given.network, Operand(0), given.node.operator
+
+    def mean_of(part: Tensor) -> Tensor:
+        return network.result(network.add(Reduction(kind="mean", axes=tuple(axes)), [part.port]), part)
+
+    mean = mean_of(tensor)
+    apart = tensor if name == "RMSNormalization" else network.arithmetic(name, x - Operand(1), [tensor, mean])
+    variance = mean_of(network.arithmetic(name, x * x, [apart]))
     epsilon = float(given.attribute("epsilon", 1e-5))
-    expression = x / apply("sqrt", Operand(1) + epsilon) * Operand(2)
-    return network.arithmetic("RMSNormalization", expression, [tensor, network.result(mean, squares), Constant(scale)])
+    inverse = network.arithmetic(name, Number(1.0) / apply("sqrt", x + epsilon), [variance])
+    values: list[Value] = [apart, inverse, Constant(scale)]
+    if shift is None:
+        return [network.arithmetic(name, x * Operand(1) * Operand(2), values), mean, inverse]
+    values.append(Constant(shift))
+    return [network.arithmetic(name, x * Operand(1) * Operand(2) + Operand(3), values), mean, inverse]
 
 
 @operator("LRN")

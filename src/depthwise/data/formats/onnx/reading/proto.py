@@ -18,20 +18,45 @@ __all__ = ["Ends", "Node", "OnnxGraph", "attributes_of", "parse", "read_model_pr
 PathLike = str | os.PathLike[str]
 
 MOST_NODES = 100_000
-OLDEST_OPSET, MOST_NUMBERS = 7, 2**31 - 1
+OLDEST_OPSET, MOST_NUMBERS = 6, 2**31 - 1
+DEEPEST_GRAPH = 16
 LARGEST_FILE = 2**31 - 1
 """A protocol buffer cannot be larger."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """One node: `attributes` are Python values; arrays, and graphs as messages."""
+    """One node: `attributes` are Python values, arrays, and graphs as messages; `message` is what it was read from, `scope` what
+    the names inside its graphs mean where it comes from a function."""
 
     operator: str
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
+    message: Any = None
+    scope: Any = None
+
+    @property
+    def reads_inside(self) -> set[str]:
+        """What its graphs read of the values around it."""
+        graphs = [item for item in self.attributes.values() if hasattr(item, "initializer")]
+        names = {name for graph in graphs for name in _free_names(graph, 0)}
+        return {self.scope[name] if self.scope is not None else name for name in names}
+
+
+def _free_names(graph: Any, depth: int) -> set[str]:
+    """What a graph reads that it does not make itself."""
+    if depth > DEEPEST_GRAPH:
+        raise UnsupportedError(f"graphs inside graphs more than {DEEPEST_GRAPH} deep are not supported")
+    own = {name for node in graph.node for name in node.output}
+    own |= {item.name for item in (*graph.initializer, *graph.input)}
+    read = {name for node in graph.node for name in node.input} | {item.name for item in graph.output}
+    for node in graph.node:
+        for item in node.attribute:
+            if item.HasField("g"):
+                read |= _free_names(item.g, depth + 1)
+    return read - own - {""}
 
 
 @dataclass(frozen=True)
@@ -86,7 +111,7 @@ def parse(model: Any, what: str, external_data: PathLike | None = None) -> OnnxG
 
     Raises:
         InvalidFileError: it contradicts itself.
-        UnsupportedError: an opset before 7, operators of another domain, or too many nodes.
+        UnsupportedError: an operator set before 6, operators of another domain, or too many nodes.
     """
     model = _inlined_functions(model, what)
     opset = _opset(model, what)
@@ -171,7 +196,7 @@ def _node(node: Any, what: str, arrays: "_Arrays") -> Node:
             f"{what}: the operator {describe_value(node.op_type)} of the domain {describe_value(node.domain)} is not supported; "
             "only ONNX' own operators are"
         )
-    return Node(node.op_type, node.name, tuple(node.input), tuple(node.output), attributes_of(node, what, arrays))
+    return Node(node.op_type, node.name, tuple(node.input), tuple(node.output), attributes_of(node, what, arrays), node)
 
 
 def attributes_of(node: Any, what: str, arrays: "_Arrays | None" = None) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def _place(i: int, size: int, output: int, scale: float, how: str) -> float:
     """Where the output's cell i lies among the input's."""
     match how:
         case "align_corners":
-            return i * (size - 1) / (output - 1) if output > 1 else 0.0
+            return i * (size - 1) / (scale * size - 1) if output > 1 else 0.0
         case "asymmetric":
             return i / scale
         case "pytorch_half_pixel":
