@@ -253,7 +253,8 @@ def _ordered(nodes: list[Node], arrays: Mapping[str, Any], graph: Any, what: str
             if name and (name in writer or name in known):
                 raise InvalidFileError(f"{what}: the value {describe_value(name)} is written twice")
             writer[name] = i
-    if all(name in known or writer.get(name, len(nodes)) < i for i, node in enumerate(nodes) for name in node.inputs):
+    reads = [[*node.inputs, *sorted(node.reads_inside)] for node in nodes]
+    if all(name in known or writer.get(name, len(nodes)) < i for i, names in enumerate(reads) for name in names):
         return tuple(nodes)
     order: dict[int, Node] = {}
     for start in range(len(nodes)):
@@ -267,7 +268,7 @@ def _ordered(nodes: list[Node], arrays: Mapping[str, Any], graph: Any, what: str
                 continue
             entered.add(i)
             stack.append((i, True))
-            for name in nodes[i].inputs:
+            for name in reads[i]:
                 if name in known:
                     continue
                 if name not in writer:
