@@ -182,6 +182,7 @@ OPTIMIZERS = [
     depthwise.optimizers.Ftrl(0.01),
     depthwise.optimizers.Lion(0.001),
     depthwise.optimizers.Adafactor(0.05),
+    depthwise.optimizers.Muon(0.01, exclude_layers=["nothing"]),
     depthwise.optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=3),
 ]
 

@@ -56,6 +56,10 @@ CHANGES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("Ftrl", {"learning_rate": 0.1}, {"l1_regularization_strength": 0.01, "beta": 0.5}),
     ("Ftrl", {"learning_rate": 0.1}, {"learning_rate_power": -0.4}),
     ("Lamb", {"learning_rate": 0.01}, {"beta_1": 0.5, "epsilon": 1e-3}),
+    # (errors of an orthogonalised step grow by 4 to the power of ns_steps, of a share of 0.5 · learning_rate)
+    ("Muon", {"learning_rate": 0.01}, {"momentum": 0.5, "muon_a": 2.0, "muon_b": -1.5, "muon_c": 0.5}),
+    ("Muon", {"learning_rate": 0.01}, {"weight_decay": 0.5, "adam_weight_decay": 0.1, "adam_lr_ratio": 0.1}),
+    ("Muon", {"learning_rate": 0.01}, {"nesterov": False, "ns_steps": 3, "rms_rate": None}),
     ("Lion", {"learning_rate": 0.01}, {"beta_1": 0.5, "beta_2": 0.9}),
 ]
 
@@ -182,7 +186,7 @@ AVERAGES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", AVERAGES, ids=str)
-@pytest.mark.parametrize("rule", ["SGD", "Adam", "Nadam", "Lamb"])
+@pytest.mark.parametrize("rule", ["SGD", "Adam", "Nadam", "Lamb", "Muon"])
 def test_averages_and_accumulated_gradients(rule: str, options: dict[str, Any]) -> None:
     ours, theirs = pair(rule, {"learning_rate": 0.05, **options})
     ours.fit(X, Y, batch_size=4, epochs=1, shuffle=False, verbose=0)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from depthwise import optimizers
 from depthwise.compiler.machine import Machine
 from depthwise.compiler.plan.prediction import plan_batches, plan_single
 from depthwise.compiler.plan.schedule import Schedule
@@ -27,6 +28,9 @@ the caller has packed all of them."""
 WORKS = {"batches": (3, 2), "single": (1, 1), "crowded": (1, 1), "training": (3, 2)}
 """(samples, samples of a task): two tasks, one of them with a sample only."""
 
+STEPS = {"matrices": optimizers.Muon().description}
+"""Optimizers of other networks than ADAM's."""
+
 PARTS = {"single": 2, "crowded": 15}
 """Threads that share a single sample; 15 are more than some maps have rows."""
 
@@ -45,13 +49,18 @@ def grouped() -> Graph:
     return sequential(chain, "grouped")
 
 
-NETWORKS = {**GRAPHS, "grouped": grouped}
+def matrices() -> Graph:
+    """Dense layers with more rows than columns and fewer, of more and of fewer than an optimizer's task takes."""
+    return sequential([Dense(70, input_shape=(19,)), Dense(11), Dense(3, activation="softmax")], "matrices")
+
+
+NETWORKS = {**GRAPHS, "grouped": grouped, "matrices": matrices}
 
 
 def plan(name: str, work: str, machine: Machine) -> Schedule:
     graph = NETWORKS[name]()
     if work == "training":
-        return plan_training(training_program(graph), machine, ADAM)
+        return plan_training(training_program(graph), machine, STEPS.get(name, ADAM))
     program = prediction_program(graph)
     return plan_batches(program, machine) if work == "batches" else plan_single(program, machine, PARTS[work])
 
@@ -63,7 +72,7 @@ def stages(schedule: Schedule, machine: Machine, work: str) -> Iterator[list[Tas
 CASES = [
     pytest.param(name, work, family, id=f"{name}-{work}-{family}")
     for name in NETWORKS
-    for work in WORKS
+    for work in (WORKS if name != "matrices" else ("training",))
     for family in (("avx512", "avx2") if name in ("mobile", "separable") else ("avx2",))
 ]
 

@@ -19,7 +19,7 @@ PROBABILITIES[0] = [0, 0, 1, 0, 0, 0]  # the clip at 1e-7 counts
 LOGITS = GENERATOR.normal(scale=4, size=(40, 6)).astype(np.float32)
 NUMBERS = GENERATOR.integers(0, 6, size=40)
 ONE_HOT = np.eye(6, dtype=np.float32)[NUMBERS]
-NEW = ("Nadam", "Adamax", "Adagrad", "Adadelta", "Ftrl", "Lion", "Lamb")
+NEW = ("Nadam", "Adamax", "Adagrad", "Adadelta", "Ftrl", "Lion", "Lamb", "Muon")
 BITS = GENERATOR.integers(0, 2, size=(40, 6)).astype(np.float32)
 VALUES = GENERATOR.normal(size=(40, 6)).astype(np.float32)
 
@@ -115,7 +115,10 @@ def test_losses_by_name() -> None:
         (lambda: optimizers.SGD(decay=0.1), "SGD: decay is an argument of Keras 1 and 2; give learning_rate=optimizers.sch"),
         (lambda: optimizers.Adam(beta_3=0.1), "Adam: unexpected argument 'beta_3'; allowed are learning_rate, beta_1"),
         (lambda: optimizers.Ftrl(learning_rate_power=0.5), "learning_rate_power must be at most 0, got 0.5"),
-        (lambda: optimizers.get("muon"), "Muon is not supported: it multiplies whole matrices in every step"),
+        (lambda: optimizers.get("schedulefreeadamw"), "ScheduleFreeAdamW is not supported: it predicts with other weights"),
+        (lambda: optimizers.Muon(ns_steps=100), "Muon: ns_steps must be a whole number from 0 to 64, got 100"),
+        (lambda: optimizers.Muon(exclude_layers="dense"), "Muon: exclude_layers must be a list of texts, got 'dense'"),
+        (lambda: optimizers.Muon(exclude_layers=["("]), "Muon: exclude_layers must be regular expressions, got '('"),
         (lambda: optimizers.get({"class_name": "MultiOptimizer", "config": {}}), "MultiOptimizer is not supported: one"),
         (lambda: optimizers.Adafactor(gradient_accumulation_steps=2), "gradient_accumulation_steps is not supported, got 2"),
         (lambda: optimizers.Lion(beta_1=0), "beta_1 must be a number above 0, at most 1, got 0"),
@@ -288,8 +291,8 @@ def test_equal_descriptions_are_equal_and_hashable() -> None:
 
 
 def test_what_is_not_there_is_named() -> None:
-    with pytest.raises(AttributeError, match=r"Muon is not supported: .* use AdamW"):
-        optimizers.Muon  # noqa: B018
+    with pytest.raises(AttributeError, match=r"ScheduleFreeAdamW is not supported: .* use AdamW"):
+        optimizers.ScheduleFreeAdamW  # noqa: B018
     with pytest.raises(AttributeError, match=r"depthwise\.optimizers has no 'Adan'; it has Adadelta, "):
         optimizers.Adan  # noqa: B018
-    assert not hasattr(optimizers, "Muon")
+    assert not hasattr(optimizers, "ScheduleFreeAdamW")

@@ -4,6 +4,7 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from depthwise.errors import UnsupportedError, describe_value
 from depthwise.model.trainable import Trainable
 
 if TYPE_CHECKING:
@@ -47,6 +48,52 @@ class Filed(Trainable):
             warnings.warn(f"not loaded: {sentence}", stacklevel=2)
         self._catch_up()
         self.put_weights(found)
+
+    def export(
+        self,
+        filepath: PathLike,
+        format: str = "onnx",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        *,
+        opset_version: int | None = None,
+        channels_first: bool = False,
+        overwrite: bool = True,
+    ) -> None:
+        """Writes what the model predicts as an ONNX file; needs the extra `depthwise[onnx]`.
+
+        The batch stays open, inputs and outputs keep their names and shapes, and what only training does is left out.
+
+        Args:
+            filepath: a name that ends in .onnx.
+            format: "onnx". Keras' other formats are refused.
+            verbose: say where the file was written.
+            input_signature: None: the shapes are the model's.
+            opset_version: the version of ONNX' operators, 17 where it is None.
+            channels_first: take and give images with their channels first, as ONNX' own operators do.
+            overwrite: replace a file that is there.
+
+        Raises:
+            InvalidArgumentError: another ending or format, or the file exists and `overwrite` is False.
+            UnsupportedError: a layer that ONNX has nothing for, or more than 2 GiB.
+            DepthwiseError: the package onnx is missing, or the folder cannot be written to; an old file is then as it was.
+        """
+        from depthwise.data.formats.onnx.writing.file import DEFAULT_OPSET, write_onnx
+
+        if format != "onnx":
+            raise UnsupportedError(
+                f"export: format must be 'onnx', got {describe_value(format)}; for Keras and what it exports to, save the model as "
+                ".keras"
+            )
+        if input_signature is not None:
+            raise UnsupportedError(
+                "export: input_signature must be None, the file takes inputs of the model's own shapes and any batch; got "
+                f"{describe_value(input_signature)}"
+            )
+        opset = DEFAULT_OPSET if opset_version is None else opset_version
+        write_onnx(self.saved(), filepath, opset, channels_first, overwrite)
+        if verbose:
+            print(f"Saved artifact at '{os.fspath(filepath)}'.")
 
     def get_config(self) -> dict[str, Any]:
         """The model's config as Keras writes it."""

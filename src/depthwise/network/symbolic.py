@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
+from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.keywords import shape_of_input
 from depthwise.layers.input import InputLayer
 from depthwise.layers.layer import Layer
@@ -21,6 +21,15 @@ __all__ = [
 ]  # fmt: skip
 
 _serial = itertools.count()
+
+
+def _refused(sign: str, instead: str) -> Any:
+    """A method that says what to write in the place of an operator."""
+
+    def method(self: Any, other: Any) -> Any:
+        raise UnsupportedError(f"{sign} of {self!r} is not supported in a network; use {instead}")
+
+    return method
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +107,16 @@ class SymbolicTensor:
 
     def __abs__(self) -> "SymbolicTensor":
         return operate("Absolute", self)
+
+    __getitem__ = _refused(
+        "x[…]", "layers.Cropping1D or Cropping2D for a part of it, GlobalMaxPooling1D for one number of many"
+    )
+    __matmul__ = __rmatmul__ = _refused(
+        "x @ y", "layers.Dot for the products of two tensors, layers.Dense for those with a weight"
+    )
+    __floordiv__ = __rfloordiv__ = _refused("x // y", "x / y")
+    __mod__ = __rmod__ = _refused("x % y", "a preprocessing of the arrays")
+    __lt__ = __le__ = __gt__ = __ge__ = _refused("a comparison", "ops.maximum, ops.minimum or layers.ReLU(threshold=…)")
 
     def __bool__(self) -> bool:
         raise InvalidArgumentError(

@@ -27,6 +27,7 @@ __all__ = [
     "Lamb",
     "Lion",
     "LossScaleOptimizer",
+    "Muon",
     "Nadam",
     "Optimizer",
     "OptimizerDescription",
@@ -42,14 +43,12 @@ CLASSES: dict[str, type[Optimizer]] = {rule.__name__: public(rule) for rule in r
 
 SGD, RMSprop, Adam, AdamW = (CLASSES[name] for name in ("SGD", "RMSprop", "Adam", "AdamW"))
 Nadam, Adamax, Adagrad, Adadelta = (CLASSES[name] for name in ("Nadam", "Adamax", "Adagrad", "Adadelta"))
-Ftrl, Lion, Lamb, Adafactor = (CLASSES[name] for name in ("Ftrl", "Lion", "Lamb", "Adafactor"))
+Ftrl, Lion, Lamb, Adafactor, Muon = (CLASSES[name] for name in ("Ftrl", "Lion", "Lamb", "Adafactor", "Muon"))
 
 _BY_NAME = {name.lower(): cls for name, cls in CLASSES.items()}
 
 
 _LACKING = {
-    "muon": "Muon is not supported: it multiplies whole matrices in every step, for which there is no kernel; use AdamW, as Muon does "
-    "for all but Dense kernels",
     "schedulefreeadamw": "ScheduleFreeAdamW is not supported: it predicts with other weights than it trains; use AdamW with "
     "schedules.CosineDecay, or use_ema=True",
     "multioptimizer": "MultiOptimizer is not supported: one optimizer moves all weights; set `trainable` of layers and compile "

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from depthwise.compiler.ir.expression import Expression, apply
 from depthwise.compiler.ir.types import Value
-from depthwise.compiler.ir.update import GRADIENT, WEIGHT, FactoredMoments, Scalar, sum_of_squares
+from depthwise.compiler.ir.update import GRADIENT, WEIGHT, FactoredMoments, Scalar, SpecialPhase, sum_of_squares
 from depthwise.errors import UnsupportedError
 from depthwise.optimizers.description import OptimizerDescription, Results
 from depthwise.optimizers.terms import VELOCITY, fma, sqrt
@@ -71,7 +71,7 @@ class Adafactor(OptimizerDescription):
             "inverse_threshold": 1.0 / self.clip_threshold,
         }
 
-    def rule_for(self, weight: Expression, gradient: Expression, value: Value) -> tuple[Results | FactoredMoments, ...]:
+    def rule_for(self, weight: Expression, gradient: Expression, value: Value) -> tuple[Results | SpecialPhase, ...]:
         first: Results = {"gradient": gradient}
         if weight is not WEIGHT:
             first["weight"] = weight

@@ -19,9 +19,9 @@ from depthwise.compiler.ir.update import (
     GRADIENT,
     WEIGHT,
     Array,
-    FactoredMoments,
     Phase,
     Scalar,
+    SpecialPhase,
     Update,
     where,
 )
@@ -196,6 +196,10 @@ class OptimizerDescription:
         """The shape of what is kept under a slot's name for a weight; never more numbers than the weight has."""
         return shape
 
+    def keeps(self, slot: str, name: str, shape: tuple[int, ...]) -> bool:
+        """Whether the slot is kept for the weight `layer/weight`."""
+        return True
+
     def _all_groups(self) -> tuple[tuple[str, ...], ...]:
         average = ((AVERAGE,),) if self.use_ema else ()
         accumulator = ((ACCUMULATOR,),) if self.gradient_accumulation_steps else ()
@@ -206,7 +210,8 @@ class OptimizerDescription:
         for group in self._all_groups():
             for name, shape in weights.items():
                 for slot in group:
-                    yield f"{name}/{slot}", self.slot_shape(slot, shape)
+                    if self.keeps(slot, name, shape):
+                        yield f"{name}/{slot}", self.slot_shape(slot, shape)
         for name in self.numbers:
             yield name, ()
 
@@ -271,13 +276,13 @@ class OptimizerDescription:
         }
         return Update(phases, preparation, slots, ("seed", *scalars), limits, clip)
 
-    def rule_for(self, weight: Expression, gradient: Expression, value: Value) -> tuple[Results | FactoredMoments, ...]:
+    def rule_for(self, weight: Expression, gradient: Expression, value: Value) -> tuple[Results | SpecialPhase, ...]:
         """`rule` for the weight `value`, where its shape matters."""
         return self.rule(weight, gradient)
 
-    def decayed(self, weight: Expression) -> Expression:
-        """The weight after weight decay."""
-        return weight if self.weight_decay is None else weight - weight * Scalar("decay")
+    def decay_of(self, value: Value) -> Expression | None:
+        """The share of the weight `value` that decays in a step; None for no decay."""
+        return None if self.weight_decay is None else Scalar("decay")
 
     def _preparation(self, value: Value) -> Phase | None:
         """The gradient that the optimizer sees, where it is not just that of the batch."""
@@ -288,18 +293,19 @@ class OptimizerDescription:
             return Phase((("gradient", total / Scalar("accumulated")), (ACCUMULATOR, kept)))
         return None if gradient is GRADIENT else Phase((("gradient", gradient),))
 
-    def _phases(self, value: Value, decays: bool) -> tuple[Phase | FactoredMoments, ...]:
+    def _phases(self, value: Value, decays: bool) -> tuple[Phase | SpecialPhase, ...]:
         gradient: Expression = GRADIENT
         if self.clipnorm is not None or self.global_clipnorm is not None:
             gradient = gradient * CLIP_FACTOR
         if self.clipvalue is not None:  # the limits come first, so that NaN stays NaN
             limit = Scalar("clipvalue")
             gradient = apply("max", -limit, apply("min", limit, gradient))
-        weight = self.decayed(WEIGHT) if decays else WEIGHT
+        decay = self.decay_of(value) if decays else None
+        weight = WEIGHT if decay is None else WEIGHT - WEIGHT * decay
         *earlier, last = self.rule_for(weight, gradient, value)
         assert isinstance(last, dict)
         if self.gradient_accumulation_steps:
-            earlier = [_where_applied(phase) for phase in earlier if isinstance(phase, dict)]
+            earlier = [_where_applied(phase) if isinstance(phase, dict) else phase for phase in earlier]
             last = _where_applied(last)
         if self.use_ema:
             last = last | self._averaged(last["weight"])

@@ -10,6 +10,7 @@ from depthwise.compiler.ir.update import Array, Scalar
 from depthwise.optimizers.adafactor import Adafactor
 from depthwise.optimizers.description import LEARNING_RATE, OptimizerDescription, Results
 from depthwise.optimizers.moments import Adam, Adamax, AdamW, Lamb, Nadam
+from depthwise.optimizers.muon import Muon
 from depthwise.optimizers.terms import MOMENTUM, VELOCITY, fma, sign, sqrt
 
 __all__ = ["RULES"]
@@ -274,5 +275,5 @@ class Lion(OptimizerDescription):
 
 
 RULES: tuple[type[OptimizerDescription], ...] = (
-    SGD, RMSprop, Adam, AdamW, Nadam, Adamax, Adagrad, Adadelta, Ftrl, Lion, Lamb, Adafactor,
+    SGD, RMSprop, Adam, AdamW, Nadam, Adamax, Adagrad, Adadelta, Ftrl, Lion, Lamb, Adafactor, Muon,
 )  # fmt: skip

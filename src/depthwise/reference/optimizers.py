@@ -4,6 +4,7 @@ The order is Keras': the gradients are clipped, then the weights decay by lr · 
 2019, arXiv:1711.05101), then the update is taken. `t` counts steps from 1.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from depthwise.reference.forward import float64
 from depthwise.reference.windows import Array
 
-__all__ = ["clip", "step"]
+__all__ = ["clip", "is_matrix", "orthogonalised", "step"]
 
 State = dict[str, Array]
 
@@ -157,6 +158,43 @@ def _adafactor(
     return w - size * change, after
 
 
+def is_matrix(optimizer: Any, name: str, w: Array) -> bool:
+    """Whether Muon moves the weight `name` by an orthogonalised step."""
+    if w.ndim != 2 or (optimizer.exclude_embeddings and "embedding" in name.lower()):
+        return False
+    return not any(re.search(pattern, name) for pattern in optimizer.exclude_layers)
+
+
+def orthogonalised(optimizer: Any, x: Array) -> Array:
+    """Newton and Schulz's iteration as Muon has it (Jordan 2024, https://github.com/KellerJordan/Muon)."""
+    if x.shape[0] > x.shape[1]:
+        return orthogonalised(optimizer, x.T).T
+    x = x / (np.sqrt((x**2).sum()) + 1e-7)
+    for _ in range(optimizer.ns_steps):
+        square = x @ x.T
+        x = optimizer.muon_a * x + (optimizer.muon_b * square + optimizer.muon_c * square @ square) @ x
+    return x
+
+
+class _AdamOfMuon:
+    """What `_adam` reads, by Muon's names."""
+
+    def __init__(self, muon: Any) -> None:
+        self.beta_1, self.beta_2, self.epsilon = muon.adam_beta_1, muon.adam_beta_2, muon.epsilon
+
+
+def _muon(
+    optimizer: Any, w: Array, g: Array, state: Callable[[str], Array], lr: float, t: int, name: str
+) -> tuple[Array, State]:
+    if not is_matrix(optimizer, name, w):
+        return _adam(_AdamOfMuon(optimizer), w, g, state, lr * optimizer.adam_lr_ratio, t)
+    momentum = optimizer.momentum * state("momentum") + g
+    change = lr * orthogonalised(optimizer, g + optimizer.momentum * momentum if optimizer.nesterov else momentum)
+    if optimizer.rms_rate is not None:
+        change = change * optimizer.rms_rate * np.sqrt(max(w.shape))
+    return w - change, {"momentum": momentum}
+
+
 _UPDATES: dict[str, Callable[..., tuple[Array, State]]] = {
     "SGD": _sgd,
     "RMSprop": _rmsprop,
@@ -170,6 +208,7 @@ _UPDATES: dict[str, Callable[..., tuple[Array, State]]] = {
     "Lion": _lion,
     "Lamb": _lamb,
     "Adafactor": _adafactor,
+    "Muon": _muon,
 }
 
 
@@ -194,13 +233,18 @@ def step(
     after_state: State = {"iteration": float64(t)}
     for name, gradient in clip(optimizer, gradients).items():
         weight = after_weights[name]
-        if optimizer.weight_decay is not None:
-            weight = weight - learning_rate * optimizer.weight_decay * weight
+        is_muon = type(optimizer).__name__ == "Muon"
+        decay = optimizer.weight_decay
+        if is_muon and not is_matrix(optimizer, name, weight):
+            decay = optimizer.adam_weight_decay
+        if decay is not None:
+            weight = weight - learning_rate * decay * weight
 
         def remembered(slot: str, name: str = name, shape: tuple[int, ...] = weight.shape) -> Array:
             return float64(state.get(f"{name}/{slot}", np.zeros(shape)))
 
         update = _UPDATES[type(optimizer).__name__]
-        after_weights[name], slots = update(optimizer, weight, gradient, remembered, learning_rate, t)
+        own = (name,) if is_muon else ()
+        after_weights[name], slots = update(optimizer, weight, gradient, remembered, learning_rate, t, *own)
         after_state.update({f"{name}/{slot}": value for slot, value in slots.items()})
     return after_weights, after_state

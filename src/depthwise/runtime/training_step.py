@@ -248,6 +248,8 @@ class TrainingStep:
         for name, parameter in self.program.live_parameters.items():
             if parameter.trainable:
                 for i, slot in enumerate(names):
+                    if not self.optimizer.keeps(slot, name, parameter.shape):
+                        continue
                     first = i * self._slot_pitch + offsets[name]
                     shape = self.optimizer.slot_shape(slot, parameter.shape)
                     views[f"{name}/{slot}"] = arena[first : first + math.prod(shape)].reshape(shape)

@@ -111,7 +111,7 @@ def load_state(path: str | os.PathLike[str], graph: Graph, optimizer: OptimizerD
                         raise _damaged(path, f"holds {describe_value(member)}, which the network does not have")
                     continue
                 owner, _, slot = key.rpartition("/")
-                if owner in shapes and slot in optimizer.slots:
+                if owner in shapes and slot in optimizer.slots and optimizer.keeps(slot, owner, shapes[owner]):
                     shape = optimizer.slot_shape(slot, shapes[owner])
                     state[key] = _read(path, archive, f"optimizer/{key}", shape)
                 elif key == "iteration" or key in optimizer.numbers:

@@ -47,6 +47,8 @@ class Operation(ABC):
     scope: ClassVar[Scope] = Scope.SAMPLE
     is_alias: ClassVar[bool] = False
     """Whether the result is the operand's numbers, in their order, under another shape."""
+    runs_by_rows: ClassVar[bool] = False
+    """Whether some rows of the result can be computed by themselves though it reads several maps."""
     writes_exactly: ClassVar[bool] = False
     """Whether it can write pixels that have no room for whole vectors."""
 

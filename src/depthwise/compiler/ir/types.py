@@ -119,17 +119,18 @@ class Value:
 @dataclass(frozen=True)
 class Window:
     """What one row of a result reads of an operand: `reach` rows, `stride` further on for the next row, the first of them
-    `before` rows above the map. `border` are the zeros read around the map. `whole`: every row reads the whole map."""
+    `before` rows above the map. `border` are the numbers `fill` read around the map. `whole`: every row reads the whole map."""
 
     reach: int = 1
     stride: int = 1
     before: int = 0
     border: Padding = NO_BORDER
     whole: bool = False
+    fill: float = 0.0
 
     @property
     def overlaps(self) -> bool:
-        """Whether neighbouring rows share rows of the operand, or read zeros around it, which only whole maps have."""
+        """Whether neighbouring rows share rows of the operand, or read around it, which only whole maps have."""
         return self.reach > self.stride or any(self.border)
 
     def rows_read(self, end: int) -> int:

@@ -24,8 +24,10 @@ __all__ = [
     "FactoredMoments",
     "Number",
     "Optimizing",
+    "Orthogonalisation",
     "Phase",
     "Scalar",
+    "SpecialPhase",
     "Update",
     "sum_of_squares",
     "where",
@@ -124,6 +126,21 @@ class FactoredMoments:
     squares: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Orthogonalisation:
+    """The gradient of a weight with two axes becomes nearly the closest orthogonal matrix: x ← g / (‖g‖ + 1e-7), then so many
+    times x ← muon_a · x + (muon_b · xxᵀ + muon_c · (xxᵀ)²) x, transposed where it has more rows than columns (Muon).
+    """
+
+    iterations: int
+    scalars: tuple[str, ...] = ("muon_a", "muon_b", "muon_c")
+    squares: tuple[str, ...] = ("gradient",)
+
+
+SpecialPhase = FactoredMoments | Orthogonalisation
+"""What a phase may be that is not element by element."""
+
+
 def _leaves(expression: Expression) -> Iterator[Expression]:
     """The arrays, scalars and numbers of an expression; what occurs twice is walked once."""
     seen: set[Expression] = set()
@@ -153,7 +170,7 @@ class Update:
             limit is the scalar of that name.
     """
 
-    phases: Mapping[str, tuple[Phase | FactoredMoments, ...]]
+    phases: Mapping[str, tuple[Phase | SpecialPhase, ...]]
     preparation: Mapping[str, Phase]
     slots: tuple[str, ...]
     scalars: tuple[str, ...]

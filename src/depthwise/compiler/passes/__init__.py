@@ -11,9 +11,16 @@ from depthwise.compiler.ir.verify import verify
 from depthwise.compiler.passes.crop import crop_unread
 from depthwise.compiler.passes.depthwise import use_depthwise
 from depthwise.compiler.passes.fold import fold_batch_normalization
-from depthwise.compiler.passes.fuse import fuse_activation, fuse_activation_for_training, pool_before_activation
+from depthwise.compiler.passes.fuse import (
+    compose_elementwise,
+    fuse_activation,
+    fuse_activation_for_training,
+    fuse_addition,
+    pool_before_activation,
+)
 from depthwise.compiler.passes.gradients import choose_transposed, fuse_slope_and_sum, sum_before_pooling
 from depthwise.compiler.passes.normalise import expand_batch_normalization
+from depthwise.compiler.passes.padding import fold_padding, fold_padding_for_training
 from depthwise.compiler.passes.transposes import cancel_transposes
 from depthwise.compiler.passes.unused import drop_unused
 
@@ -27,7 +34,10 @@ PREDICTION: tuple[Pass, ...] = (
     use_depthwise,
     fold_batch_normalization,
     pool_before_activation,
+    fuse_addition,
     fuse_activation,
+    compose_elementwise,
+    fold_padding,
     crop_unread,
     choose_transposed,
 )
@@ -38,6 +48,7 @@ TRAINING: tuple[Pass, ...] = (
     use_depthwise,
     pool_before_activation,
     fuse_activation_for_training,
+    fold_padding_for_training,
     crop_unread,
 )
 

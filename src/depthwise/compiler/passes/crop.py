@@ -13,7 +13,8 @@ def crop_unread(program: Program) -> Program:
         reader = program.only_reader(operation.output)
         if isinstance(operation, (op.Convolve, op.ConvolveDepthwise)) and isinstance(reader, op.PoolWindows):
             size, windows = program.type(operation.output).map, program.type(reader.output).map
-            read = [(windows[i] - 1) * reader.strides[i] + reader.pool_size[i] for i in range(2)]
+            before = reader.padding[::2]
+            read = [(windows[i] - 1) * reader.strides[i] + reader.pool_size[i] - before[i] for i in range(2)]
             unread = (max(0, size[0] - read[0]), max(0, size[1] - read[1]))
             operation = replace(operation, cropped=unread)
         operations.append(operation)

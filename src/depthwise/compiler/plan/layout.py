@@ -18,12 +18,13 @@ of a depthwise convolution, two dozen of them side by side, would drive each oth
 
 @dataclass(frozen=True)
 class Layout:
-    """A tensor's map with a border: `numbers` from the border's first pixel on; pixel (0, 0) is at `origin`."""
+    """A tensor's map with a border of numbers `fill`: `numbers` from the border's first pixel on; pixel (0, 0) is at `origin`."""
 
     view: MapView
     border: Padding
     numbers: int
     origin: int
+    fill: float = 0.0
 
     @property
     def outer(self) -> MapView:
@@ -41,16 +42,18 @@ def layout_of(shape: tuple[int, int, int], border: Padding, pixel_pitch: int) ->
     return Layout(view, border, numbers, top * row_pitch + left * pixel_pitch)
 
 
-def border_of(program: Program, name: str) -> Padding:
-    """The zeros that the readers of a tensor want around it."""
-    sides = [
-        reader.window(i).border
+def border_of(program: Program, name: str) -> tuple[Padding, float]:
+    """How much the readers of a tensor want around it, and of which number."""
+    windows = [
+        reader.window(i)
         for reader in program.readers[name]
         for i, operand in enumerate(reader.operands)
         if operand == name
     ]
-    top, bottom, left, right = (max((side[i] for side in sides), default=0) for i in range(4))
-    return top, bottom, left, right
+    top, bottom, left, right = (max((item.border[i] for item in windows), default=0) for i in range(4))
+    fills = {item.fill for item in windows if any(item.border)} or {0.0}
+    assert len(fills) == 1, f"the readers of {name} want {fills} around it"
+    return (top, bottom, left, right), fills.pop()
 
 
 def reads_exactly(program: Program, name: str) -> bool:
@@ -77,14 +80,14 @@ def lay_out(program: Program, vectors: Vectors) -> dict[str, Layout]:
         if name in external:
             layouts[name] = layout_of(shape, NO_BORDER, shape[2])
             continue
-        wanted = border_of(program, name)
+        wanted, fill = border_of(program, name)
         exact = program.writer[name].writes_exactly and reads_exactly(program, name)
         pitch = shape[2] if exact else vectors.round_up(shape[2])
         if any(wanted) and pitch * 4 % ALIASED_BYTES == 0:
             pitch += 16
         layout = layout_of(shape, wanted, pitch)
         room = vectors.lanes - 1 if _is_read_by_groups(program, name) else 0
-        layouts[name] = replace(layout, numbers=layout.numbers + room)
+        layouts[name] = replace(layout, numbers=layout.numbers + room, fill=fill)
     return layouts
 
 

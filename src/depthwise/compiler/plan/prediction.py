@@ -43,7 +43,7 @@ def with_copies(program: Program, vectors: Vectors | None = None) -> Program:
 
     def direct(name: str, exactly: bool) -> bool:
         fits = whole_vectors(name) or (reads_exactly(program, name) if exactly else not program.readers[name])
-        return fits and border_of(program, name) == NO_BORDER
+        return fits and border_of(program, name)[0] == NO_BORDER
 
     operations: list[Operation] = []
     renamed: dict[str, str] = {}
@@ -89,12 +89,12 @@ def external_places(program: Program) -> dict[str, Place]:
 
 
 def border_calls(layout: Layout, place: Place) -> list[Call]:
-    """Zeros around the map, before anything reads it there."""
+    """What its readers want around the map, before anything reads it there."""
     top, _, left, _ = layout.border
     if not any(layout.border):
         return []
     inner = (top, left, layout.view.rows, layout.view.columns)
-    return [Call(Fill(layout.outer, inner, 0.0), (place.pixel(-top, -left),))]
+    return [Call(Fill(layout.outer, inner, layout.fill), (place.pixel(-top, -left),))]
 
 
 def finish(placement: Placement, stages: tuple[Stage, ...], group: int, sizes: Mapping[str, int]) -> Schedule:

@@ -102,11 +102,19 @@ def _window(operation: Operation) -> Window:
     return operation.window(0)
 
 
-def _runs_by_rows(program: Program, operation: Operation) -> bool:
-    """Whether it reads one tensor, of which a row of the result needs only some rows."""
-    if len(program.tensor_operands(operation)) != 1 or _window(operation).whole:
+def _divides(program: Program, operation: Operation) -> bool:
+    """Whether some rows of the result can be computed by themselves."""
+    tensors = program.tensor_operands(operation)
+    if _window(operation).whole or (len(tensors) != 1 and not operation.runs_by_rows):
         return False
-    source, target = (program.type(name).map[0] for name in (operation.source, operation.output))
+    return operation.runs_by_rows or _is_read_by_rows(program, operation, tensors[0])
+
+
+def _is_read_by_rows(program: Program, operation: Operation, name: str) -> bool:
+    """Whether a row of the result needs only some rows of the operand `name`: those that `_window` says."""
+    if operation.window(operation.operands.index(name)) != _window(operation):
+        return False
+    source, target = (program.type(item).map[0] for item in (name, operation.output))
     # One row that is broadcast is read by every row. A result may have fewer rows than its source: the rest was cropped.
     return source >= target or _window(operation) != ROW
 
@@ -132,7 +140,9 @@ def find_blocks(
         first = chain[-1]
         if second.writes_exactly:  # a copy to where the caller wants the whole map
             return False
-        if not _runs_by_rows(program, second) or not _runs_by_rows(program, first) or not follows(first, second):
+        if not _divides(program, second) or not _divides(program, first) or not follows(first, second):
+            return False
+        if not _is_read_by_rows(program, second, first.output):
             return False
         if not _window(second).overlaps:
             return not first.writes_exactly

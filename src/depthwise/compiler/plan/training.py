@@ -7,19 +7,29 @@ alone, and chunks are added up in their order, so results do not depend on the n
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from math import prod
 from typing import Any
 
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.program import Operation, Program, Scope
 from depthwise.compiler.ir.types import Value
-from depthwise.compiler.ir.update import CLIP_FACTOR, FactoredMoments, Optimizing, Phase, sum_of_squares
+from depthwise.compiler.ir.update import (
+    CLIP_FACTOR,
+    FactoredMoments,
+    Optimizing,
+    Orthogonalisation,
+    Phase,
+    SpecialPhase,
+    sum_of_squares,
+)
 from depthwise.compiler.kernels.elementwise import Fill
 from depthwise.compiler.kernels.maps import MapView
 from depthwise.compiler.kernels.moments import FactorMoments
 from depthwise.compiler.kernels.optimizer import ClipFactor, LimitNorms, OptimizerUpdate, ReduceChunks, SumOfSquares
 from depthwise.compiler.machine import Machine
 from depthwise.compiler.plan.layout import Layout, lay_out, pack_lifetimes, shared_places
+from depthwise.compiler.plan.orthogonal import Tasks, orthogonalised
 from depthwise.compiler.plan.placement import ALIGNMENT, WHOLE, Placement
 from depthwise.compiler.plan.prediction import border_calls, external_places, finish, with_copies
 from depthwise.compiler.plan.repeats import in_pieces, rolled
@@ -376,7 +386,7 @@ class _TrainingPlan:
 
     def _phases(
         self,
-        programs: Sequence[tuple[str, tuple[Phase | FactoredMoments, ...]]],
+        programs: Sequence[tuple[str, tuple[Phase | SpecialPhase, ...]]],
         factors: Mapping[str, Pointer],
         placement: Placement,
     ) -> list[Stage]:
@@ -390,9 +400,17 @@ class _TrainingPlan:
                 squares, stage = self._squares(wanted, f"squares {number}", placement)
                 stages.append(stage)
             pieces: list[tuple[Call, ...]] = []
+            orthogonal: list[list[Tasks]] = []
             for name, phase in chosen:
                 if isinstance(phase, FactoredMoments):
                     pieces.append((self._moments(name, placement),))
+                    continue
+                if isinstance(phase, Orthogonalisation):
+                    orthogonal.append(
+                        self._orthogonalised(
+                            name, phase, squares + wanted.index((name, "gradient")) * ALIGNMENT, placement
+                        )
+                    )
                     continue
                 numbers = {
                     sum_of_squares(array).name: squares + wanted.index((name, array)) * ALIGNMENT
@@ -402,7 +420,20 @@ class _TrainingPlan:
                     numbers[CLIP_FACTOR.name] = factors[name]
                 pieces += self._update(name, phase, numbers, placement)
             stages.append(Stage("update" if number == 0 else f"update {number}", pieces=in_pieces(pieces)))
+            for turn, tasks in enumerate(zip_longest(*orthogonal, fillvalue=())):
+                together = in_pieces(task for of_one in tasks for task in of_one)
+                stages.append(Stage(f"orthogonalise {turn}", pieces=together))
         return stages
+
+    def _orthogonalised(
+        self, name: str, phase: Orthogonalisation, squares: Pointer, placement: Placement
+    ) -> list[Tasks]:
+        rows, columns = self.program.parameters[name].shape
+
+        def scalar(key: str) -> Pointer:
+            return Pointer("scalars", self.update.scalars.index(key))
+
+        return orthogonalised(name, (rows, columns), phase, placement.gradient(name), squares, scalar, placement)
 
     def _moments(self, name: str, placement: Placement) -> Call:
         *leading, rows, columns = self.program.parameters[name].shape

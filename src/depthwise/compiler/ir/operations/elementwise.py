@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.compiler.ir.expression import Apply, Expression, Operand
 from depthwise.compiler.ir.operations.accumulate import Accumulate
@@ -23,6 +23,8 @@ class Elementwise(Operation):
     """An expression of the operands, each broadcast to the largest shape as in NumPy."""
 
     expression: Expression
+
+    runs_by_rows: ClassVar[bool] = True
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         sizes = zip_longest(*(reversed(item.shape) for item in operands), fillvalue=1)
@@ -52,6 +54,7 @@ class ElementwiseSum(Elementwise):
 
     parameter: str
 
+    runs_by_rows: ClassVar[bool] = False
     matrix = staticmethod(Accumulate.matrix)
 
     @property

@@ -18,22 +18,29 @@ __all__ = ["PoolGradient", "PoolWindows", "Reduce", "ReduceMap", "ReduceMapGradi
 
 @dataclass(frozen=True)
 class PoolWindows(Operation):
-    """The "max" or "mean" of windows that stay inside. `counted_padding`: the mean divides by the cells that are not padding."""
+    """The "max" or "mean" of windows that stay inside the map with its `padding`, numbers `fill` around it.
+
+    `counted_padding`: the mean divides by the cells that are not this padding, be it in `padding` or part of the map.
+    """
 
     kind: str
     pool_size: Pair
     strides: Pair
     counted_padding: Padding = NO_BORDER
     activation: str = "linear"
+    padding: Padding = NO_BORDER
+    fill: float = 0.0
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         (source,) = operands
         rows, columns, channels = source.map
-        size = [(total - self.pool_size[i]) // self.strides[i] + 1 for i, total in enumerate((rows, columns))]
+        padded = rows + sum(self.padding[:2]), columns + sum(self.padding[2:])
+        size = [(total - self.pool_size[i]) // self.strides[i] + 1 for i, total in enumerate(padded)]
         return (source.resized(size[0], size[1], channels),)
 
     def window(self, operand: int) -> Window:
-        return WHOLE_MAP if any(self.counted_padding) else Window(self.pool_size[0], self.strides[0])
+        whole = any(self.counted_padding)
+        return Window(self.pool_size[0], self.strides[0], self.padding[0], self.padding, whole, self.fill)
 
     def with_activation(self, activation: str) -> "PoolWindows | None":
         return replace(self, activation=activation) if self.activation == "linear" else None

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Operand
+from depthwise.compiler.ir.types import NO_BORDER
 from depthwise.compiler.kernels.elementwise import Elementwise, Fill
 from depthwise.compiler.kernels.gradients import GlobalPoolingGradient
 from depthwise.compiler.kernels.maps import MapView
@@ -31,7 +32,8 @@ def _pool(operation: op.PoolWindows, placement: Placement, part: Part) -> list[C
         "linear" if padded else operation.activation,
         divided=not padded,
     )
-    calls = [Call(kernel, (source.pixel(first * operation.strides[0], 0), out))]
+    start = source.pixel(first * operation.strides[0] - operation.padding[0], -operation.padding[2])
+    calls = [Call(kernel, (start, out))]
     if padded:
         counts = window_counts(operation, source.view, target.view)
         rows = tuple(counts[0][first : first + count])
@@ -43,11 +45,12 @@ def window_counts(
     operation: op.PoolWindows | op.PoolGradient, source: MapView, target: MapView
 ) -> tuple[list[int], list[int]]:
     """For each row and each column of windows: how many of its cells are not padding."""
+    around = operation.padding if isinstance(operation, op.PoolWindows) else NO_BORDER
     counts = []
     for axis, (size, total, before, after) in enumerate(
         (
-            (target.rows, source.rows, *operation.counted_padding[:2]),
-            (target.columns, source.columns, *operation.counted_padding[2:]),
+            (target.rows, source.rows + sum(around[:2]), *operation.counted_padding[:2]),
+            (target.columns, source.columns + sum(around[2:]), *operation.counted_padding[2:]),
         )
     ):
         counts.append(

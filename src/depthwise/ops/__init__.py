@@ -1,4 +1,4 @@
-"""`keras.ops` for what comes out of a network: NumPy's functions under Keras' names, on arrays.
+"""`keras.ops`: NumPy's functions under Keras' names for what comes out of a network; many of them within one, too.
 
 >>> import numpy as np
 >>> from depthwise import ops
@@ -6,7 +6,8 @@
 >>> int(ops.argmax(scores, axis=-1)[0]), ops.softmax(scores).round(3).tolist()
 (1, [[0.11900000274181366, 0.8809999823570251]])
 
-A network is made of layers: a symbolic tensor is refused here, in a sentence that says which layer does the same.
+A symbolic tensor becomes part of the network where layers can compute the function (see `depthwise.ops.networks`), and is
+refused in a sentence where none can.
 """
 
 import functools
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from depthwise import activations
 from depthwise.arguments import ACTIVATIONS
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
+from depthwise.ops import networks
 
 Array = NDArray[Any]
 
@@ -186,16 +188,6 @@ _OWN = (
 
 __all__ = sorted({*_NUMPY, *_ACTIVATIONS, *_OWN})
 
-_LAYERS = {
-    "add": "layers.Add()([a, b])",
-    "concatenate": "layers.Concatenate()([a, b])",
-    "mean": "layers.GlobalAveragePooling2D()",
-    "max": "layers.GlobalMaxPooling2D()",
-    "reshape": "layers.Flatten()",
-    "pad": "layers.ZeroPadding2D(…)",
-}
-"""What does the same in a network."""
-
 
 def _is_symbolic(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
@@ -203,16 +195,14 @@ def _is_symbolic(value: Any) -> bool:
     return hasattr(value, "connect") and hasattr(value, "sample_shape")
 
 
-def _checked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, which refuses symbolic tensors."""
+def _for_both(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` of arrays; of symbolic tensors what `networks` has."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if any(map(_is_symbolic, args)) or any(map(_is_symbolic, kwargs.values())):
-            layer = _LAYERS.get(name, "layers.Activation(…)" if name in ACTIVATIONS else "a layer of depthwise.layers")
-            raise UnsupportedError(
-                f"ops.{name} computes with arrays, not with the symbolic tensors of a network; use {layer} there, or apply it to "
-                "what model.predict returns"
-            )
+            if name not in networks.FUNCTIONS:
+                raise networks.refusal(name)
+            return networks.FUNCTIONS[name](*args, **kwargs)
         return function(*args, **kwargs)
 
     functools.update_wrapper(call, function, assigned=("__doc__",), updated=())
@@ -311,7 +301,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "unstack": _unstack,
 }
 
-_MADE = {name: _checked(name, function) for name, function in _FUNCTIONS.items()}
+_MADE = {name: _for_both(name, function) for name, function in _FUNCTIONS.items()}
 
 
 def __getattr__(
