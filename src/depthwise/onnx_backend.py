@@ -7,6 +7,7 @@
 A network is compiled when it first runs on arrays of some shapes, once for each. It needs `pip install depthwise[onnx]`.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -117,10 +118,8 @@ class DepthwiseBackend(Backend):  # type: ignore[misc, unused-ignore]
         if not cls.supports_device(device):
             raise UnsupportedError(f"Depthwise runs on the CPU, got the device {describe_value(device)}")
         rep = DepthwiseRep(model)
-        try:
+        with contextlib.suppress(ConstantNeededError, ShapesNeededError):  # known when it runs
             read_onnx(rep.graph)
-        except (ConstantNeededError, ShapesNeededError):
-            pass  # known when it runs
         return rep
 
     @classmethod
@@ -140,7 +139,9 @@ class DepthwiseBackend(Backend):  # type: ignore[misc, unused-ignore]
             onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
             for name, array in zip(names, arrays)
         ]
-        results = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in node.output if name]
+        results = [
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in node.output if name
+        ]
         graph = onnx.helper.make_graph([node], "node", ends, results)
         opset = onnx.helper.make_opsetid("", kwargs.get("opset_version", onnx.defs.onnx_opset_version()))
         return cls.run_model(onnx.helper.make_model(graph, opset_imports=[opset]), arrays, device)

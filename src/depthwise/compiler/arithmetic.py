@@ -11,7 +11,7 @@ from depthwise.compiler.ir.expression import Expression, apply
 from depthwise.compiler.kernels import mathematics
 from depthwise.compiler.kernels.builder import Function as Code
 
-__all__ = ["ARITHMETIC", "Arguments", "Elementary", "Slope"]
+__all__ = ["ARITHMETIC", "OF_FILES", "Arguments", "Elementary", "Slope"]
 
 Arguments = tuple[Expression, ...]
 Slope = Callable[[Expression, Arguments, Expression], tuple[Expression | None, ...]]
@@ -85,7 +85,7 @@ def _scaled_expm1(code: Code, x: str, factor: str) -> str:
     raise AssertionError("its factor is a constant: see _write")
 
 
-_PREDICATES = ("ogt", "olt", "oge", "ole", "oeq", "ugt", "uge", "uno")
+_PREDICATES = ("ogt", "olt", "oge", "ole", "ugt", "uge")
 
 
 def _step(name: str) -> Elementary:
@@ -141,8 +141,13 @@ ARITHMETIC: dict[str, Elementary] = {
     "where_negative": Elementary(_where_negative),
     "expm1_negative": Elementary(_scaled_expm1, slope=lambda g, args, y: (g * (y + args[1]), None)),
     "gelu_slope": Elementary(mathematics.gelu_slope),
+}
+"""Every function that has no layer of its own, by name."""
+
+
+OF_FILES: dict[str, Elementary] = {
     **{name: _step(name) for name in ("floor", "ceil", "trunc", "roundeven")},
+    **{f"where_{predicate}": _compare(predicate) for predicate in ("oeq", "uno")},
     "erf": Elementary(definition=_erf, slope=_erf_slope, monotone=True),
 }
-
-"""Every function that has no layer of its own, by name."""
+"""What operators of other frameworks' files compute besides."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from math import factorial
 
 from depthwise.arguments import LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE, SHRINK_THRESHOLD
-from depthwise.compiler.arithmetic import ARITHMETIC, Arguments, Elementary
+from depthwise.compiler.arithmetic import ARITHMETIC, OF_FILES, Arguments, Elementary
 from depthwise.compiler.ir.expression import Apply, Constant, Expression, Operand, apply
 from depthwise.compiler.kernels import mathematics
 from depthwise.compiler.kernels.builder import Function as Code
@@ -317,7 +317,7 @@ _LOSSES: dict[str, Elementary] = {
     "power": Elementary(definition=_power, slope=_power_slope),
 }
 
-_KNOWN: Mapping[str, Elementary] = {**_LOSSES, **FUNCTIONS}
+_KNOWN: Mapping[str, Elementary] = {**_LOSSES, **OF_FILES, **FUNCTIONS}
 
 
 # -- machine code ----------------------------------------------------------------------------------------------------

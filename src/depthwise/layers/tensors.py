@@ -14,7 +14,18 @@ from depthwise.errors import ShapeError
 from depthwise.initializers import Initializer, Zeros
 from depthwise.layers.convolution import Conv1D, Conv2D
 from depthwise.layers.description import Description
-from depthwise.network.facts import LayerFacts, Shape, Weight, broadcast, layer_facts, merged, number, single, sizes, spatial
+from depthwise.network.facts import (
+    LayerFacts,
+    Shape,
+    Weight,
+    broadcast,
+    layer_facts,
+    merged,
+    number,
+    single,
+    sizes,
+    spatial,
+)
 from depthwise.network.formula import product
 
 if TYPE_CHECKING:
@@ -85,8 +96,10 @@ class StridedCopy(TensorOperation):
 
     def lower(self, builder: "Builder", call: "Call") -> None:
         (source,) = builder.inputs(call)
-        if len(self.shape) <= 3 and self.steps == tuple((axis, 1) for axis in range(len(self.shape))):  # it has a gradient
-            start = ((0, 0, 0) + self.start)[-3:]
+        if len(self.shape) <= 3 and self.steps == tuple(
+            (axis, 1) for axis in range(len(self.shape))
+        ):  # it has a gradient
+            start = (0, 0, 0, *self.start)[-3:]
             builder.emit(call, op.Slice((source,), (call.name,), (start[0], start[1], start[2]), self.shape))
         else:
             builder.emit(call, op.Rearrange((source,), (call.name,), self.shape, self.start, self.steps))
@@ -215,7 +228,9 @@ class MatrixProduct(TensorOperation):
         if count > 1:
             second = builder.expanded(call, second, (count, rows, columns * inner), "for each row")
         second = builder.reshape(call, second, (count * rows if count > 1 else 1, columns, inner), "pairs")
-        products = builder.emit(call, op.Elementwise((first, second), (f"{call.name}/products",), Operand(0) * Operand(1)))
+        products = builder.emit(
+            call, op.Elementwise((first, second), (f"{call.name}/products",), Operand(0) * Operand(1))
+        )
         total = op.Sum((products,), (f"{call.name}/sums",), (count * rows, columns, 1))
         builder.give(call, builder.reshape(call, builder.emit(call, total), call.output_shape, "result"))
 

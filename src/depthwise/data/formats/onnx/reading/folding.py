@@ -26,7 +26,7 @@ class TooLargeError(ValueError):
     """A constant that would hold more numbers than are allowed."""
 
 
-def _sized(shape: Sequence[Any]) -> tuple[int, ...]:
+def _sized(shape: Any) -> tuple[int, ...]:
     sizes = tuple(int(size) for size in shape)
     if any(size < 0 for size in sizes) or prod(sizes) > MOST_FOLDED:
         raise TooLargeError(f"a constant of the shape {sizes}")
@@ -41,7 +41,9 @@ def element_type(element: int) -> np.dtype[Any]:
 
 def resolved_shape(wanted: Sequence[int], given: Sequence[int], keep_zeros: bool = False) -> tuple[int, ...]:
     """What Reshape makes of `wanted`: 0 keeps the size at its place, -1 follows from the others."""
-    shape = [given[i] if size == 0 and not keep_zeros and i < len(given) else int(size) for i, size in enumerate(wanted)]
+    shape = [
+        given[i] if size == 0 and not keep_zeros and i < len(given) else int(size) for i, size in enumerate(wanted)
+    ]
     if shape.count(-1) > 1 or any(size < -1 for size in shape):
         raise ValueError(f"{list(wanted)} is no shape")
     if -1 in shape:
@@ -60,7 +62,7 @@ def slices_of(node: Node, inputs: Sequence[Any], rank: int) -> dict[int, slice]:
         axes, steps = attributes.get("axes"), None
     else:
         given = [None if item is None else [int(value) for value in np.ravel(item)] for item in inputs[1:]]
-        starts, ends, axes, steps = (given + [None, None])[:4]
+        starts, ends, axes, steps = [*given, None, None][:4]
     axes = list(range(len(starts))) if axes is None else axes
     steps = [1] * len(starts) if steps is None else steps
     if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
@@ -80,7 +82,9 @@ def _slice(node: Node, inputs: list[Any], opset: int) -> Array:
     index = []
     for axis in range(data.ndim):
         part = parts.get(axis, slice(None))
-        index.append(slice(*part.indices(data.shape[axis])) if (part.step or 1) > 0 else _backwards(part, data.shape[axis]))
+        index.append(
+            slice(*part.indices(data.shape[axis])) if (part.step or 1) > 0 else _backwards(part, data.shape[axis])
+        )
     return data[tuple(index)]
 
 
@@ -102,7 +106,7 @@ def _unsqueeze(node: Node, inputs: list[Any], opset: int) -> Array:
 
 def _squeeze(node: Node, inputs: list[Any], opset: int) -> Array:
     axes = _axes(node, inputs)
-    return np.squeeze(inputs[0], None if axes is None else tuple(axes))
+    return np.asarray(np.squeeze(inputs[0], None if axes is None else tuple(axes)))
 
 
 def _reduce(function: Callable[..., Any]) -> Evaluator:
@@ -201,7 +205,8 @@ def _concatenate(node: Node, inputs: list[Any], opset: int) -> Array:
 def _reshape(node: Node, inputs: list[Any], opset: int) -> Array:
     wanted = node.attributes["shape"] if "shape" in node.attributes else np.ravel(inputs[1])
     return np.reshape(
-        inputs[0], resolved_shape([int(size) for size in wanted], inputs[0].shape, bool(node.attributes.get("allowzero")))
+        inputs[0],
+        resolved_shape([int(size) for size in wanted], inputs[0].shape, bool(node.attributes.get("allowzero"))),
     )
 
 
@@ -253,7 +258,7 @@ def _quantise(node: Node, inputs: list[Any], opset: int) -> Array:
     zero = inputs[2] if len(inputs) > 2 and inputs[2] is not None else np.zeros((), np.uint8)
     limits = np.iinfo(zero.dtype)
     rounded = np.rint(data / _along(scale, data, axis)) + _along(zero, data, axis).astype(np.float64)
-    return np.clip(rounded, limits.min, limits.max).astype(zero.dtype)
+    return np.asarray(np.clip(rounded, limits.min, limits.max), zero.dtype)
 
 
 def _dequantise(node: Node, inputs: list[Any], opset: int) -> Array:

@@ -54,7 +54,9 @@ def _type_of(onnx: Any, value: Value | None, network: Network) -> Any:
     if value is None:
         return onnx.TypeProto()
     if isinstance(value, Constant):
-        return onnx.helper.make_tensor_type_proto(onnx.helper.np_dtype_to_tensor_dtype(value.array.dtype), value.array.shape)
+        return onnx.helper.make_tensor_type_proto(
+            onnx.helper.np_dtype_to_tensor_dtype(value.array.dtype), value.array.shape
+        )
     return onnx.helper.make_tensor_type_proto(_ELEMENTS[value.element], network.full(value))
 
 
@@ -122,4 +124,3 @@ def branch_nodes(node: Node, condition: bool, what: str) -> list[Node]:
 
 def _holder(onnx: Any, tensor: Any) -> Any:
     return onnx.helper.make_node("Constant", [], ["x"], value=tensor)
-

@@ -117,7 +117,9 @@ class Network:
         own = self.unique(name or self.prefix)
         named = replace(description, name=own)
         facts = describe(named, [self.shapes[port] for port in reads])
-        if len(facts.weights) != len(arrays) or any(item.size != prod(w.shape) for w, item in zip(facts.weights, arrays)):
+        if len(facts.weights) != len(arrays) or any(
+            item.size != prod(w.shape) for w, item in zip(facts.weights, arrays)
+        ):
             raise ValueError(f"weights of the shapes {[np.shape(item) for item in arrays]} do not fit")
         for weight, array in zip(facts.weights, arrays):
             value = np.ascontiguousarray(array, np.float32).reshape(weight.shape)
@@ -306,7 +308,9 @@ class Network:
         one = StridedCopy(shape=(1,), start=(0,) * rank, steps=((0, 1),))
         shape = sample.shape or (1,)
         port = self.add(one, [like.port], name=f"{self.prefix}_one")
-        port = self.add(Arithmetic(expression=Operand(1), constants=(shape,)), [port], [sample], name=f"{self.prefix}_constant")
+        port = self.add(
+            Arithmetic(expression=Operand(1), constants=(shape,)), [port], [sample], name=f"{self.prefix}_constant"
+        )
         return Tensor(port, sample.shape, tuple(range(sample.ndim)), positive=bool((sample >= 0).all()))
 
     def _one_sample(self, array: Array) -> Array:
@@ -318,7 +322,12 @@ class Network:
         raise NotBatchedError
 
     def arithmetic(
-        self, operator: str, expression: Expression, values: Sequence[Value], element: str = "float", positive: bool = False
+        self,
+        operator: str,
+        expression: Expression,
+        values: Sequence[Value],
+        element: str = "float",
+        positive: bool = False,
     ) -> Tensor:
         """An expression of values, the i-th its operand i, one of them a tensor at least."""
         aligned, order = self.aligned(values)
@@ -351,7 +360,10 @@ class Network:
 
 def fits(array: Array) -> bool:
     """Whether a single number can be written into an expression."""
-    return bool(np.isinf(array).all() or (np.isfinite(array).all() and np.abs(array.astype(np.float64)).max() <= LARGEST_FLOAT32))
+    return bool(
+        np.isinf(array).all()
+        or (np.isfinite(array).all() and np.abs(array.astype(np.float64)).max() <= LARGEST_FLOAT32)
+    )
 
 
 def _moves(tensor: Tensor) -> bool:
@@ -382,4 +394,3 @@ def _groups(old: Shape, new: Shape) -> list[tuple[list[int], list[int]]]:
                 a, i = a * old[i], i + 1
         groups.append((list(range(first, i)), list(range(second, j))))
     return groups
-

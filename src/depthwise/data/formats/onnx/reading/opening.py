@@ -1,6 +1,7 @@
 """An ONNX file → a saved network: which axis is the batch, what is folded, and each node by its rule."""
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -83,7 +84,20 @@ def load(
 ) -> OnnxNetwork:
     """The network in a file; see `read_onnx`."""
     model, what = read_model_proto(filepath)
-    return read_onnx(parse(model, what, external_data), shapes)
+    try:
+        found = read_onnx(parse(model, what, external_data), shapes)
+    except ConstantNeededError as error:
+        names = ", ".join(map(describe_value, sorted(error.inputs)))
+        raise UnsupportedError(
+            f"{what}: the input {names} holds weights, shapes or whole numbers, which must be in the file itself; only "
+            "depthwise.onnx_backend, which reads a file again for other values of these, takes them as inputs"
+        ) from error
+    constant = [item.name for item in found.outputs if item.constant is not None]
+    if constant:
+        warnings.warn(
+            f"{what}: the outputs {describe_value(constant)} do not depend on the inputs and are left out", stacklevel=5
+        )
+    return found
 
 
 def read_onnx(
@@ -129,9 +143,7 @@ def read_onnx(
 def _free_batch(graph: OnnxGraph, whole: Mapping[str, Any], constants: Mapping[str, Any]) -> OnnxNetwork | None:
     """The network for any size of the batch; None where it is not the same for all."""
     try:
-        first, second = (
-            _trace(graph, _fixed(whole, batch), constants, batch) for batch in (_MARK_FIRST, _MARK_SECOND)
-        )
+        first, second = (_trace(graph, _fixed(whole, batch), constants, batch) for batch in (_MARK_FIRST, _MARK_SECOND))
     except (NotBatchedError, DepthwiseError):
         return None
     same = first.saved.tree == second.saved.tree and all(
@@ -153,7 +165,9 @@ def _whole(ends: Ends, given: Sequence[int] | None, what: str) -> tuple[Any, ...
             len(shape) == len(sizes) and all(not isinstance(own, int) or own == size for own, size in zip(shape, sizes))
         )
         if not fits or min(sizes, default=1) < 1:
-            raise UnsupportedError(f"{what}: the input {name} has the shape {_written(shape)}, which {sizes} does not fit")
+            raise UnsupportedError(
+                f"{what}: the input {name} has the shape {_written(shape)}, which {sizes} does not fit"
+            )
         open_first = bool(shape) and shape is not None and not isinstance(shape[0], int)
         return (None, *sizes[1:]) if open_first else sizes
     if shape is None or any(not isinstance(size, int) for size in shape[1:]):

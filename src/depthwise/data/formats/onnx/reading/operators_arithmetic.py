@@ -53,7 +53,9 @@ _UNARY: dict[str, Callable[[Given], Expression]] = {
     "Reciprocal": lambda g: ONE / X,
     "Relu": lambda g: apply("relu", X),
     "Round": lambda g: apply("roundeven", X),
-    "Selu": lambda g: _selu(_float(g, "alpha", 1.67326319217681884765625), _float(g, "gamma", 1.05070102214813232421875)),
+    "Selu": lambda g: _selu(
+        _float(g, "alpha", 1.67326319217681884765625), _float(g, "gamma", 1.05070102214813232421875)
+    ),
     "Shrink": lambda g: _shrink(_float(g, "lambd", 0.5), _float(g, "bias", 0.0)),
     "Sigmoid": lambda g: apply("sigmoid", X),
     "Sign": lambda g: _chosen("ogt", X, 0.0, 1.0, _chosen("olt", X, 0.0, -1.0, X)),
@@ -99,19 +101,19 @@ def _as_layer(given: Given) -> Description | None:
         "Gelu": "gelu" if given.attribute("approximate", "none") == "none" else None, "HardSwish": "hard_silu",
         "Mish": "mish", "Relu": "relu", "Sigmoid": "sigmoid", "Softplus": "softplus", "Softsign": "softsign", "Tanh": "tanh",
     }.get(name)  # fmt: skip
+    found: Description | None = None
+    alpha, slope = _float(given, "alpha", 1.0), _float(given, "alpha", 0.01)
     if plain is not None:
-        return layer.ReLU() if plain == "relu" else layer.Activation(plain)
-    if name in ("Abs", "Exp", "Log", "Neg", "Reciprocal", "Sqrt"):
-        return OPERATIONS[{"Abs": "Absolute", "Neg": "Negative"}.get(name, name)]()
-    alpha = _float(given, "alpha", 1.0)
-    if name == "Elu":
-        return layer.ELU(alpha) if alpha >= 0 else None
-    if name == "LeakyRelu":
-        slope = _float(given, "alpha", 0.01)
-        return layer.LeakyReLU(slope) if slope >= 0 else None
-    if name == "ThresholdedRelu" and alpha >= 0:
-        return layer.ReLU(threshold=alpha)
-    return None
+        found = layer.ReLU() if plain == "relu" else layer.Activation(plain)
+    elif name in ("Abs", "Exp", "Log", "Neg", "Reciprocal", "Sqrt"):
+        found = OPERATIONS[{"Abs": "Absolute", "Neg": "Negative"}.get(name, name)]()
+    elif name == "Elu" and alpha >= 0:
+        found = layer.ELU(alpha)
+    elif name == "LeakyRelu" and slope >= 0:
+        found = layer.LeakyReLU(slope)
+    elif name == "ThresholdedRelu" and alpha >= 0:
+        found = layer.ReLU(threshold=alpha)
+    return found
 
 
 @operator(*_UNARY)
@@ -193,8 +195,6 @@ def _whole_power(base: Expression, exponent: int) -> Expression:
     return half * half * base if exponent % 2 else half * half
 
 
-
-
 _BINARY: dict[str, tuple[Callable[[Given], Expression], str]] = {
     "Add": (lambda g: X + Y, "float"),
     "And": (lambda g: X * Y, "bool"),
@@ -212,7 +212,15 @@ _BINARY: dict[str, tuple[Callable[[Given], Expression], str]] = {
     "Xor": (lambda g: apply("abs", X - Y), "bool"),
 }
 _COMPARES = {"And", "Or", "Xor", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
-_LAYERS = {"Add": "Add", "Mul": "Multiply", "Sub": "Subtract", "Max": "Maximum", "Min": "Minimum", "Sum": "Add", "Mean": "Average"}
+_LAYERS = {
+    "Add": "Add",
+    "Mul": "Multiply",
+    "Sub": "Subtract",
+    "Max": "Maximum",
+    "Min": "Minimum",
+    "Sum": "Add",
+    "Mean": "Average",
+}
 _OPERATIONS = {"Add": "Add", "Mul": "Multiply", "Sub": "Subtract", "Div": "Divide", "Max": "Maximum", "Min": "Minimum"}
 
 
@@ -243,7 +251,9 @@ def _placed(given: Given, first: Value, second: Value) -> Value:
 def _joined(given: Given, name: str, values: list[Value], expression: Expression, element: str = "float") -> Tensor:
     network = given.network
     tensors = [value for value in values if isinstance(value, Tensor)]
-    positive = element == "bool" or (name in ("Add", "Mul", "Max", "Sum", "Mean", "Min") and all(map(_is_positive, values)))
+    positive = element == "bool" or (
+        name in ("Add", "Mul", "Max", "Sum", "Mean", "Min") and all(map(_is_positive, values))
+    )
     if len(tensors) == len(values) > 1 and name in _LAYERS and element == "float":
         aligned, _ = network.aligned(values)
         kept = [item for item in aligned if isinstance(item, Tensor)]

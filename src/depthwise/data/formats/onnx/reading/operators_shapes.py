@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -194,7 +196,7 @@ def _gather(given: Given) -> Tensor:
     places = [int(place) + (size if place < 0 else 0) for place in np.ravel(indices)]
     if any(not 0 <= place < size for place in places) or not places:
         raise ValueError(f"its indices are not among the {size} places of the axis")
-    steps = {second - first for first, second in zip(places, places[1:])} or {1}
+    steps = {second - first for first, second in pairwise(places)} or {1}
     if len(steps) == 1 and 0 not in steps:
         step = steps.pop()
         found = _part(given, tensor, {axis: range(places[0], places[-1] + (1 if step > 0 else -1), step)})
@@ -223,7 +225,7 @@ def _gather_elements(given: Given) -> Tensor:
     if network.batch is not None:
         raise NotBatchedError
     axis %= len(full)
-    grid = list(np.indices(indices.shape))
+    grid: list[Any] = list(np.indices(indices.shape))
     grid[axis] = np.where(indices < 0, indices + full[axis], indices)
     places = np.ravel_multi_index(grid, full).ravel()
     vector = network.plain(network.settled(network.reshaped(network.plain(tensor), (prod(full),))))
@@ -255,7 +257,9 @@ def _expand(given: Given) -> Tensor:
     if shape == tensor.shape:
         return tensor
     stored = tuple(shape[axis] for axis in tensor.order)
-    steps = tuple((axis, int(size == whole and size > 1)) for axis, (size, whole) in enumerate(zip(tensor.stored, stored)))
+    steps = tuple(
+        (axis, int(size == whole and size > 1)) for axis, (size, whole) in enumerate(zip(tensor.stored, stored))
+    )
     copy = StridedCopy(shape=stored, start=(0,) * len(stored), steps=steps, operator="Expand")
     return network.result(network.add(copy, [tensor.port]), tensor, tensor.element, tensor.positive)
 
@@ -292,7 +296,8 @@ def _concatenate(given: Given) -> Tensor:
     values = [value for value in map(given.value, range(len(given.inputs))) if not _is_empty(value)]
     first = next(value for value in values if isinstance(value, Tensor))
     tensors = [
-        network.constant_tensor(value, first) if isinstance(value, Constant) else network.settled(value) for value in values
+        network.constant_tensor(value, first) if isinstance(value, Constant) else network.settled(value)
+        for value in values
     ]
     if len({len(item.shape) for item in tensors}) > 1:
         raise ValueError("its inputs do not have equally many axes")
@@ -337,8 +342,8 @@ def _pad(given: Given) -> Tensor:
     positive = tensor.positive and number >= 0
     if len(tensor.shape) == 3 and number == 0.0 and sides and set(sides) <= {1, 2}:
         last = network.channels_last(tensor)
-        both = tuple(sides.get(axis, (0, 0)) for axis in (1, 2))
-        return network.result(network.add(layer.ZeroPadding2D(both), [last.port]), last, positive=positive)
+        around = tuple(sides.get(axis, (0, 0)) for axis in (1, 2))
+        return network.result(network.add(layer.ZeroPadding2D(around), [last.port]), last, positive=positive)
     for axis, both in sides.items():
         padding = ConstantPadding(axis=tensor.order.index(axis), sides=both, value=number, operator="Pad")
         tensor = network.result(network.add(padding, [tensor.port]), tensor, tensor.element, positive)
@@ -411,7 +416,9 @@ def _up_sampling(given: Given, tensor: Tensor, changes: dict[int, Taps]) -> Tens
     network = given.network
     if len(tensor.shape) != 3 or not changes or not set(changes) <= {1, 2}:
         return None
-    sizes = [(tensor.shape[axis], len(changes[axis].cells) if axis in changes else tensor.shape[axis]) for axis in (1, 2)]
+    sizes = [
+        (tensor.shape[axis], len(changes[axis].cells) if axis in changes else tensor.shape[axis]) for axis in (1, 2)
+    ]
     if any(output % size for size, output in sizes):
         return None
     times = tuple(output // size for size, output in sizes)
@@ -426,6 +433,7 @@ def _up_sampling(given: Given, tensor: Tensor, changes: dict[int, Taps]) -> Tens
 
 def _alike(first: Taps, second: Taps) -> bool:
     return all(
-        [cell for cell, _ in a] == [cell for cell, _ in b] and np.allclose([w for _, w in a], [w for _, w in b], 0, 1e-12)
+        [cell for cell, _ in a] == [cell for cell, _ in b]
+        and np.allclose([w for _, w in a], [w for _, w in b], 0, 1e-12)
         for a, b in zip(first.cells, second.cells)
     )

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.compiler.ir.expression import Expression, Operand, apply
 from depthwise.compiler.ir.expression import Constant as Number
+from depthwise.compiler.ir.expression import Expression, Operand, apply
 from depthwise.data.formats.onnx.reading.network import Constant, NotBatchedError, RefusedError, Tensor, Value
 from depthwise.data.formats.onnx.reading.registry import Given, operator
 from depthwise.layers import descriptions as layer
@@ -61,7 +61,7 @@ def _gemm(given: Given) -> Tensor:
 
 def _general_gemm(given: Given, alpha: float, beta: float) -> Tensor:
     network = given.network
-    sides = []
+    sides: list[Value] = []
     for place, name in enumerate(("transA", "transB")):
         value = given.value(place)
         turned = bool(given.attribute(name, 0))
@@ -110,7 +110,9 @@ def _product(given: Given, first: Value, second: Value) -> Tensor:
         raise RefusedError("a constant of more than two axes is not supported as its second input")
     if isinstance(first, Constant):  # A · x = (xᵀ · Aᵀ)ᵀ
         if first.array.ndim != 2 or len(network.full(second)) < 2 + network.offset:
-            raise RefusedError("a constant first input must be a matrix, and the second have two axes of a sample at least")
+            raise RefusedError(
+                "a constant first input must be a matrix, and the second have two axes of a sample at least"
+            )
         turned = network.plain(_turned(network.settled(second)))
         return _turned(_dense(given, turned, first.array.astype(np.float32).T))
     return _product_of_tensors(given, network.settled(first), network.settled(second))
@@ -165,7 +167,11 @@ def _reduced(given: Given, tensor: Tensor, kind: str, axes: Sequence[int], name:
 
 
 def _mapped(given: Given, expression: Expression, tensor: Tensor, positive: bool = False) -> Tensor:
-    return tensor if expression == X else given.network.arithmetic(given.node.operator, expression, [tensor], positive=positive)
+    return (
+        tensor
+        if expression == X
+        else given.network.arithmetic(given.node.operator, expression, [tensor], positive=positive)
+    )
 
 
 def _without(given: Given, tensor: Tensor, axes: Sequence[int]) -> Tensor:

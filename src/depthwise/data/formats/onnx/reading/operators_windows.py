@@ -236,7 +236,11 @@ def _max_pooling(given: Given) -> Tensor:
     same = window.is_same and not any(map(any, more))
     if not same:
         _pad_for_maximum(map_, window.sides, more)
-    options = {"pool_size": _pair(window.kernel), "strides": _pair(window.strides), "padding": "same" if same else "valid"}
+    options = {
+        "pool_size": _pair(window.kernel),
+        "strides": _pair(window.strides),
+        "padding": "same" if same else "valid",
+    }
     map_.run(map_.kind("MaxPooling")(**options))
     return map_.result(positive)
 
@@ -260,7 +264,9 @@ def _dilated_maximum(map_: Map, window: Window) -> None:
     ports = []
     for cell in np.ndindex(*window.kernel):
         start = (*(i * rate for i, rate in zip(cell, window.dilations)), 0)
-        ports.append(network.add(StridedCopy(shape=shape, start=start, steps=steps), [map_.port], name=map_.side_name("cell")))
+        ports.append(
+            network.add(StridedCopy(shape=shape, start=start, steps=steps), [map_.port], name=map_.side_name("cell"))
+        )
     map_.port = network.add(layer.Maximum(), ports)
 
 

@@ -151,9 +151,7 @@ def _inlined_functions(model: Any, what: str) -> Any:
 
 def _refuse_recursion(model: Any, what: str) -> None:
     """InvalidFileError for functions that call themselves, or so many others that the result would be too large."""
-    calls = {
-        (item.domain, item.name): [(node.domain, node.op_type) for node in item.node] for item in model.functions
-    }
+    calls = {(item.domain, item.name): [(node.domain, node.op_type) for node in item.node] for item in model.functions}
     sizes: dict[tuple[str, str], int] = {}
     for start in calls:
         stack = [(start, False)]
@@ -175,7 +173,9 @@ def _refuse_recursion(model: Any, what: str) -> None:
             stack.extend((item, False) for item in inner)
     total = sum(sizes.get((node.domain, node.op_type), 1) for node in model.graph.node)
     if total > MOST_NODES:
-        raise UnsupportedError(f"{what} has {total:,} nodes with its functions in their place; at most {MOST_NODES:,} are read")
+        raise UnsupportedError(
+            f"{what} has {total:,} nodes with its functions in their place; at most {MOST_NODES:,} are read"
+        )
 
 
 def _opset(model: Any, what: str) -> int:
@@ -311,7 +311,9 @@ class _Arrays:
                 f"{self.what}: the tensor {name} does not hold the numbers of its shape {describe_value(shape)}"
             ) from error
         if found.shape != shape:
-            raise InvalidFileError(f"{self.what}: the tensor {name} does not have its own shape {describe_value(shape)}")
+            raise InvalidFileError(
+                f"{self.what}: the tensor {name} does not have its own shape {describe_value(shape)}"
+            )
         return found
 
     def _bits(self, onnx: Any, element: int) -> int:
