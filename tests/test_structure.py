@@ -11,7 +11,8 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "depthwise"
 
 LEVELS = [
     # What everything stands on.
-    {"errors", "moved"},
+    {"absent", "errors", "moved"},
+    {"configuration"},
     {
         "arguments",
         "constraints",
@@ -25,6 +26,7 @@ LEVELS = [
         "registration",
         "seeds",
         "timing",
+        "usage",
     },
     # The network as data, and what follows from it.
     {"network.formula", "network.window"},
@@ -51,7 +53,9 @@ LEVELS = [
     {"utils"},
     {"preprocessing"},
     # The user's tools.
-    {"classification", "explain"},
+    {"classification"},
+    {"pictures", "transfer"},
+    {"explain"},
     {"compare"},
     {"bench"},
     {"cli"},

@@ -233,7 +233,7 @@ class Model(Filed):
         self,
         layer: str | None = None,
         at: Sequence[int] | None = None,
-        language: str = "en",
+        language: str | None = None,
         image: PathLike | None = None,
         sample: int | None = None,
         picture: Any = None,
@@ -473,6 +473,7 @@ def model_of(network: "SavedNetwork") -> Model:
     """A model that is made of a saved network."""
     model = Model.from_tree(network.tree)
     model.put_weights(network.weights)
+    model.use(network.usage)
     if network.training is not None:
         network.training.trainable = model.flags()
         model.compiled = network.training

@@ -10,7 +10,7 @@ import onnxruntime
 
 from depthwise.data.formats.onnx.writing.file import DEFAULT_OPSET, make_onnx
 from depthwise.data.formats.saved import SavedNetwork
-from depthwise.layers.descriptions import ELU
+from depthwise.layers.descriptions import ELU, CenterCrop, Resizing, UpSampling2D
 from depthwise.network.graph import Graph
 from depthwise.network.tree import tree_of
 from depthwise.reference import bounds, network
@@ -82,6 +82,11 @@ def _roundings(layer: Any, weights: Mapping[str, Any], inputs: Sequence[Array]) 
 
     eˣ − 1, x + √(x² + 4) and their like go through values of at most 2 · (1 + |x|), in at most eight steps within an ulp each.
     """
+    if isinstance(layer, (CenterCrop, Resizing, UpSampling2D)):
+        # Where a cell lies is computed in float32, in three steps; along each axis a weight changes by at most twice as much.
+        (x,) = inputs
+        place = 3.0 * bounds.UNIT_ROUNDOFF * max(*x.shape[1:3], *one_layer.forward(layer, weights, inputs).shape[1:3])
+        return 2.0 * 4.0 * 2.0 * place * np.abs(x).max()
     if isinstance(layer, ELU):
         return 8.0 * abs(layer.alpha) * bounds.UNIT_ROUNDOFF
     name = one_layer.activation_name(layer)

@@ -1,7 +1,6 @@
-"""The same numbers in another place or shape, maps of another size, and what mixes the values of a row."""
+"""The same numbers in another place or shape, sums, and what mixes the values of a row."""
 
 from math import prod
-from typing import Any
 
 import numpy as np
 
@@ -103,70 +102,6 @@ def sum_(writer: Writer, operation: op.Sum) -> None:
     source = writer.tensor(operation.source, seen.layout)
     made = writer.nodes.reduce("ReduceSum", source, sorted(map(seen.place, summed)), keep=True)
     writer.give(operation.output, made, Layout.of_axes(wanted, seen.order))
-
-
-# -- maps of another size --------------------------------------------------------------------------------------------
-
-
-@rule(op.Resample)
-def resample(writer: Writer, operation: op.Resample) -> None:
-    """Repeated cells by Resize, other single cells by Gather, and weighted ones as a product with the matrix of the weights."""
-    shape = writer.shape(operation.source)
-    rank = len(shape)
-    order = (rank - 1, *range(rank - 1))
-    made = writer.tensor(operation.source, Layout.of_axes(shape, order))
-    both = [(place, taps) for place, taps in enumerate((operation.rows, operation.columns)[3 - rank :], 2)]
-    changed = [(place, taps) for place, taps in both if not _changes_nothing(taps)]
-    if changed and all(_times(taps) for _, taps in changed):
-        made = _repeated(writer, made, [(place, _times(taps)) for place, taps in changed])
-    else:
-        for place, taps in changed:
-            made = _resampled(writer, made, place, taps)
-    writer.give(operation.output, made, Layout.of_axes(writer.shape(operation.output), order))
-
-
-def _changes_nothing(taps: op.Taps) -> bool:
-    return taps.copies and [pairs[0][0] for pairs in taps.cells] == list(range(taps.size))
-
-
-def _times(taps: op.Taps) -> int:
-    """How often each cell is repeated; 0 where not all are, equally often."""
-    times, rest = divmod(len(taps.cells), taps.size)
-    same = taps.copies and not rest and all(pairs[0][0] == i // times for i, pairs in enumerate(taps.cells))
-    return times if same else 0
-
-
-def _repeated(writer: Writer, source: Tensor, times: list[tuple[int, int]]) -> Tensor:
-    scales = np.ones(len(source.shape) + 1, np.float32)
-    shape = list(source.shape)
-    for place, count in times:
-        scales[place] = count
-        shape[place - 1] *= count
-    name = "scales/" + ",".join(f"{scale:g}" for scale in scales)
-    attributes: dict[str, Any] = {
-        "mode": "nearest",
-        "coordinate_transformation_mode": "asymmetric",
-        "nearest_mode": "floor",
-    }
-    scale = writer.nodes.constant(scales, name)
-    return writer.nodes.node("Resize", source, "", scale, shape=tuple(shape), **attributes)
-
-
-def _resampled(writer: Writer, source: Tensor, place: int, taps: op.Taps) -> Tensor:
-    shape = list(source.shape)
-    shape[place - 1] = len(taps.cells)
-    if taps.copies:
-        cells = writer.nodes.integers([pairs[0][0] for pairs in taps.cells], "cells")
-        return writer.nodes.node("Gather", source, cells, shape=tuple(shape), axis=place)
-    matrix = np.zeros((taps.size, len(taps.cells)), np.float32)
-    for result, pairs in enumerate(taps.cells):
-        for cell, weight in pairs:
-            matrix[cell, result] += weight
-    last = place == len(shape)
-    name = f"resampling/{taps.size} to {len(taps.cells)}"
-    constant = writer.nodes.constant(matrix if last else np.ascontiguousarray(matrix.T), name)
-    operands = (source, constant) if last else (constant, source)
-    return writer.nodes.node("MatMul", *operands, shape=tuple(shape))
 
 
 # -- rows ------------------------------------------------------------------------------------------------------------
