@@ -47,6 +47,7 @@ LEVELS = [
     {"data.formats", "model.predict_loop", "training"},
     {"model"},
     {"models"},
+    {"onnx_backend"},
     {"trained"},
     {"callbacks", "config", "datasets", "saving", "networks"},
     {"utils"},

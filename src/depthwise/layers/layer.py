@@ -18,6 +18,7 @@ from depthwise.keywords import normalised
 from depthwise.layers.description import Description
 from depthwise.layers.operation import OPERATIONS
 from depthwise.layers.store import LOCK, TRAINABLE, Numbers, WeightStore, look
+from depthwise.layers.tensors import TENSOR_OPERATIONS
 from depthwise.network.facts import LayerFacts, Shape, Weight, describe
 from depthwise.seeds import next_seed
 
@@ -429,7 +430,7 @@ def _operation(description: type[Description]) -> type[Layer]:
 
 
 def __getattr__(name: str) -> Any:
-    description = OPERATIONS.get(name.removeprefix("Operation"))
+    description = {**OPERATIONS, **TENSOR_OPERATIONS}.get(name.removeprefix("Operation"))
     if description is None or not name.startswith("Operation"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return _BY_DESCRIPTION.get(description) or _operation(description)
