@@ -47,8 +47,10 @@ LEVELS = [
     {"model"},
     {"models"},
     {"trained"},
-    {"callbacks", "config", "datasets", "saving", "networks"},
+    {"callbacks", "config", "datasets", "saving"},
     {"utils"},
+    {"applications"},
+    {"networks"},
     {"preprocessing"},
     # The user's tools.
     {"classification"},

@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "activations",
+    "applications",
     "backend",
     "callbacks",
     "config",
@@ -54,7 +55,6 @@ _MISSING = {
     "KerasTensor": "what Input and layers give is depthwise.network.symbolic.SymbolicTensor",
     "Operation": "a network is made of layers",
     "Variable": "weights are NumPy arrays: layer.get_weights(), layer.set_weights([…])",
-    "applications": "make the model with Keras and give it to depthwise.from_keras, or open its file with depthwise.load_model",
     "distribution": "one machine's threads work together by themselves, see depthwise.set_threads",
     "dtype_policies": "all arithmetic is float32",
     "export": "model.save('model.keras') writes a file that Keras loads and exports",

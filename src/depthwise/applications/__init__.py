@@ -1,0 +1,53 @@
+"""Networks by name, as `keras.applications` has them: the same arguments, defaults and layer names, so that weights fit.
+
+Those made of depthwise separable convolutions are here. The others are models of Keras: `depthwise.from_keras` takes them live,
+`depthwise.load_model` opens their files.
+
+>>> from depthwise import applications
+>>> model = applications.MobileNetV2(weights=None, alpha=0.35, input_shape=(96, 96, 3), classes=5)
+>>> model.name, model.output_shape
+('mobilenetv2_0.35_96', (None, 5))
+"""
+
+import importlib
+from typing import Any
+
+from depthwise.errors import UnsupportedError
+
+_FAMILIES = {
+    "mobilenet": ("MobileNet",),
+    "mobilenet_v2": ("MobileNetV2",),
+    "mobilenet_v3": ("MobileNetV3Large", "MobileNetV3Small"),
+    "xception": ("Xception",),
+    "efficientnet": tuple(f"EfficientNetB{number}" for number in range(8)),
+    "efficientnet_v2": tuple(f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", "S", "M", "L")),
+}
+_MODULES = (*_FAMILIES, "imagenet_utils")
+_HOME = {name: family for family, names in _FAMILIES.items() for name in names}
+_OF_KERAS = (
+    "ConvNeXt", "DenseNet", "InceptionResNetV2", "InceptionV3", "NASNet", "ResNet", "VGG", "convnext", "densenet",
+    "inception_", "nasnet", "resnet", "vgg",
+)  # fmt: skip
+
+__all__ = [*_HOME, *_MODULES]
+
+
+class _MissingNetworkError(UnsupportedError, AttributeError):
+    """For `hasattr` and `from depthwise.applications import …` it is an attribute that is missing."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name.startswith(_OF_KERAS):
+        raise _MissingNetworkError(
+            f"depthwise.applications has no {name}; make it with keras.applications and give it to depthwise.from_keras, or "
+            f"open its file with depthwise.load_model. There are {', '.join(_HOME)}"
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are {', '.join(_HOME)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
