@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from depthwise.cli.options import Language, Open, chosen_language, is_given, open_named, open_page, refuse_alone
+from depthwise.cli.options import Language, Open, Scale, chosen_language, is_given, open_named, open_page, refuse_alone
 from depthwise.cli.streams import print_json
 from depthwise.cli.targets import check_target_file
 from depthwise.errors import InvalidArgumentError, InvalidFileError, describe_value
@@ -42,6 +42,7 @@ def explain_command(
         ),
     ] = None,
     sample: Annotated[int | None, typer.Option(help="Run it on this MNIST test image.", metavar="N")] = None,
+    scale: Scale = "auto",
     invert: Annotated[
         str,
         typer.Option(
@@ -87,16 +88,18 @@ def explain_command(
     """
     from depthwise.explain.explanation import Explanation
 
-    language = chosen_language(language)
+    named, language = language, chosen_language(language)
     _refuse_unused(context, model)
     if output is not None:
         check_target_file(output, overwrite, "--output")
     if model == "note" and layer is None and at is None and output is None:
         _explain_note(as_json, language)
         return
-    loaded, is_trained, picture = _load(model, untrained, seed, language)
+    loaded, is_trained, picture = _load(model, untrained, seed, language, scale)
     place = None if at is None else _place(at)
-    explanation = Explanation(loaded, layer, place, language, image, sample, picture, invert)
+    # A page speaks what its reader's browser asks for, unless the user named a language.
+    words = language if output is None else named
+    explanation = Explanation(loaded, layer, place, words, image, sample, picture, invert, scale)
     if output is not None:
         _write_page(explanation, output, is_trained, times, language)
         if open_it:
@@ -117,6 +120,7 @@ def _refuse_unused(context: typer.Context, model: str) -> None:
         invert="image",
         image="at|output",
         sample="at|output",
+        scale="at|output",
         show_all="at",
         overwrite="output",
         times="output",
@@ -137,7 +141,7 @@ def _place(at: str) -> tuple[int, ...]:
         ) from None
 
 
-def _load(name: str, untrained: bool, seed: int, language: str) -> tuple[Any, bool, Any]:
+def _load(name: str, untrained: bool, seed: int, language: str, scale: str) -> tuple[Any, bool, Any]:
     """The model, whether its weights were trained, and the picture that belongs to it; new weights follow from `seed`."""
     from depthwise.models import Model
     from depthwise.networks import NETWORKS
@@ -152,7 +156,7 @@ def _load(name: str, untrained: bool, seed: int, language: str) -> tuple[Any, bo
         raise InvalidFileError(
             f"there is no file {describe_value(name)}; give a .keras or .h5 file, or one of note, {', '.join(NETWORKS)}"
         )
-    model, _ = open_named(name, untrained, seed, language)
+    model, _ = open_named(name, untrained, seed, language, scale)
     return model, not untrained, None
 
 
