@@ -41,6 +41,15 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
         "visualization": "use a package for drawing, such as Matplotlib",
         "wrappers": "models can be pickled and copied, so a class of your own with fit and predict is enough",
     },
+    "applications": dict.fromkeys(
+        (
+            "ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtSmall", "ConvNeXtTiny", "ConvNeXtXLarge", "DenseNet121", "DenseNet169",
+            "DenseNet201", "InceptionResNetV2", "InceptionV3", "NASNetLarge", "NASNetMobile", "ResNet101", "ResNet101V2",
+            "ResNet152", "ResNet152V2", "ResNet50", "ResNet50V2", "VGG16", "VGG19", "convnext", "densenet",
+            "inception_resnet_v2", "inception_v3", "nasnet", "resnet", "resnet50", "resnet_v2", "vgg16", "vgg19",
+        ),
+        "make it with Keras and give it to depthwise.from_keras, or open its file with depthwise.load_model",
+    ),
     "activations": {"sparsemax": "use softmax; Keras' results do not sum to 1"},
     "config": {
         "disable_flash_attention": "Depthwise has no attention",

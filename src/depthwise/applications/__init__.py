@@ -12,7 +12,7 @@ Those made of depthwise separable convolutions are here. The others are models o
 import importlib
 from typing import Any
 
-from depthwise.errors import UnsupportedError
+from depthwise.absent import absent
 
 _FAMILIES = {
     "mobilenet": ("MobileNet",),
@@ -24,16 +24,8 @@ _FAMILIES = {
 }
 _MODULES = (*_FAMILIES, "imagenet_utils")
 _HOME = {name: family for family, names in _FAMILIES.items() for name in names}
-_OF_KERAS = (
-    "ConvNeXt", "DenseNet", "InceptionResNetV2", "InceptionV3", "NASNet", "ResNet", "VGG", "convnext", "densenet",
-    "inception_", "nasnet", "resnet", "vgg",
-)  # fmt: skip
 
 __all__ = [*_HOME, *_MODULES]
-
-
-class _MissingNetworkError(UnsupportedError, AttributeError):
-    """For `hasattr` and `from depthwise.applications import …` it is an attribute that is missing."""
 
 
 def __getattr__(name: str) -> Any:
@@ -41,12 +33,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _HOME:
         return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    if name.startswith(_OF_KERAS):
-        raise _MissingNetworkError(
-            f"depthwise.applications has no {name}; make it with keras.applications and give it to depthwise.from_keras, or "
-            f"open its file with depthwise.load_model. There are {', '.join(_HOME)}"
-        )
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are {', '.join(_HOME)}")
+    raise absent("applications", name, _HOME)
 
 
 def __dir__() -> list[str]:

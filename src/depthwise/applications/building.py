@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from depthwise import layers
-from depthwise.applications.weights import Published, load_published
+from depthwise.applications.weights import Cached, NotCachedError, Published, cached, load_published
 from depthwise.arguments import integer
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.models import Input, Model
@@ -40,7 +40,7 @@ class Request:
 
     @property
     def from_imagenet(self) -> bool:
-        return isinstance(self.weights, str) and self.weights == "imagenet"
+        return isinstance(self.weights, Cached) or (isinstance(self.weights, str) and self.weights == "imagenet")
 
 
 def requested(
@@ -71,7 +71,7 @@ def requested(
     """
     if not isinstance(include_top, bool):
         raise InvalidArgumentError(f"{owner}: include_top must be True or False, got {describe_value(include_top)}")
-    if weights is not None and not isinstance(weights, str) and not hasattr(weights, "__fspath__"):
+    if weights is not None and not isinstance(weights, (str, Cached)) and not hasattr(weights, "__fspath__"):
         raise InvalidArgumentError(
             f'{owner}: weights must be None (new ones), "imagenet" or the path of a file, got {describe_value(weights)}'
         )
@@ -229,6 +229,8 @@ def finished(owner: str, request: Request, x: Any, name: str | None, published: 
     model = Model(_sources(request.input), x, name=name)
     if request.from_imagenet:
         assert published is not None
+        if isinstance(request.weights, Cached) and cached(published) is None:
+            raise NotCachedError(f"{published.file} is not in Keras' cache folder")
         load_published(owner, model, published)
     elif request.weights is not None:
         model.load_weights(request.weights)

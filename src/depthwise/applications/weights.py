@@ -8,10 +8,21 @@ from depthwise.errors import DepthwiseError, InvalidFileError
 from depthwise.models import Model
 from depthwise.utils.downloads import get_file
 
-__all__ = ["MODELS", "Published", "cached", "fetched", "load_published"]
+__all__ = ["CACHED", "MODELS", "Cached", "NotCachedError", "Published", "cached", "fetched", "load_published"]
 
 MODELS = "models"
 """The part of Keras' cache folder."""
+
+
+class Cached:
+    """Of which there is one, `CACHED`: stands for "imagenet" where nothing shall be downloaded."""
+
+
+CACHED = Cached()
+
+
+class NotCachedError(DepthwiseError):
+    """The weights that are asked for with `CACHED` are not in Keras' cache folder."""
 
 
 @dataclass(frozen=True)
