@@ -25,6 +25,7 @@ LEVELS = [
         "registration",
         "seeds",
         "timing",
+        "usage",
     },
     # The network as data, and what follows from it.
     {"network.formula", "network.window"},
@@ -50,7 +51,9 @@ LEVELS = [
     {"utils"},
     {"preprocessing"},
     # The user's tools.
-    {"classification", "explain"},
+    {"classification"},
+    {"pictures", "transfer"},
+    {"explain"},
     {"compare"},
     {"bench"},
     {"cli"},

@@ -30,6 +30,7 @@ _MODULES = (
     "preprocessing",
     "regularizers",
     "saving",
+    "transfer",
     "utils",
 )
 

@@ -467,6 +467,7 @@ def _from_config(config: Any, what: str, custom_objects: Mapping[str, Any] | Non
 def _from_saved(network: "SavedNetwork") -> Model:
     model = Model.from_tree(network.tree)
     model.put_weights(network.weights)
+    model.use(network.usage)
     if network.training is not None:
         network.training.trainable = model.flags()
         model.compiled = network.training

@@ -22,6 +22,7 @@ WEB = PACKAGE.parents[1] / "web" / "src"
 SOURCES = [
     *(PACKAGE / "explain").glob("*.py"),
     *(PACKAGE / "compare").glob("*.py"),
+    *(PACKAGE / "cli").glob("*.py"),
     *WEB.rglob("*.ts"),
     *WEB.rglob("*.svelte"),
 ]
@@ -59,7 +60,7 @@ def _literal_keys() -> dict[str, str]:
     found = {}
     for path in SOURCES:
         for match in re.finditer(
-            r"[\"'`]((?:page|terminal|note|comparison)(?:\.[a-z_]+)+)[\"'`]", path.read_text(encoding="utf-8")
+            r"[\"'`]((?:page|terminal|note|comparison|command)(?:\.[a-z_]+)+)[\"'`]", path.read_text(encoding="utf-8")
         ):
             found[match[1]] = path.name
     return found
@@ -75,7 +76,7 @@ def test_every_key_in_the_sources_is_in_the_catalogue() -> None:
 def test_no_message_is_unused() -> None:
     written = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
     beginnings = {
-        match[1] for match in re.finditer(r"[\"'`]((?:page|terminal|note|comparison)\.[a-z_.]*)[{$]", written)
+        match[1] for match in re.finditer(r"[\"'`]((?:page|terminal|note|comparison|command)\.[a-z_.]*)[{$]", written)
     }
     assert beginnings
     used = set(_literal_keys())

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from depthwise.cli.options import Language, Open, chosen_language, open_page
+from depthwise.cli.options import Language, Open, chosen_language, is_given, open_named, open_page, refuse_alone
 from depthwise.cli.streams import print_json
 from depthwise.cli.targets import check_target_file
 from depthwise.errors import InvalidArgumentError, InvalidFileError, describe_value
@@ -20,10 +20,11 @@ def register(app: typer.Typer) -> None:
 
 
 def explain_command(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Argument(
-            help="A .keras file; or note-cnn, note-separable, note-ordinary; or note: the note's worked "
+            help="A .keras or .h5 file; or note-cnn, note-separable, note-ordinary; or note: the note's worked "
             "examples, slips and open questions."
         ),
     ],
@@ -34,8 +35,21 @@ def explain_command(
             help="One output number of the layer: row,column,channel (or one number for a vector).", metavar="R,C,N"
         ),
     ] = None,
-    image: Annotated[Path | None, typer.Option(help="Run the network on this image.", metavar="FILE")] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run the network on this image; any that predict takes, resized and scaled as there.", metavar="FILE"
+        ),
+    ] = None,
     sample: Annotated[int | None, typer.Option(help="Run it on this MNIST test image.", metavar="N")] = None,
+    invert: Annotated[
+        str,
+        typer.Option(
+            "--invert",
+            help="Swap light and dark in --image: yes, no, or auto for dark digits on light paper.",
+            metavar="WHEN",
+        ),
+    ] = "auto",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -71,15 +85,18 @@ def explain_command(
 
       depthwise explain model.keras -o page.html
     """
+    from depthwise.explain.explanation import Explanation
+
     language = chosen_language(language)
-    if open_it and output is None:
-        raise InvalidArgumentError("--open opens the page that --output writes; give --output page.html too")
+    _refuse_unused(context, model)
     if output is not None:
         check_target_file(output, overwrite, "--output")
     if model == "note" and layer is None and at is None and output is None:
         _explain_note(as_json, language)
         return
-    explanation, is_trained = _explanation(model, layer, at, image, sample, language, seed if untrained else None)
+    loaded, is_trained, picture = _load(model, untrained, seed, language)
+    place = None if at is None else _place(at)
+    explanation = Explanation(loaded, layer, place, language, image, sample, picture, invert)
     if output is not None:
         _write_page(explanation, output, is_trained, times, language)
         if open_it:
@@ -91,20 +108,24 @@ def explain_command(
     _print(explanation.lines(show_all))
 
 
-def _explanation(
-    model: str,
-    layer: str | None,
-    at: str | None,
-    image: Path | None,
-    sample: int | None,
-    language: str,
-    seed: int | None,
-) -> tuple[Any, bool]:
-    from depthwise.explain.explanation import Explanation
-
-    loaded, is_trained, picture = _load(model, seed)
-    place = None if at is None else _place(at)
-    return Explanation(loaded, layer, place, language, image, sample, picture), is_trained
+def _refuse_unused(context: typer.Context, model: str) -> None:
+    """Options that would change nothing: the page shows all, runs on pictures and is measured; a cell is computed from a picture."""
+    refuse_alone(
+        context,
+        at="layer",
+        seed="untrained",
+        invert="image",
+        image="at|output",
+        sample="at|output",
+        show_all="at",
+        overwrite="output",
+        times="output",
+        open_it="output",
+    )
+    if is_given(context, "output") and (is_given(context, "as_json") or is_given(context, "show_all")):
+        raise InvalidArgumentError("--output writes the page, which shows all; leave --json and --all out")
+    if model == "note" and is_given(context, "untrained"):
+        raise InvalidArgumentError("the note's examples have weights of their own; leave --untrained out")
 
 
 def _place(at: str) -> tuple[int, ...]:
@@ -116,11 +137,10 @@ def _place(at: str) -> tuple[int, ...]:
         ) from None
 
 
-def _load(name: str, seed: int | None) -> tuple[Any, bool, Any]:
+def _load(name: str, untrained: bool, seed: int, language: str) -> tuple[Any, bool, Any]:
     """The model, whether its weights were trained, and the picture that belongs to it; new weights follow from `seed`."""
     from depthwise.models import Model
-    from depthwise.networks import NETWORKS, open_model
-    from depthwise.seeds import set_random_seed
+    from depthwise.networks import NETWORKS
 
     if name == "note":
         from depthwise.explain.note import small_network, small_picture, small_weights
@@ -130,11 +150,10 @@ def _load(name: str, seed: int | None) -> tuple[Any, bool, Any]:
         return model, False, small_picture()
     if name not in NETWORKS and not Path(name).exists():
         raise InvalidFileError(
-            f"there is no file {describe_value(name)}; give a .keras file, or one of note, {', '.join(NETWORKS)}"
+            f"there is no file {describe_value(name)}; give a .keras or .h5 file, or one of note, {', '.join(NETWORKS)}"
         )
-    if seed is not None:
-        set_random_seed(seed)
-    return *open_model(name, untrained=seed is not None), None
+    model, _ = open_named(name, untrained, seed, language)
+    return model, not untrained, None
 
 
 def _explain_note(as_json: bool, language: str) -> None:

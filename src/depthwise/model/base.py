@@ -325,6 +325,7 @@ class GraphWithWeights:
             show_trainable=show_trainable,
             layer_range=layer_range,
             style=style,
+            usage=getattr(self, "usage", None),
         )
 
     # Weights.

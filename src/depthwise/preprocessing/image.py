@@ -195,6 +195,16 @@ class ImageDataGenerator:
             "read them with depthwise.utils.load_img and use flow"
         )
 
+    @property
+    def pixel_scale(self) -> str | None:
+        """What black and white are after `standardize`, where the options say so: "0..255", "0..1", or None."""
+        changed = self.preprocessing_function or self.zca_whitening or self.samplewise_center or self.featurewise_center
+        if changed or self.samplewise_std_normalization or self.featurewise_std_normalization:
+            return None
+        if not self.rescale:
+            return "0..255"
+        return "0..1" if abs(self.rescale * 255 - 1) < 1e-6 else None
+
     def standardize(self, x: Image) -> Image:
         """An image after everything that is not random: changed in its place where that can be done."""
         if self.preprocessing_function:

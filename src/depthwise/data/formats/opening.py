@@ -19,6 +19,7 @@ from depthwise.errors import DepthwiseError, InvalidFileError, describe_value
 from depthwise.network.graph import Graph
 from depthwise.network.tree import ModelTree
 from depthwise.registration import known_objects
+from depthwise.usage import Usage
 
 __all__ = ["open_h5", "read_any", "read_some_weights", "starts_with"]
 
@@ -84,7 +85,9 @@ def _legacy(filepath: PathLike, compile: bool, custom_objects: Mapping[str, Any]
         if config is not None:
             said = modern_training(parse_json(config, f"{legacy_h5.TRAINING} in {file.what}"))
             training = compilation.read(said, file, parsed.graph, stacklevel=5, legacy=True)
-    return SavedNetwork(parsed.tree, weights, training)
+        own = text(file, "", keras_file.OWN)
+        usage = Usage() if own is None else Usage.from_facts(parse_json(own, keras_file.OWN), file.what)
+    return SavedNetwork(parsed.tree, weights, training, usage)
 
 
 def _tfjs(path: Path, custom_objects: Mapping[str, Any] | None) -> SavedNetwork:
