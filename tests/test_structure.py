@@ -11,7 +11,8 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "depthwise"
 
 LEVELS = [
     # What everything stands on.
-    {"errors", "moved"},
+    {"absent", "errors", "moved"},
+    {"configuration"},
     {
         "arguments",
         "constraints",

@@ -233,7 +233,7 @@ class Model(Filed):
         self,
         layer: str | None = None,
         at: Sequence[int] | None = None,
-        language: str = "en",
+        language: str | None = None,
         image: PathLike | None = None,
         sample: int | None = None,
         picture: Any = None,

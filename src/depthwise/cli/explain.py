@@ -87,7 +87,7 @@ def explain_command(
     """
     from depthwise.explain.explanation import Explanation
 
-    language = chosen_language(language)
+    named, language = language, chosen_language(language)
     _refuse_unused(context, model)
     if output is not None:
         check_target_file(output, overwrite, "--output")
@@ -96,7 +96,9 @@ def explain_command(
         return
     loaded, is_trained, picture = _load(model, untrained, seed, language)
     place = None if at is None else _place(at)
-    explanation = Explanation(loaded, layer, place, language, image, sample, picture, invert)
+    # A page speaks what its reader's browser asks for, unless the user named a language.
+    words = language if output is None else named
+    explanation = Explanation(loaded, layer, place, words, image, sample, picture, invert)
     if output is not None:
         _write_page(explanation, output, is_trained, times, language)
         if open_it:

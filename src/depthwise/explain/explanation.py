@@ -27,7 +27,7 @@ def explain(
     model: Any,
     layer: str | None = None,
     at: Sequence[int] | None = None,
-    language: str = "en",
+    language: str | None = None,
     image: str | os.PathLike[str] | None = None,
     sample: int | None = None,
     picture: Any = None,
@@ -39,7 +39,7 @@ def explain(
         model: a `depthwise.Model`.
         layer: the name of a layer; None for the whole network.
         at: a cell of the layer's output: (row, column, channel), or (unit,).
-        language: "en" or "zh".
+        language: "en" or "zh"; English where None, and the page then speaks what the reader's browser asks for.
         image: a picture to run the network on: brought to its size, colours and scale as `depthwise predict` does.
         sample: instead, the number of an MNIST test image.
         picture: instead, an array of one sample, in the shape and range that the network takes.
@@ -65,7 +65,7 @@ class Explanation:
         model: Any,
         layer: str | None = None,
         at: Sequence[int] | None = None,
-        language: str = "en",
+        language: str | None = None,
         image: str | os.PathLike[str] | None = None,
         sample: int | None = None,
         picture: Any = None,
@@ -74,7 +74,8 @@ class Explanation:
         from depthwise.explain.cells import check_position
 
         self.model = model
-        self.language = check_language(language)
+        self.language = check_language(language or "en")
+        self._page_language = language
         self.layer = layer
         self.at = None if at is None else tuple(at)
         if invert not in ("auto", "yes", "no"):
@@ -158,7 +159,7 @@ class Explanation:
         return make_page(
             self.model.graph,
             self.model.weights_by_name,
-            self.language,
+            self._page_language,
             samples,
             class_names,
             is_trained=is_trained,

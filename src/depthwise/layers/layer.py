@@ -39,6 +39,8 @@ class Layer:
     """
 
     description_class: ClassVar[type[Description]] = Description
+    is_operation: ClassVar[bool] = False
+    """Whether it is no layer but an operation between layers, such as `x + 1`."""
 
     _given: Description
     _name: str | None
@@ -421,6 +423,7 @@ def public(description: type[Description]) -> type[Layer]:
 def _operation(description: type[Description]) -> type[Layer]:
     """The class of operations among a model's layers; `depthwise.layers` does not have it, so it is looked up here."""
     made = public(description)
+    made.is_operation = True
     made.__module__, made.__qualname__ = __name__, f"Operation{description.__name__}"
     return made
 

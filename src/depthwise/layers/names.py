@@ -72,6 +72,15 @@ _NAMES: tuple[tuple[str, str], ...] = (
         _IMAGES,
     ),
     (
+        "AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveMaxPooling1D AdaptiveMaxPooling2D",
+        "choose pool_size and strides for the size of the maps, or use the global pooling layers",
+    ),
+    ("ActivityRegularization", "give activity_regularizer to the layer before it"),
+    ("RMSNormalization", "use LayerNormalization, or UnitNormalization without weights"),
+    ("RandomCrop", "use RandomTranslation, or CenterCrop"),
+    ("InputSpec", "layers check the shapes of their inputs by themselves"),
+    ("serialize deserialize", "use layer.get_config() and from_config(), or model.to_json() for a whole model"),
+    (
         "AdaptiveAveragePooling3D AdaptiveMaxPooling3D",
         _VOLUMES,
     ),
