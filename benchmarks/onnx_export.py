@@ -10,17 +10,17 @@ import os
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import tempfile  # noqa: E402
-import time  # noqa: E402
-import warnings  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from depthwise.networks import NETWORKS, network  # noqa: E402
+from depthwise.networks import NETWORKS, network
 
 RUNS = {1: 200, 64: 20}
 """How often a batch of each size is predicted by each file."""
@@ -39,7 +39,9 @@ class File:
 
 def main() -> None:
     """Prints a line for each file."""
-    print(f"{'network':16} {'by':10} {'export s':>9} {'bytes':>10} {'nodes':>6} {'transposes':>11} {'µs, 1':>8} {'µs, 64':>9}")
+    print(
+        f"{'network':16} {'by':10} {'export s':>9} {'bytes':>10} {'nodes':>6} {'transposes':>11} {'µs, 1':>8} {'µs, 64':>9}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         for name in NETWORKS:
             _compare(name, Path(folder))
