@@ -11,7 +11,8 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "depthwise"
 
 LEVELS = [
     # What everything stands on.
-    {"errors", "moved"},
+    {"absent", "errors", "moved"},
+    {"configuration"},
     {
         "arguments",
         "constraints",
@@ -46,6 +47,7 @@ LEVELS = [
     {"data.formats", "model.predict_loop", "training"},
     {"model"},
     {"models"},
+    {"onnx_backend"},
     {"trained"},
     {"callbacks", "config", "datasets", "saving", "networks"},
     {"utils"},

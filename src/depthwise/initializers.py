@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from depthwise.absent import absent
+from depthwise.configuration import identified, serialized
 from depthwise.errors import InvalidArgumentError, describe_value
 
 __all__ = [
@@ -28,7 +30,9 @@ __all__ = [
     "TruncatedNormal",
     "VarianceScaling",
     "Zeros",
+    "deserialize",
     "get",
+    "serialize",
 ]
 
 
@@ -175,29 +179,39 @@ def _snake_case(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-_BY_NAME = CLASSES | {_snake_case(name): cls for name, cls in CLASSES.items()}
+_BY_NAME: dict[str, type[Initializer]] = {
+    **CLASSES,
+    **{_snake_case(name): cls for name, cls in CLASSES.items()},
+    "IdentityInitializer": Identity,
+    "OrthogonalInitializer": Orthogonal,
+}
 
 
-def get(identifier: str | Initializer | dict[str, Any]) -> Initializer:
-    """The description that `identifier` names: a name in either of Keras' spellings, or a description itself.
+def get(identifier: str | Initializer | type[Initializer] | dict[str, Any]) -> Initializer:
+    """The description that `identifier` names: a name in either of Keras' spellings, a class, Keras' configuration, or a
+    description itself.
 
     >>> get("glorot_uniform")
     GlorotUniform(seed=None)
 
     Raises:
-        InvalidArgumentError: the name is not one of Keras' initialisers.
+        InvalidArgumentError: the name is not one of Keras' initializers.
     """
-    if isinstance(identifier, Initializer):
-        return identifier
-    if isinstance(identifier, dict):
-        cls = _BY_NAME.get(str(identifier.get("class_name")))
-        config = identifier.get("config", {})
-        known = {field.name for field in dataclasses.fields(cls)} if cls else set()
-        if cls is not None and isinstance(config, dict) and set(config) <= known:
-            return cls(**config)
-    elif isinstance(identifier, str) and identifier in _BY_NAME:
-        return _BY_NAME[identifier]()
-    raise InvalidArgumentError(
-        f"unknown initializer {describe_value(identifier)}; allowed are "
-        + ", ".join(sorted(_snake_case(name) for name in CLASSES))
-    )
+    allowed = ", ".join(sorted(_snake_case(name) for name in CLASSES))
+    return identified("initializer", identifier, Initializer, _BY_NAME, allowed)
+
+
+def serialize(initializer: Initializer) -> dict[str, Any]:
+    """The initializer as Keras serialises it."""
+    return serialized("keras.initializers", type(initializer).__name__, dataclasses.asdict(initializer))
+
+
+def deserialize(config: dict[str, Any]) -> Initializer:
+    """An initializer from what `serialize` gave, here or in Keras."""
+    return get(config)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    raise absent("initializers", name, __all__)

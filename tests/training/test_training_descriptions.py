@@ -1,4 +1,4 @@
-"""Losses, metrics, schedules and optimisers against real Keras: signatures, values, configurations, refusals."""
+"""Losses, metrics, schedules and optimizers against real Keras: signatures, values, configurations, refusals."""
 
 import inspect
 from collections.abc import Callable
@@ -295,6 +295,6 @@ def test_equal_descriptions_are_equal_and_hashable() -> None:
 def test_what_is_not_there_is_named() -> None:
     with pytest.raises(AttributeError, match=r"ScheduleFreeAdamW is not supported: .* use AdamW"):
         optimizers.ScheduleFreeAdamW  # noqa: B018
-    with pytest.raises(AttributeError, match=r"depthwise\.optimizers has no 'Adan'; it has Adadelta, "):
+    with pytest.raises(AttributeError, match=r"depthwise\.optimizers' has no attribute 'Adan'; there are Adadelta, "):
         optimizers.Adan  # noqa: B018
     assert not hasattr(optimizers, "ScheduleFreeAdamW")

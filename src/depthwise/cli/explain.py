@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from depthwise.cli.options import Language, Open, chosen_language, is_given, open_named, open_page, refuse_alone
+from depthwise.cli.options import Language, Open, Scale, chosen_language, is_given, open_named, open_page, refuse_alone
 from depthwise.cli.streams import print_json
 from depthwise.cli.targets import check_target_file
 from depthwise.errors import InvalidArgumentError, InvalidFileError, describe_value
@@ -42,6 +42,7 @@ def explain_command(
         ),
     ] = None,
     sample: Annotated[int | None, typer.Option(help="Run it on this MNIST test image.", metavar="N")] = None,
+    scale: Scale = "auto",
     invert: Annotated[
         str,
         typer.Option(
@@ -106,7 +107,7 @@ def explain_command(
     if model == "note" and layer is None and at is None and output is None and worksheet is None:
         _explain_note(as_json, language)
         return
-    loaded, is_trained, picture = _load(model, untrained, seed, language)
+    loaded, is_trained, picture = _load(model, untrained, seed, language, scale)
     if worksheet is not None:
         _write_worksheet(loaded, worksheet, language)
         if open_it:
@@ -115,7 +116,7 @@ def explain_command(
     place = None if at is None else _place(at)
     # A page speaks what its reader's browser asks for, unless the user named a language.
     words = language if output is None else named
-    explanation = Explanation(loaded, layer, place, words, image, sample, picture, invert)
+    explanation = Explanation(loaded, layer, place, words, image, sample, picture, invert, scale)
     if output is not None:
         _write_page(explanation, output, is_trained, times, language)
         if open_it:
@@ -136,6 +137,7 @@ def _refuse_unused(context: typer.Context, model: str) -> None:
         invert="image",
         image="at|output",
         sample="at|output",
+        scale="at|output",
         show_all="at",
         overwrite="output|worksheet",
         times="output",
@@ -161,7 +163,7 @@ def _place(at: str) -> tuple[int, ...]:
         ) from None
 
 
-def _load(name: str, untrained: bool, seed: int, language: str) -> tuple[Any, bool, Any]:
+def _load(name: str, untrained: bool, seed: int, language: str, scale: str) -> tuple[Any, bool, Any]:
     """The model, whether its weights were trained, and the picture that belongs to it; new weights follow from `seed`."""
     from depthwise.models import Model
     from depthwise.networks import NETWORKS
@@ -176,7 +178,7 @@ def _load(name: str, untrained: bool, seed: int, language: str) -> tuple[Any, bo
         raise InvalidFileError(
             f"there is no file {describe_value(name)}; give a .keras or .h5 file, or one of note, {', '.join(NETWORKS)}"
         )
-    model, _ = open_named(name, untrained, seed, language)
+    model, _ = open_named(name, untrained, seed, language, scale)
     return model, not untrained, None
 
 

@@ -29,7 +29,7 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 class Metric:
     """Base of all metrics.
 
-    A metric of one's own gives `update_state`, `result` and `reset_state`; one that is a mean of a value for each sample is a
+    A metric of your own gives `update_state`, `result` and `reset_state`; one that is a mean of a value for each sample is a
     `MeanMetric`, and most easily a function: see `MeanMetricWrapper`.
 
     Attributes:
@@ -204,7 +204,7 @@ class LossMetric(MeanMetric):
 
 
 class MeanMetricWrapper(MeanMetric):
-    """The mean of what a function gives for each sample: a metric of one's own.
+    """The mean of what a function gives for each sample: a metric of your own.
 
     Args:
         fn: of (y_true, y_pred) as NumPy arrays, and `arguments`; gives (batch,), (batch, …) or one number for the batch.

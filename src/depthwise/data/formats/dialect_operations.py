@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from depthwise.configuration import serialized
 from depthwise.data.formats.dialect_layers import Dialect, bare_name
-from depthwise.data.formats.layer_config import as_dict, serialized
+from depthwise.data.formats.layer_config import as_dict
 from depthwise.errors import InvalidFileError, UnsupportedError, describe_value
 from depthwise.layers.operation import OPERATIONS
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from depthwise import constraints, initializers, regularizers
 from depthwise.arguments import ACTIVATIONS, NO_LAYERS
+from depthwise.configuration import serialized
 from depthwise.constraints import Constraint
 from depthwise.errors import DepthwiseError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.initializers import Initializer
@@ -25,7 +26,7 @@ from depthwise.regularizers import Regularizer
 
 __all__ = [
     "LONGEST_NAME", "as_dict", "as_list", "as_name", "check_dtype", "check_module", "check_shown", "layer_config", "layer_from_config",
-    "parse_layer", "sample_shape", "serialized",
+    "parse_layer", "sample_shape",
 ]  # fmt: skip
 
 LONGEST_NAME = 256
@@ -302,11 +303,6 @@ def _supported(name: Any) -> str:
     near = difflib.get_close_matches(str(name), LAYERS, 3)
     like = f" (near that name: {', '.join(near)})" if near else ""
     return f"{len(LAYERS)} layers are{like}; depthwise.layers.LAYERS and the README list them"
-
-
-def serialized(module: str, class_name: str, config: Any, registered_name: str | None = None) -> dict[str, Any]:
-    """One object as Keras serialises it."""
-    return {"module": module, "class_name": class_name, "config": config, "registered_name": registered_name}
 
 
 def layer_config(layer: Description) -> dict[str, Any]:
