@@ -13,6 +13,7 @@ from depthwise.explain.facts import network_facts
 from depthwise.explain.questions import questions
 from depthwise.layers.descriptions import LAYERS, Conv2D, SeparableConv2D
 from depthwise.layers.operation import OPERATIONS
+from depthwise.layers.tensors import TENSOR_OPERATIONS
 from depthwise.messages import LANGUAGES, PLACEHOLDER, catalogue, keys, section, text
 from depthwise.network.graph import sequential
 from support.explained import NAMES, mobile_network, network_and_weights
@@ -101,7 +102,7 @@ def test_no_message_is_unused() -> None:
 
 
 def test_every_layer_and_every_factor_of_a_formula_has_a_name() -> None:
-    assert {f"kind.{kind}" for kind in {*LAYERS, *OPERATIONS}} == set(section("kind."))
+    assert {f"kind.{kind}" for kind in {*LAYERS, *OPERATIONS, *TENSOR_OPERATIONS}} == set(section("kind."))
     files = [PACKAGE / "network" / "facts.py", *(PACKAGE / "layers").glob("*.py")]
     meanings = {
         str(node.args[1].value)

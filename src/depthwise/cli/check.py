@@ -61,7 +61,8 @@ def _print(file: Path, found: object) -> None:
     from depthwise.data.formats.check import Findings
 
     assert isinstance(found, Findings)
-    writer = f", written by Keras {_shown(found.version)}" if found.version else ""
+    keras = "" if found.kind == "ONNX model" else "Keras "
+    writer = f", written by {keras}{_shown(found.version)}" if found.version else ""
     print(f"{describe_value(str(file), _PATH_LIMIT)}: {found.kind}{writer}")
     if found.name:
         print(f"model:      {_shown(found.name)}")

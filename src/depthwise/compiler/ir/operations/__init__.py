@@ -28,7 +28,14 @@ from depthwise.compiler.ir.operations.normalisation import (
     NormaliseBatch,
     NormaliseBatchGradient,
 )
-from depthwise.compiler.ir.operations.pooling import PoolGradient, PoolWindows, ReduceMap, ReduceMapGradient, Sum
+from depthwise.compiler.ir.operations.pooling import (
+    PoolGradient,
+    PoolWindows,
+    Reduce,
+    ReduceMap,
+    ReduceMapGradient,
+    Sum,
+)
 from depthwise.compiler.ir.operations.resampling import Resample, Taps
 from depthwise.compiler.ir.operations.rows import (
     Dropout,
@@ -41,6 +48,7 @@ from depthwise.compiler.ir.operations.shaping import (
     Concatenate,
     Copy,
     Pad,
+    Rearrange,
     Repeat,
     RepeatSum,
     Reshape,
@@ -83,6 +91,8 @@ __all__ = [
     "Pair",
     "PoolGradient",
     "PoolWindows",
+    "Rearrange",
+    "Reduce",
     "ReduceMap",
     "ReduceMapGradient",
     "Repeat",
