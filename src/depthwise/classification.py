@@ -1,11 +1,13 @@
 """What a command must decide by itself to train or test a network on labelled images: the images' scale and the loss."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from depthwise.data.dataset import Dataset
+from depthwise.data.dataset import Dataset, has_names
 from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError, describe_value
 from depthwise.layers.activation import Activation
 from depthwise.layers.input import InputLayer
@@ -18,8 +20,16 @@ from depthwise.losses import SparseCategoricalCrossentropy
 from depthwise.model.inputs import arrays_for
 from depthwise.network.graph import Graph
 
-__all__ = ["SCALES", "check_classifier", "class_loss", "scaled_for"]
-
+__all__ = [
+    "SCALES",
+    "check_classifier",
+    "class_loss",
+    "classes_of",
+    "first_scale",
+    "gives_probabilities",
+    "listed",
+    "scaled_for",
+]
 
 SCALES = ("auto", "0..1", "-1..1", "0..255", "none")
 """What `scaled_for` can bring the values of images to; "auto" asks the network, "none" leaves them."""
@@ -52,11 +62,11 @@ def scaled_for(
     if scale not in SCALES:
         raise InvalidArgumentError(f"scale must be one of {', '.join(SCALES)}, got {describe_value(scale)}")
     if scale != "none" and white is None:
-        white = _white(images)
+        white = white_of(images)
     if scale == "none" or white is None:
         return np.asarray(images, np.float32)
     if scale == "auto":
-        scale = "0..255" if _rescales(graph) else "0..1"
+        scale = first_scale(graph)
     top = 255 if scale == "0..255" else 1
     if white == top and scale != "-1..1":
         return np.asarray(images, np.float32)
@@ -66,7 +76,7 @@ def scaled_for(
     return scaled * np.float32(2) - np.float32(1) if scale == "-1..1" else scaled
 
 
-def _white(images: NDArray[Any]) -> int | None:
+def white_of(images: NDArray[Any]) -> int | None:
     """The value that stands for white; None where the values are prepared already."""
     if images.dtype.kind == "b" or not images.size:
         return 1
@@ -87,11 +97,13 @@ def _white(images: NDArray[Any]) -> int | None:
     )
 
 
-def _rescales(graph: Graph) -> bool:
+def first_scale(graph: Graph) -> str:
+    """What black and white are by the network's first layers: "0..255" before a `Rescaling`, else "0..1"."""
     readers = [name for start in graph.inputs for name in graph.consumers[start]]
     while readers and isinstance(graph.by_name[readers[0]].layer, ZeroPadding2D):
         readers = list(graph.consumers[readers[0]])
-    return bool(readers) and all(isinstance(graph.by_name[name].layer, Rescaling) for name in readers)
+    rescales = bool(readers) and all(isinstance(graph.by_name[name].layer, Rescaling) for name in readers)
+    return "0..255" if rescales else "0..1"
 
 
 def class_loss(graph: Graph) -> SparseCategoricalCrossentropy:
@@ -103,7 +115,7 @@ def class_loss(graph: Graph) -> SparseCategoricalCrossentropy:
     >>> class_loss(graph).from_logits
     False
     """
-    return SparseCategoricalCrossentropy(from_logits=not _gives_probabilities(graph))
+    return SparseCategoricalCrossentropy(from_logits=not gives_probabilities(graph))
 
 
 _KEEPS_PROBABILITIES = (
@@ -120,7 +132,7 @@ _KEEPS_PROBABILITIES = (
 """Layers that make no number negative: the loss divides by the sum, so it reads shares out of sums and means too."""
 
 
-def _gives_probabilities(graph: Graph) -> bool:
+def gives_probabilities(graph: Graph) -> bool:
     """Whether every way to the output comes through a softmax or sigmoid, with nothing behind it that undoes it."""
     pending, seen = [graph.outputs[0]], set()
     while pending:
@@ -140,13 +152,16 @@ def _gives_probabilities(graph: Graph) -> bool:
     return True
 
 
-def check_classifier(graph: Graph, data: Dataset) -> None:
+def check_classifier(graph: Graph, data: Dataset, cure: str | None = None) -> None:
     """Whether the network can be trained and tested on the data.
+
+    Args:
+        cure: what helps where the network has another number of outputs than the data has classes; None lets it have more.
 
     Raises:
         UnsupportedError: several inputs or outputs.
         ShapeError: images of another size, or an output that is not one number a class.
-        InvalidDataError: more classes in the data than outputs.
+        InvalidDataError: more classes in the data than outputs; with `cure` also fewer, see `_check_classes`.
     """
     name = describe_value(graph.name)
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
@@ -163,9 +178,57 @@ def check_classifier(graph: Graph, data: Dataset) -> None:
             f"{name} does not classify: its output has the shape {(None, *shape)}, which is not one number for each class; "
             "end it with Dense(classes, activation='softmax')"
         )
+    if cure is not None:
+        _check_classes(graph, data, cure)
     largest = int(max(data.y_train.max(), data.y_test.max()))
     if largest >= shape[0]:
         raise InvalidDataError(
             f"{name} has {shape[0]} outputs, but {describe_value(data.name)} has the class {largest}; give the last layer at "
             f"least {largest + 1} units"
         )
+
+
+def _check_classes(graph: Graph, data: Dataset, cure: str) -> None:
+    """Whether the network has an output for each class of the data, and no others where the classes have names.
+
+    Data without names, as in an `.npz` file, may lack the images of the last classes.
+
+    Args:
+        cure: what the message says that helps.
+
+    Raises:
+        InvalidDataError: as many outputs as the data has classes are needed.
+    """
+    units, classes = graph.output_shapes[0][0], len(data.class_names)
+    if classes > units or (classes < units and has_names(data.class_names)):
+        raise InvalidDataError(
+            f"{describe_value(graph.name)} has {units:,} outputs, but {describe_value(data.name)} has {classes:,} classes "
+            f"({listed(data.class_names)}); {cure}"
+        )
+
+
+def classes_of(class_names: Sequence[str], data: Dataset) -> Dataset:
+    """The data with the network's numbers of its classes, where it knows them all by name; else the data as it is.
+
+    Args:
+        class_names: of the network's outputs.
+
+    >>> from depthwise.data import Dataset
+    >>> x, y = np.zeros((2, 1, 1, 1), np.uint8), np.array([0, 1])
+    >>> classes_of(("cat", "dog", "ant"), Dataset("pets", x, y, x, y, ("ant", "cat"))).y_train.tolist()
+    [2, 0]
+    """
+    if not class_names or len(set(class_names)) < len(class_names) or not set(data.class_names) <= set(class_names):
+        return data
+    numbers = np.array([class_names.index(name) for name in data.class_names], np.int64)
+    return replace(data, y_train=numbers[data.y_train], y_test=numbers[data.y_test], class_names=tuple(class_names))
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """The first names, fit for a message.
+
+    >>> listed(["cat", "dog", "ant"], 2)
+    "'cat', 'dog' and 1 more"
+    """
+    shown = ", ".join(describe_value(name, 40) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"

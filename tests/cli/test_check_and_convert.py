@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import onnx
 import pytest
 
 from cli.conftest import Run
@@ -103,7 +104,24 @@ def test_convert(run: Run, tmp_path: Path) -> None:
         path = tmp_path / name
     assert "is there already" in run("convert", path, tmp_path / "new.keras").stderr
     run("convert", path, tmp_path / "new.keras", "--overwrite")
-    assert "OUT must end in .keras or .h5 or .hdf5, got" in run("convert", path, tmp_path / "x.onnx").stderr
+    assert "OUT must end in .keras or .h5 or .hdf5 or .onnx, got" in run("convert", path, tmp_path / "x.pb").stderr
     model = models.Sequential([layers.Dense(2, input_shape=(3,))])
     model.save(tmp_path / "ours.h5")
     assert "opens:      yes" in run("check", tmp_path / "ours.h5").stdout
+
+
+def test_convert_to_onnx(run: Run, tmp_path: Path) -> None:
+    source, target = tmp_path / "model.keras", tmp_path / "model.onnx"
+    stack = [layers.Conv2D(4, 3, input_shape=(9, 7, 3)), layers.GlobalMaxPooling2D(), layers.Dense(2)]
+    models.Sequential(stack).save(source)
+    assert "model.onnx" in run("convert", source, target, "--channels-first", "--opset", "18").stdout
+    proto = onnx.load(target)
+    assert proto.opset_import[0].version == 18
+    assert [node.op_type for node in proto.graph.node] == ["Conv", "GlobalMaxPool", "Flatten", "Gemm"]
+    for options, message in (
+        (("x.keras", "--channels-first"), "--channels-first is for .onnx files"),
+        (("x.onnx", "--opset", "99"), "opset must be between 13 and 22, got 99"),
+    ):
+        result = run("convert", source, tmp_path / options[0], *options[1:])
+        assert result.returncode == 2
+        assert message in result.stderr

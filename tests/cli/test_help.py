@@ -90,7 +90,7 @@ def test_the_page_is_opened_where_asked(tmp_path: Path, monkeypatch: pytest.Monk
     assert opened == [page.as_uri()]
     refused = runner.invoke(app, ["explain", "note-cnn", "--open"])
     assert refused.exit_code == 2
-    assert "--open opens the page that --output writes" in refused.output
+    assert "--open changes nothing without --output" in refused.output
 
 
 def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,9 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from depthwise.cli import app
 from depthwise.cli.explain import register
-from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidDataError, InvalidFileError
+from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError
 
 CELL = ["note-separable", "--layer", "conv2d", "--at", "3,4,7"]
 
@@ -90,7 +91,7 @@ def test_an_image_of_ones_own(tmp_path: Path) -> None:
             InvalidArgumentError,
             "--at must be whole numbers with commas",
         ),
-        (["note-cnn", "--at", "1,2,3"], InvalidArgumentError, "at=(1, 2, 3) needs a layer"),
+        (["note-cnn", "--at", "1,2,3"], InvalidArgumentError, "--at changes nothing without --layer"),
         (
             ["note-cnn", "--language", "fr"],
             InvalidArgumentError,
@@ -101,7 +102,7 @@ def test_an_image_of_ones_own(tmp_path: Path) -> None:
         (
             ["nothing.keras"],
             InvalidFileError,
-            "there is no file 'nothing.keras'; give a .keras file, or one of note, note-cnn",
+            "there is no file 'nothing.keras'; give a .keras or .h5 file, or one of note, note-cnn",
         ),
         (
             ["note", "--layer", "small_conv2d", "--at", "0,0,0", "--sample", "1"],
@@ -116,14 +117,16 @@ def test_bad_input_gets_one_clear_sentence(arguments: list[str], kind: type[Dept
     assert str(error).startswith(message)
 
 
-def test_an_image_of_the_wrong_size_or_no_image(tmp_path: Path) -> None:
-    small = tmp_path / "small.png"
-    Image.new("L", (30, 40)).save(small)
-    error = _refused(*CELL, "--image", str(small))
-    assert isinstance(error, InvalidDataError)
-    assert str(error) == (
-        "the image 'small.png' is 30×40 pixels (width×height), the network takes 28×28; resize the image"
-    )
+def test_an_image_of_any_size_and_no_image(tmp_path: Path) -> None:
+    """What `predict` takes, in the same form."""
+    image = np.random.default_rng(0).integers(0, 255, (40, 30, 3), dtype=np.uint8)
+    Image.fromarray(image).save(tmp_path / "photo.png")
+    path = str(tmp_path / "photo.png")
+    shown = _run(*CELL, "--image", path)
+    facts = json.loads(CliRunner().invoke(app, ["predict", "note-separable", path, "--json"]).stdout)
+    best = facts[0]["predictions"][0]
+    assert "input: photo.png" in shown
+    assert f"the network's answer: {best['class']}, with {best['score']:.1%}" in shown
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"not an image")
     assert isinstance(_refused(*CELL, "--image", str(broken)), InvalidFileError)

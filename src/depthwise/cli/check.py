@@ -11,10 +11,11 @@ import typer
 from depthwise.cli.options import Json
 from depthwise.cli.streams import print_json
 from depthwise.cli.targets import check_target_file
-from depthwise.errors import describe_value
+from depthwise.errors import InvalidArgumentError, describe_value
 
 __all__ = ["check_command", "convert_command", "register"]
 
+ONNX = ".onnx"
 WRONG_FILE = 2
 MOST_SHOWN = 20
 _PATH_LIMIT = 200
@@ -60,7 +61,8 @@ def _print(file: Path, found: object) -> None:
     from depthwise.data.formats.check import Findings
 
     assert isinstance(found, Findings)
-    writer = f", written by Keras {_shown(found.version)}" if found.version else ""
+    keras = "" if found.kind == "ONNX model" else "Keras "
+    writer = f", written by {keras}{_shown(found.version)}" if found.version else ""
     print(f"{describe_value(str(file), _PATH_LIMIT)}: {found.kind}{writer}")
     if found.name:
         print(f"model:      {_shown(found.name)}")
@@ -95,24 +97,51 @@ def _shown(name: str) -> str:
 
 def convert_command(
     file: ModelFile,
-    out: Annotated[Path, typer.Argument(help="Where to write it: .keras, .h5 or .hdf5.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="Where to write it: .keras, .h5, .hdf5 or .onnx.", show_default=False)],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there already.")] = False,
+    opset: Annotated[
+        int | None,
+        typer.Option("--opset", help="Version of the operators of an .onnx file; 17 by default.", show_default=False),
+    ] = None,
+    channels_first: Annotated[
+        bool, typer.Option("--channels-first", help="Let an .onnx file take and give images with their channels first.")
+    ] = False,
 ) -> None:
-    """Write a model in another format: a .keras or .h5 file that Keras 3 opens. Weights keep their bits.
+    """Write a model in another format: a .keras or .h5 file that Keras 3 opens, or an .onnx file. Weights keep their bits.
 
     Examples:
 
       depthwise convert keras_model.h5 model.keras
 
       depthwise convert model.json model.h5
+
+      depthwise convert model.keras model.onnx
     """
     from depthwise.models import load_model
 
-    check_target_file(out, overwrite, "OUT", (".keras", ".h5", ".hdf5"))
+    check_target_file(out, overwrite, "OUT", (".keras", ".h5", ".hdf5", ONNX))
+    if out.name.endswith(ONNX):
+        _check_onnx(opset)
+    elif opset is not None or channels_first:
+        option = "--channels-first" if opset is None else "--opset"
+        raise InvalidArgumentError(f"{option} is for .onnx files, got {describe_value(str(out), _PATH_LIMIT)}")
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", UserWarning)
         model = load_model(file)
     for item in said:
         print(f"depthwise: note: {item.message}", file=sys.stderr)
-    model.save(out)
+    if out.name.endswith(ONNX):
+        model.export(out, opset_version=opset, channels_first=channels_first)
+    else:
+        model.save(out)
     print(f"Written to {describe_value(str(out), _PATH_LIMIT)[1:-1]}")
+
+
+def _check_onnx(opset: int | None) -> None:
+    """Whether an ONNX file can be written, before the model is read."""
+    from depthwise.data.formats.onnx.package import require_onnx
+    from depthwise.data.formats.onnx.writing.file import check_opset
+
+    require_onnx()
+    if opset is not None:
+        check_opset(opset)

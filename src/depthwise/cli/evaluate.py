@@ -5,17 +5,21 @@ import typer
 from depthwise.cli.options import (
     DataName,
     Json,
+    Language,
     ModelName,
     Scale,
     Seed,
     SkipUnreadable,
     Threads,
     Untrained,
+    chosen_language,
     load_dataset,
     open_named,
+    refuse_alone,
     use_threads,
 )
 from depthwise.cli.streams import print_json
+from depthwise.messages import text
 
 __all__ = ["evaluate_command", "register"]
 
@@ -26,6 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate_command(
+    context: typer.Context,
     model: ModelName,
     data: DataName = "mnist",
     untrained: Untrained = False,
@@ -34,33 +39,42 @@ def evaluate_command(
     skip_unreadable: SkipUnreadable = False,
     scale: Scale = "auto",
     as_json: Json = False,
+    language: Language = None,
 ) -> None:
     """Test a network: the share of test images that it classifies rightly, and its loss.
 
-    Images get the scale that `depthwise train` gave them: 0 to 1, or 0 to 255 for a network that starts with Rescaling;
-    --scale says otherwise.
+    Images get the scale that the network was trained on: see --scale. Classes go by their names where the network knows them, else
+    by their order.
 
     Examples:
 
       depthwise evaluate model.keras
 
-      depthwise evaluate model.keras --data photos/ --json
+      depthwise evaluate keras_model.h5 --data photos/ --json
     """
-    from depthwise.classification import check_classifier, class_loss, scaled_for
+    from depthwise.classification import check_classifier, class_loss, classes_of, listed, scaled_for
     from depthwise.compare.statistics import wilson_interval
 
+    language = chosen_language(language)
+    refuse_alone(context, seed="untrained")
     use_threads(threads)
-    network, _ = open_named(model, untrained, seed)
-    images = load_dataset(data, skip_unreadable, network.graph.input_shapes[0])
-    check_classifier(network.graph, images)
+    network, reading = open_named(model, untrained, seed, language, scale)
+    images = load_dataset(data, skip_unreadable, network.graph.input_shapes[0], reading.fit)
+    images = classes_of(network.class_names, images)
+    check_classifier(network.graph, images, "test it on data of its own classes")
     network.compile(loss=class_loss(network.graph), metrics=["accuracy"])
-    loss, accuracy = network.evaluate(scaled_for(network.graph, images.x_test, scale), images.y_test, verbose=0)
+    x_test = scaled_for(network.graph, images.x_test, reading.scale)
+    loss, accuracy = network.evaluate(x_test, images.y_test, verbose=0)
     tested = len(images.x_test)
     correct = round(float(accuracy) * tested)
     low, high = wilson_interval(correct, tested)
     if as_json:
         facts = {"model": network.name, "data": images.name, "loss": float(loss), "accuracy": correct / tested}
-        print_json(facts | {"correct": correct, "tested": tested, "interval": [low, high]})
+        facts |= {"correct": correct, "tested": tested, "interval": [low, high]}
+        print_json(facts | {"class_names": list(network.class_names) or None, "scale": reading.scale})
         return
-    print(f"test accuracy  {correct / tested:.2%} ({correct:,} of {tested:,}; 95 % interval {low:.2%} to {high:.2%})")
-    print(f"test loss      {float(loss):.4f}")
+    shown = {"accuracy": f"{correct / tested:.2%}", "low": f"{low:.2%}", "high": f"{high:.2%}"}
+    print(text("command.accuracy", language, **shown, correct=correct, tested=tested))
+    print(text("command.loss", language, loss=f"{float(loss):.4f}"))
+    if network.class_names:
+        print(text("command.classes", language, count=len(network.class_names), names=listed(network.class_names)))

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from depthwise.cli.options import Language, Open, chosen_language, open_page
+from depthwise.cli.options import Language, Open, Scale, chosen_language, is_given, open_named, open_page, refuse_alone
 from depthwise.cli.streams import print_json
 from depthwise.cli.targets import check_target_file
 from depthwise.errors import InvalidArgumentError, InvalidFileError, describe_value
@@ -20,10 +20,11 @@ def register(app: typer.Typer) -> None:
 
 
 def explain_command(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Argument(
-            help="A .keras file; or note-cnn, note-separable, note-ordinary; or note: the note's worked "
+            help="A .keras or .h5 file; or note-cnn, note-separable, note-ordinary; or note: the note's worked "
             "examples, slips and open questions."
         ),
     ],
@@ -34,8 +35,22 @@ def explain_command(
             help="One output number of the layer: row,column,channel (or one number for a vector).", metavar="R,C,N"
         ),
     ] = None,
-    image: Annotated[Path | None, typer.Option(help="Run the network on this image.", metavar="FILE")] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run the network on this image; any that predict takes, resized and scaled as there.", metavar="FILE"
+        ),
+    ] = None,
     sample: Annotated[int | None, typer.Option(help="Run it on this MNIST test image.", metavar="N")] = None,
+    scale: Scale = "auto",
+    invert: Annotated[
+        str,
+        typer.Option(
+            "--invert",
+            help="Swap light and dark in --image: yes, no, or auto for dark digits on light paper.",
+            metavar="WHEN",
+        ),
+    ] = "auto",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -45,7 +60,15 @@ def explain_command(
             metavar="PAGE.HTML",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page if it is there.")] = False,
+    worksheet: Annotated[
+        Path | None,
+        typer.Option(
+            "--worksheet",
+            help="Write exercises on the network to print, with their answers, to this file.",
+            metavar="SHEET.HTML",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON, for programs.")] = False,
     show_all: Annotated[bool, typer.Option("--all", help="Show every channel and product, however many.")] = False,
     untrained: Annotated[
@@ -70,16 +93,30 @@ def explain_command(
       depthwise explain model.keras --layer conv2d --at 3,4,7 --sample 0
 
       depthwise explain model.keras -o page.html
+
+      depthwise explain model.keras --worksheet sheet.html
     """
-    language = chosen_language(language)
-    if open_it and output is None:
-        raise InvalidArgumentError("--open opens the page that --output writes; give --output page.html too")
+    from depthwise.explain.explanation import Explanation
+
+    named, language = language, chosen_language(language)
+    _refuse_unused(context, model)
     if output is not None:
         check_target_file(output, overwrite, "--output")
-    if model == "note" and layer is None and at is None and output is None:
+    if worksheet is not None:
+        check_target_file(worksheet, overwrite, "--worksheet")
+    if model == "note" and layer is None and at is None and output is None and worksheet is None:
         _explain_note(as_json, language)
         return
-    explanation, is_trained = _explanation(model, layer, at, image, sample, language, seed if untrained else None)
+    loaded, is_trained, picture = _load(model, untrained, seed, language, scale)
+    if worksheet is not None:
+        _write_worksheet(loaded, worksheet, language)
+        if open_it:
+            open_page(worksheet)
+        return
+    place = None if at is None else _place(at)
+    # A page speaks what its reader's browser asks for, unless the user named a language.
+    words = language if output is None else named
+    explanation = Explanation(loaded, layer, place, words, image, sample, picture, invert, scale)
     if output is not None:
         _write_page(explanation, output, is_trained, times, language)
         if open_it:
@@ -91,20 +128,30 @@ def explain_command(
     _print(explanation.lines(show_all))
 
 
-def _explanation(
-    model: str,
-    layer: str | None,
-    at: str | None,
-    image: Path | None,
-    sample: int | None,
-    language: str,
-    seed: int | None,
-) -> tuple[Any, bool]:
-    from depthwise.explain.explanation import Explanation
-
-    loaded, is_trained, picture = _load(model, seed)
-    place = None if at is None else _place(at)
-    return Explanation(loaded, layer, place, language, image, sample, picture), is_trained
+def _refuse_unused(context: typer.Context, model: str) -> None:
+    """Options that would change nothing: the page shows all, runs on pictures and is measured; a cell is computed from a picture."""
+    refuse_alone(
+        context,
+        at="layer",
+        seed="untrained",
+        invert="image",
+        image="at|output",
+        sample="at|output",
+        scale="at|output",
+        show_all="at",
+        overwrite="output|worksheet",
+        times="output",
+        open_it="output|worksheet",
+    )
+    others = ("output", "layer", "at", "as_json", "image", "sample", "untrained")
+    if is_given(context, "worksheet") and any(is_given(context, name) for name in others):
+        raise InvalidArgumentError(
+            "--worksheet writes exercises on the whole network; give it alone, or with --overwrite"
+        )
+    if is_given(context, "output") and (is_given(context, "as_json") or is_given(context, "show_all")):
+        raise InvalidArgumentError("--output writes the page, which shows all; leave --json and --all out")
+    if model == "note" and is_given(context, "untrained"):
+        raise InvalidArgumentError("the note's examples have weights of their own; leave --untrained out")
 
 
 def _place(at: str) -> tuple[int, ...]:
@@ -116,11 +163,10 @@ def _place(at: str) -> tuple[int, ...]:
         ) from None
 
 
-def _load(name: str, seed: int | None) -> tuple[Any, bool, Any]:
+def _load(name: str, untrained: bool, seed: int, language: str, scale: str) -> tuple[Any, bool, Any]:
     """The model, whether its weights were trained, and the picture that belongs to it; new weights follow from `seed`."""
     from depthwise.models import Model
-    from depthwise.networks import NETWORKS, open_model
-    from depthwise.seeds import set_random_seed
+    from depthwise.networks import NETWORKS
 
     if name == "note":
         from depthwise.explain.note import small_network, small_picture, small_weights
@@ -130,11 +176,10 @@ def _load(name: str, seed: int | None) -> tuple[Any, bool, Any]:
         return model, False, small_picture()
     if name not in NETWORKS and not Path(name).exists():
         raise InvalidFileError(
-            f"there is no file {describe_value(name)}; give a .keras file, or one of note, {', '.join(NETWORKS)}"
+            f"there is no file {describe_value(name)}; give a .keras or .h5 file, or one of note, {', '.join(NETWORKS)}"
         )
-    if seed is not None:
-        set_random_seed(seed)
-    return *open_model(name, untrained=seed is not None), None
+    model, _ = open_named(name, untrained, seed, language, scale)
+    return model, not untrained, None
 
 
 def _explain_note(as_json: bool, language: str) -> None:
@@ -168,6 +213,17 @@ def _write_page(explanation: Any, output: Path, is_trained: bool, times: bool, l
     if page.kept_layers < page.layers:
         lines.append(Text(text("terminal.page_thinned", language, kept=page.kept_layers, count=page.layers), "yellow"))
     _print(lines)
+
+
+def _write_worksheet(model: Any, path: Path, language: str) -> None:
+    from rich.text import Text
+
+    from depthwise.explain.text import printable
+    from depthwise.explain.worksheet import worksheet
+    from depthwise.files import atomic_write_text
+
+    atomic_write_text(path, worksheet(model.graph, language))
+    _print([Text(text("terminal.worksheet_written", language, path=printable(str(path), 200)))])
 
 
 def _print(lines: list[Any]) -> None:

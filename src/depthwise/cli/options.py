@@ -2,11 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from depthwise.errors import describe_value
+from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.messages import text
+
+if TYPE_CHECKING:
+    from depthwise.pictures import Reading
 
 __all__ = [
     "BatchSize",
@@ -21,9 +25,12 @@ __all__ = [
     "Threads",
     "Untrained",
     "chosen_language",
+    "is_given",
     "load_dataset",
     "open_named",
     "open_page",
+    "refuse_alone",
+    "say",
     "use_threads",
 ]
 
@@ -59,8 +66,8 @@ Scale = Annotated[
     str,
     typer.Option(
         "--scale",
-        help="What the network was trained on: 0..1, -1..1, 0..255, none for values as they are, or auto: 0..255 where it starts "
-        "with Rescaling, else 0..1.",
+        help="What the network was trained on: 0..1, -1..1, 0..255, none for values as they are, or auto: what the model's file "
+        "says, or that of Teachable Machine beside it; else 0..255 where the network starts with Rescaling, and 0..1 otherwise.",
         metavar="RANGE",
     ),
 ]
@@ -112,31 +119,84 @@ def use_threads(threads: int | None) -> None:
         set_threads(threads)
 
 
-def open_named(model: str, untrained: bool, seed: int) -> Any:
-    """The model that a command line names, and whether its weights are trained; new weights are said on stderr.
+def say(sentence: str) -> None:
+    """A sentence on the error stream, beside the results."""
+    print(sentence, file=sys.stderr)
+
+
+def refuse_alone(context: typer.Context, **needs: str) -> None:
+    """Refuses options that would change nothing without the one that they belong to.
+
+    Args:
+        needs: for a parameter that may have been given, the one that it needs, or several with "|" between, one of which will do.
+
+    Raises:
+        InvalidArgumentError: it was given alone.
+    """
+    for name, wanted in needs.items():
+        if is_given(context, name) and not any(is_given(context, other) for other in wanted.split("|")):
+            options = " or ".join(_option(context, other) for other in wanted.split("|"))
+            own = _option(context, name)
+            raise InvalidArgumentError(f"{own} changes nothing without {options}; give that too, or leave {own} out")
+
+
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether the user gave the parameter."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _option(context: typer.Context, name: str) -> str:
+    """What the user types for a parameter."""
+    found = next(parameter for parameter in context.command.params if parameter.name == name)
+    return next((option for option in found.opts if option.startswith("--")), name.upper())
+
+
+def open_named(
+    model: str, untrained: bool, seed: int, language: str = "en", scale: str = "auto"
+) -> "tuple[Any, Reading]":
+    """The model that a command line names, and how it takes pictures; what files say of that, the model knows then too.
+
+    New weights, and files beside the model that are of no use, are said on stderr.
 
     Raises:
         InvalidArgumentError, InvalidFileError, UnsupportedError: see `depthwise.networks.open_model`.
     """
     from depthwise.networks import open_model
+    from depthwise.pictures import path_of, reading_of
     from depthwise.seeds import set_random_seed
 
     if untrained:
         set_random_seed(seed)
-        print(f"the weights are new (seed {seed}): the outputs mean nothing yet", file=sys.stderr)
-    return open_model(model, untrained)
+        say(text("command.untrained", language, seed=seed))
+    network, _ = open_model(model, untrained)
+    reading = reading_of(network, path_of(model), scale)
+    for remark in reading.remarks:
+        say(remark)
+    network.use(reading.usage())
+    return network, reading
 
 
-def load_dataset(name: str, skip_unreadable: bool = False, image_shape: tuple[int, ...] | None = None) -> Any:
-    """The data set `name`, images resized to `image_shape` where they are files; skipped ones are named on stderr."""
+def load_dataset(
+    name: str, skip_unreadable: bool = False, image_shape: tuple[int, ...] | None = None, fit: str = "stretch"
+) -> Any:
+    """The data set `name`, images brought to `image_shape` where they are files; skipped ones are named on stderr.
+
+    Args:
+        fit: how, for images of other proportions; see `depthwise.data.load_image`.
+    """
     from depthwise.data.dataset import load_data
 
+    if skip_unreadable and not Path(name).is_dir():
+        raise InvalidArgumentError(
+            f"--skip-unreadable is for folders of images, and --data {describe_value(name, _PATH_LIMIT)} is none; leave it out"
+        )
     size: dict[str, Any] = {}
     if image_shape is not None and len(image_shape) == 3:
         size["image_size"] = image_shape[:2]
         if image_shape[2] in (1, 3):
             size["color_mode"] = "grayscale" if image_shape[2] == 1 else "rgb"
-    data = load_data(name, skip_unreadable=skip_unreadable, **size)
+    data = load_data(name, skip_unreadable=skip_unreadable, fit=fit, **size)
     for path, reason in data.skipped:
         print(f"skipped {describe_value(str(path), _PATH_LIMIT)}: {reason}", file=sys.stderr)
     return data

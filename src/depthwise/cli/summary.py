@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from depthwise.cli.options import Json, ModelName
+from depthwise.cli.options import Json, ModelName, is_given, open_named
 from depthwise.cli.streams import print_json
+from depthwise.errors import InvalidArgumentError
 
 __all__ = ["register", "summary_command"]
 
@@ -16,6 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def summary_command(
+    context: typer.Context,
     model: ModelName,
     style: Annotated[
         str, typer.Option(help="depthwise, or keras for Keras' columns alone.", metavar="STYLE")
@@ -32,12 +34,14 @@ def summary_command(
 
       depthwise summary model.keras --json
     """
-    from depthwise.network.summary import print_summary, summary_facts
-    from depthwise.networks import open_model
+    from depthwise.network.summary import summary_facts
 
-    graph = open_model(model)[0].graph
+    if as_json and is_given(context, "style"):
+        raise InvalidArgumentError("--style is how the table looks, and --json prints none; give one of the two")
+    network, _ = open_named(model, False, 0)
+    graph = network.graph
     if not as_json:
-        print_summary(graph, style=style, expand_nested=True)
+        network.summary(style=style, expand_nested=True)
         return
     facts = summary_facts(graph, expand_nested=True)
     layers: list[dict[str, Any]] = [
@@ -60,5 +64,7 @@ def summary_command(
             "parameters": facts.parameters,
             "trainable_parameters": facts.trainable_parameters,
             "macs": facts.macs,
+            "class_names": list(network.class_names) or None,
+            "scale": network.input_scale,
         }
     )

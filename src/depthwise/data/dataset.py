@@ -17,7 +17,7 @@ from depthwise.data.npz import ArrayPairs, load_npz
 from depthwise.data.validate import validate_dataset_arrays, validate_labels
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidDataError, describe_value
 
-__all__ = ["Dataset", "load_data"]
+__all__ = ["Dataset", "has_names", "load_data"]
 
 _NAMED: dict[str, tuple[Callable[[], ArrayPairs], tuple[str, ...]]] = {
     "mnist": (mnist.load_data, mnist.CLASS_NAMES),
@@ -72,6 +72,7 @@ def load_data(
     test_fraction: float = 0.2,
     seed: int = 0,
     skip_unreadable: bool = False,
+    fit: str = "stretch",
 ) -> Dataset:
     """Load a data set by name or path.
 
@@ -84,6 +85,7 @@ def load_data(
         test_fraction: folders of images without `train` and `test` only: the share of each class to test with.
         seed: of that split, which depends on nothing else but the files' names.
         skip_unreadable: folders of images only: leave unreadable images out, named in `Dataset.skipped`.
+        fit: folders of images only: "stretch", "crop" or "pad" images of other proportions; see `load_image`.
 
     Raises:
         InvalidArgumentError: no such name or path, an empty folder, or an argument that is not allowed.
@@ -120,7 +122,16 @@ def load_data(
         raise InvalidArgumentError(
             f"test_fraction={describe_value(test_fraction)} is not allowed; give a share between 0 and 1, such as 0.2."
         )
-    return _from_images(path, image_size, color_mode, test_fraction, seed, skip_unreadable)
+    return _from_images(path, image_size, color_mode, test_fraction, seed, skip_unreadable, fit)
+
+
+def has_names(class_names: Sequence[str]) -> bool:
+    """Whether classes have names, not the numbers that data without names gets.
+
+    >>> has_names(("cat", "dog")), has_names(("0", "1"))
+    (True, False)
+    """
+    return list(class_names) != [str(number) for number in range(len(class_names))]
 
 
 def _folder_name(folder: Path) -> str:
@@ -166,6 +177,7 @@ def _from_images(
     test_fraction: float,
     seed: int,
     skip_unreadable: bool,
+    fit: str,
 ) -> Dataset:
     names = {path.name for path in class_folders(folder)}
     is_split = {"train", "test"} <= names
@@ -182,7 +194,7 @@ def _from_images(
 
     def load(where: Path, class_names: Sequence[str] | None = None) -> ImageFolder:
         return load_image_folder(
-            where, image_size, color_mode, class_names=class_names, skip_unreadable=skip_unreadable
+            where, image_size, color_mode, class_names=class_names, skip_unreadable=skip_unreadable, fit=fit
         )
 
     train = load(train_folder)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from depthwise.data.bounded import open_file, shown_path
 from depthwise.data.digits import on_ground
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidDataError, InvalidFileError, describe_value
+from depthwise.usage import FITS
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -72,6 +73,7 @@ def load_image(
     color_mode: str = "rgb",
     max_pixels: int = DEFAULT_MAX_PIXELS,
     keep_ink: bool = False,
+    fit: str = "stretch",
 ) -> NDArray[np.uint8]:
     """One image file as an array.
 
@@ -84,6 +86,8 @@ def load_image(
         color_mode: "rgb" or "grayscale".
         max_pixels: the most pixels that the file may hold; checked before it is decoded.
         keep_ink: draw an image with transparency on white or black, whichever its ink stands out from.
+        fit: for an image of other proportions than `image_size`: "stretch" distorts it, "crop" cuts out its middle, "pad" puts
+            black around it.
 
     Returns:
         uint8 of shape (height, width, 3), or (height, width, 1) for "grayscale".
@@ -101,7 +105,8 @@ def load_image(
     _check_color_mode(color_mode)
     size = _check_image_size(image_size) if image_size is not None else None
     _check_max_pixels(max_pixels)
-    return _decode(path, size, color_mode, max_pixels, keep_ink)
+    _check_fit(fit)
+    return _decode(path, size, color_mode, max_pixels, keep_ink, fit)
 
 
 def load_image_folder(
@@ -113,6 +118,7 @@ def load_image_folder(
     skip_unreadable: bool = False,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     dtype: str = "uint8",
+    fit: str = "stretch",
 ) -> ImageFolder:
     """All images of a folder with one subfolder a class, sorted by class and then by path.
 
@@ -128,6 +134,7 @@ def load_image_folder(
         skip_unreadable: leave unreadable images out, named in `ImageFolder.skipped`, instead of raising.
         max_pixels: the most pixels that one file may hold, as in `load_image`.
         dtype: "uint8" or "float32"; the values are 0 to 255 in both.
+        fit: as in `load_image`.
 
     Raises:
         InvalidArgumentError: no such folder, no classes, no images, or an argument that is not allowed.
@@ -137,6 +144,7 @@ def load_image_folder(
     _check_color_mode(color_mode)
     height, width = _check_image_size(image_size)
     _check_max_pixels(max_pixels)
+    _check_fit(fit)
     if dtype not in ("uint8", "float32"):
         raise InvalidArgumentError(f"dtype={describe_value(dtype)} is not allowed; use 'uint8' or 'float32'.")
     names, files = _list_files(Path(folder), labels, class_names)
@@ -153,7 +161,7 @@ def load_image_folder(
     skipped: list[tuple[Path, str]] = []
     for path, label in files:
         try:
-            images[len(read)] = _decode(path, (height, width), color_mode, max_pixels)
+            images[len(read)] = _decode(path, (height, width), color_mode, max_pixels, fit=fit)
         except DepthwiseError as error:
             if not skip_unreadable:
                 raise InvalidFileError(f"{error} To leave such images out, pass skip_unreadable=True.") from error
@@ -251,7 +259,12 @@ def _list_files(
 
 
 def _decode(
-    path: str | os.PathLike[str], size: tuple[int, int] | None, color_mode: str, max_pixels: int, keep_ink: bool = False
+    path: str | os.PathLike[str],
+    size: tuple[int, int] | None,
+    color_mode: str,
+    max_pixels: int,
+    keep_ink: bool = False,
+    fit: str = "stretch",
 ) -> NDArray[np.uint8]:
     def convert(image: "Image.Image") -> NDArray[np.uint8]:
         from PIL import Image, ImageOps
@@ -267,10 +280,30 @@ def _decode(
             image = image.convert("RGBA")
         image = image.convert(_MODE_OF_COLOR[color_mode])
         if size is not None and (image.height, image.width) != size:
-            image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+            image = _resized(image, size, fit)
         return np.array(image, np.uint8).reshape(image.height, image.width, _CHANNELS[color_mode])
 
     return read_image(path, max_pixels, convert)
+
+
+def _resized(image: "Image.Image", size: tuple[int, int], fit: str) -> "Image.Image":
+    """The image in the size (height, width); see `load_image` for `fit`."""
+    from PIL import Image
+
+    height, width = size
+    if fit == "pad":
+        share = min(height / image.height, width / image.width)
+        inner = (max(1, round(image.width * share)), max(1, round(image.height * share)))
+        ground = Image.new(image.mode, (width, height))
+        place = ((width - inner[0]) // 2, (height - inner[1]) // 2)
+        ground.paste(image.resize(inner, Image.Resampling.BILINEAR), place)
+        return ground
+    box = None
+    if fit == "crop":
+        share = min(image.height / height, image.width / width)
+        left, top = (image.width - width * share) / 2, (image.height - height * share) / 2
+        box = (left, top, min(left + width * share, image.width), min(top + height * share, image.height))
+    return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
 
 
 def read_image(
@@ -314,6 +347,11 @@ def _too_large(shown: str, what: str, max_pixels: int) -> str:
 def _check_color_mode(color_mode: object) -> None:
     if not isinstance(color_mode, str) or color_mode not in _CHANNELS:
         raise InvalidArgumentError(f"color_mode={describe_value(color_mode)} is not allowed; use 'grayscale' or 'rgb'.")
+
+
+def _check_fit(fit: object) -> None:
+    if fit not in FITS:
+        raise InvalidArgumentError(f"fit={describe_value(fit)} is not allowed; use {', '.join(map(repr, FITS))}.")
 
 
 def _check_image_size(image_size: object) -> tuple[int, int]:

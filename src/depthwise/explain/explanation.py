@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from depthwise.classification import SCALES, gives_probabilities
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.explain.facts import find_node, network_facts
 from depthwise.explain.text import printable, shape_text
@@ -26,10 +27,12 @@ def explain(
     model: Any,
     layer: str | None = None,
     at: Sequence[int] | None = None,
-    language: str = "en",
+    language: str | None = None,
     image: str | os.PathLike[str] | None = None,
     sample: int | None = None,
     picture: Any = None,
+    invert: str = "auto",
+    scale: str = "auto",
 ) -> "Explanation":
     """The explanation of a model, of one of its layers, or of one number of a layer.
 
@@ -37,10 +40,12 @@ def explain(
         model: a `depthwise.Model`.
         layer: the name of a layer; None for the whole network.
         at: a cell of the layer's output: (row, column, channel), or (unit,).
-        language: "en" or "zh".
-        image: a picture to run the network on, of the size that it takes.
+        language: "en" or "zh"; English where None, and the page then speaks what the reader's browser asks for.
+        image: a picture to run the network on: brought to its size, colours and scale as `depthwise predict` does.
         sample: instead, the number of an MNIST test image.
         picture: instead, an array of one sample, in the shape and range that the network takes.
+        invert: swap light and dark in `image`: "yes", "no", or "auto" for dark digits on light paper.
+        scale: what the network was trained on, one of `depthwise.classification.SCALES`; "auto" asks the model.
 
     Raises:
         InvalidArgumentError: no such layer, cell, language or sample.
@@ -51,7 +56,7 @@ def explain(
     >>> explanation.facts["layers"][2]["parameters"]["text"]
     '32×(3×3×1)+32×(1×1×32)+32 = 1,344'
     """
-    return Explanation(model, layer, at, language, image, sample, picture)
+    return Explanation(model, layer, at, language, image, sample, picture, invert, scale)
 
 
 class Explanation:
@@ -62,18 +67,25 @@ class Explanation:
         model: Any,
         layer: str | None = None,
         at: Sequence[int] | None = None,
-        language: str = "en",
+        language: str | None = None,
         image: str | os.PathLike[str] | None = None,
         sample: int | None = None,
         picture: Any = None,
+        invert: str = "auto",
+        scale: str = "auto",
     ) -> None:
         from depthwise.explain.cells import check_position
 
         self.model = model
-        self.language = check_language(language)
+        self.language = check_language(language or "en")
+        self._page_language = language
         self.layer = layer
         self.at = None if at is None else tuple(at)
-        self._image, self._sample, self._picture = image, sample, picture
+        if invert not in ("auto", "yes", "no"):
+            raise InvalidArgumentError(f"invert must be auto, yes or no, got {describe_value(invert)}")
+        if scale not in SCALES:
+            raise InvalidArgumentError(f"scale must be one of {', '.join(SCALES)}, got {describe_value(scale)}")
+        self._asked = (image, sample, picture, invert, scale)
         if layer is not None:
             node = find_node(model.graph, layer)
             if self.at is not None:
@@ -104,10 +116,10 @@ class Explanation:
 
     @cached_property
     def _values_and_picture(self) -> tuple[Any, Any]:
-        from depthwise.explain.samples import choose_picture
+        from depthwise.explain.samples import Asked, choose_picture
         from depthwise.explain.values import layer_values
 
-        picture = choose_picture(self.model.graph, self._image, self._sample, self._picture)
+        picture = choose_picture(self.model, Asked(*self._asked))
         return layer_values(self.model.graph, self.model.weights_by_name, (picture.values,)), picture
 
     def lines(self, show_all: bool = False) -> list[Any]:
@@ -126,19 +138,33 @@ class Explanation:
         inputs = self.model.graph.by_name[self.layer].inputs
         return [
             Text(text(picture.key, self.language, **origin), "dim"),
+            *self._answer(values),
             *cell_lines(self.cell, inputs, self.language, show_all, values.reason),
         ]
+
+    def _answer(self, values: Any) -> list[Any]:
+        """What the network says about the picture, where it classifies."""
+        from rich.text import Text
+
+        graph = self.model.graph
+        scores = values.by_layer[graph.outputs[0]]
+        if len(graph.outputs) != 1 or scores.ndim != 1 or len(scores) < 2 or not gives_probabilities(graph):
+            return []
+        best = int(scores.argmax())
+        names = self.model.class_names
+        answer = printable(names[best]) if names else str(best)
+        return [Text(text("terminal.answer", self.language, answer=answer, score=f"{scores[best]:.1%}"), "dim")]
 
     def page(self, is_trained: bool = True, with_times: bool = True) -> "Page":
         """The interactive page, opened at this explanation's layer and cell."""
         from depthwise.explain.page import make_page
-        from depthwise.explain.samples import page_samples
+        from depthwise.explain.samples import Asked, page_samples
 
-        samples, class_names, pixel_range = page_samples(self.model.graph, self._picture)
+        samples, class_names, pixel_range = page_samples(self.model.graph, self.model, Asked(*self._asked))
         return make_page(
             self.model.graph,
             self.model.weights_by_name,
-            self.language,
+            self._page_language,
             samples,
             class_names,
             is_trained=is_trained,

@@ -3,19 +3,38 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from depthwise.data import load_data, load_image, mnist
-from depthwise.errors import InvalidArgumentError, InvalidDataError, describe_value
+from depthwise.classification import scaled_for
+from depthwise.data import load_data, mnist
+from depthwise.errors import InvalidArgumentError, UnsupportedError
 from depthwise.explain.page import Sample
-from depthwise.explain.values import drawn_picture, pixel_range
+from depthwise.explain.values import drawn_picture
 from depthwise.network.graph import Graph
+from depthwise.pictures import FILE, OPTION, Reading, load_picture, prepared, reading_of
 
-__all__ = ["Picture", "choose_picture", "page_samples"]
+__all__ = ["Asked", "Picture", "choose_picture", "page_samples"]
 
 MNIST_SHAPE = (28, 28, 1)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user wants to run the network on: one of them, or none.
+
+    Attributes:
+        image: an image file. sample: the number of an MNIST test image. array: a sample as the network takes it.
+        invert: see `depthwise.pictures.load_picture`. scale: see `depthwise.pictures.reading_of`.
+    """
+
+    image: str | os.PathLike[str] | None = None
+    sample: int | None = None
+    array: npt.ArrayLike | None = None
+    invert: str = "auto"
+    scale: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -25,83 +44,103 @@ class Picture:
     Attributes:
         values: float32, in the shape and range that the network takes.
         key: the message that names its origin; `facts`: what that message names.
+        pixels: the same from 0 to 255, where it is a picture.
     """
 
     values: npt.NDArray[np.float32]
     key: str
     facts: dict[str, object]
+    pixels: npt.NDArray[np.uint8] | None = None
 
 
-def choose_picture(
-    graph: Graph, image: str | os.PathLike[str] | None, sample: int | None, given: npt.ArrayLike | None = None
-) -> Picture:
+def choose_picture(model: Any, asked: Asked) -> Picture:
     """The image file, the sample of MNIST's test set, the given array, or, where none is named, the first that fits.
 
     Raises:
         InvalidArgumentError: more than one is named, or a sample out of range, or a network that MNIST does not fit.
-        InvalidDataError: an image of another size than the network takes.
-        InvalidFileError: not an image.
+        InvalidFileError, UnsupportedError: see `depthwise.pictures.load_picture`.
     """
-    if image is not None and sample is not None:
+    if asked.image is not None and asked.sample is not None:
         raise InvalidArgumentError("give either an image or a sample, not both")
+    graph, reading = model.graph, reading_of(model, scale=asked.scale)
     shape = graph.input_shapes[0]
-    if given is not None and image is None and sample is None:
-        return Picture(np.asarray(given, dtype=np.float32), "terminal.picture_given", {})
-    if image is not None:
-        return Picture(_image(graph, image), "terminal.picture_image", {"name": Path(image).name})
-    if sample is not None or shape == MNIST_SHAPE:
-        index = sample or 0
-        return Picture(_mnist(graph, index), "terminal.picture_sample", {"index": index})
-    return Picture(drawn_picture(shape) * np.float32(pixel_range(graph)), "terminal.picture_drawn", {})
+    if asked.array is not None and asked.image is None and asked.sample is None:
+        return Picture(np.asarray(asked.array, dtype=np.float32), "terminal.picture_given", {})
+    if asked.image is not None:
+        pixels, inverted = load_picture(asked.image, graph, reading, asked.invert)
+        key = "terminal.picture_inverted" if inverted else "terminal.picture_image"
+        return Picture(prepared(graph, pixels, reading), key, {"name": Path(asked.image).name}, pixels)
+    if asked.sample is not None or shape == MNIST_SHAPE:
+        index = asked.sample or 0
+        pixels, label = _mnist(graph, index)
+        facts: dict[str, object] = {"index": index, "label": label}
+        return Picture(prepared(graph, pixels, reading), "terminal.picture_sample", facts, pixels)
+    return Picture(_drawn(graph, reading), "terminal.picture_drawn", {})
 
 
-def _image(graph: Graph, path: str | os.PathLike[str]) -> npt.NDArray[np.float32]:
-    shape = graph.input_shapes[0]
-    if len(shape) != 3 or shape[2] not in (1, 3):
-        raise InvalidArgumentError(
-            f"an image has 1 or 3 channels, but the network takes samples of shape {shape}; leave the image out"
-        )
-    pixels = load_image(path, color_mode="grayscale" if shape[2] == 1 else "rgb")
-    if pixels.shape != shape:
-        raise InvalidDataError(
-            f"the image {describe_value(Path(path).name)} is {pixels.shape[1]}×{pixels.shape[0]} pixels (width×height), the "
-            f"network takes {shape[1]}×{shape[0]}; resize the image"
-        )
-    return _scaled(graph, pixels)
+def _drawn(graph: Graph, reading: Reading) -> npt.NDArray[np.float32]:
+    drawn: npt.NDArray[np.float32] = scaled_for(graph, drawn_picture(graph.input_shapes[0]), reading.scale, 1)
+    return drawn
 
 
-def _scaled(graph: Graph, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    return pixels.astype(np.float32) * np.float32(pixel_range(graph)) / np.float32(255)
-
-
-def _mnist(graph: Graph, index: int) -> npt.NDArray[np.float32]:
+def _mnist(graph: Graph, index: int) -> tuple[npt.NDArray[np.uint8], int]:
+    """The pixels of a test image, and the digit that it shows."""
     shape = graph.input_shapes[0]
     if shape != MNIST_SHAPE:
         raise InvalidArgumentError(
             f"samples are MNIST images of shape {MNIST_SHAPE}, but the network takes {shape}; give an image instead"
         )
-    images = load_data("mnist").x_test
-    if not 0 <= index < len(images):
-        raise InvalidArgumentError(f"sample must be from 0 to {len(images) - 1} (MNIST's test set), got {index}")
-    return _scaled(graph, images[index])
+    data = load_data("mnist")
+    if not 0 <= index < len(data.x_test):
+        raise InvalidArgumentError(f"sample must be from 0 to {len(data.x_test) - 1} (MNIST's test set), got {index}")
+    return data.x_test[index], int(data.y_test[index])
+
+
+def _brightest(model: Any, asked: Asked) -> float | None:
+    """What a pixel of 255 stands for in the network's input; None where neither the user nor the model's file says.
+
+    Raises:
+        UnsupportedError: a scale below 0: the page's pictures go from 0 on.
+    """
+    reading = reading_of(model, scale=asked.scale)
+    if reading.scale_from not in (OPTION, FILE):
+        return None
+    if reading.scale == "-1..1":
+        raise UnsupportedError(
+            "the page's pictures go from 0 to 1 or from 0 to 255, but this network was trained on -1 to 1; explain it without the "
+            "page, or let the network begin with layers.Rescaling(2, -1), which takes 0 to 1"
+        )
+    return 1.0 if reading.scale == "0..1" else 255.0
 
 
 def page_samples(
-    graph: Graph, given: npt.ArrayLike | None = None
+    graph: Graph, model: Any = None, asked: Asked | None = None
 ) -> tuple[list[Sample], tuple[str, ...], float | None]:
-    """What a page starts from: the given picture, or one MNIST test image of each digit where they fit the network.
+    """What a page starts from: the picture that was asked for, and one MNIST test image of each digit where they fit.
+
+    Args:
+        model: of the graph, where there is one: it may know the names of its classes.
 
     Returns:
         the samples, the names of the classes, and the value of the brightest pixel where it is not the network's usual one.
     """
-    if given is not None:
-        values = np.asarray(given, dtype=np.float64)
+    asked, names = asked or Asked(), model.class_names if model is not None else ()
+    if asked.array is not None and asked.image is None and asked.sample is None:
+        values = np.asarray(asked.array, dtype=np.float64)
         largest = float(max(values.max(), 1.0))
-        return [Sample(np.round(np.clip(values, 0, largest) * 255 / largest).astype(np.uint8), "")], (), largest
+        pixels = np.round(np.clip(values, 0, largest) * 255 / largest).astype(np.uint8)
+        return [Sample(pixels, "")], names, largest
+    brightest = _brightest(model, asked) if model is not None else None
+    samples = []
+    if asked.image is not None or asked.sample is not None:
+        picture = choose_picture(model, asked)
+        assert picture.pixels is not None
+        samples.append(Sample(picture.pixels, str(picture.facts.get("label", picture.facts.get("name", "")))))
     if graph.input_shapes[0] != MNIST_SHAPE:
-        return [], (), None
+        return samples, names, brightest
     data = load_data("mnist")
     firsts = [int(np.argmax(data.y_test == digit)) for digit in range(10)]
-    samples = [Sample(data.x_test[index], str(digit)) for digit, index in enumerate(firsts)]
-    names = mnist.CLASS_NAMES if graph.output_shapes[0] == (10,) else ()
-    return samples, tuple(names), None
+    samples += [Sample(data.x_test[index], str(digit)) for digit, index in enumerate(firsts)]
+    if not names and graph.output_shapes[0] == (10,):
+        names = mnist.CLASS_NAMES
+    return samples, tuple(names), brightest

@@ -52,11 +52,15 @@ def clone_model(
             "clone_model: input_tensors and call_function are not supported; call the clone on the tensors"
         )
     if clone_function is None:
-        return model.from_tree(model.description)
+        clone = model.from_tree(model.description)
+        clone.use(model.usage)
+        return clone
     made = {}
     for name, member in model._members().items():
         if hasattr(member, "from_tree") and recursive:
             made[name] = clone_model(member, clone_function=clone_function, recursive=True)
         elif not is_input(member):
             made[name] = clone_function(member)
-    return model.from_tree(model.description, layers=made)
+    clone = model.from_tree(model.description, layers=made)
+    clone.use(model.usage)
+    return clone

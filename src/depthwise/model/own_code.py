@@ -20,7 +20,7 @@ _INSTEAD = {
 }
 
 
-ASSIGNABLE = {"compiled", "history", "stop_training", "trainable"}
+ASSIGNABLE = {"class_names", "compiled", "history", "input_fit", "input_scale", "stop_training", "trainable"}
 _HINTS = {
     "weights": "call set_weights([…])",
     "metrics": "give metrics= to compile",

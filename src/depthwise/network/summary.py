@@ -17,6 +17,7 @@ from depthwise.network.facts import BYTES_PER_NUMBER, Formula, Shape, describe
 from depthwise.network.formula import total
 from depthwise.network.graph import Graph, LayerPath
 from depthwise.network.tree import ModelTree, TreePort, tree_of
+from depthwise.usage import Usage
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,6 +27,7 @@ __all__ = ["Summary", "SummaryRow", "print_summary", "printable", "readable_size
 STYLES = ("depthwise", "keras")
 
 LONGEST_NAME = 120
+MOST_CLASSES = 12
 
 _KERAS_CHAIN = (("Layer (type)", "left", 0.45), ("Output Shape", "left", 0.80), ("Param #", "right", 1.0))
 _KERAS_GRAPH = (
@@ -182,6 +184,7 @@ def print_summary(
     show_trainable: bool = False,
     layer_range: Sequence[str] | None = None,
     style: str = "depthwise",
+    usage: Usage | None = None,
 ) -> None:
     """Prints the table of layers and the totals.
 
@@ -193,6 +196,7 @@ def print_summary(
         show_trainable: a column more: Y, N, or - for layers without weights.
         layer_range: names, or regular expressions, of the first and the last layer to show; the totals stay those of the model.
         style: "depthwise" has the columns "Parameter formula" and "MACs", "keras" has Keras' alone.
+        usage: names of classes and the pictures' scale, said below the totals.
 
     Raises:
         InvalidArgumentError: an unknown style, positions that do not fit the columns, or a range that matches no layer.
@@ -223,6 +227,8 @@ def print_summary(
     )
     with console.capture() as capture:
         _print(console, facts, table, style)
+        if usage is not None and style == "depthwise":
+            _print_usage(console, graph, usage)
     if print_fn is not None:
         print_fn(capture.get())
     else:
@@ -324,3 +330,13 @@ def _print(console: Any, facts: Summary, table: "Table", style: str) -> None:
         console.print(f"[bold] {title}: [/][color(34)]{count:,}[/] ({readable_size(count)})")
     if style == "depthwise":
         console.print(f"[bold] Total MACs: [/][color(34)]{facts.macs:,}[/] a sample ({2 * facts.macs:,} FLOP)")
+
+
+def _print_usage(console: Any, graph: Graph, usage: Usage) -> None:
+    names = usage.names_for(graph.output_shapes)
+    if names:
+        shown = ", ".join(map(printable, names[:MOST_CLASSES]))
+        more = f" and {len(names) - MOST_CLASSES:,} more" if len(names) > MOST_CLASSES else ""
+        console.print(f"[bold] Classes: [/]{len(names):,}: {shown}{more}")
+    if usage.scale is not None:
+        console.print(f"[bold] Input, black to white: [/]{usage.scale}")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depthwise.absent import absent
 from depthwise.errors import InvalidArgumentError, InvalidDataError, UnsupportedError, describe_value
 from depthwise.preprocessing.affine import (
     FILL_MODES,
@@ -195,6 +196,16 @@ class ImageDataGenerator:
             "read them with depthwise.utils.load_img and use flow"
         )
 
+    @property
+    def pixel_scale(self) -> str | None:
+        """What black and white are after `standardize`, where the options say so: "0..255", "0..1", or None."""
+        changed = self.preprocessing_function or self.zca_whitening or self.samplewise_center or self.featurewise_center
+        if changed or self.samplewise_std_normalization or self.featurewise_std_normalization:
+            return None
+        if not self.rescale:
+            return "0..255"
+        return "0..1" if abs(self.rescale * 255 - 1) < 1e-6 else None
+
     def standardize(self, x: Image) -> Image:
         """An image after everything that is not random: changed in its place where that can be done."""
         if self.preprocessing_function:
@@ -324,3 +335,7 @@ def _shift(allowed: Any, extent: int) -> Any:
     except ValueError:  # a fraction
         shift = np.random.uniform(-allowed, allowed)
     return shift * extent if np.max(allowed) < 1 else shift
+
+
+def __getattr__(name: str) -> Any:
+    raise absent("preprocessing.image", name, __all__)

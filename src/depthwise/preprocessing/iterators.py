@@ -226,6 +226,16 @@ class DirectoryIterator(Iterator):
         return [os.path.join(self.directory, name) for name in self.filenames]
 
     @property
+    def pixel_scale(self) -> str | None:
+        """The values of black and white in a batch, where the generator's options say so."""
+        return str(self.image_data_generator.pixel_scale) if self.image_data_generator.pixel_scale else None
+
+    @property
+    def image_fit(self) -> str:
+        """What was done to images of other proportions."""
+        return "crop" if self.keep_aspect_ratio else "stretch"
+
+    @property
     def labels(self) -> NDArray[np.int32]:
         """The class number of each file."""
         return self.classes

@@ -128,6 +128,7 @@ def fit(
     session.epoch = initial_epoch
     listeners, history, guard = _callbacks(model, callbacks, verbose, epochs, schedule)
     model.history = history
+    model.learn_usage(x)
     model.stop_training = False
     compiled.session = session
     finished = validated = False

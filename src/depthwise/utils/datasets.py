@@ -25,6 +25,7 @@ class Dataset:
         count: elements of a pass; None where only the end tells.
         class_names: of the labels, where the data has such.
         file_paths: of the images, where the data comes from files.
+        pixel_scale, image_fit: what the images were made like; see `depthwise.usage`.
 
     `map`, `take`, `skip`, `batch`, `unbatch`, `shuffle`, `repeat`, `prefetch` and `cache` return new datasets.
 
@@ -39,11 +40,15 @@ class Dataset:
         count: int | None = None,
         class_names: list[str] | None = None,
         file_paths: list[str] | None = None,
+        pixel_scale: str | None = None,
+        image_fit: str | None = None,
     ) -> None:
         self._start = start
         self._count = count
         self.class_names = class_names
         self.file_paths = file_paths
+        self.pixel_scale = pixel_scale
+        self.image_fit = image_fit
 
     @staticmethod
     def from_tensor_slices(tensors: Any) -> "Dataset":
@@ -72,12 +77,14 @@ class Dataset:
         return iter(self)
 
     def _like(self, start: Callable[[], Iterator[Any]], count: int | None) -> "Dataset":
-        return Dataset(start, count, self.class_names, self.file_paths)
+        return Dataset(start, count, self.class_names, self.file_paths, self.pixel_scale, self.image_fit)
 
     def map(self, map_func: Callable[..., Any], num_parallel_calls: Any = None, deterministic: Any = None) -> "Dataset":
         """`map_func(x, y)` of each element (x, y); `num_parallel_calls` and `deterministic` change nothing."""
         call = lambda item: map_func(*item) if isinstance(item, tuple) else map_func(item)  # noqa: E731
-        return self._like(lambda: map(call, self), self._count)
+        made = self._like(lambda: map(call, self), self._count)
+        made.pixel_scale = None  # the function may have changed it
+        return made
 
     def take(self, count: int) -> "Dataset":
         """The first `count` elements."""

@@ -112,7 +112,7 @@ def image_dataset_from_directory(
                 image = read(files[index])
                 yield image if marks is None else (image, marks[index])
 
-        data = Dataset(start, len(files), names, files)
+        data = Dataset(start, len(files), names, files, "0..255", _fit(crop_to_aspect_ratio, pad_to_aspect_ratio))
         return data if batch_size is None else data.batch(batch_size)
 
     cut = len(paths) - int((validation_split or 0.0) * len(paths))
@@ -128,6 +128,11 @@ def image_dataset_from_directory(
     if subset == "both":
         return [part(training, shuffle), part(validation, False)]
     return part(validation if subset == "validation" else training, shuffle)
+
+
+def _fit(crops: bool, pads: bool) -> str:
+    """The word of `depthwise.usage` for what is done to images of other proportions."""
+    return "pad" if pads else "crop" if crops else "stretch"
 
 
 def _size(image_size: Any) -> tuple[int, int]:

@@ -242,12 +242,18 @@ def _horizontal(function: Function, name: str, value: str) -> str:
     return function.define(f"call float {symbol}({function.vector} {value})")
 
 
+_NEUTRAL = {"add": 0.0, "max": float("-inf"), "min": float("inf"), "multiply": 1.0}
+"""What each way to join numbers starts from."""
+
+
 @dataclass(frozen=True)
 class BroadcastReduction(Kernel):
-    """out += the sum of a map over the axes along which `target`, a view of its size, has pitches of 0."""
+    """out += the sum of a map over the axes along which `target`, a view of its size, has pitches of 0; or, as `kind` says,
+    the largest, the smallest or the product of both."""
 
     source: MapView
     target: MapView
+    kind: str = "add"
 
     arguments = ("a", "out")
 
@@ -270,39 +276,63 @@ class BroadcastReduction(Kernel):
             if target.channel_pitch:
                 with counted(function, padded, lanes) as channel:
                     total = self._sum(function, summed, function.offset(a, channel))
-                    function.store(function.fadd(function.load(out, channel), total), out, channel)
+                    function.store(self._join(function, function.load(out, channel), total), out, channel)
             else:
                 self._to_one_number(function, summed, a, out)
+
+    def _join(self, function: Function, a: str, b: str) -> str:
+        if self.kind == "max":
+            return mathematics.largest_of(function, [a, b])
+        if self.kind == "min":
+            negated = [function.fneg(item) for item in (a, b)]
+            return function.fneg(mathematics.largest_of(function, negated))
+        return function.fadd(a, b) if self.kind == "add" else function.fmul(a, b)
+
+    def _start(self, function: Function) -> str:
+        return "zeroinitializer" if self.kind == "add" else function.constant(_NEUTRAL[self.kind])
 
     def _to_one_number(self, function: Function, summed: Axes, a: str, out: str) -> None:
         lanes, channels = function.vectors.lanes, self.source.channels
         whole, rest = channels // lanes * lanes, channels % lanes
-        total = "zeroinitializer"
+        start = total = self._start(function)
         if whole:
             with function.loop(0, whole, lanes, carried=[total]) as loop:
                 value = self._sum(function, summed, function.offset(a, loop.index))
-                loop.next = [function.fadd(loop.values[0], value)]
+                loop.next = [self._join(function, loop.values[0], value)]
             (total,) = loop.results
         if rest:
             value = self._sum(function, summed, function.offset(a, whole))
-            total = function.fadd(total, function.select(first_lanes(function, rest), value, "zeroinitializer"))
-        symbol = f"@llvm.vector.reduce.fadd.v{lanes}f32"
-        function.module.declare(f"declare float {symbol}(float, {function.vector})")
+            total = self._join(function, total, function.select(first_lanes(function, rest), value, start))
         before = function.load_number(out)
-        function.store_number(function.define(f"call float {symbol}(float {before}, {function.vector} {total})"), out)
+        if self.kind in ("add", "multiply"):
+            name = {"add": "fadd", "multiply": "fmul"}[self.kind]
+            symbol = f"@llvm.vector.reduce.{name}.v{lanes}f32"
+            function.module.declare(f"declare float {symbol}(float, {function.vector})")
+            result = function.define(f"call float {symbol}(float {before}, {function.vector} {total})")
+        else:
+            joined = self._join(function, total, function.splat(before))
+            missing = function.compare("uno", joined, joined)
+            result = _horizontal(function, f"f{self.kind}", joined)
+            found = function.define(f"call i1 {_any(function)}({function.mask} {missing})")
+            result = function.define(f"select i1 {found}, float {function.number(float('nan'))}, float {result}")
+        function.store_number(result, out)
 
-    @staticmethod
-    def _sum(function: Function, axes: Axes, start: str) -> str:
-        """The sum of the vectors at `start` over the axes, the inner one first."""
+    def _sum(self, function: Function, axes: Axes, start: str) -> str:
+        """The vectors at `start` joined over the axes, the inner one first."""
         if not axes:
             return function.load(start)
         count, pitch, _ = axes[0]
-        with function.loop(0, count, carried=["zeroinitializer"]) as loop:
-            inner = BroadcastReduction._sum(
-                function, axes[1:], function.offset(start, function.multiply(loop.index, pitch))
-            )
-            loop.next = [function.fadd(loop.values[0], inner)]
+        with function.loop(0, count, carried=[self._start(function)]) as loop:
+            inner = self._sum(function, axes[1:], function.offset(start, function.multiply(loop.index, pitch)))
+            loop.next = [self._join(function, loop.values[0], inner)]
         return loop.results[0]
+
+
+def _any(function: Function) -> str:
+    """The name of the function that says whether any lane of a mask is set."""
+    symbol = f"@llvm.vector.reduce.or.v{function.vectors.lanes}i1"
+    function.module.declare(f"declare i1 {symbol}({function.mask})")
+    return symbol
 
 
 @contextmanager

@@ -36,6 +36,7 @@ from depthwise.layers.input import InputLayer
 from depthwise.network.facts import BYTES_PER_NUMBER
 from depthwise.network.graph import Graph, LayerPath, snake_case
 from depthwise.network.tree import Member, ModelTree, first_path, tree_of
+from depthwise.usage import Usage
 
 __all__ = [
     "check_target",
@@ -51,10 +52,13 @@ Float32 = NDArray[np.float32]
 PathLike = str | os.PathLike[str]
 
 METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
+OWN = "depthwise"
+"""The key of the metadata, and the attribute of an `.h5` file, that says how the model is used."""
 KERAS_VERSION = "3.8.0"
 """The oldest Keras whose files ours are like; written into the metadata, which Keras shows and does not check."""
 
-LARGEST_METADATA = 64 * 2**10
+LARGEST_METADATA = 8 * 2**20
+"""Names of classes in JSON, which writes a character in up to six: see `depthwise.usage`."""
 LARGEST_CONFIG = LARGEST_JSON
 LARGEST_DIRECTORY = 2**20
 
@@ -88,7 +92,7 @@ def read_model(
     try:
         with open_file(filepath, what) as file, _archive(file, what) as archive:
             members = _members(archive, what)
-            version = _version(_read(archive, members[METADATA], LARGEST_METADATA, what), what)
+            version, usage = _metadata(_read(archive, members[METADATA], LARGEST_METADATA, what), what)
             where = f"{CONFIG} in {what}"
             config = parse_json(_read(archive, members[CONFIG], LARGEST_CONFIG, what), where)
             dialect = Dialect(where, version, custom_objects or {})
@@ -104,7 +108,7 @@ def read_model(
     except _DAMAGE as error:
         raise InvalidFileError(f"{what} is damaged or truncated: {describe_value(str(error))[1:-1]}") from error
     warn_of(what, parsed.policies, stacklevel=5)
-    return SavedNetwork(parsed.tree, weights, training)
+    return SavedNetwork(parsed.tree, weights, training, usage)
 
 
 def read_description(filepath: PathLike) -> tuple[str, Any]:
@@ -113,7 +117,7 @@ def read_description(filepath: PathLike) -> tuple[str, Any]:
     try:
         with open_file(filepath, what) as file, _archive(file, what) as archive:
             members = _members(archive, what)
-            version = _version(_read(archive, members[METADATA], LARGEST_METADATA, what), what)
+            version, _ = _metadata(_read(archive, members[METADATA], LARGEST_METADATA, what), what)
             return version, parse_json(_read(archive, members[CONFIG], LARGEST_CONFIG, what), f"{CONFIG} in {what}")
     except DepthwiseError:
         raise
@@ -130,7 +134,9 @@ def write_model(network: SavedNetwork, filepath: PathLike, overwrite: bool = Tru
     """
     check_target(filepath, ".keras", overwrite)
     now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
-    metadata = {"keras_version": KERAS_VERSION, "date_saved": now}
+    metadata: dict[str, Any] = {"keras_version": KERAS_VERSION, "date_saved": now}
+    if network.usage.facts():
+        metadata[OWN] = network.usage.facts()  # Keras reads the version alone
     config = model_config(network.tree) | {"compile_config": compilation.config_of(network)}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -256,15 +262,15 @@ def _weights_within(archive: zipfile.ZipFile, file: BinaryIO, info: zipfile.ZipI
     return File(file, label, structures, info.header_offset + 30 + name + extra, size)
 
 
-def _version(text: bytes, what: str) -> str:
-    """The version of the Keras that wrote the file."""
+def _metadata(text: bytes, what: str) -> tuple[str, Usage]:
+    """The version of the Keras that wrote the file, and how the model is used."""
     metadata = parse_json(text, f"{METADATA} in {what}")
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
     if not isinstance(version, str) or not version.startswith(("2.", "3.")):
         raise UnsupportedError(
             f"{what} was written by Keras {describe_value(version)}; files of Keras 2 and 3 are read"
         )
-    return version
+    return version, Usage.from_facts(metadata[OWN], f"{METADATA} in {what}") if OWN in metadata else Usage()
 
 
 # The weights.

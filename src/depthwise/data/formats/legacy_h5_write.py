@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from depthwise.data.formats import compilation
 from depthwise.data.formats.config import model_config
 from depthwise.data.formats.hdf5_write import Group, write
-from depthwise.data.formats.keras_file import KERAS_VERSION, check_target
+from depthwise.data.formats.keras_file import KERAS_VERSION, OWN, check_target
 from depthwise.data.formats.saved import SavedNetwork
 from depthwise.files import atomic_write_bytes
 from depthwise.network.graph import Graph
@@ -40,6 +40,8 @@ def write_h5(network: SavedNetwork, filepath: PathLike, overwrite: bool = True) 
         optimizer = said.pop("optimizer")
         said["optimizer_config"] = {"class_name": optimizer["class_name"], "config": optimizer["config"]}
         attributes["training_config"] = json.dumps(said).encode()
+    if network.usage.facts():
+        attributes[OWN] = json.dumps(network.usage.facts()).encode()
     root = Group({"model_weights": _weights(network)}, attributes=attributes)
     atomic_write_bytes(filepath, write(root))
 

@@ -35,7 +35,14 @@ from depthwise.compiler.ir.operations.normalisation import (
     NormaliseBatch,
     NormaliseBatchGradient,
 )
-from depthwise.compiler.ir.operations.pooling import PoolGradient, PoolWindows, ReduceMap, ReduceMapGradient, Sum
+from depthwise.compiler.ir.operations.pooling import (
+    PoolGradient,
+    PoolWindows,
+    Reduce,
+    ReduceMap,
+    ReduceMapGradient,
+    Sum,
+)
 from depthwise.compiler.ir.operations.resampling import Resample, Taps
 from depthwise.compiler.ir.operations.rows import (
     Dropout,
@@ -48,6 +55,7 @@ from depthwise.compiler.ir.operations.shaping import (
     Concatenate,
     Copy,
     Pad,
+    Rearrange,
     Repeat,
     RepeatSum,
     Reshape,
@@ -91,6 +99,8 @@ __all__ = [
     "Pair",
     "PoolGradient",
     "PoolWindows",
+    "Rearrange",
+    "Reduce",
     "ReduceMap",
     "ReduceMapGradient",
     "Repeat",

@@ -1,5 +1,6 @@
 """Arithmetic element by element, softmax, dropout, and sums into the gradients of parameters."""
 
+import math
 from dataclasses import replace
 
 from depthwise.compiler.ir import operations as op
@@ -109,6 +110,18 @@ def _sum(operation: op.Sum, placement: Placement, part: Part) -> list[Call]:
     total = _broadcast(target, source.view)
     calls = [Call(Fill(target.view, None, 0.0), (target.pointer,))]
     return [*calls, Call(BroadcastReduction(source.view, total.view), (source.pointer, total.pointer))]
+
+
+@rule(op.Reduce)
+def _reduce(operation: op.Reduce, placement: Placement, part: Part) -> list[Call]:
+    source, target = operand_places(operation, placement)
+    if part.index:
+        return []
+    total = _broadcast(target, source.view)
+    kernel = BroadcastReduction(source.view, total.view, operation.kind)
+    start = {"max": -math.inf, "min": math.inf, "multiply": 1.0}[operation.kind]
+    calls = [Call(Fill(target.view, None, start), (target.pointer,))]
+    return [*calls, Call(kernel, (source.pointer, total.pointer))]
 
 
 @rule(op.Softmax)
