@@ -26,6 +26,7 @@ LEVELS = [
         "seeds",
         "timing",
         "usage",
+        "wrapping",
     },
     # The network as data, and what follows from it.
     {"network.formula", "network.window"},

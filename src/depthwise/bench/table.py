@@ -1,29 +1,40 @@
 """The report as a table."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from depthwise.bench.report import BenchReport, BenchRow
 from depthwise.errors import describe_value
+from depthwise.wrapping import print_wrapped
 
 __all__ = ["print_blocks", "print_report"]
 
 _LONGEST_NAME = 60
+_HEADINGS = ("block", "MACs", "µs", "%", "GFLOP/s", "% of\npeak", "memory", "FLOP\n/byte", "bound by", "% of\nbound")
+_DISPENSABLE = (6, 7, 4, 8, 1, 9)
+"""Columns that a narrow terminal does without, in this order."""
+
+LEAST_NAME = 24
+"""Cells for the names of the blocks."""
+
 SHARED_CORE = 0.75
 """A core that does less than this share of its best with the others at work is not its thread's own."""
 
 
 def print_report(report: BenchReport, console: Console) -> None:
     """Machine, table of the blocks, totals."""
-    console.print(Text(_machine_line(report)), soft_wrap=True)
-    console.print(Text(_cache_line(report)), soft_wrap=True)
-    console.print(_table(report))
+    print_wrapped(console, Text(_machine_line(report)))
+    print_wrapped(console, Text(_cache_line(report)))
+    print_wrapped(console, Text(_title_line(report)))
+    console.print(_table(report, console.width))
     for line in _totals(report):
-        console.print(Text(line), soft_wrap=True)
+        print_wrapped(console, Text(line))
 
 
 def print_blocks(reports: Sequence[BenchReport], console: Console) -> None:
@@ -67,21 +78,33 @@ def _cache_line(report: BenchReport) -> str:
     return "One core reads " + ", ".join(parts)
 
 
-def _table(report: BenchReport) -> Table:
+def _title_line(report: BenchReport) -> str:
     work = "a training step" if report.work == "training" else "a prediction"
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        title=Text(
-            f"{_name(report.model)}: {work} of batch {report.batch}, by sample and core, medians of {report.rounds} rounds"
-        ),
-        title_justify="left",
+    return (
+        f"{_name(report.model)}: {work} of batch {report.batch}, by sample and core, medians of {report.rounds} rounds"
     )
-    table.add_column("block", overflow="fold")
-    for heading in ("MACs", "µs", "%", "GFLOP/s", "% of\npeak", "memory", "FLOP\n/byte", "bound by", "% of\nbound"):
-        table.add_column(heading, justify="left" if heading == "bound by" else "right", no_wrap=True)
-    for row in report.rows:
-        table.add_row(*_cells(row, report.row_seconds))
+
+
+def _table(report: BenchReport, width: int) -> Table:
+    """The blocks, with as many columns as leave room for their names: the least telling are left out first."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    rows = [_cells(row, report.row_seconds) for row in report.rows]
+    shown = set(range(len(_HEADINGS)))
+    sizes = [
+        max(cell_len(part) for part in [*heading.split("\n"), *(row[index].plain for row in rows)])
+        for index, heading in enumerate(_HEADINGS)
+    ]
+    for index in _DISPENSABLE:
+        if sum(sizes[column] + 1 for column in shown if column) + LEAST_NAME + 3 > width:
+            shown.discard(index)
+    for index, heading in enumerate(_HEADINGS):
+        if index in shown:
+            justify: Any = "left" if heading in ("block", "bound by") else "right"
+            table.add_column(
+                heading, justify=justify, no_wrap=index > 0, overflow="fold", min_width=min(sizes[index], 8)
+            )
+    for row in rows:
+        table.add_row(*(cell for index, cell in enumerate(row) if index in shown))
     return table
 
 

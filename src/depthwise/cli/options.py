@@ -31,6 +31,7 @@ __all__ = [
     "open_page",
     "refuse_alone",
     "say",
+    "tell",
     "use_threads",
 ]
 
@@ -104,7 +105,7 @@ def open_page(path: Path) -> None:
     import webbrowser
 
     if not webbrowser.open(path.resolve().as_uri()):
-        print(f"no browser could be started; open {describe_value(str(path), _PATH_LIMIT)} yourself", file=sys.stderr)
+        say(f"no browser could be started; open {describe_value(str(path), _PATH_LIMIT)} yourself")
 
 
 def use_threads(threads: int | None) -> None:
@@ -121,7 +122,27 @@ def use_threads(threads: int | None) -> None:
 
 def say(sentence: str) -> None:
     """A sentence on the error stream, beside the results."""
-    print(sentence, file=sys.stderr)
+    _tell(sentence, sys.stderr)
+
+
+def tell(sentence: str) -> None:
+    """A sentence among the results."""
+    _tell(sentence, sys.stdout)
+
+
+def _tell(sentence: str, stream: Any) -> None:
+    """Prints a sentence; a terminal gets lines that end between words, everything else one line."""
+    if stream is None or not stream.isatty():
+        print(sentence, file=stream)
+        return
+    import shutil
+
+    from rich.text import Text
+
+    from depthwise.wrapping import wrapped
+
+    for piece in wrapped(Text(sentence), shutil.get_terminal_size().columns):
+        print(piece.plain.rstrip(), file=stream)
 
 
 def refuse_alone(context: typer.Context, **needs: str) -> None:
@@ -198,5 +219,5 @@ def load_dataset(
             size["color_mode"] = "grayscale" if image_shape[2] == 1 else "rgb"
     data = load_data(name, skip_unreadable=skip_unreadable, fit=fit, **size)
     for path, reason in data.skipped:
-        print(f"skipped {describe_value(str(path), _PATH_LIMIT)}: {reason}", file=sys.stderr)
+        say(f"skipped {describe_value(str(path), _PATH_LIMIT)}: {reason}")
     return data

@@ -20,6 +20,7 @@ from depthwise.cli.options import (
     open_named,
     refuse_alone,
     say,
+    tell,
     use_threads,
 )
 from depthwise.cli.targets import check_target_file, save_or_rescue
@@ -152,7 +153,7 @@ def train_command(
         interrupted = True
     # A file that appeared during the training is not replaced either.
     place, failure = save_or_rescue(path, lambda place: network.save(place, overwrite=overwrite))
-    print(text("command.stopped" if interrupted else "command.saved", language, path=str(place)))
+    tell(text("command.stopped" if interrupted else "command.saved", language, path=str(place)))
     if failure is not None:
         raise failure
     if interrupted:
