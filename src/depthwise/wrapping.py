@@ -12,7 +12,7 @@ from rich.text import Text
 
 __all__ = ["Hanging", "print_wrapped", "wrapped"]
 
-_NEVER_FIRST = "，。；：、！？）》」』”’%…·"
+_NEVER_FIRST = "，。；：、！？）》」』”’%…·:;,.!?)]}"
 _NEVER_LAST = "（《「『“‘"
 _AFTER = "+;,"
 """A formula may continue on the next line behind these."""
@@ -62,7 +62,8 @@ def _ends(plain: str, width: int, hanging: int, indent: int) -> Iterator[int]:
     start, least = 0, indent
     while start < len(plain):
         room = width - (hanging if start else 0)
-        used, best, place = 0, None, start
+        used, place = 0, start
+        space = sign = None
         while place < len(plain):
             size = cell_len(plain[place])
             if used + size > room and plain[place] != " ":
@@ -70,10 +71,15 @@ def _ends(plain: str, width: int, hanging: int, indent: int) -> Iterator[int]:
             used += size
             place += 1
             if place > least and _may_break(plain, place):
-                best = place
+                if _is_sign(plain, place):
+                    sign = place
+                else:
+                    space = place
         if place == len(plain):
             yield place
             return
+        # A space is better than a sign, unless that would leave half of the line empty.
+        best = space if space is not None and (sign is None or space - start > room // 2) else sign
         end = best if best is not None else max(place, start + 1)
         yield end
         start = end
@@ -93,6 +99,11 @@ def _may_break(plain: str, place: int) -> bool:
         return False
     wide = any(unicodedata.east_asian_width(letter) in "WF" for letter in (before, after))
     return wide or (before in _AFTER and not (before == "," and after.isdigit()))
+
+
+def _is_sign(plain: str, place: int) -> bool:
+    """Whether the break at `place` is one within a formula."""
+    return plain[place - 1] in _AFTER and unicodedata.east_asian_width(plain[min(place, len(plain) - 1)]) not in "WF"
 
 
 def print_wrapped(console: Console, line: Text) -> None:

@@ -1,13 +1,14 @@
 """`depthwise check`: what a model file holds and whether it opens. `depthwise convert`: the same model in another format."""
 
 import dataclasses
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from depthwise.cli.options import Json, Language, chosen_language, say, tell
+from depthwise.cli.options import Json, Language, chosen_language, is_terminal, say, tell
 from depthwise.cli.streams import print_json
 from depthwise.cli.targets import check_target_file, save_or_rescue
 from depthwise.errors import InvalidArgumentError, describe_value
@@ -74,7 +75,7 @@ def _print(file: Path, found: "Findings", language: str) -> None:
     from depthwise.wrapping import Hanging, print_wrapped
 
     console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
+    if not is_terminal(sys.stdout):
         console.width = UNBOUNDED
 
     def line(key: str, value: str, style: str = "") -> None:

@@ -7,7 +7,7 @@ import typer
 
 from depthwise.cli.options import Language, Open, chosen_language, is_given, open_named, open_page, refuse_alone
 from depthwise.cli.streams import print_json
-from depthwise.cli.targets import check_target_file
+from depthwise.cli.targets import check_target_file, save_or_rescue
 from depthwise.errors import InvalidArgumentError, InvalidFileError, describe_value
 from depthwise.messages import text
 
@@ -181,12 +181,14 @@ def _write_page(explanation: Any, output: Path, is_trained: bool, times: bool, l
     from depthwise.files import atomic_write_text
 
     page = explanation.page(is_trained=is_trained, with_times=times)
-    atomic_write_text(output, page.html)
+    place, failure = save_or_rescue(output, lambda place: atomic_write_text(place, page.html))
     size = f"{len(page.html.encode('utf-8')) / 1e6:.2f} MB"
-    lines = [Text(text("terminal.page_written", language, path=printable(str(output), 200), size=size))]
+    lines = [Text(text("terminal.page_written", language, path=printable(str(place), 200), size=size))]
     if page.kept_layers < page.layers:
         lines.append(Text(text("terminal.page_thinned", language, kept=page.kept_layers, count=page.layers), "yellow"))
     _print(lines)
+    if failure is not None:
+        raise failure
 
 
 def _print(lines: list[Any]) -> None:

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from depthwise import __version__
 from depthwise.cli import bench, check, compare, evaluate, explain, predict, summary, train
-from depthwise.cli.options import say
+from depthwise.cli.options import say, tell
 from depthwise.cli.streams import guard_streams
 from depthwise.cli.wrong import sentence
 from depthwise.errors import (
@@ -84,6 +84,7 @@ def _simplify(parameter: Any) -> None:
     """What help shows for a value: N, X, PATH or nothing, where typer writes the name of Python's type."""
     if parameter.param_type_name == "argument":
         parameter.metavar = parameter.name.upper()
+        parameter.display_type_rich = lambda ctx: None  # the help says what it is
     elif parameter.metavar is None:
         kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
         shown: dict[Any, str] = {bool: "", int: "N", float: "X", str: "TEXT", Path: "PATH"}
@@ -124,7 +125,8 @@ def _start(
     if context.invoked_subcommand is None:
         from depthwise.messages import language_of_environment, text
 
-        print(text("terminal.greeting", language_of_environment(), version=__version__))
+        for line in text("terminal.greeting", language_of_environment(), version=__version__).split("\n"):
+            tell(line)
 
 
 for _module in (compare, explain, train, evaluate, predict, summary, check, bench):

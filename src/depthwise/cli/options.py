@@ -26,6 +26,7 @@ __all__ = [
     "Untrained",
     "chosen_language",
     "is_given",
+    "is_terminal",
     "load_dataset",
     "open_named",
     "open_page",
@@ -120,6 +121,11 @@ def use_threads(threads: int | None) -> None:
         set_threads(threads)
 
 
+def is_terminal(stream: Any) -> bool:
+    """Whether somebody reads the stream as it is, so that lines must fit."""
+    return stream is not None and bool(stream.isatty())
+
+
 def say(sentence: str) -> None:
     """A sentence on the error stream, beside the results."""
     _tell(sentence, sys.stderr)
@@ -132,7 +138,7 @@ def tell(sentence: str) -> None:
 
 def _tell(sentence: str, stream: Any) -> None:
     """Prints a sentence; a terminal gets lines that end between words, everything else one line."""
-    if stream is None or not stream.isatty():
+    if not is_terminal(stream):
         print(sentence, file=stream)
         return
     import shutil
@@ -174,9 +180,17 @@ def _option(context: typer.Context, name: str) -> str:
 
 
 def open_named(
-    model: str, untrained: bool, seed: int, language: str = "en", scale: str = "auto"
+    model: str,
+    untrained: bool,
+    seed: int,
+    language: str = "en",
+    scale: str = "auto",
+    new_weights: str = "command.untrained",
 ) -> "tuple[Any, Reading]":
     """The model that a command line names, and how it takes pictures; what files say of that, the model knows then too.
+
+    Args:
+        new_weights: the message that says so.
 
     New weights, and files beside the model that are of no use, are said on stderr.
 
@@ -189,7 +203,7 @@ def open_named(
 
     if untrained:
         set_random_seed(seed)
-        say(text("command.untrained", language, seed=seed))
+        say(text(new_weights, language, seed=seed))
     network, _ = open_model(model, untrained)
     reading = reading_of(network, path_of(model), scale)
     for remark in reading.remarks:
