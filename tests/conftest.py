@@ -11,7 +11,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -29,6 +31,10 @@ _TESTS = str(Path(__file__).parent)
 if _TESTS not in sys.path:
     sys.path.insert(0, _TESTS)  # for `from support import …`
 
+from support import clean_state, quick_keras  # noqa: E402 - the path is needed
+
+quick_keras.install()
+
 settings.register_profile("depthwise", deadline=None, derandomize=True)
 settings.load_profile("depthwise")
 
@@ -43,6 +49,35 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not _IS_WORKER:
         shutil.rmtree(os.environ[_CACHE], ignore_errors=True)
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """A test file draws the same data when it is imported, whichever files are."""
+    clean_state.reset()
+
+
+def pytest_collection_finish() -> None:
+    clean_state.remember()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Any:
+    """What several tests share is made the same, whichever of them comes first, and changes nothing for that one."""
+    if fixturedef.scope == "function":
+        return (yield)
+    with clean_state.clean_state():
+        return (yield)
+
+
+@pytest.fixture(autouse=True)
+def _clean_state() -> None:
+    clean_state.reset()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random data of a test's own."""
+    return np.random.default_rng(0)
 
 
 _MUCH = 3 << 30

@@ -7,6 +7,7 @@ import importlib
 from typing import Any
 
 from depthwise import moved
+from depthwise.absent import absent
 
 __version__ = "0.1.0"
 
@@ -28,6 +29,7 @@ _MODULES = (
     "ops",
     "optimizers",
     "preprocessing",
+    "random",
     "regularizers",
     "saving",
     "transfer",
@@ -43,27 +45,14 @@ _NAMES = {
     "Metric": "metrics",
     "Model": "models",
     "Optimizer": "optimizers",
+    "Regularizer": "regularizers",
     "Sequential": "models",
     "from_keras": "models",
     "get_threads": "runtime.threads",
     "load_model": "models",
     "set_threads": "runtime.threads",
+    "version": "config",
 }
-
-_MISSING = {
-    "KerasTensor": "what Input and layers give is depthwise.network.symbolic.SymbolicTensor",
-    "Operation": "a network is made of layers",
-    "Variable": "weights are NumPy arrays: layer.get_weights(), layer.set_weights([…])",
-    "applications": "make the model with Keras and give it to depthwise.from_keras, or open its file with depthwise.load_model",
-    "distribution": "one machine's threads work together by themselves, see depthwise.set_threads",
-    "dtype_policies": "all arithmetic is float32",
-    "export": "model.save('model.keras') writes a file that Keras loads and exports",
-    "mixed_precision": "all arithmetic is float32",
-    "quantizers": "all arithmetic is float32",
-    "tree": "use Python's own lists, tuples and dicts",
-    "wrappers": "models can be pickled and copied, so a class of your own with fit and predict is enough",
-}
-"""Names of Keras that Depthwise has not, and what to do instead."""
 
 __all__ = ["__version__", *sorted({*_MODULES, *_NAMES})]
 
@@ -77,8 +66,7 @@ def __getattr__(name: str) -> Any:
     elif name in _NAMES:
         value = getattr(importlib.import_module(f"depthwise.{_NAMES[name]}"), name)
     else:
-        instead = f": {_MISSING[name]}" if name in _MISSING else ""
-        raise AttributeError(f"module 'depthwise' has no attribute {name!r}{instead}")
+        raise absent("", name, __all__)
     globals()[name] = value
     return value
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from depthwise.absent import absent
 from depthwise.arguments import ACTIVATIONS, FUNCTIONS_ONLY, LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE, SHRINK_THRESHOLD
 from depthwise.errors import InvalidArgumentError, describe_value
 
-__all__ = [*ACTIVATIONS, *FUNCTIONS_ONLY, "get", "hard_swish", "serialize", "swish"]
+__all__ = [*ACTIVATIONS, *FUNCTIONS_ONLY, "deserialize", "get", "hard_swish", "serialize", "swish"]
 
 Array = NDArray[Any]
 
@@ -246,6 +247,11 @@ def get(identifier: str | Callable[..., Array] | None) -> Callable[..., Array]:
     raise InvalidArgumentError(f"unknown activation {describe_value(identifier)}; allowed are {', '.join(ACTIVATIONS)}")
 
 
+def deserialize(config: str) -> Callable[..., Array]:
+    """The function of a name that `serialize` gave, here or in Keras."""
+    return get(config)
+
+
 def serialize(activation: Callable[..., Array]) -> str:
     """The name of one of these functions.
 
@@ -256,3 +262,7 @@ def serialize(activation: Callable[..., Array]) -> str:
     if name not in (*ACTIVATIONS, *FUNCTIONS_ONLY) or globals()[name] is not activation:
         raise InvalidArgumentError(f"only Depthwise's own activations have a name, got {describe_value(activation)}")
     return name
+
+
+def __getattr__(name: str) -> Any:
+    raise absent("activations", name, __all__)

@@ -1,5 +1,8 @@
 """`keras.config` by name; see `depthwise.backend`."""
 
+from typing import Any
+
+from depthwise.absent import absent
 from depthwise.backend import (
     backend,
     dtype_policy,
@@ -30,7 +33,15 @@ __all__ = [
     "set_epsilon",
     "set_floatx",
     "set_image_data_format",
+    "version",
 ]
+
+
+def version() -> str:
+    """Depthwise's own version."""
+    import depthwise
+
+    return depthwise.__version__
 
 
 def enable_interactive_logging() -> None:
@@ -68,3 +79,7 @@ def enable_unsafe_deserialization() -> None:
     raise UnsupportedError(
         "code in a model file is never run, so enable_unsafe_deserialization is not supported; leave it out"
     )
+
+
+def __getattr__(name: str) -> Any:
+    raise absent("config", name, __all__)

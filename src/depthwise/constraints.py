@@ -6,9 +6,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from depthwise.configuration import identified, serialized
 from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 
 if TYPE_CHECKING:
@@ -182,7 +183,12 @@ class MinMaxNorm(NormConstraint):
 
 CLASSES: dict[str, type[Constraint]] = {cls.__name__: cls for cls in (MaxNorm, MinMaxNorm, NonNeg, UnitNorm)}
 
-BY_NAME = CLASSES | {"max_norm": MaxNorm, "min_max_norm": MinMaxNorm, "non_neg": NonNeg, "unit_norm": UnitNorm}
+BY_NAME: dict[str, type[Constraint]] = CLASSES | {
+    "max_norm": MaxNorm,
+    "min_max_norm": MinMaxNorm,
+    "non_neg": NonNeg,
+    "unit_norm": UnitNorm,
+}
 
 
 def get(identifier: Any) -> Constraint | None:
@@ -191,32 +197,15 @@ def get(identifier: Any) -> Constraint | None:
     Raises:
         InvalidArgumentError: not one of Keras' constraints; the message lists them.
     """
-    if identifier is None or isinstance(identifier, Constraint):
-        return identifier
-    if isinstance(identifier, type) and identifier in CLASSES.values():
-        made: Constraint = identifier()
-        return made
-    if isinstance(identifier, Mapping):
-        cls = BY_NAME.get(str(identifier.get("class_name")))
-        config = identifier.get("config") or {}
-        if cls is not None and isinstance(config, Mapping) and set(config) <= {item.name for item in fields(cls)}:
-            return cls(**config)
-    elif isinstance(identifier, str) and identifier in BY_NAME:
-        return BY_NAME[identifier]()
-    raise InvalidArgumentError(
-        f"unknown constraint {describe_value(identifier)}; allowed are 'max_norm', 'min_max_norm', 'non_neg', 'unit_norm' and "
-        "the classes of depthwise.constraints"
-    )
+    if identifier is None:
+        return None
+    allowed = "'max_norm', 'min_max_norm', 'non_neg', 'unit_norm' and the classes of depthwise.constraints"
+    return identified("constraint", identifier, Constraint, BY_NAME, allowed)
 
 
 def serialize(constraint: Constraint) -> dict[str, Any]:
     """The constraint as Keras serialises it."""
-    return {
-        "module": "keras.constraints",
-        "class_name": type(constraint).__name__,
-        "config": constraint.get_config(),
-        "registered_name": None,
-    }
+    return serialized("keras.constraints", type(constraint).__name__, constraint.get_config())
 
 
 def deserialize(config: Mapping[str, Any]) -> Constraint | None:

@@ -233,10 +233,12 @@ class Model(Filed):
         self,
         layer: str | None = None,
         at: Sequence[int] | None = None,
-        language: str = "en",
+        language: str | None = None,
         image: PathLike | None = None,
         sample: int | None = None,
         picture: Any = None,
+        invert: str = "auto",
+        scale: str = "auto",
     ) -> "Explanation":
         """Every shape, parameter and MAC as a formula; with `at`, how that one output number comes about.
 
@@ -245,7 +247,7 @@ class Model(Filed):
         """
         from depthwise.explain.explanation import Explanation
 
-        return Explanation(self, layer, at, language, image, sample, picture)
+        return Explanation(self, layer, at, language, image, sample, picture, invert, scale)
 
     def _repr_html_(self) -> str | None:
         """What Jupyter shows: table and page; None, so that it falls back to `repr`, before the model knows its shapes."""
@@ -404,8 +406,11 @@ def load_model(
     custom_objects: Mapping[str, Any] | None = None,
     compile: bool = True,
     safe_mode: bool = True,
+    *,
+    shapes: "Mapping[str, Sequence[int]] | None" = None,
+    external_data: "PathLike | None" = None,
 ) -> Model:
-    """The model in a file of Keras 1 to 3 or of Depthwise: `.keras`, or HDF5 (`.h5`, `.hdf5`).
+    """The model in a file of Keras 1 to 3 or of Depthwise: `.keras`, or HDF5 (`.h5`, `.hdf5`); or in an ONNX file.
 
     Args:
         filepath: the file.
@@ -415,6 +420,8 @@ def load_model(
         compile: also restore optimizer, loss and metrics where the file has them. What is not supported among them is left
             out with a warning; the model predicts all the same.
         safe_mode: accepted and ignored: code in a file is never run, whatever it says.
+        shapes: of the inputs of an ONNX file that leaves sizes open, by their names, with the batch: {"x": (1, 3, 320, 320)}.
+        external_data: the folder with the weights that an ONNX file keeps outside; no other place is read.
 
     Raises:
         InvalidFileError: no such file, not a `.keras` file, truncated, damaged, or it contradicts itself.
@@ -422,7 +429,7 @@ def load_model(
     """
     from depthwise.data.formats.opening import read_any
 
-    return _from_saved(read_any(filepath, compile, custom_objects))
+    return model_of(read_any(filepath, compile, custom_objects, shapes, external_data))
 
 
 def from_keras(model: Any) -> Model:
@@ -437,7 +444,7 @@ def from_keras(model: Any) -> Model:
     """
     from depthwise.data.formats.keras_model import read_live
 
-    return _from_saved(read_live(model))
+    return model_of(read_live(model))
 
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Model:
@@ -464,7 +471,8 @@ def _from_config(config: Any, what: str, custom_objects: Mapping[str, Any] | Non
     return Model.from_tree(parsed.tree)
 
 
-def _from_saved(network: "SavedNetwork") -> Model:
+def model_of(network: "SavedNetwork") -> Model:
+    """A model that is made of a saved network."""
     model = Model.from_tree(network.tree)
     model.put_weights(network.weights)
     model.use(network.usage)

@@ -1,9 +1,11 @@
 """The one source of random choices: `set_random_seed`, and a stream for each purpose."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
+from depthwise.absent import absent
 from depthwise.seeds import next_seed, set_random_seed
 
 __all__ = ["generator", "next_seed", "set_random_seed", "stream"]
@@ -25,3 +27,7 @@ def stream(seed: int, purpose: str) -> np.random.Generator:
     """The random stream that `seed` and `purpose` name: always the same."""
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return np.random.Generator(np.random.Philox(key=np.frombuffer(digest[:16], dtype=np.uint64)))
+
+
+def __getattr__(name: str) -> Any:
+    raise absent("random", name, __all__)

@@ -9,9 +9,10 @@ L2(l2=0.01)
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from depthwise.configuration import identified, serialized
 from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 
 if TYPE_CHECKING:
@@ -185,7 +186,13 @@ class OrthogonalRegularizer(Regularizer):
 
 CLASSES: dict[str, type[Regularizer]] = {cls.__name__: cls for cls in (L1, L2, L1L2, OrthogonalRegularizer)}
 
-BY_NAME = CLASSES | {"l1": L1, "l2": L2, "l1_l2": L1L2, "l1l2": L1L2, "orthogonal_regularizer": OrthogonalRegularizer}
+BY_NAME: dict[str, type[Regularizer]] = CLASSES | {
+    "l1": L1,
+    "l2": L2,
+    "l1_l2": L1L2,
+    "l1l2": L1L2,
+    "orthogonal_regularizer": OrthogonalRegularizer,
+}
 
 
 def get(identifier: Any) -> Regularizer | None:
@@ -194,32 +201,15 @@ def get(identifier: Any) -> Regularizer | None:
     Raises:
         InvalidArgumentError: not one of Keras' regularizers; the message lists them.
     """
-    if identifier is None or isinstance(identifier, Regularizer):
-        return identifier
-    if isinstance(identifier, type) and identifier in CLASSES.values():
-        made: Regularizer = identifier()
-        return made
-    if isinstance(identifier, Mapping):
-        cls = BY_NAME.get(str(identifier.get("class_name")))
-        config = identifier.get("config") or {}
-        if cls is not None and isinstance(config, Mapping) and set(config) <= {item.name for item in fields(cls)}:
-            return cls(**config)
-    elif isinstance(identifier, str) and identifier in BY_NAME:
-        return BY_NAME[identifier]()
-    raise InvalidArgumentError(
-        f"unknown regularizer {describe_value(identifier)}; allowed are 'l1', 'l2', 'l1_l2', 'orthogonal_regularizer' and the "
-        "classes of depthwise.regularizers"
-    )
+    if identifier is None:
+        return None
+    allowed = "'l1', 'l2', 'l1_l2', 'orthogonal_regularizer' and the classes of depthwise.regularizers"
+    return identified("regularizer", identifier, Regularizer, BY_NAME, allowed)
 
 
 def serialize(regularizer: Regularizer) -> dict[str, Any]:
     """The regularizer as Keras serialises it."""
-    return {
-        "module": "keras.regularizers",
-        "class_name": type(regularizer).__name__,
-        "config": regularizer.get_config(),
-        "registered_name": None,
-    }
+    return serialized("keras.regularizers", type(regularizer).__name__, regularizer.get_config())
 
 
 def deserialize(config: Mapping[str, Any]) -> Regularizer | None:

@@ -1,6 +1,10 @@
-"""`keras.saving` by name: models to and from `.keras` files, and names for what they hold of one's own."""
+"""`keras.saving` by name: models to and from `.keras` files, and names for what of yours they hold."""
 
-from depthwise.models import load_model, save_model
+import os
+from typing import Any
+
+from depthwise.absent import absent
+from depthwise.models import Model, load_model, save_model
 from depthwise.registration import (
     custom_object_scope,
     get_custom_objects,
@@ -11,6 +15,17 @@ from depthwise.registration import (
 
 CustomObjectScope = custom_object_scope
 
+
+def save_weights(model: Model, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
+    """`model.save_weights(filepath, …)`."""
+    model.save_weights(filepath, overwrite=overwrite, **kwargs)
+
+
+def load_weights(model: Model, filepath: str | os.PathLike[str], skip_mismatch: bool = False, **kwargs: Any) -> None:
+    """`model.load_weights(filepath, …)`."""
+    model.load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
+
+
 __all__ = [
     "CustomObjectScope",
     "custom_object_scope",
@@ -18,6 +33,12 @@ __all__ = [
     "get_registered_name",
     "get_registered_object",
     "load_model",
+    "load_weights",
     "register_keras_serializable",
     "save_model",
+    "save_weights",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise absent("saving", name, __all__)

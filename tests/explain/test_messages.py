@@ -13,6 +13,7 @@ from depthwise.explain.facts import network_facts
 from depthwise.explain.questions import questions
 from depthwise.layers.descriptions import LAYERS, Conv2D, SeparableConv2D
 from depthwise.layers.operation import OPERATIONS
+from depthwise.layers.tensors import TENSOR_OPERATIONS
 from depthwise.messages import LANGUAGES, PLACEHOLDER, catalogue, keys, section, text
 from depthwise.network.graph import sequential
 from support.explained import NAMES, mobile_network, network_and_weights
@@ -31,7 +32,18 @@ SOURCES = [
 FILES = {"page.html", "page.html.jinja", "page.css"}
 """Names of files that look like keys."""
 
-COMPUTED = ("kind.", "meaning.", "remark.", "note.example.", "note.answer.", "page.mistake.", "page.guess.asks_")
+COMPUTED = (
+    "kind.",
+    "meaning.",
+    "remark.",
+    "note.example.",
+    "note.answer.",
+    "page.mistake.",
+    "page.guess.asks_",
+    "quiz.",
+    "page.term.",
+    "page.term_name.",
+)
 """Keys of which the sources write the beginning only; other tests here ask for each of them."""
 
 
@@ -67,7 +79,8 @@ def _literal_keys() -> dict[str, str]:
     found = {}
     for path in SOURCES:
         for match in re.finditer(
-            r"[\"'`]((?:page|terminal|note|comparison|command)(?:\.[a-z_]+)+)[\"'`]", path.read_text(encoding="utf-8")
+            r"[\"'`]((?:page|terminal|note|comparison|command)(?:\.[a-z0-9_]+)+)[\"'`]",
+            path.read_text(encoding="utf-8"),
         ):
             found[match[1]] = path.name
     return found
@@ -96,7 +109,7 @@ def test_no_message_is_unused() -> None:
 
 
 def test_every_layer_and_every_factor_of_a_formula_has_a_name() -> None:
-    assert {f"kind.{kind}" for kind in {*LAYERS, *OPERATIONS}} == set(section("kind."))
+    assert {f"kind.{kind}" for kind in {*LAYERS, *OPERATIONS, *TENSOR_OPERATIONS}} == set(section("kind."))
     files = [PACKAGE / "network" / "facts.py", *(PACKAGE / "layers").glob("*.py")]
     meanings = {
         str(node.args[1].value)
@@ -136,6 +149,34 @@ def test_every_remark_and_every_question_can_be_written(language: str) -> None:
                 assert mistake["value"] != question["answer"]
                 written.add(mistake["key"])
     assert written == set(section("remark.", "page.mistake."))
+
+
+QUIZ_PARTS = ["asks", "hint", "reason", "right", "wrong_one", "wrong_two"]
+
+
+def test_there_are_40_questions_each_with_its_answers_a_hint_and_a_reason() -> None:
+    parts: dict[str, list[str]] = {}
+    for key in section("quiz."):
+        _, name, part = key.split(".")
+        parts.setdefault(name, []).append(part)
+    assert len(parts) == 40
+    for name, found in parts.items():
+        assert sorted(found) == QUIZ_PARTS, name
+        for language in LANGUAGES:
+            answers = {
+                text(f"quiz.{name}.{part}", language) for part in QUIZ_PARTS if part.startswith(("right", "wrong"))
+            }
+            assert len(answers) == 3, name
+
+
+def test_every_term_that_a_text_marks_is_explained_and_every_explanation_is_used() -> None:
+    marked = {language: set[str]() for language in LANGUAGES}
+    for message in catalogue().values():
+        for language, template in message.items():
+            marked[language] |= set(re.findall(r"\[[^\]|]+\|([a-z_]+)\]", template))
+    explained = {key.removeprefix("page.term.") for key in section("page.term.")}
+    assert explained == {key.removeprefix("page.term_name.") for key in section("page.term_name.")}
+    assert marked["en"] == marked["zh"] == explained
 
 
 def test_a_fact_is_never_read_as_a_template() -> None:

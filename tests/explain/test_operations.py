@@ -12,8 +12,9 @@ from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression, Operand, apply
 from depthwise.explain.cells import cell_facts, has_display
 from depthwise.explain.expressions import RULES, evaluate, exact, expression_facts, written
-from depthwise.explain.operations import page_operations
+from depthwise.explain.operations import CallProgram
 from depthwise.explain.page import make_page
+from depthwise.explain.page_operations import PAGE_OPERATIONS, page_operations
 from depthwise.explain.terminal import cell_lines, print_lines
 from depthwise.explain.values import layer_values
 from depthwise.layers.descriptions import Dense, Description, InputLayer
@@ -103,6 +104,11 @@ def _moves(builder: Any, call: Any) -> None:
     builder.emit(call, call_output)
 
 
+def _random(builder: Any, call: Any) -> None:
+    (source,) = builder.inputs(call)
+    builder.emit(call, op.Dropout((source,), (call.name,), 0.5, 0))
+
+
 def test_several_operations_are_several_steps() -> None:
     x = np.random.default_rng(3).normal(0, 2, (5, 3, 4)).astype(np.float32)
     from depthwise.explain.operations import call_steps
@@ -119,10 +125,19 @@ def test_several_operations_are_several_steps() -> None:
 
 
 def test_the_page_stops_before_a_layer_that_it_cannot_run() -> None:
-    graph = sequential([InputLayer(shape=(5, 3, 4)), made_up_layer(_moves)])
+    graph = sequential([InputLayer(shape=(5, 3, 4)), made_up_layer(_random)])
     assert page_operations(graph.calls[-1]) is None
-    graph, weights = network_and_weights("by-operations")
-    assert make_page(graph, weights, with_times=False).kept_layers == len(graph.calls)
+    assert make_page(graph, {}, with_times=False).kept_layers == len(graph.calls) - 1
+
+
+def test_the_page_runs_every_operation_that_a_layer_lowers_to() -> None:
+    kinds = set()
+    for name in ("every-layer", "by-operations", "sequences"):
+        graph, weights = network_and_weights(name)
+        assert make_page(graph, weights, with_times=False).kept_layers == len(graph.calls)
+        kinds |= {type(item) for call in graph.calls if call.reads for item in CallProgram(call).operations}
+    assert kinds <= set(PAGE_OPERATIONS)
+    assert kinds >= {op.Convolve, op.ConvolveDepthwise, op.ConvolveTransposed, op.Contract, op.PoolWindows, op.Resample}
 
 
 def test_a_dense_layer_by_its_operations_is_the_dense_layer() -> None:

@@ -38,24 +38,31 @@ def largest_slope(y_true: Array, y_pred: Array) -> Array:
     return 2.0 * (y_pred - y_true)
 
 
-def _bits(shape: tuple[int, ...]) -> Array:
-    return (RNG.random((SAMPLES, *shape)) < 0.4).astype(np.float32)
+def _bits(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return (rng.random((SAMPLES, *shape)) < 0.4).astype(np.float32)
 
 
-def _numbers(shape: tuple[int, ...]) -> Array:
-    return RNG.random((SAMPLES, *shape)).astype(np.float32)
+def _numbers(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return rng.random((SAMPLES, *shape)).astype(np.float32)
 
 
 SPARSE = "SparseCategoricalCrossentropy"
 CASES: dict[str, tuple[str, dict[str, Any], tuple[int, ...], str, Array, Array | None]] = {
-    "a map with weights by position": ("Huber", {}, MAP, "linear", _numbers(MAP), BY_POSITION),
-    "labels 0 and 1": ("Hinge", {}, VECTOR, "tanh", _bits(VECTOR), None),
-    "one loss of the batch": ("Dice", {}, MAP, "sigmoid", _bits(MAP), None),
-    "one loss of the batch, weighted": ("Dice", {}, MAP, "sigmoid", _bits(MAP), BY_SAMPLE),
-    "one loss of the batch, summed": ("Tversky", {"reduction": "sum", "alpha": 0.3}, MAP, "sigmoid", _bits(MAP), None),
-    "one loss a sample": ("Dice", {"axis": (1, 2, 3)}, MAP, "sigmoid", _bits(MAP), BY_SAMPLE),
-    "one loss a channel": ("Dice", {"axis": (1, 2)}, MAP, "sigmoid", _bits(MAP), None),
-    "one loss a position": ("Tversky", {"axis": -1}, MAP, "sigmoid", _bits(MAP), BY_POSITION),
+    "a map with weights by position": ("Huber", {}, MAP, "linear", _numbers(RNG, MAP), BY_POSITION),
+    "labels 0 and 1": ("Hinge", {}, VECTOR, "tanh", _bits(RNG, VECTOR), None),
+    "one loss of the batch": ("Dice", {}, MAP, "sigmoid", _bits(RNG, MAP), None),
+    "one loss of the batch, weighted": ("Dice", {}, MAP, "sigmoid", _bits(RNG, MAP), BY_SAMPLE),
+    "one loss of the batch, summed": (
+        "Tversky",
+        {"reduction": "sum", "alpha": 0.3},
+        MAP,
+        "sigmoid",
+        _bits(RNG, MAP),
+        None,
+    ),
+    "one loss a sample": ("Dice", {"axis": (1, 2, 3)}, MAP, "sigmoid", _bits(RNG, MAP), BY_SAMPLE),
+    "one loss a channel": ("Dice", {"axis": (1, 2)}, MAP, "sigmoid", _bits(RNG, MAP), None),
+    "one loss a position": ("Tversky", {"axis": -1}, MAP, "sigmoid", _bits(RNG, MAP), BY_POSITION),
     "ignored labels": (SPARSE, {"ignore_class": 255}, MAP, "softmax", IGNORED, None),
     "ignored labels, weighted": (SPARSE, {"ignore_class": 255}, MAP, "softmax", IGNORED, BY_POSITION),
     "ignored labels of logits, summed": (
@@ -74,18 +81,18 @@ CASES: dict[str, tuple[str, dict[str, Any], tuple[int, ...], str, Array, Array |
         IGNORED,
         BY_POSITION,
     ),
-    "a sum": ("MeanSquaredError", {"reduction": "sum"}, VECTOR, "linear", _numbers(VECTOR), BY_SAMPLE),
+    "a sum": ("MeanSquaredError", {"reduction": "sum"}, VECTOR, "linear", _numbers(RNG, VECTOR), BY_SAMPLE),
     "a mean by weight": (
         "MeanSquaredError",
         {"reduction": "mean_with_sample_weight"},
         VECTOR,
         "linear",
-        _numbers(VECTOR),
+        _numbers(RNG, VECTOR),
         BY_SAMPLE,
     ),
-    "functions": ("cubic", {}, VECTOR, "linear", _numbers(VECTOR), BY_SAMPLE),
-    "functions on maps": ("cubic", {}, MAP, "linear", _numbers(MAP), BY_POSITION),
-    "functions with one loss of the batch": ("largest", {}, MAP, "linear", _numbers(MAP), None),
+    "functions": ("cubic", {}, VECTOR, "linear", _numbers(RNG, VECTOR), BY_SAMPLE),
+    "functions on maps": ("cubic", {}, MAP, "linear", _numbers(RNG, MAP), BY_POSITION),
+    "functions with one loss of the batch": ("largest", {}, MAP, "linear", _numbers(RNG, MAP), None),
 }
 
 
@@ -136,9 +143,11 @@ def test_steps_are_those_of_keras(case: str) -> None:
         (losses.CosineSimilarity(), MAP),
     ],
 )
-def test_the_bits_do_not_depend_on_the_number_of_threads(loss: losses.Loss, shape: tuple[int, ...]) -> None:
-    x = RNG.standard_normal((21, *shape[:-1], 5)).astype(np.float32)
-    y = RNG.random((21, *shape)).astype(np.float32)
+def test_the_bits_do_not_depend_on_the_number_of_threads(
+    rng: np.random.Generator, loss: losses.Loss, shape: tuple[int, ...]
+) -> None:
+    x = rng.standard_normal((21, *shape[:-1], 5)).astype(np.float32)
+    y = rng.random((21, *shape)).astype(np.float32)
     start = network(models.Sequential, layers, shape, "sigmoid").get_weights()
     found = []
     for threads in (1, 2):
@@ -183,13 +192,13 @@ def test_training_needs_a_loss_that_is_one_number() -> None:
 
 
 @pytest.mark.parametrize("loss", ["mse", "binary_crossentropy", "huber"])
-def test_class_weights_weigh_by_the_largest_label(loss: str) -> None:
+def test_class_weights_weigh_by_the_largest_label(rng: np.random.Generator, loss: str) -> None:
     """As Keras takes them, whatever the loss: the class is where the largest label is."""
-    y = np.eye(CHANNELS, dtype=np.float32)[RNG.integers(0, CHANNELS, SAMPLES)]
+    y = np.eye(CHANNELS, dtype=np.float32)[rng.integers(0, CHANNELS, SAMPLES)]
     ours = network(models.Sequential, layers, VECTOR, "sigmoid")
     theirs = network(keras.Sequential, keras.layers, VECTOR, "sigmoid")
     theirs.set_weights([array.copy() for array in ours.get_weights()])
-    x = RNG.standard_normal((SAMPLES, 5)).astype(np.float32)
+    x = rng.standard_normal((SAMPLES, 5)).astype(np.float32)
     for model in (ours, theirs):
         model.compile("sgd", loss)
     expected = theirs.train_on_batch(x, y, class_weight={0: 0.5, 2: 3.0})
@@ -199,12 +208,12 @@ def test_class_weights_weigh_by_the_largest_label(loss: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in losses.CLASSES if hasattr(keras.losses, name)])
-def test_functions_of_losses(name: str) -> None:
+def test_functions_of_losses(rng: np.random.Generator, name: str) -> None:
     """`losses.huber(y_true, y_pred)`: an array of Keras' shape."""
-    prediction = RNG.uniform(0.05, 0.95, (SAMPLES, ROWS, CHANNELS)).astype(np.float32)
-    target: Array = _bits((ROWS, CHANNELS))
+    prediction = rng.uniform(0.05, 0.95, (SAMPLES, ROWS, CHANNELS)).astype(np.float32)
+    target: Array = _bits(rng, (ROWS, CHANNELS))
     if losses.CLASSES[name].sparse:
-        target = RNG.integers(0, CHANNELS, (SAMPLES, ROWS))
+        target = rng.integers(0, CHANNELS, (SAMPLES, ROWS))
     arguments = {"q": 0.5} if "generalized" in name else {}  # Keras' function has no default for it
     expected = np.asarray(getattr(keras.losses, name)(target, prediction, **arguments))
     found = getattr(losses, name)(target, prediction, **arguments)
@@ -212,9 +221,9 @@ def test_functions_of_losses(name: str) -> None:
     np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-6)
 
 
-def test_functions_of_losses_take_their_arguments_in_keras_order() -> None:
-    logits = RNG.standard_normal((SAMPLES, CHANNELS)).astype(np.float32)
-    labels = RNG.integers(0, CHANNELS, SAMPLES)
+def test_functions_of_losses_take_their_arguments_in_keras_order(rng: np.random.Generator) -> None:
+    logits = rng.standard_normal((SAMPLES, CHANNELS)).astype(np.float32)
+    labels = rng.integers(0, CHANNELS, SAMPLES)
     expected = np.asarray(keras.losses.sparse_categorical_crossentropy(labels, logits, True))
     np.testing.assert_allclose(losses.sparse_categorical_crossentropy(labels, logits, True), expected, rtol=1e-5)
     get: Any = losses.get
@@ -238,17 +247,17 @@ class OnceBad(callbacks.Callback):
         self.model.set_weights(self.start)
 
 
-def test_a_training_may_recover() -> None:
+def test_a_training_may_recover(rng: np.random.Generator) -> None:
     """A loss that is NaN once is no end: good weights that a callback sets later are trained on."""
     model = network(models.Sequential, layers, VECTOR, "linear")
     model.compile("sgd", "mse")
-    x, y = RNG.standard_normal((20, 5)).astype(np.float32), RNG.random((20, CHANNELS)).astype(np.float32)
+    x, y = rng.standard_normal((20, 5)).astype(np.float32), rng.random((20, CHANNELS)).astype(np.float32)
     with pytest.warns(callbacks.NotFiniteWarning, match="in epoch 1, step 2: .*; training goes on"):
         history = model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=[OnceBad(model.get_weights())]).history
     assert [bool(np.isfinite(loss)) for loss in history["loss"]] == [False, True]
 
 
-def test_a_model_with_losses_and_metrics_of_all_kinds_is_saved(tmp_path: Path) -> None:
+def test_a_model_with_losses_and_metrics_of_all_kinds_is_saved(rng: np.random.Generator, tmp_path: Path) -> None:
     """As Keras reads it, and with all arguments."""
     model = network(models.Sequential, layers, VECTOR, "sigmoid")
     kinds = [
@@ -260,7 +269,7 @@ def test_a_model_with_losses_and_metrics_of_all_kinds_is_saved(tmp_path: Path) -
     loss = losses.BinaryFocalCrossentropy(apply_class_balancing=True, alpha=0.3, gamma=1.5, reduction="sum")
     model.compile("sgd", loss, metrics=kinds)
     model.save(tmp_path / "model.keras")
-    x, y = RNG.standard_normal((SAMPLES, 5)).astype(np.float32), _bits(VECTOR)
+    x, y = rng.standard_normal((SAMPLES, 5)).astype(np.float32), _bits(rng, VECTOR)
     expected = model.evaluate(x, y, verbose=0, return_dict=True)
     again = models.load_model(tmp_path / "model.keras")
     assert again.compiled.loss == loss

@@ -5,7 +5,8 @@ import pytest
 
 import depthwise
 from depthwise import layers
-from depthwise.data.formats.layer_config import layer_from_config, parse_layer, serialized
+from depthwise.configuration import serialized
+from depthwise.data.formats.layer_config import layer_from_config, parse_layer
 from depthwise.errors import UnsupportedError
 from depthwise.layers.names import ALIASES, UNSUPPORTED
 

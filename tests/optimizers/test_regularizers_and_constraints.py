@@ -40,10 +40,10 @@ def kept(module: Any, name: str, arguments: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize(("name", "arguments"), REGULARIZERS, ids=str)
-def test_penalties_are_those_of_keras(name: str, arguments: dict[str, Any]) -> None:
+def test_penalties_are_those_of_keras(rng: np.random.Generator, name: str, arguments: dict[str, Any]) -> None:
     ours, theirs = (kept(module, name, arguments) for module in (regularizers, keras.regularizers))
     for shape in ((7, 4), (4, 7)):
-        w = GENERATOR.standard_normal(shape).astype(np.float32)
+        w = rng.standard_normal(shape).astype(np.float32)
         assert ours(w) == pytest.approx(float(theirs(keras.ops.convert_to_tensor(w))), rel=w.size * U + 8 * U)
     assert ours.get_config().keys() == theirs.get_config().keys()
     read: Any = regularizers.get(keras.regularizers.serialize(theirs))
@@ -52,11 +52,11 @@ def test_penalties_are_those_of_keras(name: str, arguments: dict[str, Any]) -> N
     assert again.get_config().keys() == ours.get_config().keys()
 
 
-def test_the_gradient_of_the_orthogonal_penalty() -> None:
+def test_the_gradient_of_the_orthogonal_penalty(rng: np.random.Generator) -> None:
     """Against central differences, away from the kinks where two vectors are at right angles."""
     for mode in ("rows", "columns"):
         penalty = regularizers.OrthogonalRegularizer(0.3, mode)
-        w = GENERATOR.standard_normal((4, 3))
+        w = rng.standard_normal((4, 3))
         found, step = penalty.gradient(w), 1e-6
         for index in np.ndindex(w.shape):
             up, down = w.copy(), w.copy()
@@ -66,9 +66,9 @@ def test_the_gradient_of_the_orthogonal_penalty() -> None:
 
 
 @pytest.mark.parametrize(("name", "arguments"), CONSTRAINTS, ids=str)
-def test_limits_are_those_of_keras(name: str, arguments: dict[str, Any]) -> None:
+def test_limits_are_those_of_keras(rng: np.random.Generator, name: str, arguments: dict[str, Any]) -> None:
     ours, theirs = (kept(module, name, arguments) for module in (constraints, keras.constraints))
-    w = GENERATOR.standard_normal((3, 2, 4, 5)).astype(np.float32)
+    w = rng.standard_normal((3, 2, 4, 5)).astype(np.float32)
     np.testing.assert_allclose(ours(w), np.asarray(theirs(w)), rtol=(w.size + 8) * U)
     assert ours.get_config() == theirs.get_config()
     assert constraints.get(keras.constraints.serialize(theirs)) == ours
@@ -351,7 +351,7 @@ def test_penalties_on_what_layers_give(tmp_path: Path) -> None:
     assert float(again.test_on_batch(X, Y)) == pytest.approx(ours.test_on_batch(X, Y), rel=1e-5)
 
 
-def test_every_call_of_a_layer_is_penalised() -> None:
+def test_every_call_of_a_layer_is_penalised(rng: np.random.Generator) -> None:
     """As Keras does it step by step; traced for JAX it forgets all calls but the last."""
 
     def twice(made: Any) -> Any:
@@ -361,7 +361,7 @@ def test_every_call_of_a_layer_is_penalised() -> None:
 
     ours, theirs = twice(depthwise), twice(keras)
     theirs.set_weights(ours.get_weights())
-    x = GENERATOR.standard_normal((5, 4)).astype(np.float32)
+    x = rng.standard_normal((5, 4)).astype(np.float32)
     y = np.asarray(theirs(x))
     ours.compile(optimizers.SGD(0.0), "mse")
     penalty = sum(float(item) for item in theirs.losses)

@@ -8,22 +8,31 @@ from numpy.typing import NDArray
 from depthwise.layers import (
     Activation,
     Add,
+    AveragePooling1D,
     AveragePooling2D,
     BatchNormalization,
     Concatenate,
+    Conv1D,
     Conv2D,
+    Conv2DTranspose,
     Dense,
+    DepthwiseConv1D,
     DepthwiseConv2D,
     Dropout,
     Flatten,
     GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
     GlobalMaxPooling2D,
     LayerNormalization,
+    MaxPooling1D,
     MaxPooling2D,
     PReLU,
     ReLU,
     Rescaling,
+    Reshape,
+    SeparableConv1D,
     SeparableConv2D,
+    UpSampling2D,
     ZeroPadding2D,
 )
 from depthwise.network.graph import Graph, sequential
@@ -39,18 +48,19 @@ __all__ = [
     "mobile_network",
     "network_and_weights",
     "random_positions",
+    "sequences",
     "tiny",
 ]
 
 Weights = dict[str, NDArray[np.float32]]
 
-NAMES = (*NETWORKS, "every-layer", "by-operations")
+NAMES = (*NETWORKS, "every-layer", "by-operations", "sequences")
 
 
 @cache
 def network_and_weights(name: str) -> tuple[Graph, Weights]:
     """A graph and seeded weights that are nowhere zero, biases and moving statistics included."""
-    own = {"every-layer": every_layer, "by-operations": by_operations}
+    own = {"every-layer": every_layer, "by-operations": by_operations, "sequences": sequences}
     graph = own[name]() if name in own else network(name).graph
     return graph, _lively(graph)
 
@@ -111,6 +121,24 @@ def by_operations() -> Graph:
     y = LayerNormalization(scale=False, epsilon=1e-5, name="shifted")(y)
     y = LayerNormalization(center=False, scale=False, name="plain")(y)
     return functional(x, Dense(4, activation="softmax", name="classes")(y), name="by-operations")
+
+
+def sequences() -> Graph:
+    """Windows of every kind that are shown by their operations: over sequences, transposed, resampled, channels first."""
+    x = Input((6, 7, 4), name="picture")
+    y = Conv2D(5, 3, padding="same", strides=(2, 1), data_format="channels_first", name="first")(x)
+    y = AveragePooling2D(2, padding="same", data_format="channels_first", name="mean_first")(y)
+    y = Conv2DTranspose(3, (3, 2), strides=2, padding="same", activation="elu", name="transposed")(y)
+    y = Conv2DTranspose(2, 2, strides=3, output_padding=1, name="apart")(y)
+    y = UpSampling2D(2, interpolation="bilinear", name="larger")(y)
+    y = Reshape((-1, 6), name="row")(y)
+    y = Conv1D(6, 4, strides=3, padding="causal", groups=2, activation="tanh", name="causal")(y)
+    y = DepthwiseConv1D(3, padding="same", depth_multiplier=2, name="deep")(y)
+    y = SeparableConv1D(5, 3, dilation_rate=2, name="separable")(y)
+    y = AveragePooling1D(3, strides=2, padding="same", name="mean")(y)
+    y = MaxPooling1D(2, name="largest")(y)
+    y = GlobalMaxPooling1D(name="most")(y)
+    return functional(x, Dense(3, activation="softmax", name="classes")(y), name="sequences")
 
 
 def mobile_network(blocks: int = 24) -> Graph:

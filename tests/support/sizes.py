@@ -188,12 +188,21 @@ def _prelu(rng: np.random.Generator) -> Configuration:
     return Configuration(layers.PReLU(shared_axes=shared or None), (shape,))
 
 
+def _layer_scale(rng: np.random.Generator) -> Configuration:
+    shape = _any_shape(rng)
+    return Configuration(layers.LayerScale(0.5, shape[-1]), (shape,))
+
+
 def _zero_padding2d(rng: np.random.Generator) -> Configuration:
     top, bottom, left, right = (int(size) for size in rng.integers(0, 4, 4))
     return Configuration(layers.ZeroPadding2D(((top, bottom), (left, right))), (_image(rng),))
 
 
 def _rescaling(rng: np.random.Generator) -> Configuration:
+    if rng.random() < 0.3:
+        shape = _any_shape(rng)
+        scale, offset = (tuple(float(item) for item in rng.uniform(-2.0, 2.0, shape[-1])) for _ in range(2))
+        return Configuration(layers.Rescaling(scale, _one_of(rng, 0.0, 0.5, offset)), (shape,))
     layer = layers.Rescaling(float(_one_of(rng, 1 / 255, 2.0, -0.5)), float(_one_of(rng, 0.0, -1.0, 0.5)))
     return Configuration(layer, (_any_shape(rng),))
 
@@ -355,6 +364,7 @@ _KINDS: dict[type[layers.Description], Callable[[np.random.Generator], Configura
     layers.BatchNormalization: _batch_normalization,
     layers.LayerNormalization: _layer_normalization,
     layers.PReLU: _prelu,
+    layers.LayerScale: _layer_scale,
     layers.Flatten: lambda rng: Configuration(layers.Flatten(), (_image(rng),)),
     layers.Dropout: lambda rng: Configuration(
         layers.Dropout(float(_one_of(rng, 0.0, 0.2, 0.5, 1.0))), (_any_shape(rng),)
@@ -474,7 +484,7 @@ def integer_case(
     """Weights and inputs of small whole numbers, for the exact gate: no partial sum, in any order, reaches 2²⁴.
 
     Raises:
-        ValueError: a sum could reach 2²⁴, the layer divides (average pooling, batch normalization), or its activation
+        ValueError: a sum could reach 2²⁴, the layer divides (average pooling, batch normalisation), or its activation
             gives no whole numbers: choose another.
     """
     layer, input_shapes = configuration

@@ -1,4 +1,4 @@
-"""Losses, metrics, schedules and optimisers against real Keras: signatures, values, configurations, refusals."""
+"""Losses, metrics, schedules and optimizers against real Keras: signatures, values, configurations, refusals."""
 
 import inspect
 from collections.abc import Callable
@@ -53,9 +53,11 @@ def same_signature(ours: Any, theirs: Any) -> None:
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("from_logits", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_loss_values_are_those_of_keras(smoothing: float, from_logits: bool, weighted: bool) -> None:
+def test_loss_values_are_those_of_keras(
+    rng: np.random.Generator, smoothing: float, from_logits: bool, weighted: bool
+) -> None:
     predictions = LOGITS if from_logits else PROBABILITIES
-    weight = GENERATOR.uniform(size=40).astype(np.float32) if weighted else None
+    weight = rng.uniform(size=40).astype(np.float32) if weighted else None
     pairs: list[Any] = [
         (losses.CategoricalCrossentropy, keras.losses.CategoricalCrossentropy, ONE_HOT, {"label_smoothing": smoothing}),
         (losses.BinaryCrossentropy, keras.losses.BinaryCrossentropy, BITS, {"label_smoothing": smoothing}),
@@ -293,6 +295,6 @@ def test_equal_descriptions_are_equal_and_hashable() -> None:
 def test_what_is_not_there_is_named() -> None:
     with pytest.raises(AttributeError, match=r"ScheduleFreeAdamW is not supported: .* use AdamW"):
         optimizers.ScheduleFreeAdamW  # noqa: B018
-    with pytest.raises(AttributeError, match=r"depthwise\.optimizers has no 'Adan'; it has Adadelta, "):
+    with pytest.raises(AttributeError, match=r"depthwise\.optimizers' has no attribute 'Adan'; there are Adadelta, "):
         optimizers.Adan  # noqa: B018
     assert not hasattr(optimizers, "ScheduleFreeAdamW")

@@ -164,8 +164,8 @@ def test_binary_labels_of_a_map_out_of_range_are_named_by_their_place() -> None:
 
 @pytest.mark.parametrize("name", ["MeanSquaredError", "MeanAbsoluteError", "BinaryCrossentropy"])
 @pytest.mark.parametrize("weight", [None, BY_SAMPLE, BY_POSITION], ids=["not", "by sample", "by position"])
-def test_losses_by_hand(name: str, weight: Array | None) -> None:
-    prediction = RNG.uniform(0.1, 0.9, (*POSITIONS, CLASSES)).astype(np.float32)
+def test_losses_by_hand(rng: np.random.Generator, name: str, weight: Array | None) -> None:
+    prediction = rng.uniform(0.1, 0.9, (*POSITIONS, CLASSES)).astype(np.float32)
     theirs = BY_SAMPLE.reshape(SAMPLES, 1, 1) if weight is BY_SAMPLE else weight
     expected = getattr(keras.losses, name)()(ONE_HOT, prediction, sample_weight=theirs)
     actual = getattr(losses, name)()(ONE_HOT, prediction, sample_weight=weight)
@@ -185,8 +185,8 @@ def test_losses_by_hand(name: str, weight: Array | None) -> None:
     ],
 )
 @pytest.mark.parametrize("weight", [None, BY_SAMPLE, BY_POSITION], ids=["not", "by sample", "by position"])
-def test_metrics_by_hand(metric: str, y: Array, weight: Array | None) -> None:
-    prediction = RNG.uniform(0.1, 0.9, (*POSITIONS, CLASSES)).astype(np.float32)
+def test_metrics_by_hand(rng: np.random.Generator, metric: str, y: Array, weight: Array | None) -> None:
+    prediction = rng.uniform(0.1, 0.9, (*POSITIONS, CLASSES)).astype(np.float32)
     arguments = {"k": 2} if "TopK" in metric else {}
     theirs = BY_SAMPLE.reshape(SAMPLES, 1, 1) if weight is BY_SAMPLE else weight
     expected = getattr(keras.metrics, metric)(**arguments)(y, prediction, sample_weight=theirs)

@@ -48,6 +48,17 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
     return make
 
 
+GO = """async place => {
+  if (location.hash !== place) {
+    const arrived = new Promise(done => addEventListener("hashchange", done, {once: true}));
+    location.hash = place;
+    await arrived;
+  }
+  await depthwise.tick();
+}"""
+"""Goes to a place and waits until the page shows it."""
+
+
 @dataclass
 class Opened:
     """A page, and what it asked for and complained about since it was opened."""
@@ -59,8 +70,7 @@ class Opened:
 
     def go(self, place: str) -> None:
         """Opens a place of the page by its deep link."""
-        self.page.evaluate("place => { location.hash = place; }", place)
-        self.page.wait_for_timeout(30)
+        self.page.evaluate(GO, place)
 
     def milliseconds(self, *kinds: str) -> float:
         """Processor time that the page's thread has spent on "Task" (everything), "Script", "Layout", "RecalcStyle"."""

@@ -25,6 +25,8 @@ FRAME = 16.0
 
 VIEWS = (
     "#/",
+    "#/network",
+    "#/kernel",
     "#/layer/separable_conv2d/3,4,5",
     "#/layer/dense/7",
     "#/layer/flatten/9",
@@ -105,7 +107,6 @@ def test_the_policy_lets_nothing_out(opened: Callable[..., Any]) -> None:
 )
 def test_hover_answers_within_a_frame(opened: Callable[..., Any], name: str, layer: str) -> None:
     page = opened(name, f"#/layer/{layer}/0,0,0")
-    page.page.wait_for_timeout(300)
     script = """async () => {
       const canvas = document.querySelector("[data-testid=output-maps]");
       const box = canvas.getBoundingClientRect();
@@ -132,7 +133,7 @@ def test_hover_answers_within_a_frame(opened: Callable[..., Any], name: str, lay
 def test_moving_over_the_output_moves_window_and_numbers(opened: Callable[..., Any]) -> None:
     page = opened("note-cnn", "#/layer/conv2d/0,0,0")
     first = page.value("output")
-    page.page.get_by_test_id("output-maps").hover(position={"x": 30, "y": 25})
+    page.page.get_by_test_id("output-maps").hover(position={"x": 30, "y": 20})
     position = page.run("() => depthwise.state.position")
     assert position[:2] != [0, 0]
     assert page.value("output") == pytest.approx(
@@ -151,9 +152,10 @@ def test_play_pause_and_step(opened: Callable[..., Any]) -> None:
     page.page.get_by_test_id("play").click()
     page.page.wait_for_function("() => depthwise.state.position[1] >= 3")
     page.page.get_by_test_id("play").click()
-    stopped = page.run("() => depthwise.state.position")
-    page.page.wait_for_timeout(400)
-    assert page.run("() => depthwise.state.position") == stopped
+    assert not page.run("() => depthwise.state.playing")
+    row, column, channel = page.run("() => depthwise.state.position")
+    page.page.wait_for_function(f"() => location.hash === '#/layer/conv2d/{row},{column},{channel}'")
+    assert page.run("() => depthwise.state.position") == [row, column, channel]
 
 
 def test_the_keyboard_reaches_everything(opened: Callable[..., Any]) -> None:
@@ -174,7 +176,7 @@ def test_the_keyboard_reaches_everything(opened: Callable[..., Any]) -> None:
     assert page.run("() => depthwise.state.playing") is True
     press("?")
     assert page.page.get_by_test_id("help").is_visible()
-    for key, view in zip("12345", ("network", "layer", "try", "guess", "compare")):
+    for key, view in zip("1234567", ("story", "network", "layer", "kernel", "try", "guess", "compare")):
         press(key)
         assert page.page.get_by_test_id(f"view-{view}").is_visible()
 
@@ -235,9 +237,8 @@ def test_hovering_a_factor_lights_what_it_counts(opened: Callable[..., Any]) -> 
     factors = page.page.get_by_test_id("fact-parameters").locator("button")
     assert [factors.nth(index).inner_text() for index in range(factors.count())] == ["64", "3", "3", "32", "64"]
     factors.nth(3).hover()
-    lit = page.page.locator(".lit")
-    assert lit.count() >= 1
-    assert lit.first.locator("canvas").last.get_attribute("data-testid") == "input-maps"
+    assert page.page.locator(".lit canvas[data-testid=input-maps]").count() == 1
+    assert page.page.get_by_test_id("tip").inner_text().startswith("32")
     factors.nth(1).hover()
     assert page.page.locator("figure.lit").count() >= 2
 
@@ -290,6 +291,7 @@ def test_try_it_says_when_nothing_would_come_out(opened: Callable[..., Any]) -> 
 def test_predict_then_reveal(opened: Callable[..., Any]) -> None:
     page = opened("note-cnn", "#/guess")
     get = page.page.get_by_test_id
+    get("quiz-counting").click()
     get("next-question").click()
     assert "How many parameters does conv2d have?" in get("question").inner_text()
     get("guess").fill("288")
@@ -343,11 +345,13 @@ def test_a_page_of_200_layers_opens_in_3_seconds_and_says_what_it_left_out(
     path = tmp_path / "mobile.html"
     path.write_text(made.html, encoding="utf-8")
     page = opened(path)
+    page.go("#/network")
     page.page.get_by_test_id("layers").wait_for()
     assert page.milliseconds("Task") < 3000
     said = f"the first {made.kept_layers} of {len(graph.calls)} layers"
     assert said in page.page.locator("footer").inner_text()
-    assert page.page.get_by_test_id("blocks").locator("a").count() == len(graph.calls)
+    page.page.get_by_test_id("fold-all").click()
+    assert page.page.get_by_test_id("graph").locator("a").count() == len(graph.calls)
     page.go(f"#/layer/{graph.calls[-1].name}")
     assert said in page.page.get_by_test_id("thinned").inner_text()
     page.go(f"#/layer/{graph.calls[1].name}/3,3,3")
@@ -366,10 +370,10 @@ def test_hostile_names_stay_text(opened: Callable[..., Any], tmp_path: Path, lan
     page = opened(path)
     for node in graph.calls:
         page.run("name => depthwise.state.open('layer', name)", node.name)
-        page.page.wait_for_timeout(20)
+        page.run("() => depthwise.tick()")
         assert page.run("() => document.querySelector('[data-testid=layer-name]').textContent") == node.name
-    for view in ("guess", "compare", "try", "network"):
-        page.run("view => depthwise.state.open(view)", view)
+    for view in ("guess", "compare", "try", "network", "kernel", "story"):
+        page.run("view => { depthwise.state.open(view); return depthwise.tick(); }", view)
     assert page.run("() => window.owned") is None
     assert page.run("() => document.querySelectorAll('main img[src=x]').length") == 0
 

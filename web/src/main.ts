@@ -1,4 +1,4 @@
-import { mount } from "svelte";
+import { mount, tick } from "svelte";
 
 import App from "./App.svelte";
 import { explain } from "./lib/cell";
@@ -15,6 +15,7 @@ Object.assign(window, {
   depthwise: {
     data,
     fill,
+    tick,
     state,
     run: (input: number[] | Float32Array) => run(Float32Array.from(input), data.kept_layers),
     explain: (layer: string, position: number[]) => explain(layerByName.get(layer)!, position, state.values),

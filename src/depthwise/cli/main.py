@@ -7,6 +7,7 @@ reader of the output left before its end.
 """
 
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -64,7 +65,8 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except DepthwiseError as error:
-            _fail(str(error), WRONG_INPUT if isinstance(error, _WRONG_INPUT) else FAILURE)
+            message = _as_typed(str(error), self.commands.get(ctx.invoked_subcommand or ""))
+            _fail(message, WRONG_INPUT if isinstance(error, _WRONG_INPUT) else FAILURE)
         except KeyboardInterrupt:
             _fail("stopped", INTERRUPTED)
         except MemoryError:
@@ -89,6 +91,16 @@ def _simplify(parameter: Any) -> None:
         kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
         shown: dict[Any, str] = {bool: "", int: "N", float: "X", str: "TEXT", Path: "PATH"}
         parameter.metavar = shown.get(kind)
+
+
+def _as_typed(message: str, command: Any) -> str:
+    """The message with the argument that it begins with, such as `batch_size must be …`, named as the command's option."""
+    name = re.match(r"(\w+)(?= must |=)", message)
+    for parameter in [] if name is None or command is None else command.params:
+        option = next((item for item in parameter.opts if item.startswith("--")), None)
+        if name is not None and option is not None and parameter.name == name[1]:
+            return f"{option}{message[name.end() :]}"
+    return message
 
 
 def _fail(message: str, code: int) -> NoReturn:

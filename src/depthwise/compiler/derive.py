@@ -67,7 +67,7 @@ def _folded_bias(sources: Sources, constants: tuple[float, ...]) -> np.ndarray:
 
 def _adapted_centre(sources: Sources, constants: tuple[float, ...]) -> np.ndarray:
     """One number a channel: the source's, or else the constants behind their count; a single one serves all."""
-    values = constants[1:] if sources[0] is None else sources[0].ravel()
+    values = sources[0].ravel() if sources and sources[0] is not None else constants[1:]
     return np.broadcast_to(np.asarray(values, np.float64), (int(constants[0]),)).copy()
 
 
@@ -82,6 +82,8 @@ _RULES: dict[str, Callable[[Sources, tuple[float, ...]], np.ndarray]] = {
     "normalisation_shift": _normalisation_shift,
     "adapted_centre": _adapted_centre,
     "adapted_deviation": _adapted_deviation,
+    "given_scale": _adapted_centre,
+    "given_offset": _adapted_centre,
     "folded_kernel": _folded_kernel,
     "folded_depthwise_kernel": _folded_depthwise_kernel,
     "folded_bias": _folded_bias,

@@ -5,115 +5,16 @@ is, as an expression of the gradient of the result and of the arguments or the r
 Constants and defaults of activations are Keras'. NaN gives NaN: limits are the first argument of a maximum or minimum.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from math import factorial
 
 from depthwise.arguments import LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE, SHRINK_THRESHOLD
+from depthwise.compiler.arithmetic import ARITHMETIC, OF_FILES, Arguments, Elementary
 from depthwise.compiler.ir.expression import Apply, Constant, Expression, Operand, apply
 from depthwise.compiler.kernels import mathematics
 from depthwise.compiler.kernels.builder import Function as Code
 
 __all__ = ["FUNCTIONS", "Elementary", "evaluate", "evaluate_all", "evaluate_function", "slope_of", "vector_jacobian"]
-
-Arguments = tuple[Expression, ...]
-Slope = Callable[[Expression, Arguments, Expression], tuple[Expression | None, ...]]
-"""(gradient of the result, arguments, result) → the gradient of each argument; None where there is none."""
-
-
-@dataclass(frozen=True)
-class Elementary:
-    """A function of one or several numbers.
-
-    Attributes:
-        write: the IR that computes it from vectors; None where `definition` gives it.
-        definition: the expression that it stands for.
-        slope: see `Slope`; None where the definition's is taken.
-        reads_output: its slope reads the result, not the arguments.
-        monotone: never decreases, so that it commutes with a maximum.
-        short: an instruction or two. Others need a dozen constants, which no registers are left for where a kernel holds
-            its sums: they run in a loop of their own over what was just stored.
-    """
-
-    write: Callable[..., str] | None = None
-    definition: Callable[[Arguments], Expression] | None = None
-    slope: Slope | None = None
-    reads_output: bool = False
-    monotone: bool = False
-    short: bool = False
-
-
-def _compare(predicate: str) -> Elementary:
-    """(a, b, x, y) → x where a compares so with b, else y."""
-
-    def write(code: Code, a: str, b: str, x: str, y: str) -> str:
-        return code.select(code.compare(predicate, a, b), x, y)
-
-    name = f"where_{predicate}"
-
-    def slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
-        return None, None, apply(name, args[0], args[1], g, 0.0), apply(name, args[0], args[1], 0.0, g)
-
-    return Elementary(write, slope=slope)
-
-
-def _larger(predicate: str) -> Slope:
-    """The gradient of a maximum or minimum of two goes to the one that was taken, the second where they are equal."""
-
-    def slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
-        name = f"where_{predicate}"
-        return apply(name, args[0], args[1], g, 0.0), apply(name, args[0], args[1], 0.0, g)
-
-    return slope
-
-
-def _shared(predicate: str, opposite: str) -> Slope:
-    """As `_larger`, but equal ones have half of the gradient each, as in JAX."""
-
-    def slope(g: Expression, args: Arguments, y: Expression) -> tuple[Expression | None, ...]:
-        taken, left = f"where_{predicate}", f"where_{opposite}"
-        half = g * 0.5
-        return apply(taken, *args, g, apply(left, *args, 0.0, half)), apply(
-            taken, *args, 0.0, apply(left, *args, g, half)
-        )
-
-    return slope
-
-
-def _where_negative(code: Code, a: str, x: str, y: str) -> str:
-    return code.select(code.negative(a), x, y)
-
-
-def _scaled_expm1(code: Code, x: str, factor: str) -> str:
-    raise AssertionError("its factor is a constant: see _write")
-
-
-_ARITHMETIC: dict[str, Elementary] = {
-    "add": Elementary(Code.fadd, slope=lambda g, args, y: (g, g)),
-    "subtract": Elementary(Code.fsub, slope=lambda g, args, y: (g, -g)),
-    "multiply": Elementary(Code.fmul, slope=lambda g, args, y: (g * args[1], g * args[0])),
-    "divide": Elementary(Code.fdiv, slope=lambda g, args, y: (g / args[1], -(g * y / args[1])), reads_output=True),
-    "negate": Elementary(Code.fneg, slope=lambda g, args, y: (-g,)),
-    "fma": Elementary(Code.fma, slope=lambda g, args, y: (g * args[1], g * args[0], g)),
-    "max": Elementary(Code.largest, slope=_larger("ogt")),
-    "min": Elementary(Code.smallest, slope=_larger("olt")),
-    # At 0 the slope is 1, as in JAX.
-    "abs": Elementary(
-        lambda code, x: code.intrinsic("fabs", x), slope=lambda g, args, y: (apply("where_oge", args[0], 0.0, g, -g),)
-    ),
-    "maximum": Elementary(Code.largest, slope=_shared("ogt", "olt")),
-    "minimum": Elementary(Code.smallest, slope=_shared("olt", "ogt")),
-    "sqrt": Elementary(
-        lambda code, x: code.intrinsic("sqrt", x), slope=lambda g, args, y: (g * 0.5 / y,), reads_output=True
-    ),
-    "exp": Elementary(mathematics.exponential, slope=lambda g, args, y: (g * y,), reads_output=True, monotone=True),
-    "log": Elementary(mathematics.logarithm, slope=lambda g, args, y: (g / args[0],)),
-    **{f"where_{predicate}": _compare(predicate) for predicate in ("ogt", "olt", "oge", "ole", "ugt", "uge")},
-    "where_negative": Elementary(_where_negative),
-    "expm1_negative": Elementary(_scaled_expm1, slope=lambda g, args, y: (g * (y + args[1]), None)),
-    "gelu_slope": Elementary(mathematics.gelu_slope),
-}
-
 
 # -- activations -----------------------------------------------------------------------------------------------------
 
@@ -385,7 +286,7 @@ _ACTIVATIONS: dict[str, Elementary] = {
     "relu_layer": Elementary(definition=_relu_layer, slope=_relu_layer_slope),
 }
 
-FUNCTIONS: Mapping[str, Elementary] = {**_ARITHMETIC, **_ACTIVATIONS}
+FUNCTIONS: Mapping[str, Elementary] = {**ARITHMETIC, **_ACTIVATIONS}
 """Every function of a layer by name."""
 
 
@@ -416,7 +317,7 @@ _LOSSES: dict[str, Elementary] = {
     "power": Elementary(definition=_power, slope=_power_slope),
 }
 
-_KNOWN: Mapping[str, Elementary] = {**_LOSSES, **FUNCTIONS}
+_KNOWN: Mapping[str, Elementary] = {**_LOSSES, **OF_FILES, **FUNCTIONS}
 
 
 # -- machine code ----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression
 from depthwise.compiler.ir.program import Operation, Program
 from depthwise.compiler.ir.types import NO_BORDER, Derived, Drawn, Padding, Role, Shape, TensorType, Value
-from depthwise.network.facts import to_end
+from depthwise.network.facts import broadcast, merged, to_end
 from depthwise.network.graph import Call, Graph
 
 __all__ = ["Builder", "lower"]
@@ -154,7 +154,46 @@ class Builder:
 
     def elementwise(self, call: Call, expression: Expression, *operands: str) -> None:
         """The call's output as an expression of `operands`, the call's inputs where none are given."""
-        self.emit(call, op.Elementwise(operands or self.inputs(call), (call.name,), expression))
+        names = operands or self.inputs(call)
+        shapes = [self.shape(name) for name in names]
+        result = TensorType(broadcast(call.name, shapes)).map
+        if all(size in (1, whole) for shape in shapes for size, whole in zip(TensorType(shape).map, result)):
+            self.emit(call, op.Elementwise(names, (call.name,), expression))
+            return
+        constants = [name for name in names if self.values[name].role is Role.PARAMETER]
+        if constants:
+            raise AssertionError(f"{call.name}: a weight is broadcast along more axes than a map has")
+        self.broadcast(call, expression, names)
+
+    def broadcast(
+        self,
+        call: Call,
+        expression: Expression,
+        names: Sequence[str],
+        constants: Sequence[str] = (),
+        constant_shapes: Sequence[Shape] = (),
+    ) -> None:
+        """The call's output as an expression of tensors of any rank, and then of parameters that are in the shapes of `merged`
+        already."""
+        result = call.output_shape
+        maps = merged([*(self.shape(name) for name in names), *constant_shapes])
+        if maps is None:
+            names = [self.expanded(call, name, result, f"whole {i}") for i, name in enumerate(names)]
+            maps = [(prod(result),)] * len(names)
+        read = [self.reshape(call, name, shape, f"map {i}") for i, (name, shape) in enumerate(zip(names, maps))]
+        done = op.Elementwise((*read, *constants), (f"{call.name}/map",), expression)
+        self.give(call, self.reshape(call, self.emit(call, done), result, "result"))
+
+    def expanded(self, call: Call, source: str, shape: Shape, part: str) -> str:
+        """A value broadcast to `shape`, each of its numbers as often as it is read."""
+        given = self.shape(source)
+        padded = (1,) * (len(shape) - len(given)) + given
+        source = self.reshape(call, source, padded, f"{part}/axes")
+        if padded == shape:
+            return source
+        steps = tuple((axis, int(size == whole and size > 1)) for axis, (size, whole) in enumerate(zip(padded, shape)))
+        repeated = op.Rearrange((source,), (f"{call.name}/{part}",), shape, (0,) * len(shape), steps)
+        return self.emit(call, repeated)
 
     def give(self, call: Call, result: str) -> None:
         """The call's output is a value that there is already."""

@@ -135,6 +135,8 @@ def cell_facts(
 
 def has_display(node: Call) -> bool:
     """Whether the layer is shown in a way of its own, not by its operations: those with their channels last."""
+    if isinstance(node.layer, Rescaling) and node.layer.by_channel:
+        return False
     return node.facts.moved_axis is None and isinstance(node.layer, (InputLayer, *_STEPS))
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depthwise.classification import gives_probabilities
+from depthwise.classification import SCALES, gives_probabilities
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.explain.facts import find_node, network_facts
 from depthwise.explain.text import printable, shape_text
@@ -27,11 +27,12 @@ def explain(
     model: Any,
     layer: str | None = None,
     at: Sequence[int] | None = None,
-    language: str = "en",
+    language: str | None = None,
     image: str | os.PathLike[str] | None = None,
     sample: int | None = None,
     picture: Any = None,
     invert: str = "auto",
+    scale: str = "auto",
 ) -> "Explanation":
     """The explanation of a model, of one of its layers, or of one number of a layer.
 
@@ -39,11 +40,12 @@ def explain(
         model: a `depthwise.Model`.
         layer: the name of a layer; None for the whole network.
         at: a cell of the layer's output: (row, column, channel), or (unit,).
-        language: "en" or "zh".
+        language: "en" or "zh"; English where None, and the page then speaks what the reader's browser asks for.
         image: a picture to run the network on: brought to its size, colours and scale as `depthwise predict` does.
         sample: instead, the number of an MNIST test image.
         picture: instead, an array of one sample, in the shape and range that the network takes.
         invert: swap light and dark in `image`: "yes", "no", or "auto" for dark digits on light paper.
+        scale: what the network was trained on, one of `depthwise.classification.SCALES`; "auto" asks the model.
 
     Raises:
         InvalidArgumentError: no such layer, cell, language or sample.
@@ -54,7 +56,7 @@ def explain(
     >>> explanation.facts["layers"][2]["parameters"]["text"]
     '32×(3×3×1)+32×(1×1×32)+32 = 1,344'
     """
-    return Explanation(model, layer, at, language, image, sample, picture, invert)
+    return Explanation(model, layer, at, language, image, sample, picture, invert, scale)
 
 
 class Explanation:
@@ -65,21 +67,25 @@ class Explanation:
         model: Any,
         layer: str | None = None,
         at: Sequence[int] | None = None,
-        language: str = "en",
+        language: str | None = None,
         image: str | os.PathLike[str] | None = None,
         sample: int | None = None,
         picture: Any = None,
         invert: str = "auto",
+        scale: str = "auto",
     ) -> None:
         from depthwise.explain.cells import check_position
 
         self.model = model
-        self.language = check_language(language)
+        self.language = check_language(language or "en")
+        self._page_language = language
         self.layer = layer
         self.at = None if at is None else tuple(at)
         if invert not in ("auto", "yes", "no"):
             raise InvalidArgumentError(f"invert must be auto, yes or no, got {describe_value(invert)}")
-        self._asked = (image, sample, picture, invert)
+        if scale not in SCALES:
+            raise InvalidArgumentError(f"scale must be one of {', '.join(SCALES)}, got {describe_value(scale)}")
+        self._asked = (image, sample, picture, invert, scale)
         if layer is not None:
             node = find_node(model.graph, layer)
             if self.at is not None:
@@ -158,7 +164,7 @@ class Explanation:
         return make_page(
             self.model.graph,
             self.model.weights_by_name,
-            self.language,
+            self._page_language,
             samples,
             class_names,
             is_trained=is_trained,

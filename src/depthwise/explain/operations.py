@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from depthwise.compiler.derive import derive
 from depthwise.compiler.ir import operations as op
-from depthwise.compiler.ir.expression import Constant
 from depthwise.compiler.ir.program import Operation
 from depthwise.compiler.ir.types import Role, TensorType, Value
 from depthwise.compiler.lower import Builder
@@ -24,16 +23,10 @@ from depthwise.reference import forward as reference
 from depthwise.reference.bounds import SMALLEST_NORMAL, UNIT_ROUNDOFF, normalised_rows_error, softmax_error
 from depthwise.reference.windows import Array, windows
 
-__all__ = ["PAGE_OPERATIONS", "CallProgram", "call_steps", "page_operations"]
+__all__ = ["CallProgram", "call_steps"]
 
 Position = tuple[int, ...]
 Weights = Mapping[str, npt.ArrayLike]
-
-PAGE_OPERATIONS = (
-    op.Elementwise, op.NormaliseRows, op.Softmax, op.Sum, op.Reshape, op.Transpose, op.Slice, op.Pad, op.Concatenate,
-    op.Repeat,
-)  # fmt: skip
-"""What the page's interpreter (`web/src/lib/operations.ts`) can run."""
 
 
 class CallProgram:
@@ -111,40 +104,6 @@ def call_steps(
         steps.append({"result": program.label(operation.output), "position": list(place), **facts, "value": value})
     result = known[program.output]
     return steps[::-1], float(result.value[position]), float(result.error[position])
-
-
-def page_operations(call: Call) -> list[dict[str, Any]] | None:
-    """The call's operations as the page's interpreter reads them; None where it cannot run one of them."""
-    program = CallProgram(call)
-    if not all(type(operation) in PAGE_OPERATIONS for operation in program.operations):
-        return None
-
-    def value_facts(name: str) -> dict[str, Any]:
-        value = program.values[name]
-        return {"name": name, "label": program.label(name), "role": value.role.value, "shape": list(value.shape)}
-
-    found = []
-    for operation in program.operations:
-        facts: dict[str, Any] = {
-            "kind": type(operation).__name__,
-            "operands": [value_facts(name) for name in operation.operands],
-            "result": value_facts(operation.output),
-        }
-        if isinstance(operation, op.Elementwise):
-            facts["expression"] = expression_facts(operation.expression)
-        if isinstance(operation, op.NormaliseRows):
-            facts["epsilon"] = operation.epsilon
-        if isinstance(operation, op.Pad):
-            facts |= {"padding": list(operation.padding), "value": expression_facts(Constant(operation.value))}
-            facts["channels"] = list(operation.channels)
-        if isinstance(operation, op.Repeat):
-            facts["times"] = operation.times
-        if isinstance(operation, op.Transpose):
-            facts["axes"] = list(operation.axes)
-        if isinstance(operation, op.Slice):
-            facts["start"] = list(operation.start)
-        found.append(facts)
-    return found
 
 
 # -- each operation: all of its values, and the step to one of them --------------------------------------------------

@@ -20,7 +20,8 @@ import numpy.typing as npt
 from depthwise.errors import InvalidDataError, UnsupportedError
 from depthwise.explain.cells import has_display
 from depthwise.explain.facts import network_facts
-from depthwise.explain.operations import CallProgram, page_operations
+from depthwise.explain.operations import CallProgram
+from depthwise.explain.page_operations import page_operations
 from depthwise.explain.questions import questions
 from depthwise.explain.timing import measure
 from depthwise.explain.values import check_input, drawn_picture, pixel_range
@@ -72,7 +73,7 @@ class Page:
 def make_page(
     graph: Graph,
     weights: Weights,
-    language: str = "en",
+    language: str | None = None,
     samples: Sequence[Sample] | None = None,
     class_names: Sequence[str] = (),
     is_trained: bool = True,
@@ -84,7 +85,7 @@ def make_page(
 
     Args:
         weights: by `"<layer>/<weight>"`; embedded from the first layer on, as far as `MOST_WEIGHT_BYTES` and `MOST_MACS` allow.
-        language: what the page opens in; it has every language.
+        language: what the page opens in; None for what the reader's browser asks for. It has every language.
         samples: pictures to choose from; a drawn test picture where None or empty.
         class_names: what the values of the last layer stand for.
         is_trained: whether the weights come from training; the page says so.
@@ -97,7 +98,8 @@ def make_page(
         InvalidDataError: a sample of another shape than the network takes.
         UnsupportedError: a network with several inputs.
     """
-    check_language(language)
+    if language is not None:
+        check_language(language)
     if len(graph.inputs) != 1:
         raise UnsupportedError(f"the page shows networks with one input; this one has {len(graph.inputs)}")
     shape = graph.input_shapes[0]
@@ -116,7 +118,7 @@ def make_page(
         "weights": arrays,
         "languages": LANGUAGES,
         "language": language,
-        "messages": section("page.", "kind.", "meaning.", "remark.", "terminal.convention"),
+        "messages": section("page.", "quiz.", "kind.", "meaning.", "remark.", "terminal.convention"),
         "place": None if place is None else {"layer": place[0], "position": list(place[1]) if place[1] else None},
     }
     payload = (

@@ -103,7 +103,7 @@ def pixel_range(graph: Graph) -> int:
     """The largest value of a pixel that the network expects: 255 where it rescales its input itself, else 1."""
     readers = graph.consumers[graph.inputs[0]]
     layers: list[Any] = [graph.by_name[name].layer for name in readers]
-    return 255 if any(isinstance(layer, Rescaling) and abs(layer.scale) < 0.1 for layer in layers) else 1
+    return 255 if any(isinstance(layer, Rescaling) and np.max(np.abs(layer.scale)) < 0.1 for layer in layers) else 1
 
 
 def drawn_picture(shape: tuple[int, ...]) -> Array:

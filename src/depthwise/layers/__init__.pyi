@@ -54,6 +54,7 @@ __all__ = [
     "InputLayer",
     "Layer",
     "LayerNormalization",
+    "LayerScale",
     "LeakyReLU",
     "MaxPool1D",
     "MaxPool2D",
@@ -604,6 +605,18 @@ class LayerNormalization(Layer):
         rms_scaling: bool = ...,
     ) -> None: ...
 
+class LayerScale(Layer):
+    def __init__(
+        self,
+        init_values: float,
+        projection_dim: int,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
 class LeakyReLU(Layer):
     def __init__(
         self,
@@ -830,8 +843,8 @@ class RepeatVector(Layer):
 class Rescaling(Layer):
     def __init__(
         self,
-        scale: float,
-        offset: float = ...,
+        scale: float | tuple[float, ...],
+        offset: float | tuple[float, ...] = ...,
         *,
         name: str | None = ...,
         trainable: bool = ...,

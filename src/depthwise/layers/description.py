@@ -40,6 +40,8 @@ class Description:
     dtype: str | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     default_name: ClassVar[str] = "layer"
+    module: ClassVar[str] = "keras.layers"
+    """Where Keras has the class: what files name."""
     writes_trainable: ClassVar[bool] = True
     """Whether Keras' class takes `trainable` from a file."""
     methods: ClassVar[Mapping[str, Callable[..., Any]]] = {}

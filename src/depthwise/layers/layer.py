@@ -18,6 +18,7 @@ from depthwise.keywords import normalised
 from depthwise.layers.description import Description
 from depthwise.layers.operation import OPERATIONS
 from depthwise.layers.store import LOCK, TRAINABLE, Numbers, WeightStore, look
+from depthwise.layers.tensors import TENSOR_OPERATIONS
 from depthwise.network.facts import LayerFacts, Shape, Weight, describe
 from depthwise.seeds import next_seed
 
@@ -39,6 +40,8 @@ class Layer:
     """
 
     description_class: ClassVar[type[Description]] = Description
+    is_operation: ClassVar[bool] = False
+    """Whether it is no layer but an operation between layers, such as `x + 1`."""
 
     _given: Description
     _name: str | None
@@ -53,7 +56,7 @@ class Layer:
     def __new__(cls, *args: Any, **kwargs: Any) -> "Layer":
         if cls not in _PUBLIC:  # here and not in __init__, which such a class has its own of
             raise UnsupportedError(
-                f"{cls.__name__}: layers of one's own code are not supported; put layers of depthwise.layers together with "
+                f"{cls.__name__}: layers with code of your own are not supported; put layers of depthwise.layers together with "
                 "depthwise.Model instead, for example Model(x, layers.Add()([x, layers.Dense(8)(x)]))"
             )
         return object.__new__(cls)
@@ -421,12 +424,13 @@ def public(description: type[Description]) -> type[Layer]:
 def _operation(description: type[Description]) -> type[Layer]:
     """The class of operations among a model's layers; `depthwise.layers` does not have it, so it is looked up here."""
     made = public(description)
+    made.is_operation = True
     made.__module__, made.__qualname__ = __name__, f"Operation{description.__name__}"
     return made
 
 
 def __getattr__(name: str) -> Any:
-    description = OPERATIONS.get(name.removeprefix("Operation"))
+    description = {**OPERATIONS, **TENSOR_OPERATIONS}.get(name.removeprefix("Operation"))
     if description is None or not name.startswith("Operation"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return _BY_DESCRIPTION.get(description) or _operation(description)

@@ -5,9 +5,10 @@ A description holds the arguments; the native training step differentiates it, a
 """
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
+from depthwise.absent import ABSENT, absent
+from depthwise.configuration import made_from, serialized
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.losses.base import EPSILON, FormulaLoss, Loss, per_sample, shares
 from depthwise.losses.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
@@ -71,6 +72,7 @@ __all__ = [
     "categorical_generalized_cross_entropy",
     "categorical_hinge",
     "cosine_similarity",
+    "deserialize",
     "dice",
     "get",
     "hinge",
@@ -90,6 +92,7 @@ __all__ = [
     "msle",
     "per_sample",
     "poisson",
+    "serialize",
     "shares",
     "sparse_categorical_crossentropy",
     "squared_hinge",
@@ -180,10 +183,7 @@ _BY_NAME: dict[str, type[Loss]] = {
     **{alias: CLASSES[name] for alias, name in _ALIASES.items()},
 }
 
-_REFUSED = {
-    "circle": "it compares the embeddings of all pairs of samples of a batch",
-    "ctc": "it aligns sequences of text or sound",
-}
+_REFUSED = {name.lower(): reason for name, reason in ABSENT["losses"].items()}
 
 
 def get(identifier: str | Loss | type[Loss] | Callable[..., Any] | dict[str, Any]) -> Loss:
@@ -206,10 +206,9 @@ def get(identifier: str | Loss | type[Loss] | Callable[..., Any] | dict[str, Any
     name = identifier
     if isinstance(identifier, dict):
         name = str(identifier.get("class_name"))
-        cls = _BY_NAME.get(name)
-        config = identifier.get("config", {})
-        if cls is not None and isinstance(config, dict) and set(config) <= {item.name for item in fields(cls)}:
-            return cls(**config)
+        made = made_from(identifier, _BY_NAME)
+        if made is not None:
+            return made
     elif isinstance(identifier, str) and identifier in _BY_NAME:
         return _BY_NAME[identifier]()
     if isinstance(name, str) and name.lower() in _REFUSED:
@@ -225,7 +224,15 @@ def get(identifier: str | Loss | type[Loss] | Callable[..., Any] | dict[str, Any
     raise InvalidArgumentError(f"unknown loss {describe_value(identifier)}; allowed are " + ", ".join(sorted(CLASSES)))
 
 
+def serialize(loss: Loss) -> dict[str, Any]:
+    """The loss as Keras serialises it."""
+    return serialized("keras.losses", type(loss).__name__, loss.get_config())
+
+
+def deserialize(name: str | dict[str, Any]) -> Loss:
+    """A loss from what `serialize` gave, here or in Keras, or from its name."""
+    return get(name)
+
+
 def __getattr__(name: str) -> Any:
-    if name.lower() in _REFUSED:
-        raise AttributeError(f"losses.{name} is not supported: {_REFUSED[name.lower()]}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise absent("losses", {"ctc": "CTC", "circle": "Circle"}.get(name, name), __all__)

@@ -8,6 +8,7 @@ over its outputs, and over its positions where it is a map.
 import inspect
 from typing import Any
 
+from depthwise.configuration import serialized
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.losses import (
     BCE,
@@ -158,7 +159,9 @@ __all__ = [
     "categorical_focal_crossentropy",
     "categorical_generalized_cross_entropy",
     "categorical_hinge",
+    "concordance_correlation",
     "cosine_similarity",
+    "deserialize",
     "dice",
     "get",
     "hinge",
@@ -176,8 +179,10 @@ __all__ = [
     "mean_squared_logarithmic_error",
     "mse",
     "msle",
+    "pearson_correlation",
     "poisson",
     "resolve",
+    "serialize",
     "sparse_categorical_accuracy",
     "sparse_categorical_crossentropy",
     "sparse_top_k_categorical_accuracy",
@@ -239,6 +244,8 @@ categorical_accuracy = as_function(CategoricalAccuracy, "categorical_accuracy")
 sparse_categorical_accuracy = as_function(SparseCategoricalAccuracy, "sparse_categorical_accuracy")
 sparse_top_k_categorical_accuracy = as_function(SparseTopKCategoricalAccuracy, "sparse_top_k_categorical_accuracy")
 top_k_categorical_accuracy = as_function(TopKCategoricalAccuracy, "top_k_categorical_accuracy")
+pearson_correlation = as_function(PearsonCorrelation, "pearson_correlation")
+concordance_correlation = as_function(ConcordanceCorrelation, "concordance_correlation")
 
 _BY_NAME: dict[str, Any] = {
     **CLASSES,
@@ -329,3 +336,13 @@ def resolve(identifier: Any, loss: Loss, outputs: int) -> Metric:
             f"the metric {kind} needs labels with {needs}, but the loss {type(loss).__name__} takes {takes}{instead}"
         )
     return metric
+
+
+def serialize(metric: Metric) -> dict[str, Any]:
+    """The metric as Keras serialises it."""
+    return serialized("keras.metrics", type(metric).__name__, metric.get_config())
+
+
+def deserialize(config: dict[str, Any]) -> Metric:
+    """A metric from what `serialize` gave, here or in Keras."""
+    return get(config)

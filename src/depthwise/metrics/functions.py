@@ -19,7 +19,9 @@ def as_function(cls: Callable[..., MeanMetric], name: str) -> Callable[..., Arra
     """
 
     def function(y_true: Any, y_pred: Any, *arguments: Any, **keywords: Any) -> Array:
-        own = ["threshold"] if "binary" in name else ["k"] if "top_k" in name else []
+        own = {"binary_accuracy": ["threshold"]}.get(
+            name, ["k"] if "top_k" in name else ["axis"] if "correlation" in name else []
+        )
         metric = cls(**dict(zip(own, arguments, strict=False)), **keywords)
         return np.asarray(metric.values(np.asarray(y_true), np.asarray(y_pred)), np.float32)
 

@@ -170,17 +170,25 @@ class GraphWithWeights:
 
     @property
     def layers(self) -> list[Any]:
-        """Layers and models inside, in Keras' order; `Sequential` leaves its input layer out, as Keras does."""
+        """Layers and models inside, in Keras' order, without operations; `Sequential` leaves its input layer out, as Keras does."""
+        return [item for item in self.operations if not getattr(item, "is_operation", False)]
+
+    @property
+    def operations(self) -> list[Any]:
+        """Layers, models inside, and the operations between them, such as `x + 1`."""
         return list(self._members().values())
 
     def _named_layers(self) -> Mapping[str, Any]:
         """`layers` by the names that they have in this model."""
         return self._members()
 
-    def _members(self) -> Mapping[str, Any]:
+    def _made(self) -> Structure:
         self.graph  # noqa: B018 - makes the structure
         assert self._structure is not None
-        return self._structure.members
+        return self._structure
+
+    def _members(self) -> Mapping[str, Any]:
+        return self._made().members
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """The layer of that name, or at that place in `layers`.
@@ -227,9 +235,7 @@ class GraphWithWeights:
 
     @property
     def inputs(self) -> list[SymbolicTensor]:
-        self.graph  # noqa: B018 - makes the structure
-        assert self._structure is not None
-        return list(self._structure.inputs)
+        return list(self._made().inputs)
 
     @property
     def output(self) -> Any:
@@ -238,9 +244,7 @@ class GraphWithWeights:
 
     @property
     def outputs(self) -> list[SymbolicTensor]:
-        self.graph  # noqa: B018 - makes the structure
-        assert self._structure is not None
-        return list(self._structure.outputs)
+        return list(self._made().outputs)
 
     @property
     def input_shape(self) -> Any:
@@ -359,9 +363,7 @@ class GraphWithWeights:
         """The penalties of the layers' regularizers on the weights of now: what they add to the loss."""
         return [loss for layer in self.flat_layers() for loss in layer.losses] if self._trainable else []
 
-    variables = weights
-    trainable_variables = trainable_weights
-    non_trainable_variables = non_trainable_weights
+    variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
 
     def _learnt(self) -> set[str]:
         layers = self.graph.layers.values() if self._trainable else ()

@@ -41,6 +41,7 @@ __all__ = [
     "kernel_formula",
     "largest_smaller_depth_multiplier",
     "layer_facts",
+    "merged",
     "number",
     "receptive_field",
     "sample_axes",
@@ -250,6 +251,28 @@ def broadcast(owner: str, shapes: Sequence[Shape]) -> Shape:
             "have the same size in all of them, or the size 1"
         )
     return together
+
+
+def merged(shapes: Sequence[Shape]) -> list[Shape] | None:
+    """Shapes that are broadcast together, with neighbouring axes joined where all of them allow it; None where more than the
+    three axes of a map are left."""
+    rank = max(map(len, shapes))
+    padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
+    together = [max(axis) for axis in zip(*padded)]
+    groups: list[list[int]] = []
+    pattern: tuple[bool, ...] | None = None
+    for axis, size in enumerate(together):
+        if size == 1:
+            continue
+        own = tuple(shape[axis] == 1 for shape in padded)
+        if own == pattern:
+            groups[-1].append(axis)
+        else:
+            groups.append([axis])
+            pattern = own
+    if len(groups) > 3:
+        return None
+    return [tuple(math.prod(shape[axis] for axis in group) for group in groups) or (1,) for shape in padded]
 
 
 def sample_axes(layer: "Description", axes: int | Sequence[int], shape: Shape) -> tuple[int, ...]:

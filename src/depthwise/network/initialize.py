@@ -173,7 +173,9 @@ def draw(initializer: Initializer, shape: Sequence[int], generator: np.random.Ge
 
 
 def initializer_of(layer: "Description", weight: str) -> Initializer:
-    """The description that the layer has for its weight: `kernel` → `kernel_initializer` (depthwise: `depthwise_initializer`)."""
+    """The description that the layer has for its weight: `kernel` → `kernel_initializer` (depthwise: `depthwise_initializer`);
+    that of several alike, `constant_0`, … has no number."""
+    weight = weight.rstrip("_0123456789")
     field = _KERNEL_INITIALIZERS.get(weight, f"{weight}_initializer")
     if not hasattr(layer, field):
         field = "depthwise_initializer"

@@ -10,6 +10,8 @@ optimizer.
 import dataclasses
 from typing import Any
 
+from depthwise.absent import ABSENT, absent
+from depthwise.configuration import serialized
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.optimizers import rules, schedules
 from depthwise.optimizers.description import OptimizerDescription
@@ -48,20 +50,11 @@ Ftrl, Lion, Lamb, Adafactor, Muon = (CLASSES[name] for name in ("Ftrl", "Lion", 
 _BY_NAME = {name.lower(): cls for name, cls in CLASSES.items()}
 
 
-_LACKING = {
-    "schedulefreeadamw": "ScheduleFreeAdamW is not supported: it predicts with other weights than it trains; use AdamW with "
-    "schedules.CosineDecay, or use_ema=True",
-    "multioptimizer": "MultiOptimizer is not supported: one optimizer moves all weights; set `trainable` of layers and compile "
-    "again to train parts of a network differently",
-}
+_LACKING = {name.lower(): name for name in ABSENT["optimizers"]}
 
 
 def __getattr__(name: str) -> Any:
-    raise AttributeError(
-        _LACKING.get(
-            name.lower(), f"depthwise.optimizers has no {describe_value(name)}; it has {', '.join(sorted(CLASSES))}"
-        )
-    )
+    raise absent("optimizers", name, sorted(CLASSES))
 
 
 def get(identifier: Any) -> Optimizer:
@@ -93,7 +86,7 @@ def get(identifier: Any) -> Optimizer:
         return _BY_NAME[identifier.lower()]()
     name = identifier.get("class_name") if isinstance(identifier, dict) else identifier
     if str(name).lower() in _LACKING:
-        raise UnsupportedError(_LACKING[str(name).lower()])
+        raise UnsupportedError(str(absent("optimizers", _LACKING[str(name).lower()])))
     raise InvalidArgumentError(
         f"unknown optimizer {describe_value(identifier)}; allowed are " + ", ".join(sorted(_BY_NAME))
     )
@@ -127,12 +120,7 @@ def LossScaleOptimizer(  # noqa: N802 - Keras' name of a class
 
 def serialize(optimizer: Optimizer) -> dict[str, Any]:
     """The optimizer as Keras serialises it."""
-    return {
-        "module": "keras.optimizers",
-        "class_name": type(optimizer).__name__,
-        "config": optimizer.get_config(),
-        "registered_name": None,
-    }
+    return serialized("keras.optimizers", type(optimizer).__name__, optimizer.get_config())
 
 
 def deserialize(config: dict[str, Any]) -> Optimizer:

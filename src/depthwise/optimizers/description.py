@@ -333,12 +333,7 @@ class OptimizerDescription:
         config = {item.name: getattr(self, item.name) for item in fields(self)}
         rate = config["learning_rate"]
         if isinstance(rate, LearningRateSchedule):
-            config["learning_rate"] = {
-                "module": "keras.optimizers.schedules",
-                "class_name": type(rate).__name__,
-                "config": rate.get_config(),
-                "registered_name": None,
-            }
+            config["learning_rate"] = schedules.serialize(rate)
         return config
 
     # Checks.

@@ -7,10 +7,11 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from depthwise.configuration import made_from, serialized
 from depthwise.errors import InvalidArgumentError, describe_value
 
 __all__ = [
@@ -37,6 +38,11 @@ class LearningRateSchedule(ABC):
         raise InvalidArgumentError(
             f"{type(self).__name__} cannot be saved: it has no get_config(); add one that returns its arguments"
         )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "LearningRateSchedule":
+        """A schedule from what `get_config` gave, here or in Keras."""
+        return cls(**config)
 
 
 def _number(owner: str, name: str, value: object) -> float:
@@ -323,11 +329,20 @@ def get(identifier: LearningRateSchedule | dict[str, Any]) -> LearningRateSchedu
     """
     if isinstance(identifier, LearningRateSchedule):
         return identifier
-    if isinstance(identifier, dict):
-        cls = CLASSES.get(str(identifier.get("class_name")))
-        config = identifier.get("config", {})
-        if cls is not None and isinstance(config, dict) and set(config) <= {item.name for item in fields(cls)}:
-            return cls(**config)
-    raise InvalidArgumentError(
-        f"unknown learning-rate schedule {describe_value(identifier)}; allowed are " + ", ".join(sorted(CLASSES))
-    )
+    made = made_from(identifier, CLASSES) if isinstance(identifier, dict) else None
+    if made is None:
+        raise InvalidArgumentError(
+            f"unknown learning-rate schedule {describe_value(identifier)}; allowed are " + ", ".join(sorted(CLASSES))
+        )
+    return made
+
+
+def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
+    """The schedule as Keras serialises it."""
+    schedule = learning_rate_schedule
+    return serialized("keras.optimizers.schedules", type(schedule).__name__, schedule.get_config())
+
+
+def deserialize(config: dict[str, Any]) -> LearningRateSchedule:
+    """A schedule from what `serialize` gave, here or in Keras."""
+    return get(config)

@@ -3,9 +3,9 @@
 import importlib
 from typing import Any
 
-__all__ = ["image", "image_dataset_from_directory"]
+from depthwise.absent import absent
 
-_MISSING = {"text": "texts", "sequence": "texts", "timeseries_dataset_from_array": "time series"}
+__all__ = ["image", "image_dataset_from_directory"]
 
 
 def __getattr__(name: str) -> Any:
@@ -15,6 +15,4 @@ def __getattr__(name: str) -> Any:
         from depthwise.utils.image_datasets import image_dataset_from_directory
 
         return image_dataset_from_directory
-    if name in _MISSING:
-        raise AttributeError(f"depthwise.preprocessing has no {name!r}: Depthwise has no layers for {_MISSING[name]}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are {', '.join(__all__)}")
+    raise absent("preprocessing", name, __all__)

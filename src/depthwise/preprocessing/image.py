@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depthwise.absent import absent
 from depthwise.errors import InvalidArgumentError, InvalidDataError, UnsupportedError, describe_value
 from depthwise.preprocessing.affine import (
     FILL_MODES,
@@ -334,3 +335,7 @@ def _shift(allowed: Any, extent: int) -> Any:
     except ValueError:  # a fraction
         shift = np.random.uniform(-allowed, allowed)
     return shift * extent if np.max(allowed) < 1 else shift
+
+
+def __getattr__(name: str) -> Any:
+    raise absent("preprocessing.image", name, __all__)

@@ -118,7 +118,7 @@ def magnitude(layer: Description, weights: network.Weights, inputs: Sequence[npt
         centre = sizes[0].mean(axis=-1, keepdims=True)
         return np.asarray((sizes[0] + centre) * scale + np.abs(operations.float64(weights.get("beta", 0.0))))
     if isinstance(layer, Rescaling):
-        return sizes[0] * abs(layer.scale) + abs(layer.offset)
+        return np.asarray(sizes[0] * np.abs(layer.scale) + np.abs(layer.offset))
     if isinstance(planar(layer), (MaxPooling2D, GlobalMaxPooling2D, ReLU, PReLU)):
         return np.abs(one_layer.pre_activation(layer, weights, inputs))
     absolute = {name: np.abs(operations.float64(weight)) for name, weight in weights.items()}
@@ -154,7 +154,7 @@ def _incoming(
         case PReLU():
             return np.asarray(np.maximum(1.0, np.abs(operations.float64(weights["alpha"]))) * errors[0])
         case Rescaling():
-            return np.asarray(abs(layer.scale) * errors[0])
+            return np.asarray(np.abs(layer.scale) * errors[0])
         case BatchNormalization():
             scale = 1.0 / np.sqrt(operations.float64(weights["moving_variance"]) + layer.epsilon)
             return np.asarray(errors[0] * scale * np.abs(operations.float64(weights.get("gamma", 1.0))))

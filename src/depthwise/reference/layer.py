@@ -404,7 +404,7 @@ def _gradients_without_weights(
         case ZeroPadding2D():
             return [backward.zero_padding2d_gradient(dy, owner.padding)]
         case Rescaling():
-            return [dy * owner.scale]
+            return [dy * np.asarray(owner.scale)]
         case Activation():
             return [dy]
     raise TypeError(f"the reference does not know the layer {type(layer).__name__}")

@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.layers import adapted, rectifiers, regularization, reshaping, sample_normalization, shaping, softmax
+from depthwise.layers import (
+    adapted,
+    layer_scale,
+    rectifiers,
+    regularization,
+    reshaping,
+    sample_normalization,
+    shaping,
+    softmax,
+)
 from depthwise.layers.description import Description
 from depthwise.reference.joining import unit, unit_gradient
 from depthwise.reference.rounding import softmax_error
@@ -140,6 +149,11 @@ def _by_data_weights(layer: Any, shapes: Any) -> dict[str, tuple[int, ...]]:
     return {"mean": kept, "variance": kept, "count": ()}
 
 
+def _scaled_gradients(given: Given, dy: Array) -> Gradients:
+    (x,) = given.arrays
+    return [dy * given.weights["gamma"].value], {"gamma": (x * dy).sum(axis=tuple(range(x.ndim - 1)))}
+
+
 def _target(layer: Any, x: Array) -> tuple[int, ...]:
     return (len(x), *layer.target_shape)
 
@@ -192,6 +206,11 @@ RULES: dict[type[Description], Rule] = {
     sample_normalization.UnitNormalization: Rule(_unit, _unit_gradients),
     sample_normalization.GroupNormalization: Rule(_group, _group_gradients, _group_weights),
     adapted.Normalization: Rule(_by_data, _by_data_gradients, _by_data_weights),
+    layer_scale.LayerScale: Rule(
+        lambda given: given.inputs[0] * given.weights["gamma"],
+        _scaled_gradients,
+        lambda layer, shapes: {"gamma": (shapes[0][-1],)},
+    ),
     reshaping.Identity: moves(lambda layer, x: x),
     reshaping.Reshape: moves(lambda layer, x: x.reshape(_target(layer, x))),
     reshaping.Permute: moves(lambda layer, x: x.transpose(0, *layer.dims)),

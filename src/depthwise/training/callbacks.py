@@ -13,7 +13,7 @@ from depthwise.training.history import History
 from depthwise.training.monitors import EarlyStopping, ModelCheckpoint, MonitorCallback, ReduceLROnPlateau
 from depthwise.training.not_finite import NotFiniteWarning, TerminateOnNaN
 from depthwise.training.progress import ProgbarLogger
-from depthwise.training.refused_callbacks import RemoteMonitor, SwapEMAWeights, TensorBoard
+from depthwise.training.refused_callbacks import OrbaxCheckpoint, RemoteMonitor, SwapEMAWeights, TensorBoard
 
 __all__ = [
     "BackupAndRestore",
@@ -27,6 +27,7 @@ __all__ = [
     "ModelCheckpoint",
     "MonitorCallback",
     "NotFiniteWarning",
+    "OrbaxCheckpoint",
     "ProgbarLogger",
     "ReduceLROnPlateau",
     "RemoteMonitor",

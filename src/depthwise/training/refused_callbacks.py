@@ -5,7 +5,7 @@ from typing import Any
 from depthwise.errors import UnsupportedError
 from depthwise.training.callback import Callback
 
-__all__ = ["RemoteMonitor", "SwapEMAWeights", "TensorBoard"]
+__all__ = ["OrbaxCheckpoint", "RemoteMonitor", "SwapEMAWeights", "TensorBoard"]
 
 
 class _Refused(Callback):
@@ -33,3 +33,9 @@ class SwapEMAWeights(_Refused):
     """Refused: the optimizer itself puts the averages in the weights' place."""
 
     instead = "give use_ema=True and ema_overwrite_frequency=… to the optimizer"
+
+
+class OrbaxCheckpoint(_Refused):
+    """Refused: its folders are those of JAX."""
+
+    instead = "use ModelCheckpoint('model.keras'), or BackupAndRestore to go on after an interruption"

@@ -3,11 +3,19 @@
 import importlib
 from typing import Any
 
+from depthwise.absent import absent
+
 _NAMES = {
     "CustomObjectScope": ("registration", "custom_object_scope"),
     "Dataset": ("utils.datasets", "Dataset"),
     "PyDataset": ("utils.sequences", "PyDataset"),
     "Sequence": ("utils.sequences", "PyDataset"),
+    "clear_session": ("backend", "clear_session"),
+    "disable_interactive_logging": ("config", "disable_interactive_logging"),
+    "enable_interactive_logging": ("config", "enable_interactive_logging"),
+    "is_interactive_logging_enabled": ("config", "is_interactive_logging_enabled"),
+    "pack_x_y_sample_weight": ("utils.numeric", "pack_x_y_sample_weight"),
+    "unpack_x_y_sample_weight": ("utils.numeric", "unpack_x_y_sample_weight"),
     "array_to_img": ("utils.images", "array_to_img"),
     "custom_object_scope": ("registration", "custom_object_scope"),
     "get_custom_objects": ("registration", "get_custom_objects"),
@@ -34,7 +42,7 @@ __all__ = sorted(_NAMES)
 
 def __getattr__(name: str) -> Any:
     if name not in _NAMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are {', '.join(__all__)}")
+        raise absent("utils", name, __all__)
     module, own = _NAMES[name]
     value = getattr(importlib.import_module(f"depthwise.{module}"), own)
     globals()[name] = value

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from depthwise.arrays import numeric
 from depthwise.errors import InvalidArgumentError, InvalidDataError, describe_value
 
-__all__ = ["normalize", "pad_sequences", "to_categorical"]
+__all__ = ["normalize", "pack_x_y_sample_weight", "pad_sequences", "to_categorical", "unpack_x_y_sample_weight"]
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> NDArray[np.float64]:
@@ -63,6 +63,32 @@ def normalize(x: Any, axis: int = -1, order: int = 2) -> NDArray[Any]:
     norm = np.linalg.norm(values, order, axis, keepdims=True)
     quotient: NDArray[Any] = values / np.where(norm == 0, 1, norm)
     return quotient
+
+
+def pack_x_y_sample_weight(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """x, (x, y) or (x, y, sample_weight): what a batch looks like; a list as x alone is (x,)."""
+    if y is None:
+        return (x,) if isinstance(x, (list, tuple)) else x
+    return (x, y) if sample_weight is None else (x, y, sample_weight)
+
+
+def unpack_x_y_sample_weight(data: Any) -> tuple[Any, Any, Any]:
+    """(x, y, sample_weight) of a batch; what it does not have is None.
+
+    Raises:
+        InvalidDataError: a list of none, or of more than three.
+
+    >>> unpack_x_y_sample_weight(([1.0], [2.0]))
+    ([1.0], [2.0], None)
+    """
+    if not isinstance(data, (list, tuple)):
+        return data, None, None
+    if not 1 <= len(data) <= 3:
+        raise InvalidDataError(
+            f"unpack_x_y_sample_weight: a batch is x, (x, y) or (x, y, sample_weight), got {len(data)} items"
+        )
+    x, y, sample_weight = (*data, None, None)[:3]
+    return x, y, sample_weight
 
 
 def pad_sequences(*_: Any, **__: Any) -> Any:

@@ -75,6 +75,19 @@ export interface Operation {
   axes?: number[];
   /** The first row, column and channel that is taken. */
   start?: [number, number, number];
+  /** Windows: their cells, how far apart they are, and what is added around the map (top, bottom, left, right). */
+  kernel_size?: [number, number];
+  strides?: [number, number];
+  dilation?: [number, number];
+  groups?: number;
+  activation?: string;
+  /** Pooling and reductions: "max" or "mean". */
+  reduction?: string;
+  /** Padding that a mean does not count. */
+  counted_padding?: [number, number, number, number];
+  /** For each row and column of a resampled map, which cells it reads, each with its weight. */
+  rows?: [number, number][][];
+  columns?: [number, number][][];
 }
 
 export interface Layer extends Part {
@@ -125,6 +138,8 @@ export interface Comparison {
     processor: string;
     cores: number;
     rounds: number;
+    /** The load of the machine where others were at work on it. */
+    busy: string | null;
     batches: { batch: number; network: number; twin: number }[];
   } | null;
 }
@@ -151,7 +166,8 @@ export interface PageData {
   kept_layers: number;
   weights: Record<string, { offset: number; shape: number[] }>;
   languages: Record<string, string>;
-  language: string;
+  /** What the page opens in; null where the reader's browser decides. */
+  language: string | null;
   messages: Record<string, Record<string, string>>;
   place: { layer: string; position: number[] | null } | null;
 }

@@ -67,6 +67,7 @@ export function formulaText(formula: Formula): string {
 /** A number for reading: about four digits. */
 export function short(value: number): string {
   const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 100_000) return String(value + 0).replace("-", "−");
   if (size !== 0 && (size < 0.0005 || size >= 100_000)) return value.toExponential(1).replace("e-", "e−").replace("-", "−");
   const digits = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : 3;
   return (value + 0 === 0 ? 0 : value).toFixed(digits).replace("-", "−");

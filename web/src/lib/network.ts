@@ -1,12 +1,11 @@
 /** Runs the network in the page: every layer's output for one picture, sums in double precision, results in float32. */
 
 import { activation, reluLayer, softmaxSteps } from "./activations";
-import { layers, weight, type Axis, type Layer } from "./data";
+import { layers, weight, type Layer } from "./data";
 import { broadcast, runOperations } from "./operations";
+import { convolve, convolveDepthwise, pool, product, reduceMap } from "./windows";
 
 export type Values = Map<string, Float32Array>;
-
-const size = (shape: number[]) => shape.reduce((a, b) => a * b, 1);
 
 /** The values of all layers that the page can run, or of those up to `last`. */
 export function run(input: Float32Array, count: number): Values {
@@ -50,119 +49,17 @@ function activate(name: string, y: Float32Array, channels: number): Float32Array
   return y;
 }
 
-/** For every output cell, calls `visit` with the places on the map that its window reads. */
-function eachWindow(
-  rows: Axis,
-  columns: Axis,
-  visit: (output: number, cell: number, row: number, column: number) => void,
-  begin: (output: number) => void,
-  end: (output: number) => void,
-): void {
-  for (let r = 0; r < rows.output; r++) {
-    for (let c = 0; c < columns.output; c++) {
-      const output = r * columns.output + c;
-      begin(output);
-      for (let i = 0; i < rows.kernel; i++) {
-        const row = r * rows.stride - rows.pad_before + i * rows.dilation;
-        if (row < 0 || row >= rows.input) continue;
-        for (let j = 0; j < columns.kernel; j++) {
-          const column = c * columns.stride - columns.pad_before + j * columns.dilation;
-          if (column >= 0 && column < columns.input) visit(output, i * columns.kernel + j, row, column);
-        }
-      }
-      end(output);
-    }
-  }
-}
-
-/** sums[n] += Σ values[i]·kernel[offsets[i] + n]: four values at once, so that the sums are read and written a quarter as often. */
-function accumulate(
-  sums: Float64Array,
-  from: number,
-  to: number,
-  values: Float64Array,
-  offsets: Int32Array,
-  count: number,
-  kernel: Float32Array,
-): void {
-  let i = 0;
-  for (; i + 3 < count; i += 4) {
-    const [a, b, c, d] = [values[i], values[i + 1], values[i + 2], values[i + 3]];
-    const [p, q, r, s] = [offsets[i], offsets[i + 1], offsets[i + 2], offsets[i + 3]];
-    for (let n = from; n < to; n++) {
-      sums[n] += a * kernel[p + n] + b * kernel[q + n] + c * kernel[r + n] + d * kernel[s + n];
-    }
-  }
-  for (; i < count; i++) {
-    const value = values[i];
-    const at = offsets[i];
-    for (let n = from; n < to; n++) sums[n] += value * kernel[at + n];
-  }
-}
-
 function conv2d(layer: Layer, [x]: Float32Array[]): Float32Array {
-  const rows = layer.rows!;
-  const columns = layer.columns!;
   const kernel = weight(layer.name, "kernel")!;
-  const channels = layer.input_shapes[0][2];
-  const filters = layer.output_shape[2];
   const groups = Number(layer.config.groups ?? 1);
-  const perGroup = channels / groups;
-  const filtersPerGroup = filters / groups;
-  const y = new Float32Array(size(layer.output_shape));
-  const sums = new Float64Array(filters);
-  const values = new Float64Array(rows.kernel * columns.kernel * perGroup);
-  const offsets = new Int32Array(values.length);
-  for (let g = 0; g < groups; g++) {
-    const first = g * filtersPerGroup;
-    let count = 0;
-    eachWindow(
-      rows,
-      columns,
-      (_, cell, row, column) => {
-        const at = (row * columns.input + column) * channels + g * perGroup;
-        for (let c = 0; c < perGroup; c++) {
-          const value = x[at + c];
-          if (value === 0) continue;
-          values[count] = value;
-          offsets[count++] = (cell * perGroup + c) * filters;
-        }
-      },
-      () => {
-        count = 0;
-        sums.fill(0);
-      },
-      (output) => {
-        accumulate(sums, first, first + filtersPerGroup, values, offsets, count, kernel);
-        for (let n = first; n < first + filtersPerGroup; n++) y[output * filters + n] = sums[n];
-      },
-    );
-  }
+  const y = convolve(x, layer.rows!, layer.columns!, layer.input_shapes[0][2], kernel, layer.output_shape[2], groups);
   return finish(layer, y, weight(layer.name, "bias"));
 }
 
 /** The depthwise stage alone: of a DepthwiseConv2D, or the first half of a SeparableConv2D. */
 export function depthwiseStage(layer: Layer, x: Float32Array, kernel: Float32Array): Float32Array {
-  const rows = layer.rows!;
-  const columns = layer.columns!;
-  const channels = layer.input_shapes[0][2];
   const multiplier = Number(layer.config.depth_multiplier ?? 1);
-  const outputs = channels * multiplier;
-  const y = new Float32Array(rows.output * columns.output * outputs);
-  const sums = new Float64Array(outputs);
-  eachWindow(
-    rows,
-    columns,
-    (_, cell, row, column) => {
-      const at = (row * columns.input + column) * channels;
-      const k = cell * outputs;
-      if (multiplier === 1) for (let m = 0; m < outputs; m++) sums[m] += x[at + m] * kernel[k + m];
-      else for (let m = 0; m < outputs; m++) sums[m] += x[at + ((m / multiplier) | 0)] * kernel[k + m];
-    },
-    () => sums.fill(0),
-    (output) => y.set(sums, output * outputs),
-  );
-  return y;
+  return convolveDepthwise(x, layer.rows!, layer.columns!, layer.input_shapes[0][2], kernel, multiplier);
 }
 
 function separableConv2d(layer: Layer, [x]: Float32Array[]): Float32Array {
@@ -173,65 +70,8 @@ function separableConv2d(layer: Layer, [x]: Float32Array[]): Float32Array {
   return finish(layer, y, weight(layer.name, "bias"));
 }
 
-/** Rows of `inputs` numbers times a matrix (inputs, outputs). */
-function product(x: Float32Array, kernel: Float32Array, inputs: number, outputs: number): Float32Array {
-  const count = x.length / inputs;
-  const y = new Float32Array(count * outputs);
-  const sums = new Float64Array(outputs);
-  const values = new Float64Array(inputs);
-  const offsets = new Int32Array(inputs);
-  for (let p = 0; p < count; p++) {
-    let used = 0;
-    for (let m = 0; m < inputs; m++) {
-      const value = x[p * inputs + m];
-      if (value === 0) continue;
-      values[used] = value;
-      offsets[used++] = m * outputs;
-    }
-    sums.fill(0);
-    accumulate(sums, 0, outputs, values, offsets, used, kernel);
-    y.set(sums, p * outputs);
-  }
-  return y;
-}
-
-function pooling(layer: Layer, [x]: Float32Array[], isMaximum: boolean): Float32Array {
-  const rows = layer.rows!;
-  const columns = layer.columns!;
-  const channels = layer.output_shape[2];
-  const y = new Float32Array(size(layer.output_shape));
-  const state = new Float64Array(channels);
-  let counted = 0;
-  eachWindow(
-    rows,
-    columns,
-    (_, __, row, column) => {
-      const at = (row * columns.input + column) * channels;
-      counted++;
-      for (let c = 0; c < channels; c++) {
-        state[c] = isMaximum ? Math.max(state[c], x[at + c]) : state[c] + x[at + c];
-      }
-    },
-    () => {
-      counted = 0;
-      state.fill(isMaximum ? -Infinity : 0);
-    },
-    (output) => {
-      for (let c = 0; c < channels; c++) y[output * channels + c] = isMaximum ? state[c] : state[c] / counted;
-    },
-  );
-  return y;
-}
-
-function globalPooling(layer: Layer, [x]: Float32Array[], isMaximum: boolean): Float32Array {
-  const channels = layer.input_shapes[0][2];
-  const state = new Float64Array(channels).fill(isMaximum ? -Infinity : 0);
-  for (let i = 0; i < x.length; i++) {
-    const c = i % channels;
-    state[c] = isMaximum ? Math.max(state[c], x[i]) : state[c] + x[i];
-  }
-  return Float32Array.from(state, (value) => (isMaximum ? value : value / (x.length / channels)));
-}
+const pooling = (layer: Layer, [x]: Float32Array[], isMaximum: boolean) =>
+  pool(x, layer.rows!, layer.columns!, layer.output_shape[2], isMaximum);
 
 function batchNormalization(layer: Layer, [x]: Float32Array[]): Float32Array {
   const channels = layer.output_shape[layer.output_shape.length - 1];
@@ -261,8 +101,8 @@ const RULES: Record<string, Rule> = {
   },
   MaxPooling2D: (layer, inputs) => pooling(layer, inputs, true),
   AveragePooling2D: (layer, inputs) => pooling(layer, inputs, false),
-  GlobalMaxPooling2D: (layer, inputs) => globalPooling(layer, inputs, true),
-  GlobalAveragePooling2D: (layer, inputs) => globalPooling(layer, inputs, false),
+  GlobalMaxPooling2D: (layer, inputs) => reduceMap(inputs[0], layer.input_shapes[0][2], true),
+  GlobalAveragePooling2D: (layer, inputs) => reduceMap(inputs[0], layer.input_shapes[0][2], false),
   BatchNormalization: batchNormalization,
   Activation: (layer, [x]) =>
     activate(layer.activation, x.slice(), layer.output_shape[layer.output_shape.length - 1]),

@@ -3,6 +3,8 @@
 import { activation, erf, reluLayer, softmaxSteps } from "./activations";
 import { weight, type Expression, type Layer, type Operation, type OperationValue } from "./data";
 import { short } from "./formula";
+import { asMap, countOf, WINDOWED } from "./windowed";
+import { size } from "./windows";
 
 interface StepOperand {
   /** Which of the operation's operands it is. */
@@ -28,7 +30,6 @@ export interface Step {
 
 type Arrays = Map<string, Float32Array>;
 
-const size = (shape: number[]) => shape.reduce((a, b) => a * b, 1);
 const strides = (shape: number[]) => shape.map((_, axis) => size(shape.slice(axis + 1)));
 
 const FUNCTIONS: Record<string, (...values: number[]) => number> = {
@@ -126,6 +127,7 @@ const RULES: Record<string, (operation: Operation, operands: Float32Array[]) => 
       const { exponentials, total } = softmaxSteps(row);
       return exponentials.map((value) => value / total);
     }),
+  ...WINDOWED,
   Sum: (operation, [x]) => {
     const places = broadcast(operation.operands[0].shape, operation.result.shape);
     if (!places) return x.slice();
@@ -140,9 +142,6 @@ const placeOf = (index: number, shape: number[]) =>
   strides(shape).map((step, axis) => Math.floor(index / step) % shape[axis]);
 const indexOf = (place: number[], shape: number[]) =>
   place.reduce((sum, index, axis) => sum * shape[axis] + index, 0);
-
-/** Shape or place as kernels see it: rows, columns, channels. */
-const asMap = (shape: number[], filler: number) => [...Array(Math.max(0, 3 - shape.length)).fill(filler), ...shape];
 
 /** Where operations read that only move numbers: which operand and where in it; null where they put in a number of their own. */
 const MOVES: Record<string, (operation: Operation, position: number[]) => [number, number[]] | null> = {
@@ -192,6 +191,9 @@ function moveAll(operation: Operation, operands: Float32Array[]): Float32Array {
   });
 }
 
+/** Whether a step reads many numbers of its operands for one of its result. */
+const readsMany = (kind: string) => kind === "Sum" || kind in WINDOWED;
+
 /** Whether a step only moves a number. */
 export const isMove = (step: Step) => step.kind in MOVES;
 
@@ -227,7 +229,7 @@ export function steps(layer: Layer, position: number[], output: Float32Array): S
     if (!place) continue;
     const step = stepAt(layer, operation, place, values);
     found.unshift(step);
-    if (step.kind === "Sum") continue; // it reads many numbers, not one
+    if (readsMany(step.kind)) continue;
     for (const { index, position: at } of step.operands) {
       const { name } = operation.operands[index];
       if (!wanted.has(name)) wanted.set(name, at);
@@ -245,7 +247,7 @@ function stepAt(layer: Layer, operation: Operation, position: number[], values: 
         : []
       : operation.operands.map(({ shape }, index) => [
           index,
-          operation.kind === "Sum" ? shape.map(() => 0) : placeIn(shape, position),
+          readsMany(operation.kind) ? shape.map(() => 0) : placeIn(shape, position),
         ]);
   const operands = places.map(([index, place]) => {
     const operand = operation.operands[index];
@@ -271,6 +273,11 @@ function stepAt(layer: Layer, operation: Operation, position: number[], values: 
     const whole = size(operation.operands[0].shape);
     step.row = { count: whole / size(operation.result.shape) };
     step.value = values.get(operation.result.name)![indexOf(position, operation.result.shape)];
+  } else if (operation.kind in WINDOWED) {
+    const bias = operation.operands[2] && read(layer, operation.operands[2], values)[position[position.length - 1]];
+    step.value = values.get(operation.result.name)![indexOf(position, operation.result.shape)];
+    step.row = { count: countOf(operation, position), bias: bias ?? NaN, channel: position[position.length - 1] };
+    step.filled = operation.reduction ?? "";
   } else if (!(operation.kind in MOVES)) {
     const shape = operation.result.shape;
     const length = shape[shape.length - 1];

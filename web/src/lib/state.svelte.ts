@@ -1,10 +1,15 @@
 /** What the reader has chosen: language, theme, place, picture. */
 
 import { data, decodeBytes, layerByName, layers, type Layer } from "./data";
+import { browserLanguage, pictureOf, pictureText, readLink } from "./link";
+import { liveliestPlace } from "./lively";
 import { run, type Values } from "./network";
 
-export type View = "network" | "layer" | "try" | "guess" | "compare";
+export type View = "story" | "network" | "layer" | "kernel" | "try" | "guess" | "compare";
 export type Theme = "auto" | "light" | "dark";
+
+export const VIEWS: View[] = ["story", "network", "layer", "kernel", "try", "guess", "compare"];
+export const THEMES: Theme[] = ["auto", "light", "dark"];
 
 const shape = data.input.shape;
 const pixels = shape.reduce((a, b) => a * b, 1);
@@ -26,6 +31,12 @@ function remember(key: string, value: string): void {
   }
 }
 
+function firstLanguage(): string {
+  const chosen = remembered("language");
+  if (!data.language && chosen && chosen in data.languages) return chosen;
+  return data.language ?? browserLanguage() ?? Object.keys(data.languages)[0];
+}
+
 /** The picture of a sample, scaled to the range that the network takes. */
 export function samplePicture(index: number): Float32Array {
   const bytes = decodeBytes(data.samples[index].pixels);
@@ -33,18 +44,25 @@ export function samplePicture(index: number): Float32Array {
 }
 
 class State {
-  language = $state(data.language);
+  language = $state(firstLanguage());
   theme = $state<Theme>((remembered("theme") as Theme) ?? "auto");
   systemDark = $state(prefersDark.matches);
-  view = $state<View>("network");
+  view = $state<View>("story");
   layerName = $state(firstInteresting());
   position = $state.raw<number[]>([0, 0, 0]);
   inputChannel = $state(0);
   lit = $state("");
   playing = $state(false);
+  /** Where the picture comes from: the number of a sample; -1 where the reader drew or opened it. */
   sample = $state(0);
+  /** Whether the position is a place of the layer that is shown yet. */
+  private isPlaced = false;
+  /** The step of the story that a link names. */
+  step = $state(1);
   picture = $state.raw<Float32Array>(data.samples.length ? samplePicture(0) : new Float32Array(pixels));
   showHelp = $state(false);
+  /** What is said about the thing that is pointed at, and where. */
+  tip = $state.raw<{ title: string; text: string; node: Element; box: DOMRect } | null>(null);
 
   values: Values = $derived(run(this.picture, data.kept_layers));
   layer: Layer = $derived(layerByName.get(this.layerName)!);
@@ -56,28 +74,35 @@ class State {
 
   setLanguage(language: string): void {
     this.language = language;
+    remember("language", language);
+    writeHash();
   }
 
   setTheme(theme: Theme): void {
     this.theme = theme;
     remember("theme", theme);
+    writeHash();
   }
 
   open(view: View, layer?: string, position?: number[]): void {
+    if (view !== this.view) this.playing = false;
     this.view = view;
-    this.playing = false;
     this.lit = "";
-    if (layer !== undefined && layerByName.has(layer)) {
-      if (layer !== this.layerName || position) this.inputChannel = 0;
-      const changed = layer !== this.layerName;
-      this.layerName = layer;
-      if (position || changed) this.moveTo(position ?? middle(layerByName.get(layer)!));
+    this.tip = null;
+    const known = layer !== undefined && layerByName.has(layer);
+    const changed = known && layer !== this.layerName;
+    if (changed || (known && position)) this.inputChannel = 0;
+    if (known) this.layerName = layer;
+    if (known && position) this.moveTo(position);
+    else if (changed || !this.isPlaced) {
+      this.moveTo(liveliestPlace(this.layer.output_shape, this.values.get(this.layerName)));
     }
     writeHash();
   }
 
   /** Moves to a cell; places outside of the map are pulled to its edge. */
   moveTo(position: number[]): void {
+    this.isPlaced = true;
     const sizes = this.layer.output_shape;
     const next = sizes.map((size, axis) => Math.max(0, Math.min(size - 1, Math.round(position[axis] ?? 0))));
     if (next.some((place, axis) => place !== this.position[axis]) || next.length !== this.position.length) {
@@ -87,13 +112,15 @@ class State {
   }
 
   /** The cell after this one, row by row; from the last back to the first. */
-  step(by = 1): void {
+  next(by = 1): void {
     const sizes = this.layer.output_shape;
     const planar = sizes.length === 3;
     const count = planar ? sizes[0] * sizes[1] : sizes[0];
     const current = planar ? this.position[0] * sizes[1] + this.position[1] : this.position[0];
     const next = (current + by + count) % count;
-    this.moveTo(planar ? [Math.floor(next / sizes[1]), next % sizes[1], this.position[2]] : [next]);
+    this.moveTo(
+      planar ? [Math.floor(next / sizes[1]), next % sizes[1], this.position[2]] : [next, ...this.position.slice(1)],
+    );
   }
 
   neighbour(by: number): void {
@@ -102,8 +129,15 @@ class State {
     this.open(this.view === "try" ? "try" : "layer", next.name);
   }
 
-  setPicture(picture: Float32Array): void {
+  setPicture(picture: Float32Array, sample = -1): void {
     this.picture = picture;
+    this.sample = sample;
+    writeHash();
+  }
+
+  goToStep(step: number): void {
+    this.step = step;
+    writeHash();
   }
 }
 
@@ -112,38 +146,61 @@ function firstInteresting(): string {
   return found.name;
 }
 
-function middle(layer: Layer): number[] {
-  const shape = layer.output_shape;
-  return shape.length === 3 ? [Math.floor(shape[0] / 2), Math.floor(shape[1] / 2), 0] : shape.map(() => 0);
-}
-
 export const state = new State();
 
+/** The address of a view; `language`, `theme` and picture follow where they are not what every reader gets. */
+export function linkTo(view: View): string {
+  const name = encodeURIComponent(state.layerName);
+  const places: Record<View, string> = {
+    story: state.step > 1 ? `#/story/${state.step}` : "#/",
+    network: "#/network",
+    layer: `#/layer/${name}/${state.position.join(",")}`,
+    kernel: "#/kernel",
+    try: `#/try/${name}`,
+    guess: "#/guess",
+    compare: "#/compare",
+  };
+  const options: string[] = [];
+  if (state.language !== (data.language ?? browserLanguage())) options.push(`language=${state.language}`);
+  if (state.theme !== "auto") options.push(`theme=${state.theme}`);
+  if (state.sample > 0) options.push(`sample=${state.sample}`);
+  const drawn = state.sample < 0 ? pictureText(state.picture) : "";
+  if (drawn) options.push(`picture=${drawn}`);
+  return places[view] + (options.length ? `?${options.join("&")}` : "");
+}
+
+const BETWEEN_WRITES = 200;
 let pending = 0;
+let isReading = false;
 
 /** Puts the place into the address, so that it can be kept and shared; not more often than browsers allow. */
 function writeHash(): void {
-  clearTimeout(pending);
+  if (pending || isReading) return;
   pending = window.setTimeout(() => {
-    const name = encodeURIComponent(state.layerName);
-    const parts: Record<View, string> = {
-      network: "#/",
-      layer: `#/layer/${name}/${state.position.join(",")}`,
-      try: `#/try/${name}`,
-      guess: "#/guess",
-      compare: "#/compare",
-    };
+    pending = 0;
+    const link = linkTo(state.view);
     try {
-      if (location.hash !== parts[state.view]) history.replaceState(null, "", parts[state.view]);
+      if (location.hash !== link) history.replaceState(null, "", link);
     } catch {
       // a page in a sandboxed frame cannot change its address
     }
-  }, 200);
+  }, BETWEEN_WRITES);
 }
 
 /** Goes where the address says. */
 export function readHash(): void {
-  const [, view, name, at] = location.hash.split("/");
+  isReading = true;
+  try {
+    goTo(location.hash);
+  } finally {
+    isReading = false;
+  }
+}
+
+function goTo(hash: string): void {
+  const { place, options } = readLink(hash);
+  const [view, name, at] = place;
+  readOptions(options);
   if (view === "layer" || view === "try") {
     let layer = "";
     try {
@@ -153,11 +210,26 @@ export function readHash(): void {
     }
     const position = at?.split(",").map(Number);
     if (layerByName.has(layer)) state.open(view, layer, position?.every(Number.isFinite) ? position : undefined);
-  } else if (view === "guess" || view === "compare") {
+  } else if (view === "story" || view === "network" || view === "kernel" || view === "guess" || view === "compare") {
+    if (view === "story") state.step = Math.max(1, Math.min(5, Math.round(Number(name)) || 1));
     state.open(view);
-  } else if (data.place && !location.hash) {
+  } else if (data.place && !hash) {
     state.open("layer", data.place.layer, data.place.position ?? undefined);
   } else {
-    state.open("network");
+    state.step = 1;
+    state.open("story");
   }
+}
+
+function readOptions(options: URLSearchParams): void {
+  const language = options.get("language");
+  if (language && language in data.languages) state.language = language;
+  const theme = options.get("theme") as Theme | null;
+  if (theme && THEMES.includes(theme)) state.theme = theme;
+  const sample = Number(options.get("sample") ?? -1);
+  if (Number.isInteger(sample) && sample >= 0 && sample < data.samples.length) {
+    state.setPicture(samplePicture(sample), sample);
+  }
+  const drawn = pictureOf(options.get("picture") ?? "", pixels);
+  if (drawn) state.setPicture(drawn);
 }

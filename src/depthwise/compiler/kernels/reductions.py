@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from depthwise.compiler import functions
 from depthwise.compiler.kernels import mathematics
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand
-from depthwise.compiler.kernels.maps import MapView, counted, digest, each_pixel
+from depthwise.compiler.kernels.maps import MapView, counted, digest, each_pixel, each_share, even_shares
 
 Axes = Sequence[tuple[int, int, int]]
 """(count, pitch in a, pitch in out) of each axis."""
 
 __all__ = ["BroadcastReduction", "ChannelReduction", "DivideByCounts", "RowNormalisation", "SoftmaxRows", "first_lanes"]
+
+
+VECTORS_AT_ONCE = 6
+"""Of channels: a sum waits for its last addition, and neighbours in memory are read together."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class ChannelReduction(Kernel):
 
     def write(self, function: Function) -> None:
         (view,) = self.operands
+        lanes = function.vectors.lanes
         padded = function.vectors.round_up(view.channels)
         maximum = self.kind == "maximum"
         start = function.constant(float("-inf")) if maximum else "zeroinitializer"
@@ -43,20 +48,25 @@ class ChannelReduction(Kernel):
                 return function.fadd(value, before)
             return mathematics.largest_of(function, [before, value])
 
-        with counted(function, padded, function.vectors.lanes) as channel:
-            source = function.offset("%a", channel)
-            with function.loop(0, view.rows, carried=[start]) as rows:
-                line = function.offset(source, function.multiply(rows.index, view.row_pitch))
-                with function.loop(0, view.columns, carried=[start]) as columns:
-                    value = function.load(line, function.multiply(columns.index, view.pixel_pitch))
-                    columns.next = [join(value, columns.values[0])]
-                rows.next = [join(columns.results[0], rows.values[0])]
-            (result,) = rows.results
-            if self.kind == "mean":
-                result = function.fdiv(result, function.constant(float(view.rows * view.columns)))
-            elif self.kind == "add":
-                result = function.fadd(function.load("%out", channel), result)
-            function.store(result, "%out", channel)
+        for vectors in even_shares(padded // lanes, VECTORS_AT_ONCE):
+            with each_share(function, vectors) as first:
+                channel, size = function.multiply(first, lanes), vectors.size
+                source = function.offset("%a", channel)
+                with function.loop(0, view.rows, carried=[start] * size) as rows:
+                    line = function.offset(source, function.multiply(rows.index, view.row_pitch))
+                    with function.loop(0, view.columns, carried=[start] * size) as columns:
+                        pixel = function.offset(line, function.multiply(columns.index, view.pixel_pitch))
+                        columns.next = [
+                            join(function.load(pixel, i * lanes), before) for i, before in enumerate(columns.values)
+                        ]
+                    rows.next = [join(value, before) for value, before in zip(columns.results, rows.values)]
+                out = function.offset("%out", channel)
+                for i, result in enumerate(rows.results):
+                    if self.kind == "mean":
+                        result = function.fdiv(result, function.constant(float(view.rows * view.columns)))
+                    elif self.kind == "add":
+                        result = function.fadd(function.load(out, i * lanes), result)
+                    function.store(result, out, i * lanes)
 
 
 @dataclass(frozen=True)
@@ -232,12 +242,18 @@ def _horizontal(function: Function, name: str, value: str) -> str:
     return function.define(f"call float {symbol}({function.vector} {value})")
 
 
+_NEUTRAL = {"add": 0.0, "max": float("-inf"), "min": float("inf"), "multiply": 1.0}
+"""What each way to join numbers starts from."""
+
+
 @dataclass(frozen=True)
 class BroadcastReduction(Kernel):
-    """out += the sum of a map over the axes along which `target`, a view of its size, has pitches of 0."""
+    """out += the sum of a map over the axes along which `target`, a view of its size, has pitches of 0; or, as `kind` says,
+    the largest, the smallest or the product of both."""
 
     source: MapView
     target: MapView
+    kind: str = "add"
 
     arguments = ("a", "out")
 
@@ -260,39 +276,63 @@ class BroadcastReduction(Kernel):
             if target.channel_pitch:
                 with counted(function, padded, lanes) as channel:
                     total = self._sum(function, summed, function.offset(a, channel))
-                    function.store(function.fadd(function.load(out, channel), total), out, channel)
+                    function.store(self._join(function, function.load(out, channel), total), out, channel)
             else:
                 self._to_one_number(function, summed, a, out)
+
+    def _join(self, function: Function, a: str, b: str) -> str:
+        if self.kind == "max":
+            return mathematics.largest_of(function, [a, b])
+        if self.kind == "min":
+            negated = [function.fneg(item) for item in (a, b)]
+            return function.fneg(mathematics.largest_of(function, negated))
+        return function.fadd(a, b) if self.kind == "add" else function.fmul(a, b)
+
+    def _start(self, function: Function) -> str:
+        return "zeroinitializer" if self.kind == "add" else function.constant(_NEUTRAL[self.kind])
 
     def _to_one_number(self, function: Function, summed: Axes, a: str, out: str) -> None:
         lanes, channels = function.vectors.lanes, self.source.channels
         whole, rest = channels // lanes * lanes, channels % lanes
-        total = "zeroinitializer"
+        start = total = self._start(function)
         if whole:
             with function.loop(0, whole, lanes, carried=[total]) as loop:
                 value = self._sum(function, summed, function.offset(a, loop.index))
-                loop.next = [function.fadd(loop.values[0], value)]
+                loop.next = [self._join(function, loop.values[0], value)]
             (total,) = loop.results
         if rest:
             value = self._sum(function, summed, function.offset(a, whole))
-            total = function.fadd(total, function.select(first_lanes(function, rest), value, "zeroinitializer"))
-        symbol = f"@llvm.vector.reduce.fadd.v{lanes}f32"
-        function.module.declare(f"declare float {symbol}(float, {function.vector})")
+            total = self._join(function, total, function.select(first_lanes(function, rest), value, start))
         before = function.load_number(out)
-        function.store_number(function.define(f"call float {symbol}(float {before}, {function.vector} {total})"), out)
+        if self.kind in ("add", "multiply"):
+            name = {"add": "fadd", "multiply": "fmul"}[self.kind]
+            symbol = f"@llvm.vector.reduce.{name}.v{lanes}f32"
+            function.module.declare(f"declare float {symbol}(float, {function.vector})")
+            result = function.define(f"call float {symbol}(float {before}, {function.vector} {total})")
+        else:
+            joined = self._join(function, total, function.splat(before))
+            missing = function.compare("uno", joined, joined)
+            result = _horizontal(function, f"f{self.kind}", joined)
+            found = function.define(f"call i1 {_any(function)}({function.mask} {missing})")
+            result = function.define(f"select i1 {found}, float {function.number(float('nan'))}, float {result}")
+        function.store_number(result, out)
 
-    @staticmethod
-    def _sum(function: Function, axes: Axes, start: str) -> str:
-        """The sum of the vectors at `start` over the axes, the inner one first."""
+    def _sum(self, function: Function, axes: Axes, start: str) -> str:
+        """The vectors at `start` joined over the axes, the inner one first."""
         if not axes:
             return function.load(start)
         count, pitch, _ = axes[0]
-        with function.loop(0, count, carried=["zeroinitializer"]) as loop:
-            inner = BroadcastReduction._sum(
-                function, axes[1:], function.offset(start, function.multiply(loop.index, pitch))
-            )
-            loop.next = [function.fadd(loop.values[0], inner)]
+        with function.loop(0, count, carried=[self._start(function)]) as loop:
+            inner = self._sum(function, axes[1:], function.offset(start, function.multiply(loop.index, pitch)))
+            loop.next = [self._join(function, loop.values[0], inner)]
         return loop.results[0]
+
+
+def _any(function: Function) -> str:
+    """The name of the function that says whether any lane of a mask is set."""
+    symbol = f"@llvm.vector.reduce.or.v{function.vectors.lanes}i1"
+    function.module.declare(f"declare i1 {symbol}({function.mask})")
+    return symbol
 
 
 @contextmanager

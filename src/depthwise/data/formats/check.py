@@ -14,7 +14,7 @@ from depthwise.data.formats.dialect_layers import bare_name
 from depthwise.data.formats.hdf5 import SIGNATURE
 from depthwise.data.formats.hdf5_attributes import text, texts
 from depthwise.data.formats.json_text import LARGEST_JSON, parse_json
-from depthwise.data.formats.opening import open_h5, read_any, starts_with
+from depthwise.data.formats.opening import is_onnx, open_h5, read_any, starts_with
 from depthwise.errors import DepthwiseError, InvalidFileError
 
 __all__ = ["Findings", "Problem", "check_file"]
@@ -119,6 +119,8 @@ def _described(filepath: PathLike) -> tuple[Findings, Any, Any]:
                 ]
                 return found, None, None
             return found, config, topology.get("training_config")
+        if is_onnx(filepath):
+            return _described_onnx(filepath), None, None
         if starts_with(filepath, b"PK"):
             found = Findings("Keras model (.keras)")
         found.version, config = keras_file.read_description(filepath)
@@ -126,6 +128,39 @@ def _described(filepath: PathLike) -> tuple[Findings, Any, Any]:
     except (DepthwiseError, OSError) as error:
         found.problems = [Problem("file", str(error))]
         return found, None, None
+
+
+def _described_onnx(filepath: PathLike) -> Findings:
+    """What an ONNX file holds; every operator that keeps it from opening is named."""
+    from depthwise.data.formats.onnx.reading.opening import ShapesNeededError, load
+    from depthwise.data.formats.onnx.reading.proto import read_model_proto
+
+    found = Findings("ONNX model")
+    model, _ = read_model_proto(filepath)
+    versions = [item.version for item in model.opset_import if item.domain in ("", "ai.onnx")]
+    found.version = f"{model.producer_name or 'an unknown program'} {model.producer_version}".strip()
+    found.notes = [f"operator set {max(versions)}"] if versions else []
+    found.name = model.graph.name
+    found.layers = dict(Counter(node.op_type for node in model.graph.node))
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            network = load(filepath)
+    except ShapesNeededError as error:
+        found.problems = [Problem("shapes", str(error))]
+        return found
+    except DepthwiseError as error:
+        found.problems = [Problem("file", str(error))]
+        return found
+    found.notes += [str(item.message) for item in said]
+    count = len(network.transposes)
+    found.notes.append(f"{count} transpose{'' if count == 1 else 's'}: {', '.join(network.transposes) or 'none'}")
+    if not network.is_batched:
+        found.notes.append("the first axis of the file is no batch: a sample has all of its axes")
+    graph = network.saved.graph
+    found.inputs, found.outputs = list(graph.input_shapes), list(graph.output_shapes)
+    found.parameters = graph.parameters
+    return found
 
 
 def _described_h5(filepath: PathLike) -> tuple[Findings, Any, Any]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depthwise.configuration import serialized
 from depthwise.data.formats.hdf5 import File
 from depthwise.data.formats.hdf5_write import Group
-from depthwise.data.formats.layer_config import check_module, check_shown, serialized
+from depthwise.data.formats.layer_config import check_module, check_shown
 from depthwise.data.formats.legacy_state import LegacyState
 from depthwise.data.formats.saved import SavedNetwork
 from depthwise.errors import DepthwiseError, UnsupportedError, describe_value

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from depthwise.configuration import serialized
 from depthwise.data.formats.dialect import DEEPEST, MODELS, MOST_LAYERS, Dialect, modern
-from depthwise.data.formats.layer_config import (  # fmt: skip
+from depthwise.data.formats.layer_config import (
     as_dict,
     as_list,
     as_name,
@@ -19,8 +20,7 @@ from depthwise.data.formats.layer_config import (  # fmt: skip
     layer_config,
     parse_layer,
     sample_shape,
-    serialized,
-)
+)  # fmt: skip
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.layers.input import InputLayer
 from depthwise.layers.operation import OPERATIONS, Operation

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from depthwise.data.formats.dialect_layers import Dialect, bare_name, modern_layer, policy
-from depthwise.data.formats.dialect_operations import is_operation, modern_operation
+from depthwise.data.formats.dialect_operations import is_operation, modern_operation, with_module
 from depthwise.data.formats.layer_config import as_dict, as_list
 from depthwise.errors import InvalidFileError, UnsupportedError, describe_value
 
@@ -197,6 +197,8 @@ class _Functional:
             yield modern(entry, self.dialect, self.depth + 1), nodes
             return
         others: list[dict[str, Any]] = []
+        if not self.is_older:
+            entry = with_module(entry)
         if is_operation(entry):
             if not nodes:
                 raise InvalidFileError(f"the operation {describe_value(_own_name(entry))} has no inputs")

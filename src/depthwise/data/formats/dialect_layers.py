@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from depthwise.arguments import ACTIVATIONS
-from depthwise.data.formats.layer_config import layer_config, serialized
+from depthwise.configuration import serialized
+from depthwise.data.formats.layer_config import layer_config
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.layers.descriptions import LAYERS
 from depthwise.layers.layer import Layer
@@ -32,6 +33,7 @@ CLASSES = {
 OWN_CLASSES = {
     # Classes that widely used networks bring along, and what they compute.
     "FixedDropout": "Dropout",
+    "LayerScale": "LayerScale",
     "StochasticDepth": "Dropout",  # of whole samples
 }
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from depthwise.configuration import serialized
 from depthwise.data.formats.dialect_layers import Dialect, bare_name
-from depthwise.data.formats.layer_config import as_dict, serialized
+from depthwise.data.formats.layer_config import as_dict
 from depthwise.errors import InvalidFileError, UnsupportedError, describe_value
 from depthwise.layers.operation import OPERATIONS
 
@@ -75,6 +76,20 @@ def is_operation(entry: Any) -> bool:
     if bare_name(class_name) in OF_NETWORKS:
         return True
     return class_name in OF_KERAS_2 or (of_keras_3 and class_name not in OPERATIONS)
+
+
+def with_module(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry with the module that Keras 3's legacy writer leaves out, where it is an operation and no layer.
+
+    Some have the name of a layer: `Add` is both. The config of a layer has `trainable` or `dtype`, that of an operation neither.
+    """
+    class_name, config = entry.get("class_name"), entry.get("config")
+    if "module" in entry or not isinstance(config, dict) or "dtype" in config or "trainable" in config:
+        return entry
+    kind = OPERATIONS.get(str(class_name))
+    if kind is None and str(class_name).lower() not in _RULES:
+        return entry
+    return {**entry, "module": "keras.ops" if kind is None else kind.module, "registered_name": class_name}
 
 
 def modern_operation(entry: dict[str, Any], args: list[Any], kwargs: dict[str, Any], dialect: Dialect) -> Lowered:

@@ -6,8 +6,8 @@ module that they come from.
 
 from typing import Any
 
+from depthwise.configuration import serialized
 from depthwise.data.formats.dialect_layers import bare_name
-from depthwise.data.formats.layer_config import serialized
 
 __all__ = ["modern_training"]
 

@@ -9,6 +9,7 @@ from depthwise.data.formats.json_text import parse_json
 from depthwise.data.formats.saved import SavedNetwork
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.layers.input import InputLayer
+from depthwise.layers.operation import Operation
 from depthwise.network.graph import LayerPath
 from depthwise.network.tree import ModelTree, inlined, with_shared
 
@@ -38,9 +39,9 @@ def _at(model: Any, path: LayerPath) -> Any:
 
 
 def _members(tree: ModelTree, path: LayerPath) -> Iterator[LayerPath]:
-    """Where the layers and models are, but for inputs, which `Sequential` does not give."""
+    """Where the layers and models are, but for inputs, which `Sequential` does not give, and operations, which are no layers."""
     for member in tree.members:
-        if not isinstance(member, InputLayer):
+        if not isinstance(member, (InputLayer, Operation)):
             yield (*path, str(member.name))
         if isinstance(member, ModelTree):
             yield from _members(member, (*path, str(member.name)))

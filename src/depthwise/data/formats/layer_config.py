@@ -13,6 +13,7 @@ from typing import Any
 
 from depthwise import constraints, initializers, regularizers
 from depthwise.arguments import ACTIVATIONS, NO_LAYERS
+from depthwise.configuration import serialized
 from depthwise.constraints import Constraint
 from depthwise.errors import DepthwiseError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.initializers import Initializer
@@ -25,7 +26,7 @@ from depthwise.regularizers import Regularizer
 
 __all__ = [
     "LONGEST_NAME", "as_dict", "as_list", "as_name", "check_dtype", "check_module", "check_shown", "layer_config", "layer_from_config",
-    "parse_layer", "sample_shape", "serialized",
+    "parse_layer", "sample_shape",
 ]  # fmt: skip
 
 LONGEST_NAME = 256
@@ -84,9 +85,17 @@ def parse_layer(entry: Any) -> Description:
 
 
 def layer_from_config(class_name: str, config: Mapping[str, Any]) -> Description:
-    """The description that `get_config` of a layer gave, here or in Keras; raises what `parse_layer` does."""
-    config = {"name": LAYERS[class_name].default_name, **config}
-    return parse_layer(serialized("keras.layers", class_name, config))
+    """The description that `get_config` of a layer gave, here or in Keras; raises what `parse_layer` does.
+
+    A layer that was made without a name has none until it is in a model, so that its configuration may be used several times.
+    """
+    unnamed = "name" in config and config["name"] is None
+    named = {
+        "name": LAYERS[class_name].default_name,
+        **{key: config[key] for key in config if not (unnamed and key == "name")},
+    }
+    description = parse_layer(serialized("keras.layers", class_name, named))
+    return dataclasses.replace(description, name=None) if unnamed else description
 
 
 def _option(owner: str, key: str, value: Any, annotation: Any) -> Any:
@@ -304,11 +313,6 @@ def _supported(name: Any) -> str:
     return f"{len(LAYERS)} layers are{like}; depthwise.layers.LAYERS and the README list them"
 
 
-def serialized(module: str, class_name: str, config: Any, registered_name: str | None = None) -> dict[str, Any]:
-    """One object as Keras serialises it."""
-    return {"module": module, "class_name": class_name, "config": config, "registered_name": registered_name}
-
-
 def layer_config(layer: Description) -> dict[str, Any]:
     """A named layer as Keras serialises it."""
     if isinstance(layer, InputLayer):
@@ -328,7 +332,8 @@ def layer_config(layer: Description) -> dict[str, Any]:
         for field in dataclasses.fields(layer):
             if field.name not in ("name", "trainable", "input_shape", "dtype"):
                 config[field.name] = _written(getattr(layer, field.name))
-    return serialized("keras.layers", type(layer).__name__, config)
+    kind = type(layer).__name__
+    return serialized(layer.module, kind, config, None if layer.module == "keras.layers" else kind)
 
 
 def _written(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Any file with a model → a saved network: which reader it needs is seen from its first bytes, not from its name."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,34 @@ from depthwise.data.formats.dialect_training import modern_training
 from depthwise.data.formats.hdf5 import SIGNATURE, File
 from depthwise.data.formats.hdf5_attributes import text
 from depthwise.data.formats.json_text import parse_json
+from depthwise.data.formats.onnx.reading.opening import load
 from depthwise.data.formats.saved import SavedNetwork
-from depthwise.errors import DepthwiseError, InvalidFileError, describe_value
+from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, describe_value
 from depthwise.network.graph import Graph
 from depthwise.network.tree import ModelTree
 from depthwise.registration import known_objects
 from depthwise.usage import Usage
 
-__all__ = ["open_h5", "read_any", "read_some_weights", "starts_with"]
+__all__ = ["is_onnx", "open_h5", "read_any", "read_some_weights", "starts_with"]
 
 PathLike = str | os.PathLike[str]
 
 
-def read_any(filepath: PathLike, compile: bool = True, custom_objects: Mapping[str, Any] | None = None) -> SavedNetwork:
+def read_any(
+    filepath: PathLike,
+    compile: bool = True,
+    custom_objects: Mapping[str, Any] | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    external_data: PathLike | None = None,
+) -> SavedNetwork:
     """The network in a file, or folder, of any kind that Depthwise reads.
 
     Args:
-        filepath: a `.keras` file, HDF5 (`.h5`, `.hdf5`) of Keras 1 to 3, or the `model.json` of TensorFlow.js or its folder.
+        filepath: a `.keras` file, HDF5 (`.h5`, `.hdf5`) of Keras 1 to 3, an `.onnx` file, or the `model.json` of TensorFlow.js or
+            its folder.
         compile: also read optimizer, loss and metrics where the file has them.
         custom_objects: what the user says of names in it; see `depthwise.models.load_model`.
+        shapes, external_data: of an ONNX file; see `depthwise.models.load_model`.
 
     Raises:
         InvalidFileError: no such file, none of these kinds, truncated, damaged, or it contradicts itself.
@@ -41,10 +50,25 @@ def read_any(filepath: PathLike, compile: bool = True, custom_objects: Mapping[s
     custom_objects = known_objects(custom_objects)
     if starts_with(filepath, SIGNATURE):
         return _legacy(filepath, compile, custom_objects)
+    if is_onnx(filepath):
+        return load(filepath, shapes, external_data).saved
+    if shapes is not None or external_data is not None:
+        raise InvalidArgumentError(
+            f"shapes and external_data are for ONNX files, and {describe_value(os.fspath(filepath), 200)} is none; leave them out"
+        )
     described = tfjs.find_json(filepath)
     if described is not None:
         return _tfjs(described, custom_objects)
     return keras_file.read_model(filepath, compile, custom_objects)
+
+
+def is_onnx(filepath: PathLike) -> bool:
+    """Whether it is an ONNX file: by its name, or as a message whose first field is the version of its format."""
+    if os.path.isdir(filepath):
+        return False
+    if os.fspath(filepath).endswith((".onnx", ".ort")):
+        return True
+    return any(starts_with(filepath, bytes([8, version])) for version in range(3, 32))
 
 
 def starts_with(filepath: PathLike, signature: bytes) -> bool:

@@ -18,7 +18,14 @@ from depthwise.compiler.ir.operations.convolution import (
     Pair,
     Spread,
 )
-from depthwise.compiler.ir.operations.elementwise import AFFINE, Elementwise, ElementwiseSum, sum_of, unary
+from depthwise.compiler.ir.operations.elementwise import (
+    AFFINE,
+    Elementwise,
+    ElementwiseRuns,
+    ElementwiseSum,
+    sum_of,
+    unary,
+)
 from depthwise.compiler.ir.operations.loss import HandOver, LossGradient, LossValue
 from depthwise.compiler.ir.operations.normalisation import (
     CollectMoments,
@@ -28,7 +35,14 @@ from depthwise.compiler.ir.operations.normalisation import (
     NormaliseBatch,
     NormaliseBatchGradient,
 )
-from depthwise.compiler.ir.operations.pooling import PoolGradient, PoolWindows, ReduceMap, ReduceMapGradient, Sum
+from depthwise.compiler.ir.operations.pooling import (
+    PoolGradient,
+    PoolWindows,
+    Reduce,
+    ReduceMap,
+    ReduceMapGradient,
+    Sum,
+)
 from depthwise.compiler.ir.operations.resampling import Resample, Taps
 from depthwise.compiler.ir.operations.rows import (
     Dropout,
@@ -41,6 +55,7 @@ from depthwise.compiler.ir.operations.shaping import (
     Concatenate,
     Copy,
     Pad,
+    Rearrange,
     Repeat,
     RepeatSum,
     Reshape,
@@ -69,6 +84,7 @@ __all__ = [
     "Copy",
     "Dropout",
     "Elementwise",
+    "ElementwiseRuns",
     "ElementwiseSum",
     "FinishMoments",
     "FinishNormalisationSums",
@@ -83,6 +99,8 @@ __all__ = [
     "Pair",
     "PoolGradient",
     "PoolWindows",
+    "Rearrange",
+    "Reduce",
     "ReduceMap",
     "ReduceMapGradient",
     "Repeat",

@@ -8,11 +8,12 @@ from depthwise.compiler.ir.operations.convolution import Pair
 from depthwise.compiler.ir.operations.elementwise import Elementwise
 from depthwise.compiler.ir.program import GradientOperation, Operation
 from depthwise.compiler.ir.types import NO_BORDER, ROW, WHOLE_MAP, Padding, Shape, TensorType, Window
+from depthwise.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape
 
-__all__ = ["PoolGradient", "PoolWindows", "ReduceMap", "ReduceMapGradient", "Sum"]
+__all__ = ["PoolGradient", "PoolWindows", "Reduce", "ReduceMap", "ReduceMapGradient", "Sum"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,9 @@ class ReduceMap(Operation):
     def window(self, operand: int) -> Window:
         return WHOLE_MAP
 
+    def work(self, result: TensorType, operands: tuple[TensorType, ...]) -> int:
+        return operands[0].size // 8
+
     def gradient(self, tape: "Tape", gradient: str) -> None:
         tape.give(self.source, lambda name: ReduceMapGradient((self.source, gradient), (name,), self.kind))
 
@@ -116,3 +120,16 @@ class Sum(Operation):
     def gradient(self, tape: "Tape", gradient: str) -> None:
         operands = (gradient, self.source)
         tape.give(self.source, lambda name: Elementwise(operands, (name,), Operand(0)))
+
+
+@dataclass(frozen=True)
+class Reduce(Sum):
+    """As `Sum`, but of "max", "min" or "multiply"."""
+
+    kind: str
+
+    def gradient(self, tape: "Tape", gradient: str) -> None:
+        if tape.needs(self.source):
+            raise UnsupportedError(
+                f"{self.origin}: gradients do not pass through this reduction; set trainable=False on the layers before it"
+            )

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.compiler.ir.program import GradientOperation, Operation
 from depthwise.compiler.ir.types import ROW, WHOLE_MAP, Padding, Shape, TensorType, Window
+from depthwise.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape
 
-__all__ = ["Concatenate", "Copy", "Pad", "Repeat", "RepeatSum", "Reshape", "Slice", "Transpose"]
+__all__ = ["Concatenate", "Copy", "Pad", "Rearrange", "Repeat", "RepeatSum", "Reshape", "Slice", "Transpose"]
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,46 @@ class Transpose(Operation):
     def gradient(self, tape: "Tape", gradient: str) -> None:
         back = tuple(self.axes.index(axis) for axis in range(len(self.axes)))
         tape.give(self.source, lambda name: Transpose((gradient,), (name,), back))
+
+
+@dataclass(frozen=True)
+class Rearrange(Operation):
+    """Numbers taken from the operand at even distances: result[i] = x[start + Σ i_k · step_k along axis_k].
+
+    Attributes:
+        shape: of the result, of any rank.
+        start: the place in the operand of the result's first number.
+        steps: for each axis of the result (axis of the operand, step); a step of 0 repeats, a negative one goes backwards.
+    """
+
+    shape: Shape
+    start: tuple[int, ...]
+    steps: tuple[tuple[int, int], ...]
+
+    writes_exactly: ClassVar[bool] = True
+
+    def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
+        given = operands[0].shape
+        if len(self.start) != len(given) or len(self.steps) != len(self.shape):
+            raise self._refuse(f"{self.start} and {self.steps} do not fit {given} and {self.shape}")
+        ends = [list(self.start), list(self.start)]
+        for size, (axis, step) in zip(self.shape, self.steps):
+            ends[step > 0][axis] += (size - 1) * step
+        if any(low < 0 or high >= size for low, high, size in zip(*ends, given)):
+            raise self._refuse(f"reads outside {given}")
+        return (TensorType(self.shape, operands[0].element),)
+
+    def window(self, operand: int) -> Window:
+        return WHOLE_MAP
+
+    def reads_exactly(self, operand: int) -> bool:
+        return True
+
+    def gradient(self, tape: "Tape", gradient: str) -> None:
+        if tape.needs(self.source):
+            raise UnsupportedError(
+                f"{self.origin}: gradients do not pass through a strided copy; set trainable=False on the layers before it"
+            )
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,22 @@ def _transpose(operation: op.Transpose, placement: Placement, part: Part) -> lis
     return [Call(kernel, (start, target.pointer + first * own[0]))]
 
 
+@rule(op.Rearrange)
+def _rearrange(operation: op.Rearrange, placement: Placement, part: Part) -> list[Call]:
+    source, target = operand_places(operation, placement)
+    read = placement.program.type(operation.source).shape
+    pitches, own = _pitches(source, read), _pitches(target, operation.shape)
+    first, count = part.of(operation.shape[0])
+    if count == 0:
+        return []
+    sizes = (count, *operation.shape[1:])
+    loops = [(size, pitches[axis] * step, pitch) for size, (axis, step), pitch in zip(sizes, operation.steps, own)]
+    axis, step = operation.steps[0]
+    begin = sum(place * pitch for place, pitch in zip(operation.start, pitches)) + first * pitches[axis] * step
+    kernel = StridedCopy(tuple(loop for loop in loops if loop[0] > 1))
+    return [Call(kernel, (source.pointer + begin, target.pointer + first * own[0]))]
+
+
 @rule(op.RepeatSum)
 def _repeat_sum(operation: op.RepeatSum, placement: Placement, part: Part) -> list[Call]:
     gradient, target = operand_places(operation, placement)

@@ -1,0 +1,23 @@
+/** One animated move from the network to a layer, from a layer to a channel: what was clicked grows into what is opened. */
+
+import { tick } from "svelte";
+
+const quiet = matchMedia("(prefers-reduced-motion: reduce)");
+
+/** Does `change`; where the browser can, the picture of `from` grows into the first element marked `data-zoom-target`. */
+export function zoomInto(from: Element | null, change: () => void): void {
+  const element = from instanceof HTMLElement || from instanceof SVGElement ? from : null;
+  if (!document.startViewTransition || quiet.matches || !element) {
+    change();
+    return;
+  }
+  element.style.setProperty("view-transition-name", "zoom");
+  const transition = document.startViewTransition(async () => {
+    element.style.removeProperty("view-transition-name");
+    change();
+    await tick();
+    const target = document.querySelector<HTMLElement>("[data-zoom-target]");
+    target?.style.setProperty("view-transition-name", "zoom");
+    void transition.finished.finally(() => target?.style.removeProperty("view-transition-name"));
+  });
+}
