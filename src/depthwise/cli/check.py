@@ -86,7 +86,8 @@ def _print(file: Path, found: "Findings", language: str) -> None:
         print_wrapped(console, made)
 
     shown = describe_value(str(file), _PATH_LIMIT)
-    writer = ("" if found.kind == "ONNX model" else "Keras ") + _shown(found.version)
+    keras = "" if found.kind == "ONNX model" else "Keras "
+    writer = keras + _shown(found.version) if found.version else ""
     key = "command.check_written_by" if found.version else "command.check_file"
     print_wrapped(console, Text(text(key, language, file=shown, kind=found.kind, writer=writer), "bold"))
     if found.name:
