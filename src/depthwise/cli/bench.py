@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from depthwise.cli.options import Json, Language, Threads, chosen_language, is_given, use_threads
+from depthwise.cli.options import Json, Language, Threads, chosen_language, is_given, opened, use_threads
 from depthwise.cli.streams import print_json
 from depthwise.cli.targets import check_target_folder
 from depthwise.errors import InvalidArgumentError
@@ -35,7 +35,7 @@ def bench_command(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A .keras file, or one of the note's networks: note-cnn, note-separable, note-ordinary.",
+            help="A .keras file, or a network's name: note-cnn, note-separable, note-ordinary, mobilenetv2:96x96:alpha=0.35.",
             show_default=False,
         ),
     ] = None,
@@ -102,10 +102,9 @@ def bench_command(
             )
         _run_rivals(model, batch or _BATCH, training, threads)
     from depthwise.bench.mobilenet import blocks as models_of
-    from depthwise.networks import open_model
 
     use_threads(threads)
-    models = models_of(blocks) if blocks is not None else [open_model(str(model))[0]]
+    models = models_of(blocks) if blocks is not None else [opened(str(model))[0]]
     if dump is not None:
         check_target_folder(dump, "--dump")
     batches = (batch,) if batch is not None else _BLOCK_BATCHES if blocks is not None else (_BATCH,)
