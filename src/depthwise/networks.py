@@ -13,7 +13,7 @@ note-separable 184,234
 note-ordinary 435,306
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,11 +109,14 @@ def trained(name: str) -> Sequential:
     return model
 
 
-def open_model(name_or_path: str, untrained: bool = False) -> tuple[Model, bool]:
+def open_model(
+    name_or_path: str, untrained: bool = False, shapes: Mapping[str, Sequence[int]] | None = None
+) -> tuple[Model, bool]:
     """What a command line names: a network of `NETWORKS`, or a file.
 
     Args:
         untrained: new weights for a network of `NETWORKS`, not those that come with the package.
+        shapes: of an ONNX file's inputs; see `depthwise.models.load_model`.
 
     Returns:
         the model, and whether its weights are trained, as far as one can tell: those of files count as trained.
@@ -133,4 +136,6 @@ def open_model(name_or_path: str, untrained: bool = False) -> tuple[Model, bool]
             f"no network and no file is named {describe_value(name_or_path)}; give a .keras or .h5 file or one of "
             + ", ".join(NETWORKS)
         )
-    return load_model(name_or_path), True
+    model = load_model(name_or_path, shapes=shapes)
+    model.graph  # noqa: B018 - an ONNX file that leaves sizes open says so
+    return model, True

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from depthwise.cli.options import Json, Threads, use_threads
+from depthwise.cli.options import Json, Shapes, Threads, shapes_of, use_threads
 from depthwise.cli.streams import print_json
 from depthwise.errors import InvalidArgumentError
 from depthwise.progress import ProgressBar
@@ -51,6 +51,7 @@ def bench_command(
         ),
     ] = None,
     seconds: Annotated[float, typer.Option(help="About how long to measure each model.", min=0.05, max=600.0)] = 3.0,
+    shape: Shapes = None,
     rivals: Annotated[
         bool,
         typer.Option(
@@ -100,7 +101,7 @@ def bench_command(
     from depthwise.networks import open_model
 
     use_threads(threads)
-    models = models_of(blocks) if blocks is not None else [open_model(str(model))[0]]
+    models = models_of(blocks) if blocks is not None else [open_model(str(model), shapes=shapes_of(shape))[0]]
     batches = (batch,) if batch is not None else _BLOCK_BATCHES if blocks is not None else (_BATCH,)
     reports = [report for size in batches for report in _measure(models, size, training, seconds)]
     if as_json:

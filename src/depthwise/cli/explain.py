@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from depthwise.cli.options import Language, Open, chosen_language, is_given, open_named, open_page, refuse_alone
+from depthwise.cli.options import Language, Open, Shapes, chosen_language, is_given, open_named, open_page, refuse_alone
 from depthwise.cli.streams import print_json
 from depthwise.cli.targets import check_target_file
 from depthwise.errors import InvalidArgumentError, InvalidFileError, describe_value
@@ -28,6 +28,7 @@ def explain_command(
             "examples, slips and open questions."
         ),
     ],
+    shape: Shapes = None,
     layer: Annotated[str | None, typer.Option(help="Explain this layer only.", metavar="NAME")] = None,
     at: Annotated[
         str | None,
@@ -94,7 +95,7 @@ def explain_command(
     if model == "note" and layer is None and at is None and output is None:
         _explain_note(as_json, language)
         return
-    loaded, is_trained, picture = _load(model, untrained, seed, language)
+    loaded, is_trained, picture = _load(model, untrained, seed, language, shape)
     place = None if at is None else _place(at)
     # A page speaks what its reader's browser asks for, unless the user named a language.
     words = language if output is None else named
@@ -139,7 +140,7 @@ def _place(at: str) -> tuple[int, ...]:
         ) from None
 
 
-def _load(name: str, untrained: bool, seed: int, language: str) -> tuple[Any, bool, Any]:
+def _load(name: str, untrained: bool, seed: int, language: str, shapes: list[str] | None) -> tuple[Any, bool, Any]:
     """The model, whether its weights were trained, and the picture that belongs to it; new weights follow from `seed`."""
     from depthwise.models import Model
     from depthwise.networks import NETWORKS
@@ -154,7 +155,7 @@ def _load(name: str, untrained: bool, seed: int, language: str) -> tuple[Any, bo
         raise InvalidFileError(
             f"there is no file {describe_value(name)}; give a .keras or .h5 file, or one of note, {', '.join(NETWORKS)}"
         )
-    model, _ = open_named(name, untrained, seed, language)
+    model, _ = open_named(name, untrained, seed, language, shapes=shapes)
     return model, not untrained, None
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "Open",
     "Scale",
     "Seed",
+    "Shapes",
     "SkipUnreadable",
     "Threads",
     "Untrained",
@@ -31,6 +32,7 @@ __all__ = [
     "open_page",
     "refuse_alone",
     "say",
+    "shapes_of",
     "use_threads",
 ]
 
@@ -39,7 +41,7 @@ _PATH_LIMIT = 200
 ModelName = Annotated[
     str,
     typer.Argument(
-        help="A .keras or .h5 file, or one of the note's networks: note-cnn, note-separable, note-ordinary.",
+        help="A .keras, .h5 or .onnx file, or one of the note's networks: note-cnn, note-separable, note-ordinary.",
         show_default=False,
     ),
 ]
@@ -69,6 +71,15 @@ Scale = Annotated[
         help="What the network was trained on: 0..1, -1..1, 0..255, none for values as they are, or auto: what the model's file "
         "says, or that of Teachable Machine beside it; else 0..255 where the network starts with Rescaling, and 0..1 otherwise.",
         metavar="RANGE",
+    ),
+]
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        help="Sizes that an ONNX file leaves open, with the batch: input=1,3,320,320; once for each input.",
+        metavar="INPUT=SIZES",
+        show_default=False,
     ),
 ]
 BatchSize = Annotated[int, typer.Option("--batch-size", help="Images for one training step.", min=1)]
@@ -152,8 +163,33 @@ def _option(context: typer.Context, name: str) -> str:
     return next((option for option in found.opts if option.startswith("--")), name.upper())
 
 
+def shapes_of(given: list[str] | None) -> dict[str, tuple[int, ...]] | None:
+    """What --shape says: {"input": (1, 3, 320, 320)}.
+
+    Raises:
+        InvalidArgumentError: it says something else.
+    """
+    if not given:
+        return None
+    found = {}
+    for item in given:
+        name, _, sizes = item.rpartition("=")
+        parts = [part.strip() for part in sizes.split(",")]
+        if not name or not all(part.isdecimal() and len(part) < 10 for part in parts):
+            raise InvalidArgumentError(
+                f"--shape must be a name and whole numbers, for example input=1,3,320,320, got {describe_value(item)}"
+            )
+        found[name] = tuple(map(int, parts))
+    return found
+
+
 def open_named(
-    model: str, untrained: bool, seed: int, language: str = "en", scale: str = "auto"
+    model: str,
+    untrained: bool,
+    seed: int,
+    language: str = "en",
+    scale: str = "auto",
+    shapes: list[str] | None = None,
 ) -> "tuple[Any, Reading]":
     """The model that a command line names, and how it takes pictures; what files say of that, the model knows then too.
 
@@ -169,7 +205,7 @@ def open_named(
     if untrained:
         set_random_seed(seed)
         say(text("command.untrained", language, seed=seed))
-    network, _ = open_model(model, untrained)
+    network, _ = open_model(model, untrained, shapes_of(shapes))
     reading = reading_of(network, path_of(model), scale)
     for remark in reading.remarks:
         say(remark)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from depthwise.cli.options import Json, ModelName, is_given, open_named
+from depthwise.cli.options import Json, ModelName, Shapes, is_given, open_named
 from depthwise.cli.streams import print_json
 from depthwise.errors import InvalidArgumentError
 
@@ -22,6 +22,7 @@ def summary_command(
     style: Annotated[
         str, typer.Option(help="depthwise, or keras for Keras' columns alone.", metavar="STYLE")
     ] = "depthwise",
+    shape: Shapes = None,
     as_json: Json = False,
 ) -> None:
     """Print a network's layers: shapes, parameters with their formulas, MACs.
@@ -38,7 +39,7 @@ def summary_command(
 
     if as_json and is_given(context, "style"):
         raise InvalidArgumentError("--style is how the table looks, and --json prints none; give one of the two")
-    network, _ = open_named(model, False, 0)
+    network, _ = open_named(model, False, 0, shapes=shape)
     graph = network.graph
     if not as_json:
         network.summary(style=style, expand_nested=True)
