@@ -1,4 +1,4 @@
-"""ONNX files, written node by node: channels first, weights as initialisers, a fixed batch.
+"""ONNX files, written node by node: channels first, weights as initializers, a fixed batch.
 
 Exporters leave transpositions and dynamic shapes behind; this is the graph that the runtimes optimise best.
 With one input channel the change from `(n, h, w, 1)` to `(n, 1, h, w)` is free.
@@ -17,7 +17,7 @@ ACTIVATIONS = {"relu": "Relu", "selu": "Selu", "softmax": "Softmax"}
 
 
 class _Graph:
-    """Nodes and initialisers under construction; `here` is the name of the newest tensor."""
+    """Nodes and initializers under construction; `here` is the name of the newest tensor."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []

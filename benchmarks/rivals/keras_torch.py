@@ -49,7 +49,7 @@ def prepare_predict(task: Task) -> Candidates:
 
 
 def prepare_training(task: Task) -> Candidates:
-    """Return forward, `backward` and Keras' Adam in a loop of one's own, for each order of channels."""
+    """Return forward, `backward` and Keras' Adam in a loop of our own, for each order of channels."""
 
     def training(data_format: str) -> Candidate:
         model = _model(task, data_format, logits=True)

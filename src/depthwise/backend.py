@@ -88,7 +88,7 @@ def set_image_data_format(data_format: str) -> None:
     """Accepts "channels_last".
 
     Raises:
-        UnsupportedError: "channels_first", which is not to be had for all layers at once.
+        UnsupportedError: "channels_first", which no setting gives to all layers at once.
     """
     if data_format != "channels_last":
         raise UnsupportedError(

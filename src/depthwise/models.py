@@ -238,6 +238,8 @@ class Model(Filed):
         image: PathLike | None = None,
         sample: int | None = None,
         picture: Any = None,
+        invert: str = "auto",
+        scale: str = "auto",
     ) -> "Explanation":
         """Every shape, parameter and MAC as a formula; with `at`, how that one output number comes about.
 
@@ -246,7 +248,7 @@ class Model(Filed):
         """
         from depthwise.explain.explanation import Explanation
 
-        return Explanation(self, layer, at, language, image, sample, picture)
+        return Explanation(self, layer, at, language, image, sample, picture, invert, scale)
 
     def _repr_html_(self) -> str | None:
         """What Jupyter shows: table and page; None, so that it falls back to `repr`, before the model knows its shapes."""

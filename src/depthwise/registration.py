@@ -1,4 +1,4 @@
-"""Names that files may give to functions and classes of one's own: `custom_object_scope`, `register_keras_serializable`.
+"""Names that files may give to functions and classes of your own: `custom_object_scope`, `register_keras_serializable`.
 
 What is registered here is what `load_model(custom_objects=…)` gets besides its own argument.
 """

@@ -1,4 +1,4 @@
-"""`keras.saving` by name: models to and from `.keras` files, and names for what they hold of one's own."""
+"""`keras.saving` by name: models to and from `.keras` files, and names for what of yours they hold."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""A trained network for classes of one's own: its body stays, its head is made new and learns them.
+"""A trained network for classes of your own: its body stays, its head is made new and learns them.
 
 The body is run once for each image, not once for each pass over them: what it gives is kept, and the head, which is small, trains on
 that. Afterwards the whole may be fine-tuned at a low rate.

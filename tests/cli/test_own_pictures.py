@@ -1,4 +1,4 @@
-"""One's own photos: names and scale from the files beside a model, and a new head for one's own classes."""
+"""Your own photos: names and scale from the files beside a model, and a new head for your own classes."""
 
 import json
 import re

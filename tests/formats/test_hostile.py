@@ -97,22 +97,22 @@ CONFIGS: dict[str, tuple[Change, type[DepthwiseError], str]] = {
         "the operation 'conv2d': 'trainable' = True is not supported",
     ),
     "custom model": (lambda c: c.update(class_name="MyModel"), UnsupportedError, "describes 'MyModel'; Sequential and"),
-    "regulariser": (
+    "regularizer": (
         set_option("kernel_regularizer", {"module": "keras.regularizers", "class_name": "L9"}),
         UnsupportedError,
         "'conv2d': kernel_regularizer is 'L9', which is not one of Keras' regularizers",
     ),
-    "regulariser's module": (
+    "regularizer's module": (
         set_option("kernel_regularizer", {"module": "mine", "class_name": "L2"}),
         UnsupportedError,
         "is a custom class, 'L2' of the module 'mine'",
     ),
-    "regulariser's number": (
+    "regularizer's number": (
         set_option("kernel_regularizer", {"module": "keras.regularizers", "class_name": "L2", "config": {"l2": -1.0}}),
         InvalidFileError,
         "'conv2d': kernel_regularizer: L2: l2 must be a number of at least 0, got -1.0",
     ),
-    "regulariser's text": (
+    "regularizer's text": (
         set_option("kernel_regularizer", {"module": "keras.regularizers", "class_name": "L2", "config": {"l2": [1.5]}}),
         InvalidFileError,
         "'conv2d': kernel_regularizer: l2 of kernel_regularizer must be a list of whole numbers, got ",
@@ -151,12 +151,12 @@ CONFIGS: dict[str, tuple[Change, type[DepthwiseError], str]] = {
         UnsupportedError,
         "'conv2d': the activation 'evil' is not supported; supported are linear",
     ),
-    "custom initialiser": (
+    "custom initializer": (
         set_option("kernel_initializer", {"module": "evil", "class_name": "Zeros", "config": {}}),
         UnsupportedError,
         "'conv2d': kernel_initializer is a custom class, 'Zeros' of the module 'evil'",
     ),
-    "unknown initialiser": (set_option("kernel_initializer", "evil"), UnsupportedError, "kernel_initializer is 'evil'"),
+    "unknown initializer": (set_option("kernel_initializer", "evil"), UnsupportedError, "kernel_initializer is 'evil'"),
     "seed generator": (
         set_option(
             "kernel_initializer",

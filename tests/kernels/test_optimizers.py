@@ -1,4 +1,4 @@
-"""The optimisers' updates, reduction of chunks and clipping by themselves, against the reference."""
+"""The optimizers' updates, reduction of chunks and clipping by themselves, against the reference."""
 
 import numpy as np
 import numpy.typing as npt

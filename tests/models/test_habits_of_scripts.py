@@ -79,7 +79,7 @@ def test_layers_of_ones_own(base: Any) -> None:
         def call(self, x: Any) -> Any:
             return x
 
-    with pytest.raises(UnsupportedError, match=r"Own: layers of one's own code .* depthwise\.Model"):
+    with pytest.raises(UnsupportedError, match=r"Own: layers with code of your own .* depthwise\.Model"):
         Own(3)
 
 

@@ -1,4 +1,4 @@
-"""The native path against real Keras on JAX: every layer, both of the note's networks, ten steps of every optimiser."""
+"""The native path against real Keras on JAX: every layer, both of the note's networks, ten steps of every optimizer."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The reference against real Keras on JAX: every layer, the losses, training steps of each optimiser, whole networks.
+"""The reference against real Keras on JAX: every layer, the losses, training steps of each optimizer, whole networks.
 
 Keras computes in float32, so its distance from the reference is gated by the error that float32 itself may make.
 """

@@ -222,7 +222,7 @@ def test_layers_of_one_s_own_are_refused_with_the_way_out() -> None:
         def call(self, x: Any) -> Any:
             return x
 
-    with pytest.raises(UnsupportedError, match="Mine: layers of one's own code are not supported"):
+    with pytest.raises(UnsupportedError, match="Mine: layers with code of your own are not supported"):
         Mine()
 
 

@@ -42,7 +42,7 @@ def compare_steps(
     *positions, classes = graph.output_shapes[0]
     rate = optimizer.learning_rate
     model = keras_model(graph, start)
-    # Step by step, not traced: JAX then compiles each operation once for all optimisers.
+    # Step by step, not traced: JAX then compiles each operation once for all optimizers.
     oracle = getattr(keras.losses, type(loss).__name__)(**loss.get_config())
     model.compile(optimizer=_keras_optimizer(optimizer), loss=oracle, run_eagerly=True)
     step = TrainingStep(lower(graph, training=True), loss, optimizer)

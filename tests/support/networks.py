@@ -77,7 +77,7 @@ def note_separable_ordinary_twin() -> Graph:
 
 
 def seeded_weights(graph: Graph, seed: int = 0) -> dict[str, npt.NDArray[np.float32]]:
-    """Random float32 weights by `node/weight`, the same for the same seed: not what the initialisers draw."""
+    """Random float32 weights by `node/weight`, the same for the same seed: not what the initializers draw."""
     rng = np.random.default_rng(seed)
     weights = {}
     for node in graph.calls:

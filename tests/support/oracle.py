@@ -18,7 +18,7 @@ _OURS_ALONE = ("input_shape", "dtype", "name", "shape")
 
 
 def keras_layer(layer: layers.Description, name: str | None = None) -> Any:
-    """Keras' own layer with the same arguments; weights as its initialisers draw them."""
+    """Keras' own layer with the same arguments; weights as its initializers draw them."""
     import keras
 
     arguments = {

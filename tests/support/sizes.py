@@ -484,7 +484,7 @@ def integer_case(
     """Weights and inputs of small whole numbers, for the exact gate: no partial sum, in any order, reaches 2²⁴.
 
     Raises:
-        ValueError: a sum could reach 2²⁴, the layer divides (average pooling, batch normalization), or its activation
+        ValueError: a sum could reach 2²⁴, the layer divides (average pooling, batch normalisation), or its activation
             gives no whole numbers: choose another.
     """
     layer, input_shapes = configuration

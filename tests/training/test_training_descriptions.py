@@ -1,4 +1,4 @@
-"""Losses, metrics, schedules and optimisers against real Keras: signatures, values, configurations, refusals."""
+"""Losses, metrics, schedules and optimizers against real Keras: signatures, values, configurations, refusals."""
 
 import inspect
 from collections.abc import Callable

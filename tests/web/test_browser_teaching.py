@@ -272,6 +272,9 @@ def test_on_a_phone_nothing_is_cut_and_the_picture_stays_in_view(opened: Callabl
       return !table || sign.getBoundingClientRect().top < table.getBoundingClientRect().bottom;
     })"""
     assert page.run(signs), "a sign stands beside what it belongs to"
+    assert page.run("() => document.documentElement.scrollHeight") < 3600, "a layer is no endless page"
+    page.page.get_by_test_id("separable-side").locator("summary").first.click()
+    assert page.page.get_by_test_id("page.side.separable-macs").is_visible()
 
 
 def test_the_arithmetic_is_on_the_first_screen(opened: Callable[..., Any]) -> None:

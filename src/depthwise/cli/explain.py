@@ -5,7 +5,17 @@ from typing import Annotated, Any
 
 import typer
 
-from depthwise.cli.options import Language, Open, Shapes, chosen_language, is_given, open_named, open_page, refuse_alone
+from depthwise.cli.options import (
+    Language,
+    Open,
+    Scale,
+    Shapes,
+    chosen_language,
+    is_given,
+    open_named,
+    open_page,
+    refuse_alone,
+)
 from depthwise.cli.streams import print_json
 from depthwise.cli.targets import check_target_file
 from depthwise.errors import InvalidArgumentError, InvalidFileError, describe_value
@@ -43,6 +53,7 @@ def explain_command(
         ),
     ] = None,
     sample: Annotated[int | None, typer.Option(help="Run it on this MNIST test image.", metavar="N")] = None,
+    scale: Scale = "auto",
     invert: Annotated[
         str,
         typer.Option(
@@ -60,7 +71,15 @@ def explain_command(
             metavar="PAGE.HTML",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page if it is there.")] = False,
+    worksheet: Annotated[
+        Path | None,
+        typer.Option(
+            "--worksheet",
+            help="Write exercises on the network to print, with their answers, to this file.",
+            metavar="SHEET.HTML",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON, for programs.")] = False,
     show_all: Annotated[bool, typer.Option("--all", help="Show every channel and product, however many.")] = False,
     untrained: Annotated[
@@ -85,6 +104,8 @@ def explain_command(
       depthwise explain model.keras --layer conv2d --at 3,4,7 --sample 0
 
       depthwise explain model.keras -o page.html
+
+      depthwise explain model.keras --worksheet sheet.html
     """
     from depthwise.explain.explanation import Explanation
 
@@ -92,14 +113,21 @@ def explain_command(
     _refuse_unused(context, model)
     if output is not None:
         check_target_file(output, overwrite, "--output")
-    if model == "note" and layer is None and at is None and output is None:
+    if worksheet is not None:
+        check_target_file(worksheet, overwrite, "--worksheet")
+    if model == "note" and layer is None and at is None and output is None and worksheet is None:
         _explain_note(as_json, language)
         return
-    loaded, is_trained, picture = _load(model, untrained, seed, language, shape)
+    loaded, is_trained, picture = _load(model, untrained, seed, language, scale, shape)
+    if worksheet is not None:
+        _write_worksheet(loaded, worksheet, language)
+        if open_it:
+            open_page(worksheet)
+        return
     place = None if at is None else _place(at)
     # A page speaks what its reader's browser asks for, unless the user named a language.
     words = language if output is None else named
-    explanation = Explanation(loaded, layer, place, words, image, sample, picture, invert)
+    explanation = Explanation(loaded, layer, place, words, image, sample, picture, invert, scale)
     if output is not None:
         _write_page(explanation, output, is_trained, times, language)
         if open_it:
@@ -120,11 +148,17 @@ def _refuse_unused(context: typer.Context, model: str) -> None:
         invert="image",
         image="at|output",
         sample="at|output",
+        scale="at|output",
         show_all="at",
-        overwrite="output",
+        overwrite="output|worksheet",
         times="output",
-        open_it="output",
+        open_it="output|worksheet",
     )
+    others = ("output", "layer", "at", "as_json", "image", "sample", "untrained")
+    if is_given(context, "worksheet") and any(is_given(context, name) for name in others):
+        raise InvalidArgumentError(
+            "--worksheet writes exercises on the whole network; give it alone, or with --overwrite"
+        )
     if is_given(context, "output") and (is_given(context, "as_json") or is_given(context, "show_all")):
         raise InvalidArgumentError("--output writes the page, which shows all; leave --json and --all out")
     if model == "note" and is_given(context, "untrained"):
@@ -140,7 +174,9 @@ def _place(at: str) -> tuple[int, ...]:
         ) from None
 
 
-def _load(name: str, untrained: bool, seed: int, language: str, shapes: list[str] | None) -> tuple[Any, bool, Any]:
+def _load(
+    name: str, untrained: bool, seed: int, language: str, scale: str, shapes: list[str] | None
+) -> tuple[Any, bool, Any]:
     """The model, whether its weights were trained, and the picture that belongs to it; new weights follow from `seed`."""
     from depthwise.models import Model
     from depthwise.networks import NETWORKS
@@ -155,7 +191,7 @@ def _load(name: str, untrained: bool, seed: int, language: str, shapes: list[str
         raise InvalidFileError(
             f"there is no file {describe_value(name)}; give a .keras or .h5 file, or one of note, {', '.join(NETWORKS)}"
         )
-    model, _ = open_named(name, untrained, seed, language, shapes=shapes)
+    model, _ = open_named(name, untrained, seed, language, scale, shapes)
     return model, not untrained, None
 
 
@@ -190,6 +226,17 @@ def _write_page(explanation: Any, output: Path, is_trained: bool, times: bool, l
     if page.kept_layers < page.layers:
         lines.append(Text(text("terminal.page_thinned", language, kept=page.kept_layers, count=page.layers), "yellow"))
     _print(lines)
+
+
+def _write_worksheet(model: Any, path: Path, language: str) -> None:
+    from rich.text import Text
+
+    from depthwise.explain.text import printable
+    from depthwise.explain.worksheet import worksheet
+    from depthwise.files import atomic_write_text
+
+    atomic_write_text(path, worksheet(model.graph, language))
+    _print([Text(text("terminal.worksheet_written", language, path=printable(str(path), 200)))])
 
 
 def _print(lines: list[Any]) -> None:

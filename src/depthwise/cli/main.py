@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 a failure at work (a full disk); 2 a wrong argument, file 
 reader of the output left before its end.
 """
 
+import re
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -37,7 +38,8 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except DepthwiseError as error:
-            _fail(str(error), WRONG_INPUT if isinstance(error, _WRONG_INPUT) else FAILURE)
+            message = _as_typed(str(error), self.commands.get(ctx.invoked_subcommand or ""))
+            _fail(message, WRONG_INPUT if isinstance(error, _WRONG_INPUT) else FAILURE)
         except KeyboardInterrupt:
             _fail("stopped", INTERRUPTED)
         except MemoryError:
@@ -45,6 +47,16 @@ class _Commands(TyperGroup):
         except OSError as error:
             place = "" if error.filename is None else f": {describe_value(str(error.filename), 200)}"
             _fail(f"{error.strerror or 'the system failed'}{place}", FAILURE)
+
+
+def _as_typed(message: str, command: Any) -> str:
+    """The message with the argument that it begins with, such as `batch_size must be …`, named as the command's option."""
+    name = re.match(r"(\w+)(?= must |=)", message)
+    for parameter in [] if name is None or command is None else command.params:
+        option = next((item for item in parameter.opts if item.startswith("--")), None)
+        if name is not None and option is not None and parameter.name == name[1]:
+            return f"{option}{message[name.end() :]}"
+    return message
 
 
 def _fail(message: str, code: int) -> NoReturn:

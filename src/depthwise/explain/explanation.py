@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depthwise.classification import gives_probabilities
+from depthwise.classification import SCALES, gives_probabilities
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.explain.facts import find_node, network_facts
 from depthwise.explain.text import printable, shape_text
@@ -32,6 +32,7 @@ def explain(
     sample: int | None = None,
     picture: Any = None,
     invert: str = "auto",
+    scale: str = "auto",
 ) -> "Explanation":
     """The explanation of a model, of one of its layers, or of one number of a layer.
 
@@ -44,6 +45,7 @@ def explain(
         sample: instead, the number of an MNIST test image.
         picture: instead, an array of one sample, in the shape and range that the network takes.
         invert: swap light and dark in `image`: "yes", "no", or "auto" for dark digits on light paper.
+        scale: what the network was trained on, one of `depthwise.classification.SCALES`; "auto" asks the model.
 
     Raises:
         InvalidArgumentError: no such layer, cell, language or sample.
@@ -54,7 +56,7 @@ def explain(
     >>> explanation.facts["layers"][2]["parameters"]["text"]
     '32×(3×3×1)+32×(1×1×32)+32 = 1,344'
     """
-    return Explanation(model, layer, at, language, image, sample, picture, invert)
+    return Explanation(model, layer, at, language, image, sample, picture, invert, scale)
 
 
 class Explanation:
@@ -70,6 +72,7 @@ class Explanation:
         sample: int | None = None,
         picture: Any = None,
         invert: str = "auto",
+        scale: str = "auto",
     ) -> None:
         from depthwise.explain.cells import check_position
 
@@ -80,7 +83,9 @@ class Explanation:
         self.at = None if at is None else tuple(at)
         if invert not in ("auto", "yes", "no"):
             raise InvalidArgumentError(f"invert must be auto, yes or no, got {describe_value(invert)}")
-        self._asked = (image, sample, picture, invert)
+        if scale not in SCALES:
+            raise InvalidArgumentError(f"scale must be one of {', '.join(SCALES)}, got {describe_value(scale)}")
+        self._asked = (image, sample, picture, invert, scale)
         if layer is not None:
             node = find_node(model.graph, layer)
             if self.at is not None:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from depthwise.classification import scaled_for
 from depthwise.data import load_data, mnist
-from depthwise.errors import InvalidArgumentError
+from depthwise.errors import InvalidArgumentError, UnsupportedError
 from depthwise.explain.page import Sample
 from depthwise.explain.values import drawn_picture
 from depthwise.network.graph import Graph
-from depthwise.pictures import Reading, load_picture, prepared, reading_of
+from depthwise.pictures import FILE, OPTION, Reading, load_picture, prepared, reading_of
 
 __all__ = ["Asked", "Picture", "choose_picture", "page_samples"]
 
@@ -27,13 +27,14 @@ class Asked:
 
     Attributes:
         image: an image file. sample: the number of an MNIST test image. array: a sample as the network takes it.
-        invert: see `depthwise.pictures.load_picture`.
+        invert: see `depthwise.pictures.load_picture`. scale: see `depthwise.pictures.reading_of`.
     """
 
     image: str | os.PathLike[str] | None = None
     sample: int | None = None
     array: npt.ArrayLike | None = None
     invert: str = "auto"
+    scale: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def choose_picture(model: Any, asked: Asked) -> Picture:
     """
     if asked.image is not None and asked.sample is not None:
         raise InvalidArgumentError("give either an image or a sample, not both")
-    graph, reading = model.graph, reading_of(model)
+    graph, reading = model.graph, reading_of(model, scale=asked.scale)
     shape = graph.input_shapes[0]
     if asked.array is not None and asked.image is None and asked.sample is None:
         return Picture(np.asarray(asked.array, dtype=np.float32), "terminal.picture_given", {})
@@ -95,6 +96,23 @@ def _mnist(graph: Graph, index: int) -> tuple[npt.NDArray[np.uint8], int]:
     return data.x_test[index], int(data.y_test[index])
 
 
+def _brightest(model: Any, asked: Asked) -> float | None:
+    """What a pixel of 255 stands for in the network's input; None where neither the user nor the model's file says.
+
+    Raises:
+        UnsupportedError: a scale below 0: the page's pictures go from 0 on.
+    """
+    reading = reading_of(model, scale=asked.scale)
+    if reading.scale_from not in (OPTION, FILE):
+        return None
+    if reading.scale == "-1..1":
+        raise UnsupportedError(
+            "the page's pictures go from 0 to 1 or from 0 to 255, but this network was trained on -1 to 1; explain it without the "
+            "page, or let the network begin with layers.Rescaling(2, -1), which takes 0 to 1"
+        )
+    return 1.0 if reading.scale == "0..1" else 255.0
+
+
 def page_samples(
     graph: Graph, model: Any = None, asked: Asked | None = None
 ) -> tuple[list[Sample], tuple[str, ...], float | None]:
@@ -112,16 +130,17 @@ def page_samples(
         largest = float(max(values.max(), 1.0))
         pixels = np.round(np.clip(values, 0, largest) * 255 / largest).astype(np.uint8)
         return [Sample(pixels, "")], names, largest
+    brightest = _brightest(model, asked) if model is not None else None
     samples = []
     if asked.image is not None or asked.sample is not None:
         picture = choose_picture(model, asked)
         assert picture.pixels is not None
         samples.append(Sample(picture.pixels, str(picture.facts.get("label", picture.facts.get("name", "")))))
     if graph.input_shapes[0] != MNIST_SHAPE:
-        return samples, names, None
+        return samples, names, brightest
     data = load_data("mnist")
     firsts = [int(np.argmax(data.y_test == digit)) for digit in range(10)]
     samples += [Sample(data.x_test[index], str(digit)) for digit, index in enumerate(firsts)]
     if not names and graph.output_shapes[0] == (10,):
         names = mnist.CLASS_NAMES
-    return samples, tuple(names), None
+    return samples, tuple(names), brightest

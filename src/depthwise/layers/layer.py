@@ -56,7 +56,7 @@ class Layer:
     def __new__(cls, *args: Any, **kwargs: Any) -> "Layer":
         if cls not in _PUBLIC:  # here and not in __init__, which such a class has its own of
             raise UnsupportedError(
-                f"{cls.__name__}: layers of one's own code are not supported; put layers of depthwise.layers together with "
+                f"{cls.__name__}: layers with code of your own are not supported; put layers of depthwise.layers together with "
                 "depthwise.Model instead, for example Model(x, layers.Add()([x, layers.Dense(8)(x)]))"
             )
         return object.__new__(cls)

@@ -32,13 +32,14 @@ class UnsupportedLayerError(UnsupportedError, AttributeError):
 
 _RECURRENT = "Depthwise runs no recurrent networks; convolutions over sequences (Conv1D) are supported"
 _ATTENTION = "Depthwise has no attention; it is made for convolutional networks"
-_VOLUMES = "Depthwise runs maps and sequences, not volumes; Conv2D, Conv1D and their kin are supported"
+_VOLUMES = "Depthwise runs maps and sequences, not volumes; Conv2D, Conv1D and the like are supported"
 _CODE = "it holds code or the layers of another framework, which a native program cannot run"
 _WORDS = "Depthwise takes numbers, not words or categories; encode them before, for example as one-hot vectors"
 _IMAGES = (
     "Depthwise does not change images in this way; change them before, or with the augmentation layers that it has"
 )
 _SOUND = "Depthwise computes no spectrograms; compute them before and give them as maps"
+_CONFIG = "use layer.get_config() and from_config(), or model.to_json() for a whole model"
 _MASKS = "Depthwise passes no masks between layers; cut or pad the samples to one length"
 
 _NAMES: tuple[tuple[str, str], ...] = (
@@ -79,7 +80,8 @@ _NAMES: tuple[tuple[str, str], ...] = (
     ("RMSNormalization", "use LayerNormalization, or UnitNormalization without weights"),
     ("RandomCrop", "use RandomTranslation, or CenterCrop"),
     ("InputSpec", "layers check the shapes of their inputs by themselves"),
-    ("serialize deserialize", "use layer.get_config() and from_config(), or model.to_json() for a whole model"),
+    ("deserialize", _CONFIG),
+    ("serialize", _CONFIG),
     (
         "AdaptiveAveragePooling3D AdaptiveMaxPooling3D",
         _VOLUMES,

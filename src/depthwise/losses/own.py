@@ -1,4 +1,4 @@
-"""A loss of one's own, as Python functions of NumPy arrays."""
+"""A loss of your own, as Python functions of NumPy arrays."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

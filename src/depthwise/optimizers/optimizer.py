@@ -74,7 +74,7 @@ class Optimizer:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if type(self).description_class is OptimizerDescription:
             raise UnsupportedError(
-                f"{type(self).__name__}: optimizers written as a class of one's own are not supported; use one of "
+                f"{type(self).__name__}: optimizers written as a class of your own are not supported; use one of "
                 "depthwise.optimizers"
             )
         _check_old_names(type(self).__name__, kwargs)

@@ -1,7 +1,7 @@
 """Gradients of each operation, in float64, from its formula: what `forward` adds up, taken apart cell by cell.
 
 `output_gradient` is the gradient of the loss to the operation's result, called dy in the formulas; dx is that to its input.
-All but max pooling and batch normalization in training are linear in each of their arrays, so
+All but max pooling and batch normalisation in training are linear in each of their arrays, so
 `forward.with_magnitude` gives their condition sums too.
 """
 

@@ -138,6 +138,8 @@ export interface Comparison {
     processor: string;
     cores: number;
     rounds: number;
+    /** The load of the machine where others were at work on it. */
+    busy: string | null;
     batches: { batch: number; network: number; twin: number }[];
   } | null;
 }

@@ -1,6 +1,6 @@
 """Text LLVM IR to machine code, and machine code into this process.
 
-The generators write SSA form with explicit vectors, unrolling and `llvm.fma`, so there is little for the optimiser to
+The generators write SSA form with explicit vectors, unrolling and `llvm.fma`, so there is little for the optimizer to
 find; `PASSES` is the whole list of what runs before code generation. `docs/decisions/0002-native.md` has the measurements.
 
 Modules are independent of each other, so `compile_sources` compiles them on all cores.

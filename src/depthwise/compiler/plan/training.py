@@ -1,5 +1,5 @@
 """The plan of a training step: forward, loss and backward sample by sample while the maps are in cache, then the batch's
-gradients and the optimiser.
+gradients and the optimizer.
 
 A chunk of samples is a task and collects its own weight gradients; how samples form chunks follows from the batch size
 alone, and chunks are added up in their order, so results do not depend on the number of threads.
@@ -47,7 +47,7 @@ GROUP = 4
 
 MAXIMUM_CHUNKS = 16
 NUMBERS_PER_PIECE = 1 << 14
-"""Numbers of a parameter that one task of the optimiser moves."""
+"""Numbers of a parameter that one task of the optimizer moves."""
 
 Items = list[Item]
 

@@ -86,9 +86,17 @@ def parse_layer(entry: Any) -> Description:
 
 
 def layer_from_config(class_name: str, config: Mapping[str, Any]) -> Description:
-    """The description that `get_config` of a layer gave, here or in Keras; raises what `parse_layer` does."""
-    config = {"name": LAYERS[class_name].default_name, **config}
-    return parse_layer(serialized("keras.layers", class_name, config))
+    """The description that `get_config` of a layer gave, here or in Keras; raises what `parse_layer` does.
+
+    A layer that was made without a name has none until it is in a model, so that its configuration may be used several times.
+    """
+    unnamed = "name" in config and config["name"] is None
+    named = {
+        "name": LAYERS[class_name].default_name,
+        **{key: config[key] for key in config if not (unnamed and key == "name")},
+    }
+    description = parse_layer(serialized("keras.layers", class_name, named))
+    return dataclasses.replace(description, name=None) if unnamed else description
 
 
 def _option(owner: str, key: str, value: Any, annotation: Any) -> Any:

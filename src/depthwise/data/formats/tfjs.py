@@ -158,11 +158,11 @@ def _weight(item: Mapping[str, Any], what: str, start: int, group: int) -> _Weig
     stored, scale, offset = item.get("dtype"), None, 0.0
     quantised = item.get("quantization")
     if quantised is not None:
-        quantised = as_dict(quantised, f"{owner}: its quantization")
+        quantised = as_dict(quantised, f"{owner}: its quantisation")
         stored = quantised.get("dtype")
         if stored in ("uint8", "uint16"):
             scale, offset = (
-                _finite(quantised.get(key), f"{owner}: {key} of its quantization") for key in ("scale", "min")
+                _finite(quantised.get(key), f"{owner}: {key} of its quantisation") for key in ("scale", "min")
             )
         elif stored != "float16":
             raise UnsupportedError(
@@ -271,6 +271,6 @@ def _numbers(what: str, weight: _Weight, content: bytes) -> Float32:
     values = stored.astype(np.float32) * np.float32(weight.scale) + np.float32(weight.offset)
     if not np.isfinite(values).all():
         raise InvalidFileError(
-            f"{what}: the quantization of {describe_value(weight.name)} gives numbers beyond float32"
+            f"{what}: the quantisation of {describe_value(weight.name)} gives numbers beyond float32"
         )
     return np.asarray(values, dtype=np.float32)
