@@ -246,8 +246,9 @@ def _binary(given: Given) -> Tensor:
             raise RefusedError("it computes with whole numbers; tensors are float32 here")
     for value, other, source in ((values[0], values[1], 0), (values[1], values[0], 1)):
         once = name == "Add" and given.network.readers.get(given.node.inputs[source]) == 1
-        takes = once and isinstance(value, Tensor) and isinstance(other, Constant)
-        if takes and given.network.takes_bias(value, other.array):
+        if not once or not isinstance(value, Tensor) or not isinstance(other, Constant):
+            continue
+        if given.network.takes_bias(value, other.array):
             return replace(value, positive=False)
     return _joined(given, name, values, expression(given), element)
 
