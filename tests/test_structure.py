@@ -49,8 +49,10 @@ LEVELS = [
     {"models"},
     {"onnx_backend"},
     {"trained"},
-    {"callbacks", "config", "datasets", "saving", "networks"},
+    {"callbacks", "config", "datasets", "saving"},
     {"utils"},
+    {"applications"},
+    {"networks"},
     {"preprocessing"},
     # The user's tools.
     {"classification"},

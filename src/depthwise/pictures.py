@@ -17,7 +17,7 @@ from depthwise.data.formats.beside import usage_beside
 from depthwise.data.images import load_image
 from depthwise.errors import UnsupportedError, describe_value
 from depthwise.network.graph import Graph
-from depthwise.networks import NETWORKS
+from depthwise.networks import is_network
 from depthwise.usage import Usage
 
 __all__ = ["Reading", "load_picture", "path_of", "prepared", "reading_of"]
@@ -125,4 +125,4 @@ def prepared(graph: Graph, pixels: NDArray[np.uint8], reading: Reading) -> NDArr
 
 def path_of(name: str) -> Path | None:
     """The file that a command line names, None for a network's name."""
-    return None if name in NETWORKS else Path(name)
+    return None if is_network(name) else Path(name)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from depthwise.cli.options import Json, Shapes, Threads, shapes_of, use_threads
+from depthwise.cli.options import Json, Shapes, Threads, opened, use_threads
 from depthwise.cli.streams import print_json
 from depthwise.errors import InvalidArgumentError
 from depthwise.progress import ProgressBar
@@ -30,7 +30,7 @@ def bench_command(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A .keras file, or one of the note's networks with new weights: note-cnn, note-separable, note-ordinary.",
+            help="A .keras file, or a network's name: note-cnn, note-separable, note-ordinary, mobilenetv2:96x96:alpha=0.35.",
             show_default=False,
         ),
     ] = None,
@@ -98,10 +98,9 @@ def bench_command(
 
         dump_everything(dump)
     from depthwise.bench.mobilenet import blocks as models_of
-    from depthwise.networks import open_model
 
     use_threads(threads)
-    models = models_of(blocks) if blocks is not None else [open_model(str(model), shapes=shapes_of(shape))[0]]
+    models = models_of(blocks) if blocks is not None else [opened(str(model), shapes=shape)[0]]
     batches = (batch,) if batch is not None else _BLOCK_BATCHES if blocks is not None else (_BATCH,)
     reports = [report for size in batches for report in _measure(models, size, training, seconds)]
     if as_json:

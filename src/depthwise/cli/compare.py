@@ -16,6 +16,7 @@ from depthwise.cli.options import (
     chosen_language,
     load_dataset,
     open_page,
+    opened,
     use_threads,
 )
 from depthwise.cli.targets import save_or_rescue
@@ -50,7 +51,9 @@ def register(app: typer.Typer) -> None:
 def compare_command(
     first: Annotated[
         str,
-        typer.Argument(help="A network's name (note-cnn, note-separable, note-ordinary) or a .keras file."),
+        typer.Argument(
+            help="A network's name (note-cnn, note-separable, note-ordinary, mobilenetv2:96x96) or a .keras file."
+        ),
     ] = "note-separable",
     second: Annotated[
         str | None, typer.Argument(help="The other one; without it, the first one's twin.", show_default=False)
@@ -187,11 +190,13 @@ def _contestants(first: str, second: str | None, twin: bool, direction: str | No
 
 def _named(name: str) -> "tuple[Contestant, Model]":
     from depthwise.compare.run import Contestant
-    from depthwise.networks import NETWORKS, open_model
+    from depthwise.networks import NETWORKS, is_network
 
-    model, _ = open_model(name)
+    model, is_trained = opened(name)
     if name in NETWORKS:
         return Contestant(name, model.graph, shipped=model), model
+    if is_network(name):
+        return Contestant(name, model.graph, loaded=model if is_trained else None), model
     return Contestant(Path(name).name, model.graph, loaded=model), model
 
 

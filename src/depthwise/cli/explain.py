@@ -12,8 +12,9 @@ from depthwise.cli.options import (
     Shapes,
     chosen_language,
     is_given,
-    open_named,
     open_page,
+    opened,
+    read_as,
     refuse_alone,
 )
 from depthwise.cli.streams import print_json
@@ -34,7 +35,7 @@ def explain_command(
     model: Annotated[
         str,
         typer.Argument(
-            help="A .keras or .h5 file; or note-cnn, note-separable, note-ordinary; or note: the note's worked "
+            help="A .keras or .h5 file; or note-cnn, note-separable, note-ordinary, mobilenetv2:96x96; or note: the note's worked "
             "examples, slips and open questions."
         ),
     ],
@@ -179,7 +180,7 @@ def _load(
 ) -> tuple[Any, bool, Any]:
     """The model, whether its weights were trained, and the picture that belongs to it; new weights follow from `seed`."""
     from depthwise.models import Model
-    from depthwise.networks import NETWORKS
+    from depthwise.networks import NETWORKS, is_network
 
     if name == "note":
         from depthwise.explain.note import small_network, small_picture, small_weights
@@ -187,12 +188,14 @@ def _load(
         graph = small_network()
         model = Model.from_graph(graph, small_weights(graph))
         return model, False, small_picture()
-    if name not in NETWORKS and not Path(name).exists():
+    if not is_network(name) and not Path(name).exists():
         raise InvalidFileError(
-            f"there is no file {describe_value(name)}; give a .keras or .h5 file, or one of note, {', '.join(NETWORKS)}"
+            f"there is no file {describe_value(name)}; give a .keras or .h5 file, or one of note, {', '.join(NETWORKS)}, "
+            "or a network of depthwise.applications such as mobilenetv2:96x96:alpha=0.35"
         )
-    model, _ = open_named(name, untrained, seed, language, scale, shapes)
-    return model, not untrained, None
+    model, is_trained = opened(name, untrained, seed, language, shapes)
+    read_as(model, name, scale)
+    return model, is_trained, None
 
 
 def _explain_note(as_json: bool, language: str) -> None:

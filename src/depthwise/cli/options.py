@@ -30,6 +30,8 @@ __all__ = [
     "load_dataset",
     "open_named",
     "open_page",
+    "opened",
+    "read_as",
     "refuse_alone",
     "say",
     "shapes_of",
@@ -41,7 +43,8 @@ _PATH_LIMIT = 200
 ModelName = Annotated[
     str,
     typer.Argument(
-        help="A .keras, .h5 or .onnx file, or one of the note's networks: note-cnn, note-separable, note-ordinary.",
+        help="A .keras, .h5 or .onnx file, one of the note's networks (note-cnn, note-separable, note-ordinary), or one of "
+        "depthwise.applications, such as mobilenetv2 or mobilenetv2:96x96:alpha=0.35.",
         show_default=False,
     ),
 ]
@@ -198,19 +201,41 @@ def open_named(
     Raises:
         InvalidArgumentError, InvalidFileError, UnsupportedError: see `depthwise.networks.open_model`.
     """
-    from depthwise.networks import open_model
-    from depthwise.pictures import path_of, reading_of
+    network, _ = opened(model, untrained, seed, language, shapes)
+    return network, read_as(network, model, scale)
+
+
+def opened(
+    model: str, untrained: bool = False, seed: int = 0, language: str = "en", shapes: list[str] | None = None
+) -> tuple[Any, bool]:
+    """The model that a command line names, and whether its weights are trained.
+
+    New weights follow from `seed`, and stderr says so: where they are asked for, and where published ones are not in the cache.
+    """
+    from depthwise.networks import NETWORKS, is_network, open_model
     from depthwise.seeds import set_random_seed
 
     if untrained:
         set_random_seed(seed)
         say(text("command.untrained", language, seed=seed))
-    network, _ = open_model(model, untrained, shapes_of(shapes))
+    is_published = not untrained and model not in NETWORKS and is_network(model)
+    if is_published:
+        set_random_seed(seed)
+    network, is_trained = open_model(model, untrained, shapes_of(shapes))
+    if is_published and not is_trained:
+        say(text("command.not_cached", language, name=describe_value(model), seed=seed))
+    return network, is_trained
+
+
+def read_as(network: Any, model: str, scale: str) -> "Reading":
+    """How the network that a command line names `model` takes pictures; the network knows it then too."""
+    from depthwise.pictures import path_of, reading_of
+
     reading = reading_of(network, path_of(model), scale)
     for remark in reading.remarks:
         say(remark)
     network.use(reading.usage())
-    return network, reading
+    return reading
 
 
 def load_dataset(

@@ -33,6 +33,8 @@ def summary_command(
 
       depthwise summary model.keras --style keras
 
+      depthwise summary mobilenetv2:96x96:alpha=0.35
+
       depthwise summary model.keras --json
     """
     from depthwise.network.summary import summary_facts
