@@ -128,7 +128,7 @@ def test_a_new_head_for_ones_own_classes(trained: Path, tmp_path: Path, monkeypa
     options = ["--data", trained / "photos", "--head-only", "--epochs", 60, "--learning-rate", 0.01, "--out", out]
     said = result("train", trained / "keras_model.h5", *options)
     assert sum(seen) == 180
-    assert "144 training and 36 test images of 16×16×3, black to white -1..1; 3 classes: 'five', 'seven'" in said.stderr
+    assert "144 training and 36 test images of 16×16×3, black to white -1..1; 3 classes: 'five', 'seven'" in said.stdout
     model, start = depthwise.load_model(out), depthwise.load_model(trained / "keras_model.h5")
     assert (model.class_names, model.input_scale, model.input_fit) == (("five", "seven", "six & more"), "-1..1", "crop")
     body = {
@@ -207,10 +207,13 @@ def test_options_that_would_be_ignored(trained: Path) -> None:
         ["explain", "note-cnn", "--overwrite"],
         ["explain", "note", "--untrained"],
         ["summary", "note-cnn", "--json", "--style", "keras"],
+        ["compare", model, model, "--seeds", "2"],
+        ["compare", model, model, "--batch-size", 8],
+        ["bench", "--rivals", "--seconds", 1],
     ):
-        assert re.search("changes nothing without|leave|give one of the two", result(*arguments, code=2).stderr), (
-            arguments
-        )
+        assert re.search(
+            "changes nothing without|leave|give one of the two|takes no", result(*arguments, code=2).stderr
+        ), arguments
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ __all__ = [
     "Untrained",
     "chosen_language",
     "is_given",
+    "is_terminal",
     "load_dataset",
     "open_named",
     "open_page",
@@ -35,6 +36,7 @@ __all__ = [
     "refuse_alone",
     "say",
     "shapes_of",
+    "tell",
     "use_threads",
 ]
 
@@ -118,7 +120,7 @@ def open_page(path: Path) -> None:
     import webbrowser
 
     if not webbrowser.open(path.resolve().as_uri()):
-        print(f"no browser could be started; open {describe_value(str(path), _PATH_LIMIT)} yourself", file=sys.stderr)
+        say(f"no browser could be started; open {describe_value(str(path), _PATH_LIMIT)} yourself")
 
 
 def use_threads(threads: int | None) -> None:
@@ -133,9 +135,34 @@ def use_threads(threads: int | None) -> None:
         set_threads(threads)
 
 
+def is_terminal(stream: Any) -> bool:
+    """Whether somebody reads the stream as it is, so that lines must fit."""
+    return stream is not None and bool(stream.isatty())
+
+
 def say(sentence: str) -> None:
     """A sentence on the error stream, beside the results."""
-    print(sentence, file=sys.stderr)
+    _tell(sentence, sys.stderr)
+
+
+def tell(sentence: str) -> None:
+    """A sentence among the results."""
+    _tell(sentence, sys.stdout)
+
+
+def _tell(sentence: str, stream: Any) -> None:
+    """Prints a sentence; a terminal gets lines that end between words, everything else one line."""
+    if not is_terminal(stream):
+        print(sentence, file=stream)
+        return
+    import shutil
+
+    from rich.text import Text
+
+    from depthwise.wrapping import wrapped
+
+    for piece in wrapped(Text(sentence), shutil.get_terminal_size().columns):
+        print(piece.plain.rstrip(), file=stream)
 
 
 def refuse_alone(context: typer.Context, **needs: str) -> None:
@@ -192,21 +219,30 @@ def open_named(
     seed: int,
     language: str = "en",
     scale: str = "auto",
+    new_weights: str = "command.untrained",
     shapes: list[str] | None = None,
 ) -> "tuple[Any, Reading]":
     """The model that a command line names, and how it takes pictures; what files say of that, the model knows then too.
 
     New weights, and files beside the model that are of no use, are said on stderr.
 
+    Args:
+        new_weights: the message about new weights.
+
     Raises:
         InvalidArgumentError, InvalidFileError, UnsupportedError: see `depthwise.networks.open_model`.
     """
-    network, _ = opened(model, untrained, seed, language, shapes)
+    network, _ = opened(model, untrained, seed, language, new_weights, shapes)
     return network, read_as(network, model, scale)
 
 
 def opened(
-    model: str, untrained: bool = False, seed: int = 0, language: str = "en", shapes: list[str] | None = None
+    model: str,
+    untrained: bool = False,
+    seed: int = 0,
+    language: str = "en",
+    new_weights: str = "command.untrained",
+    shapes: list[str] | None = None,
 ) -> tuple[Any, bool]:
     """The model that a command line names, and whether its weights are trained.
 
@@ -217,7 +253,7 @@ def opened(
 
     if untrained:
         set_random_seed(seed)
-        say(text("command.untrained", language, seed=seed))
+        say(text(new_weights, language, seed=seed))
     is_published = not untrained and model not in NETWORKS and is_network(model)
     if is_published:
         set_random_seed(seed)
@@ -259,5 +295,5 @@ def load_dataset(
             size["color_mode"] = "grayscale" if image_shape[2] == 1 else "rgb"
     data = load_data(name, skip_unreadable=skip_unreadable, fit=fit, **size)
     for path, reason in data.skipped:
-        print(f"skipped {describe_value(str(path), _PATH_LIMIT)}: {reason}", file=sys.stderr)
+        say(f"skipped {describe_value(str(path), _PATH_LIMIT)}: {reason}")
     return data

@@ -113,7 +113,7 @@ def predict_command(
     if invert not in ("auto", "yes", "no"):
         raise InvalidArgumentError(f"--invert must be auto, yes or no, got {describe_value(invert)}")
     use_threads(threads)
-    network, reading = open_named(model, untrained, seed, language, scale, shape)
+    network, reading = open_named(model, untrained, seed, language, scale, shapes=shape)
     graph = network.graph
     _check(graph)
     answers: list[_Answer] = []

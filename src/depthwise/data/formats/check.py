@@ -45,6 +45,7 @@ class Findings:
         parameters: numbers in all weights.
         training: the names of optimizer, loss and metrics; None where the file says nothing of training.
         problems: what keeps it from being opened; none where it opens.
+        class_names: what the outputs stand for, where the file says it.
         notes: what is different after it was opened, such as training that is not supported.
     """
 
@@ -57,6 +58,7 @@ class Findings:
     parameters: int = 0
     training: dict[str, Any] | None = None
     problems: list[Problem] = field(default_factory=list)
+    class_names: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -227,3 +229,4 @@ def _open(found: Findings, filepath: PathLike, custom_objects: Mapping[str, Any]
     graph = network.graph
     found.inputs, found.outputs = list(graph.input_shapes), list(graph.output_shapes)
     found.parameters = graph.parameters
+    found.class_names = list(network.usage.class_names)
