@@ -45,7 +45,7 @@ COMMANDS: tuple[list[str], ...] = (
     ["evaluate", "tiny.keras", "--data", "small.npz"],
     ["check", "tiny.keras"],
     ["check", "one.png"],
-    ["summary", "nowhere.keras"],
+    ["predict", "tiny.keras", "nowhere.npy"],
     ["evaluate", "tiny.keras", "--data", "small.npz", "--scale", "0-1"],
 )
 
