@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from depthwise.cli.options import Json, Language, Threads, chosen_language, is_given, opened, use_threads
+from depthwise.cli.options import Json, Language, Shapes, Threads, chosen_language, is_given, opened, use_threads
 from depthwise.cli.streams import print_json
 from depthwise.cli.targets import check_target_folder
 from depthwise.errors import InvalidArgumentError
@@ -56,6 +56,7 @@ def bench_command(
         ),
     ] = None,
     seconds: Annotated[float, typer.Option(help="About how long to measure each model.", min=0.05, max=600.0)] = 3.0,
+    shape: Shapes = None,
     rivals: Annotated[
         bool,
         typer.Option(
@@ -104,7 +105,7 @@ def bench_command(
     from depthwise.bench.mobilenet import blocks as models_of
 
     use_threads(threads)
-    models = models_of(blocks) if blocks is not None else [opened(str(model))[0]]
+    models = models_of(blocks) if blocks is not None else [opened(str(model), shapes=shape)[0]]
     if dump is not None:
         check_target_folder(dump, "--dump")
     batches = (batch,) if batch is not None else _BLOCK_BATCHES if blocks is not None else (_BATCH,)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from depthwise.cli.options import Json, Language, chosen_language, is_terminal, say, tell
+from depthwise.cli.options import Json, Language, Shapes, chosen_language, is_terminal, say, shapes_of, tell
 from depthwise.cli.streams import print_json
 from depthwise.cli.targets import check_target_file, save_or_rescue
 from depthwise.errors import InvalidArgumentError, describe_value
@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
     app.command("convert")(convert_command)
 
 
-def check_command(file: ModelFile, as_json: Json = False, language: Language = None) -> None:
+def check_command(file: ModelFile, shape: Shapes = None, as_json: Json = False, language: Language = None) -> None:
     """Say what a model file holds, who wrote it, and whether it opens; if not, every reason. Nothing is compiled or run.
 
     The exit code is 0 for a file that opens, else 2.
@@ -57,7 +57,7 @@ def check_command(file: ModelFile, as_json: Json = False, language: Language = N
     from depthwise.data.formats.check import check_file
 
     language = chosen_language(language)
-    found = check_file(file)
+    found = check_file(file, shapes=shapes_of(shape))
     if as_json:
         print_json({"file": str(file), "opens": found.opens, **dataclasses.asdict(found)})
     else:
@@ -135,6 +135,7 @@ def convert_command(
     channels_first: Annotated[
         bool, typer.Option("--channels-first", help="Let an .onnx file take and give images with their channels first.")
     ] = False,
+    shape: Shapes = None,
     language: Language = None,
 ) -> None:
     """Write a model in another format: a .keras or .h5 file that Keras 3 opens, or an .onnx file. Weights keep their bits.
@@ -159,7 +160,8 @@ def convert_command(
         raise InvalidArgumentError(f"{option} is for .onnx files, got {describe_value(str(out), _PATH_LIMIT)}")
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", UserWarning)
-        model = load_model(file)
+        model = load_model(file, shapes=shapes_of(shape))
+        model.graph  # noqa: B018 - an ONNX file that leaves sizes open says so
     for item in said:
         say(f"depthwise: note: {item.message}")
     model.use(reading_of(model, file).usage())  # names of classes in a file beside it

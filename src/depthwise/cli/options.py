@@ -21,6 +21,7 @@ __all__ = [
     "Open",
     "Scale",
     "Seed",
+    "Shapes",
     "SkipUnreadable",
     "Threads",
     "Untrained",
@@ -34,6 +35,7 @@ __all__ = [
     "read_as",
     "refuse_alone",
     "say",
+    "shapes_of",
     "tell",
     "use_threads",
 ]
@@ -43,7 +45,7 @@ _PATH_LIMIT = 200
 ModelName = Annotated[
     str,
     typer.Argument(
-        help="A .keras or .h5 file, one of the note's networks (note-cnn, note-separable, note-ordinary), or one of "
+        help="A .keras, .h5 or .onnx file, one of the note's networks (note-cnn, note-separable, note-ordinary), or one of "
         "depthwise.applications, such as mobilenetv2 or mobilenetv2:96x96:alpha=0.35.",
         show_default=False,
     ),
@@ -74,6 +76,15 @@ Scale = Annotated[
         help="What the network was trained on: 0..1, -1..1, 0..255, none for values as they are, or auto: what the model's file "
         "says, or that of Teachable Machine beside it; else 0..255 where the network starts with Rescaling, and 0..1 otherwise.",
         metavar="RANGE",
+    ),
+]
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        help="Sizes that an ONNX file leaves open, with the batch: input=1,3,320,320; once for each input.",
+        metavar="INPUT=SIZES",
+        show_default=False,
     ),
 ]
 BatchSize = Annotated[int, typer.Option("--batch-size", help="Images for one training step.", min=1)]
@@ -182,6 +193,26 @@ def _option(context: typer.Context, name: str) -> str:
     return next((option for option in found.opts if option.startswith("--")), name.upper())
 
 
+def shapes_of(given: list[str] | None) -> dict[str, tuple[int, ...]] | None:
+    """What --shape says: {"input": (1, 3, 320, 320)}.
+
+    Raises:
+        InvalidArgumentError: it says something else.
+    """
+    if not given:
+        return None
+    found = {}
+    for item in given:
+        name, _, sizes = item.rpartition("=")
+        parts = [part.strip() for part in sizes.split(",")]
+        if not name or not all(part.isdecimal() and len(part) < 10 for part in parts):
+            raise InvalidArgumentError(
+                f"--shape must be a name and whole numbers, for example input=1,3,320,320, got {describe_value(item)}"
+            )
+        found[name] = tuple(map(int, parts))
+    return found
+
+
 def open_named(
     model: str,
     untrained: bool,
@@ -189,6 +220,7 @@ def open_named(
     language: str = "en",
     scale: str = "auto",
     new_weights: str = "command.untrained",
+    shapes: list[str] | None = None,
 ) -> "tuple[Any, Reading]":
     """The model that a command line names, and how it takes pictures; what files say of that, the model knows then too.
 
@@ -200,7 +232,7 @@ def open_named(
     Raises:
         InvalidArgumentError, InvalidFileError, UnsupportedError: see `depthwise.networks.open_model`.
     """
-    network, _ = opened(model, untrained, seed, language, new_weights)
+    network, _ = opened(model, untrained, seed, language, new_weights, shapes)
     return network, read_as(network, model, scale)
 
 
@@ -210,6 +242,7 @@ def opened(
     seed: int = 0,
     language: str = "en",
     new_weights: str = "command.untrained",
+    shapes: list[str] | None = None,
 ) -> tuple[Any, bool]:
     """The model that a command line names, and whether its weights are trained.
 
@@ -224,7 +257,7 @@ def opened(
     is_published = not untrained and model not in NETWORKS and is_network(model)
     if is_published:
         set_random_seed(seed)
-    network, is_trained = open_model(model, untrained)
+    network, is_trained = open_model(model, untrained, shapes_of(shapes))
     if is_published and not is_trained:
         say(text("command.not_cached", language, name=describe_value(model), seed=seed))
     return network, is_trained

@@ -12,6 +12,7 @@ from depthwise.cli.options import (
     ModelName,
     Scale,
     Seed,
+    Shapes,
     Threads,
     Untrained,
     chosen_language,
@@ -97,6 +98,7 @@ def predict_command(
             metavar="WHEN",
         ),
     ] = "auto",
+    shape: Shapes = None,
     as_json: Json = False,
     language: Language = None,
 ) -> None:
@@ -122,7 +124,7 @@ def predict_command(
     if invert not in ("auto", "yes", "no"):
         raise InvalidArgumentError(f"--invert must be auto, yes or no, got {describe_value(invert)}")
     use_threads(threads)
-    network, reading = open_named(model, untrained, seed, language, scale)
+    network, reading = open_named(model, untrained, seed, language, scale, shapes=shape)
     graph = network.graph
     _check(graph)
     answers: list[_Answer] = []

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from depthwise.cli.options import Json, Language, ModelName, chosen_language, is_given, open_named
+from depthwise.cli.options import Json, Language, ModelName, Shapes, chosen_language, is_given, open_named
 from depthwise.cli.streams import print_json
 from depthwise.errors import InvalidArgumentError
 from depthwise.messages import text
@@ -42,6 +42,7 @@ def summary_command(
     style: Annotated[
         str, typer.Option(help="depthwise, or keras for Keras' columns alone.", metavar="STYLE")
     ] = "depthwise",
+    shape: Shapes = None,
     as_json: Json = False,
     language: Language = None,
 ) -> None:
@@ -62,7 +63,7 @@ def summary_command(
     if as_json and is_given(context, "style"):
         raise InvalidArgumentError("--style is how the table looks, and --json prints none; give one of the two")
     language = chosen_language(language)
-    network, _ = open_named(model, False, 0)
+    network, _ = open_named(model, False, 0, shapes=shape)
     graph = network.graph
     if not as_json:
         words = {title: text(f"command.summary_{key}", language) for title, key in _WORDS.items()}

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,12 +66,16 @@ class Findings:
         return not self.problems
 
 
-def check_file(filepath: PathLike, custom_objects: Mapping[str, Any] | None = None) -> Findings:
+def check_file(
+    filepath: PathLike,
+    custom_objects: Mapping[str, Any] | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+) -> Findings:
     """What a file holds and whether it opens; nothing is compiled.
 
     Args:
         filepath: of any kind that Depthwise reads, or none.
-        custom_objects: see `depthwise.models.load_model`.
+        custom_objects, shapes: see `depthwise.models.load_model`.
 
     Raises:
         InvalidFileError: no such file.
@@ -79,7 +83,7 @@ def check_file(filepath: PathLike, custom_objects: Mapping[str, Any] | None = No
     if not os.path.exists(filepath):
         with keras_file.open_file(filepath, repr(os.fspath(filepath))):  # which says so
             pass
-    found, config, training = _described(filepath)
+    found, config, training = _described(filepath, shapes)
     if config is None:
         return found
     dialect = Dialect(found.kind, found.version, custom_objects or {})
@@ -97,7 +101,7 @@ def check_file(filepath: PathLike, custom_objects: Mapping[str, Any] | None = No
     return found
 
 
-def _described(filepath: PathLike) -> tuple[Findings, Any, Any]:
+def _described(filepath: PathLike, shapes: Mapping[str, Sequence[int]] | None) -> tuple[Findings, Any, Any]:
     """What the file says of itself: findings so far, the model's config, the training configuration."""
     found = Findings("not a model file")
     try:
@@ -120,7 +124,7 @@ def _described(filepath: PathLike) -> tuple[Findings, Any, Any]:
                 return found, None, None
             return found, config, topology.get("training_config")
         if is_onnx(filepath):
-            return _described_onnx(filepath), None, None
+            return _described_onnx(filepath, shapes), None, None
         if starts_with(filepath, b"PK"):
             found = Findings("Keras model (.keras)")
         found.version, config = keras_file.read_description(filepath)
@@ -130,7 +134,7 @@ def _described(filepath: PathLike) -> tuple[Findings, Any, Any]:
         return found, None, None
 
 
-def _described_onnx(filepath: PathLike) -> Findings:
+def _described_onnx(filepath: PathLike, shapes: Mapping[str, Sequence[int]] | None) -> Findings:
     """What an ONNX file holds; every operator that keeps it from opening is named."""
     from depthwise.data.formats.onnx.reading.opening import ShapesNeededError, load
     from depthwise.data.formats.onnx.reading.proto import read_model_proto
@@ -145,7 +149,7 @@ def _described_onnx(filepath: PathLike) -> Findings:
     try:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            network = load(filepath)
+            network = load(filepath, shapes)
     except ShapesNeededError as error:
         found.problems = [Problem("shapes", str(error))]
         return found
