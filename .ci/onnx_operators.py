@@ -31,7 +31,7 @@ def outcome(reason: str) -> str:
     reason = re.sub(r"^the model:? ?", "", reason)
     found = re.match(r"the operator (\w+) is not supported as the node .* uses it: (.*)", reason)
     text = found.group(2) if found else re.sub(r"the (input|output|tensor) '[^']*'", r"an \1", reason)
-    return re.sub(r"\d[\d,]*", "…", re.sub(r"'[^']*'|\([^)]*\)", "…", text))
+    return re.sub(r"(?<![a-z\d])\d[\d,]*(?![\d=])", "…", re.sub(r"'[^']*'|\([^)]*\)", "…", text))
 
 
 def main() -> int:
@@ -59,7 +59,7 @@ def main() -> int:
                 right.update(kinds)
             else:
                 reasons[outcome(reason)] += 1
-                named = re.search(r"the operator '?(\w+)", reason)
+                named = re.search(r"the operator '?(?!set )(\w+)", reason)
                 operators[outcome(reason)].update([named.group(1)] if named else kinds if len(kinds) == 1 else [])
         lines.append(f"| {name} | {found.total():,} | {found[True]:,} | {found[False]:,} |\n")
     lines.append("\n## Operators that are read\n\n" + ", ".join(sorted({*RULES} & {*right})) + ".\n")
