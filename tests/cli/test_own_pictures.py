@@ -102,7 +102,10 @@ def test_names_and_scale_come_from_beside_the_model(trained: Path) -> None:
 
 def test_the_page_and_the_cell_say_the_names(trained: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    result("explain", trained / "keras_model.h5", "-o", page, "--no-times", "--image", trained / "digit-1.png")
+    options = ["-o", page, "--no-times", "--image", trained / "digit-1.png"]
+    refused = result("explain", trained / "keras_model.h5", *options, code=2).stderr
+    assert "this network was trained on -1 to 1" in refused  # the page's pictures go from 0 on
+    result("explain", trained / "keras_model.h5", *options, "--scale", "0..1")
     assert r'"class_names":["nought","Class 1","\u001b[31mtwo","=3+0"]' in page.read_text(encoding="utf-8")
     cell = ["--layer", "sequential_1/dense_1", "--at", 0, "--image", trained / "digit-1.png"]
     shown = result("explain", trained / "keras_model.h5", *cell).stdout

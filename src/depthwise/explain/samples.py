@@ -67,8 +67,8 @@ def choose_picture(model: Any, asked: Asked) -> Picture:
     if asked.array is not None and asked.image is None and asked.sample is None:
         return Picture(np.asarray(asked.array, dtype=np.float32), "terminal.picture_given", {})
     if asked.image is not None:
-        pixels, inverted = load_picture(asked.image, graph, reading, asked.invert)
-        key = "terminal.picture_inverted" if inverted else "terminal.picture_image"
+        pixels, changes = load_picture(asked.image, graph, reading, asked.invert)
+        key = f"terminal.picture_{'_'.join(changes) or 'image'}"
         return Picture(prepared(graph, pixels, reading), key, {"name": Path(asked.image).name}, pixels)
     if asked.sample is not None or shape == MNIST_SHAPE:
         index = asked.sample or 0
