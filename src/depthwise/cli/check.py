@@ -31,7 +31,7 @@ _PATH_LIMIT = 200
 ModelFile = Annotated[
     Path,
     typer.Argument(
-        help="A .keras or .h5 file of Keras 1 to 3, or the model.json of TensorFlow.js or its folder.",
+        help="A .keras or .h5 file of Keras 1 to 3, an .onnx file, or the model.json of TensorFlow.js or its folder.",
         show_default=False,
     ),
 ]
