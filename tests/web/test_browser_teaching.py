@@ -171,6 +171,18 @@ def test_a_deep_network_is_folded_onto_one_screen(opened: Callable[..., Any], mo
     assert page.page.locator(".node.found").count() == 1
 
 
+def test_layers_behind_the_embedded_weights_show_what_the_network_computed(
+    opened: Callable[..., Any], mobile_page: Path
+) -> None:
+    graph = mobile_network(16)
+    page = opened(mobile_page, f"#/layer/{graph.calls[-4].name}")
+    assert page.run("() => depthwise.data.kept_layers") < len(graph.calls) - 4
+    assert page.page.get_by_test_id("stored-maps").is_visible()
+    assert len(page.values("output-bars")) == 10
+    page.page.get_by_text("Clear", exact=True).click()
+    assert page.page.get_by_test_id("stored-maps").count() == 0, "they belong to the first picture"
+
+
 def test_branches_are_drawn_and_every_layer_is_in_the_graph_once(opened: Callable[..., Any]) -> None:
     page = opened("every-layer", "#/network")
     graph, _ = network_and_weights("every-layer")
