@@ -152,5 +152,5 @@ def test_published_weights_know_their_scale(name: str, scale: str | None, monkey
 
     monkeypatch.setattr(building, "load_published", lambda *arguments: None)
     make = getattr(applications, name)
-    assert make(weights="imagenet", input_shape=(96, 96, 3), include_top=False).input_scale == scale
-    assert make(weights=None, input_shape=(96, 96, 3), include_top=False).input_scale is None
+    assert make(weights="imagenet", input_shape=(224, 224, 3), include_top=False).input_scale == scale
+    assert make(weights=None, input_shape=(224, 224, 3), include_top=False).input_scale is None
