@@ -294,6 +294,8 @@ def test_the_arithmetic_is_on_the_first_screen(opened: Callable[..., Any]) -> No
     for name in ("window", "kernel", "products", "channel-sum", "output"):
         box = page.page.get_by_test_id(name).bounding_box()
         assert box["y"] + box["height"] <= 900, name
+    planes = [page.page.get_by_test_id(name).bounding_box() for name in ("zoom-plane", "output-plane")]
+    assert planes[0]["y"] == planes[1]["y"], "from the input to the output in one line"
     assert page.page.get_by_test_id("pad").is_visible(), "the picture can be changed here too"
 
 
