@@ -27,6 +27,7 @@ LEVELS = [
         "seeds",
         "timing",
         "usage",
+        "wrapping",
     },
     # The network as data, and what follows from it.
     {"network.formula", "network.window"},
@@ -49,8 +50,10 @@ LEVELS = [
     {"models"},
     {"onnx_backend"},
     {"trained"},
-    {"callbacks", "config", "datasets", "saving", "networks"},
+    {"callbacks", "config", "datasets", "saving"},
     {"utils"},
+    {"applications"},
+    {"networks"},
     {"preprocessing"},
     # The user's tools.
     {"classification"},
@@ -64,6 +67,7 @@ LEVELS = [
 """Each file or folder of the package, the foundation first. What stands in one level may import from it and from those above."""
 
 LAZY_UPWARD = {
+    ("initializers", "network.initialize"): "a description that is called draws an array, as in Keras",
     ("layers", "network"): "layers.Input, which Keras has there too",
     ("layers", "data.formats"): "layer.get_config() and from_config() write and read as files do",
     ("layers", "models"): "a layer called on an array computes, with a model of this layer alone",

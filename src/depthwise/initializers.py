@@ -1,17 +1,18 @@
 """Descriptions of Keras' initializers: what distribution a new weight is drawn from.
 
-A description holds no numbers of the weight itself; `depthwise.network.initialize` draws them. Names, arguments and defaults are
+A description holds no numbers of the weight itself; `depthwise.network.initialize` draws them, also when it is called. Names, arguments and defaults are
 those of `keras.initializers`.
 """
 
 import dataclasses
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from depthwise.absent import absent
 from depthwise.configuration import identified, serialized
-from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 
 __all__ = [
     "Constant",
@@ -38,7 +39,42 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Initializer:
-    """Base of all initializer descriptions."""
+    """Base of all initializer descriptions.
+
+    Called, a description draws an array: with a seed the same each time, without one a new one each time.
+
+    >>> GlorotUniform(seed=1)((3, 2)).shape
+    (3, 2)
+    """
+
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
+        """A new float32 array of that shape.
+
+        Raises:
+            InvalidArgumentError: `Identity` or `Orthogonal` for a rank that they are not defined for.
+            UnsupportedError: `dtype` is another one than "float32".
+        """
+        from depthwise.network.initialize import draw
+        from depthwise.random import generator
+
+        if dtype not in (None, "float32"):
+            raise UnsupportedError(
+                f"{type(self).__name__}: dtype must be float32 (all arithmetic is), got {describe_value(dtype)}"
+            )
+        return draw(self, tuple(shape), generator("initializer"))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, as Keras writes them into a file."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Initializer":
+        """A description from what `get_config` gave, here or in Keras."""
+        return cls(**_without_defaults(config))
+
+    def clone(self) -> "Initializer":
+        """An equal description."""
+        return dataclasses.replace(self)
 
 
 @dataclass(frozen=True)
@@ -175,6 +211,13 @@ CLASSES: dict[str, type[Initializer]] = {
 }  # fmt: skip
 
 
+def _without_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without the axes that Keras 3.15 writes where none were chosen."""
+    return {
+        key: value for key, value in config.items() if key not in ("input_axes", "output_axes") or value is not None
+    }
+
+
 def _snake_case(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
@@ -197,6 +240,8 @@ def get(identifier: str | Initializer | type[Initializer] | dict[str, Any]) -> I
     Raises:
         InvalidArgumentError: the name is not one of Keras' initializers.
     """
+    if isinstance(identifier, dict) and isinstance(identifier.get("config"), dict):
+        identifier = {**identifier, "config": _without_defaults(identifier["config"])}
     allowed = ", ".join(sorted(_snake_case(name) for name in CLASSES))
     return identified("initializer", identifier, Initializer, _BY_NAME, allowed)
 

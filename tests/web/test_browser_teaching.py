@@ -171,6 +171,18 @@ def test_a_deep_network_is_folded_onto_one_screen(opened: Callable[..., Any], mo
     assert page.page.locator(".node.found").count() == 1
 
 
+def test_layers_behind_the_embedded_weights_show_what_the_network_computed(
+    opened: Callable[..., Any], mobile_page: Path
+) -> None:
+    graph = mobile_network(16)
+    page = opened(mobile_page, f"#/layer/{graph.calls[-4].name}")
+    assert page.run("() => depthwise.data.kept_layers") < len(graph.calls) - 4
+    assert page.page.get_by_test_id("stored-maps").is_visible()
+    assert len(page.values("output-bars")) == 10
+    page.page.get_by_text("Clear", exact=True).click()
+    assert page.page.get_by_test_id("stored-maps").count() == 0, "they belong to the first picture"
+
+
 def test_branches_are_drawn_and_every_layer_is_in_the_graph_once(opened: Callable[..., Any]) -> None:
     page = opened("every-layer", "#/network")
     graph, _ = network_and_weights("every-layer")
@@ -272,6 +284,9 @@ def test_on_a_phone_nothing_is_cut_and_the_picture_stays_in_view(opened: Callabl
       return !table || sign.getBoundingClientRect().top < table.getBoundingClientRect().bottom;
     })"""
     assert page.run(signs), "a sign stands beside what it belongs to"
+    assert page.run("() => document.documentElement.scrollHeight") < 3600, "a layer is no endless page"
+    page.page.get_by_test_id("separable-side").locator("summary").first.click()
+    assert page.page.get_by_test_id("page.side.separable-macs").is_visible()
 
 
 def test_the_arithmetic_is_on_the_first_screen(opened: Callable[..., Any]) -> None:
@@ -279,6 +294,8 @@ def test_the_arithmetic_is_on_the_first_screen(opened: Callable[..., Any]) -> No
     for name in ("window", "kernel", "products", "channel-sum", "output"):
         box = page.page.get_by_test_id(name).bounding_box()
         assert box["y"] + box["height"] <= 900, name
+    planes = [page.page.get_by_test_id(name).bounding_box() for name in ("zoom-plane", "output-plane")]
+    assert planes[0]["y"] == planes[1]["y"], "from the input to the output in one line"
     assert page.page.get_by_test_id("pad").is_visible(), "the picture can be changed here too"
 
 

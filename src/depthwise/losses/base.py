@@ -1,6 +1,7 @@
 """What every loss has: its arguments checked, its value for a batch, its configuration."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
@@ -106,7 +107,7 @@ class Loss:
 
         Args:
             y_true, y_pred: see the class.
-            sample_weight: (batch,), or for an output (batch, …, channels) one for each position, (batch, …).
+            sample_weight: (batch,), or for an output (batch, …, channels) one for each position, (batch, …); or one number.
 
         Returns:
             A float; where `reduction` is None the weighted losses themselves.
@@ -153,6 +154,16 @@ class Loss:
     def get_config(self) -> dict[str, Any]:
         """The arguments, as Keras writes them into a file."""
         return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "dtype"}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Loss":
+        """A loss from what `get_config` gave, here or in Keras.
+
+        >>> from depthwise.losses import Huber
+        >>> Huber.from_config(Huber(delta=2.0).get_config()).delta
+        2.0
+        """
+        return cls(**config)
 
 
 @dataclass(frozen=True)
@@ -206,6 +217,8 @@ def _spread(loss: Loss, weights: Array, shape: tuple[int, ...]) -> Array:
     positions, samples = math.prod(shape), shape[0] if shape else 1
     if not shape:
         return weights.reshape(-1)
+    if not weights.ndim:  # the same for all
+        return weights.reshape(*(1 for _ in shape))
     if weights.size not in (samples, positions):
         raise ShapeError(
             f"{type(loss).__name__}: sample_weight must have the shape ({samples},)"
@@ -234,6 +247,8 @@ def shares(loss: Loss, y_true: Array, shape: tuple[int, ...], sample_weight: Arr
     count = math.prod(shape)
     weights = np.ones(shape) if sample_weight is None else _spread(loss, sample_weight, shape).astype(np.float64)
     divisor = float(count)
+    if not shape and sample_weight is not None and not np.ndim(sample_weight):
+        return np.asarray(sample_weight, np.float64)  # one loss and one weight: nothing to be averaged
     if not shape and sample_weight is not None:
         weights, divisor = np.asarray(weights.sum()), float(weights.size)
     total = None if sample_weight is None else float(np.sum(sample_weight, dtype=np.float64))
@@ -273,8 +288,12 @@ def per_sample(loss: Loss, y_true: Array, y_pred: Array) -> Array:
     if predictions.ndim == 1:
         predictions = predictions[:, np.newaxis]
     if loss.sparse:
-        positions = predictions.shape[:-1]
+        (axis,) = loss.axes(predictions.ndim)
         labels = np.asarray(y_true)
+        if labels.ndim == predictions.ndim and labels.shape[axis] == 1:
+            labels = np.moveaxis(labels, axis, -1)
+        predictions = np.moveaxis(predictions, axis, -1)
+        positions = predictions.shape[:-1]
         if labels.shape not in (positions, (*positions, 1)):
             each = "a sample" if len(positions) == 1 else "a position"
             raise ShapeError(

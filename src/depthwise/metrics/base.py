@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -80,6 +80,15 @@ class Metric:
         names = list(inspect.signature(type(self)).parameters)
         return {name: getattr(self, name) for name in names}
 
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Metric":
+        """A metric from what `get_config` gave, here or in Keras; it has seen no samples.
+
+        >>> Mean.from_config(Mean(name="m").get_config()).name
+        'm'
+        """
+        return cls(**config)
+
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """`update_state`, then `result`."""
         self.update_state(*arguments, **keywords)
@@ -119,19 +128,24 @@ class MeanMetric(Metric):
                 )
             self.count += len(values)
             return
-        weights = np.asarray(sample_weight, dtype=np.float64)
-        if weights.size == len(values):
-            weights = weights.reshape(-1)
-        if weights.shape != values.shape[: weights.ndim]:
-            raise ShapeError(
-                f"{self.name}: sample weights of shape {weights.shape} do not fit {len(values)} samples with values of shape "
-                f"{values.shape}"
-            )
+        weights = self._fitted(np.asarray(sample_weight, dtype=np.float64), values)
         if values.ndim > weights.ndim:
             values = values.reshape(*weights.shape, -1).mean(axis=-1, dtype=np.float64)
         positions = max(weights.size, 1) / max(len(weights), 1)
         self.total += float(np.dot(values.astype(np.float64).reshape(-1), weights.reshape(-1))) / positions
         self.count += float(weights.sum()) / positions
+
+    def _fitted(self, weights: Array, values: Array) -> Array:
+        """The weights with the first axes of the values: axes of length 1, and a single number, count for all."""
+        if weights.size == len(values) and (values.ndim == 1 or weights.shape[:1] == values.shape[:1]):
+            return weights.reshape(-1)
+        try:
+            return np.broadcast_to(weights, values.shape[: max(weights.ndim, 1)])
+        except ValueError:
+            raise ShapeError(
+                f"{self.name}: sample weights of shape {weights.shape} do not fit {len(values)} samples with values of shape "
+                f"{values.shape}"
+            ) from None
 
     def result(self) -> float:
         """The mean so far; 0 before the first sample, as in Keras (`fit` and `evaluate` never report that)."""

@@ -7,7 +7,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -38,6 +38,11 @@ class LearningRateSchedule(ABC):
         raise InvalidArgumentError(
             f"{type(self).__name__} cannot be saved: it has no get_config(); add one that returns its arguments"
         )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "LearningRateSchedule":
+        """A schedule from what `get_config` gave, here or in Keras."""
+        return cls(**config)
 
 
 def _number(owner: str, name: str, value: object) -> float:

@@ -22,6 +22,7 @@ from depthwise.layers.descriptions import LAYERS
 from depthwise.layers.input import InputLayer
 from depthwise.layers.names import UNSUPPORTED
 from depthwise.layers.operation import Operation
+from depthwise.layers.tensors import TENSOR_OPERATIONS
 from depthwise.regularizers import Regularizer
 
 __all__ = [
@@ -85,9 +86,17 @@ def parse_layer(entry: Any) -> Description:
 
 
 def layer_from_config(class_name: str, config: Mapping[str, Any]) -> Description:
-    """The description that `get_config` of a layer gave, here or in Keras; raises what `parse_layer` does."""
-    config = {"name": LAYERS[class_name].default_name, **config}
-    return parse_layer(serialized("keras.layers", class_name, config))
+    """The description that `get_config` of a layer gave, here or in Keras; raises what `parse_layer` does.
+
+    A layer that was made without a name has none until it is in a model, so that its configuration may be used several times.
+    """
+    unnamed = "name" in config and config["name"] is None
+    named = {
+        "name": LAYERS[class_name].default_name,
+        **{key: config[key] for key in config if not (unnamed and key == "name")},
+    }
+    description = parse_layer(serialized("keras.layers", class_name, named))
+    return dataclasses.replace(description, name=None) if unnamed else description
 
 
 def _option(owner: str, key: str, value: Any, annotation: Any) -> Any:
@@ -306,7 +315,16 @@ def _supported(name: Any) -> str:
 
 
 def layer_config(layer: Description) -> dict[str, Any]:
-    """A named layer as Keras serialises it."""
+    """A named layer as Keras serialises it.
+
+    Raises:
+        UnsupportedError: Keras has no such layer.
+    """
+    if type(layer) in TENSOR_OPERATIONS.values():
+        raise UnsupportedError(
+            f"{layer.label} comes from an ONNX file and is no layer of Keras, so no file of Keras can hold it; keep the ONNX file, or "
+            "write one with model.export"
+        )
     if isinstance(layer, InputLayer):
         config: dict[str, Any] = {
             "batch_shape": [None, *layer.shape],

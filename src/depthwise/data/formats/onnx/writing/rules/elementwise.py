@@ -85,11 +85,11 @@ def _normalise(writer: Writer, operation: op.Elementwise, main: Layout | None) -
         return False
     shape = writer.shape(operation.source)
     channels = shape[-1]
-    if prod(shape) == channels:  # a vector, its numbers in any order
+    if len(shape) in (2, 3) and main.lies_like(channels_first(shape)):
+        layout, places = channels_first(shape), Layout.plain((channels,))
+    elif prod(shape) == channels:  # a vector, its numbers in any order
         layout = main.shaped((channels,))
         places = Layout(main.sizes, main.order, (channels,))
-    elif len(shape) in (2, 3) and main.lies_like(channels_first(shape)):
-        layout, places = channels_first(shape), Layout.plain((channels,))
     else:
         return False
     tensors = []
