@@ -161,6 +161,8 @@ export interface PageData {
   compare: Comparison | null;
   input: { shape: number[]; range: number };
   samples: { label: string; pixels: string }[];
+  /** Maps of layers that the page does not run, for the first sample; see `lib/computed.ts`. */
+  computed: Record<string, { shape: number[]; channels: number[]; factor: number; numbers: string }>;
   class_names: string[];
   is_trained: boolean;
   kept_layers: number;

@@ -42,7 +42,7 @@ def _apply(nodes: Nodes, expression: Apply, done: dict[Expression, Tensor]) -> T
             return nodes.node(operator, *tensors, shape=tensors[0].shape, **attributes)
     function = FUNCTIONS.get(expression.function)
     if function is None:
-        definition = functions.FUNCTIONS[expression.function].definition
+        definition = functions.KNOWN[expression.function].definition
         assert definition is not None, f"ONNX has nothing for {expression.function}"
         return _write(nodes, definition(expression.arguments), done)
     return function(nodes, *(_write(nodes, item, done) for item in expression.arguments))
