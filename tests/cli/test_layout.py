@@ -149,7 +149,7 @@ def test_bench_keeps_the_names_of_its_blocks(report: Any, width: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["predict"], "MODEL is missing: a .keras or .h5 file; see depthwise predict --help"),
+        (["convert", "a"], "OUT is missing: where to write it; see depthwise convert --help"),
         (
             ["explain", "note", "--sample", "x"],
             "--sample must be a whole number, got 'x'; see depthwise explain --help",
@@ -164,7 +164,7 @@ def test_bench_keeps_the_names_of_its_blocks(report: Any, width: int) -> None:
         (["fly"], "there is no command 'fly'; see depthwise --help"),
         (["compar"], "there is no command 'compar'; did you mean 'compare'?; see depthwise --help"),
         (["predict", "--fly"], "there is no option --fly; see depthwise predict --help"),
-        (["predict", "--tap", "3"], "there is no option --tap; did you mean --top?; see depthwise predict --help"),
+        (["predict", "--topp", "3"], "there is no option --topp; did you mean --top?; see depthwise predict --help"),
         (["explain", "note", "more"], "'more' is one argument too many; see depthwise explain --help"),
         (["explain", "note", "--layer"], "--layer needs a value; see depthwise --help"),
         (["\x1b[31mred"], r"there is no command '\x1b[31mred'; see depthwise --help"),

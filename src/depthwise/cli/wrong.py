@@ -35,7 +35,7 @@ def _reason(error: Any, arguments: Sequence[str]) -> str:
     kind, message = type(error).__name__, re.sub(r"\s+", " ", str(error.format_message())).rstrip(".")
     parameter = getattr(error, "param", None)
     if kind == "MissingParameter" and parameter is not None:
-        wanted = re.split(r"[.;:,(](?:\s|$)", parameter.help or "")[0].strip()
+        wanted = re.split(r"[.;:](?:\s|$)| \(", parameter.help or "")[0].strip()
         name = _name(parameter)
         return f"{name} is missing: {wanted[:1].lower()}{wanted[1:]}" if wanted else f"{name} is missing"
     if kind == "BadParameter" and parameter is not None:
