@@ -229,7 +229,7 @@ def test_damaged_files_are_refused_or_read(tmp_path: Path) -> None:
         helper.make_node("Softmax", ["c"], ["y"], axis=-1),
     ]
     data = model_of(nodes, [kernel, pads]).SerializeToString()
-    rng, path, refused = np.random.default_rng(4), tmp_path / "damaged.onnx", 0
+    rng, path, messages = np.random.default_rng(4), tmp_path / "damaged.onnx", []
     for _ in range(400):
         damaged = bytearray(data)
         for _ in range(int(rng.integers(1, 4))):
@@ -240,6 +240,6 @@ def test_damaged_files_are_refused_or_read(tmp_path: Path) -> None:
         try:
             load_model(path)
         except (InvalidFileError, UnsupportedError) as error:
-            assert str(error).isprintable()
-            refused += 1
-    assert refused > 200
+            messages.append(str(error))
+    assert len(messages) > 200
+    assert all(map(str.isprintable, messages))
