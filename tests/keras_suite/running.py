@@ -140,7 +140,7 @@ def page(outcomes: Mapping[str, Outcome]) -> str:
     found = counts(outcomes)
     by_reason = [(reason, found[reason]) for reason in out_of_scope()]
     rows = [
-        f"| `{folder}` | {sum(len(item.passed) for item in own)} | {sum(len(item.failed) for item in own)} |"
+        f"| {folder} | {sum(len(item.passed) for item in own)} | {sum(len(item.failed) for item in own)} |"
         for folder in FOLDERS
         if (own := [outcome for file, outcome in outcomes.items() if file.startswith(f"{folder}/")])
     ]
