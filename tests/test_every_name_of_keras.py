@@ -13,7 +13,7 @@ from depthwise import activations, initializers, layers, losses, metrics, optimi
 from depthwise.absent import ABSENT
 
 MODULES = [
-    "", "activations", "callbacks", "config", "constraints", "datasets", "initializers", "layers", "losses", "metrics", "models",
+    "", "activations", "applications", "callbacks", "config", "constraints", "datasets", "initializers", "layers", "losses", "metrics", "models",
     "optimizers", "optimizers.schedules", "preprocessing", "preprocessing.image", "random", "regularizers", "saving", "utils",
 ]  # fmt: skip
 OPEN = ["backend", "ops"]

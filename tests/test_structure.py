@@ -27,6 +27,7 @@ LEVELS = [
         "seeds",
         "timing",
         "usage",
+        "wrapping",
     },
     # The network as data, and what follows from it.
     {"network.formula", "network.window"},
@@ -49,8 +50,10 @@ LEVELS = [
     {"models"},
     {"onnx_backend"},
     {"trained"},
-    {"callbacks", "config", "datasets", "saving", "networks"},
+    {"callbacks", "config", "datasets", "saving"},
     {"utils"},
+    {"applications"},
+    {"networks"},
     {"preprocessing"},
     # The user's tools.
     {"classification"},

@@ -27,7 +27,6 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
         "StatelessScope": "weights are arrays that models own",
         "SymbolicScope": "call layers on the results of Input",
         "Variable": "weights are NumPy arrays: layer.get_weights(), layer.set_weights([…])",
-        "applications": "make the model with Keras and give it to depthwise.from_keras, or open its file with depthwise.load_model",
         "device": "everything runs on the CPU, see depthwise.set_threads",
         "distillation": "train on what the larger model's predict gives, with model.train_on_batch or fit",
         "distribution": "one machine's threads work together by themselves, see depthwise.set_threads",
@@ -42,6 +41,15 @@ ABSENT: Mapping[str, Mapping[str, str]] = {
         "visualization": "use a package for drawing, such as Matplotlib",
         "wrappers": "models can be pickled and copied, so a class of your own with fit and predict is enough",
     },
+    "applications": dict.fromkeys(
+        (
+            "ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtSmall", "ConvNeXtTiny", "ConvNeXtXLarge", "DenseNet121", "DenseNet169",
+            "DenseNet201", "InceptionResNetV2", "InceptionV3", "NASNetLarge", "NASNetMobile", "ResNet101", "ResNet101V2",
+            "ResNet152", "ResNet152V2", "ResNet50", "ResNet50V2", "VGG16", "VGG19", "convnext", "densenet",
+            "inception_resnet_v2", "inception_v3", "nasnet", "resnet", "resnet50", "resnet_v2", "vgg16", "vgg19",
+        ),
+        "make it with Keras and give it to depthwise.from_keras, or open its file with depthwise.load_model",
+    ),
     "activations": {"sparsemax": "use softmax; Keras' results do not sum to 1"},
     "config": {
         "disable_flash_attention": "Depthwise has no attention",

@@ -1,4 +1,4 @@
-"""The note's networks by name: with new weights, or with those that the project trained on MNIST.
+"""Networks by name: the note's, with new weights or those that the project trained on MNIST, and those of `depthwise.applications`.
 
 | name | what it is |
 |---|---|
@@ -13,7 +13,7 @@ note-separable 184,234
 note-ordinary 435,306
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from depthwise.layers import Conv2D, Dense, Flatten, MaxPool2D, MaxPooling2D, Se
 from depthwise.models import Model, Sequential, load_model
 from depthwise.trained import weights
 
-__all__ = ["NETWORKS", "network", "note_cnn", "note_ordinary", "note_separable", "open_model", "trained"]
+__all__ = ["NETWORKS", "is_network", "network", "note_cnn", "note_ordinary", "note_separable", "open_model", "trained"]
 
 
 def note_cnn() -> Sequential:
@@ -109,11 +109,24 @@ def trained(name: str) -> Sequential:
     return model
 
 
-def open_model(name_or_path: str, untrained: bool = False) -> tuple[Model, bool]:
-    """What a command line names: a network of `NETWORKS`, or a file.
+def is_network(name: str) -> bool:
+    """Whether that is the name of a network, not of a file."""
+    if name in NETWORKS:
+        return True
+    from depthwise.applications.named import is_named
+
+    return is_named(name)
+
+
+def open_model(
+    name_or_path: str, untrained: bool = False, shapes: Mapping[str, Sequence[int]] | None = None
+) -> tuple[Model, bool]:
+    """What a command line names: a network of `NETWORKS` or of `depthwise.applications`, or a file.
 
     Args:
-        untrained: new weights for a network of `NETWORKS`, not those that come with the package.
+        name_or_path: `mobilenetv2:96x96:alpha=0.35` and the like for the latter; see `depthwise.applications.named.made`.
+        untrained: new weights, not those that come with the package or are in Keras' cache folder.
+        shapes: of an ONNX file's inputs; see `depthwise.models.load_model`.
 
     Returns:
         the model, and whether its weights are trained, as far as one can tell: those of files count as trained.
@@ -124,6 +137,10 @@ def open_model(name_or_path: str, untrained: bool = False) -> tuple[Model, bool]
     """
     if name_or_path in NETWORKS:
         return (network(name_or_path), False) if untrained else (trained(name_or_path), True)
+    if is_network(name_or_path):
+        from depthwise.applications.named import made
+
+        return made(name_or_path, untrained)
     if untrained:
         raise InvalidArgumentError(
             f"--untrained goes with a network's name ({', '.join(NETWORKS)}), got {describe_value(name_or_path)}"
@@ -131,6 +148,8 @@ def open_model(name_or_path: str, untrained: bool = False) -> tuple[Model, bool]
     if not Path(name_or_path).exists():
         raise InvalidArgumentError(
             f"no network and no file is named {describe_value(name_or_path)}; give a .keras or .h5 file or one of "
-            + ", ".join(NETWORKS)
+            f"{', '.join(NETWORKS)}, or a network of depthwise.applications such as mobilenetv2:96x96:alpha=0.35"
         )
-    return load_model(name_or_path), True
+    model = load_model(name_or_path, shapes=shapes)
+    model.graph  # noqa: B018 - an ONNX file that leaves sizes open says so
+    return model, True

@@ -14,7 +14,9 @@ from depthwise.errors import InvalidArgumentError, InvalidDataError, Unsupported
 from depthwise.explain.explanation import Explanation, explain
 from depthwise.explain.note import small_network, small_picture, small_weights
 from depthwise.explain.page import MOST_WEIGHT_BYTES, Page, Sample, make_page
+from depthwise.explain.page_values import computed_maps
 from depthwise.explain.samples import page_samples
+from depthwise.explain.values import native_values
 from depthwise.layers import Add
 from depthwise.messages import LANGUAGES
 from depthwise.models import Model, Sequential
@@ -189,3 +191,22 @@ def test_times_are_measured_for_both_networks() -> None:
     times = _data(make_page(graph, weights))["compare"]["times"]
     assert [run["batch"] for run in times["batches"]] == [1, 256]
     assert all(run["network"] > 0 and run["twin"] > 0 for run in times["batches"])
+
+
+def test_maps_of_layers_that_the_page_does_not_run_are_those_of_the_compiled_network() -> None:
+    graph = mobile_network(6)
+    weights = draw_weights(graph, 0)
+    picture = np.random.default_rng(4).random(graph.input_shapes[0]).astype(np.float32)
+    kept = len(graph.calls) - 12
+    found = computed_maps(graph, weights, picture, kept)
+    expected = native_values(graph, weights, (picture,))
+    assert list(found) == [node.name for node in graph.calls[kept:] if node.output_shape]
+    for name, stored in found.items():
+        blob = base64.b64decode(stored["numbers"])
+        if stored["channels"]:
+            values = np.frombuffer(blob, np.int8).reshape(stored["shape"]) * stored["factor"]
+            own = expected[name][:, :, stored["channels"]]
+            np.testing.assert_allclose(values, own, rtol=0, atol=0.5001 * stored["factor"])
+        else:
+            np.testing.assert_array_equal(np.frombuffer(blob, "<f4"), expected[name])
+    assert computed_maps(graph, weights, picture, len(graph.calls)) == {}

@@ -194,7 +194,6 @@ def test_the_methods_for_batches_tell_of_their_batch_alone() -> None:
 @pytest.mark.parametrize(
     ("name", "instead"),
     [
-        ("applications", "from_keras"),
         ("mixed_precision", "float32"),
         ("Variable", "set_weights"),
         ("wrappers", "pickled"),

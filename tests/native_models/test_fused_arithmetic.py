@@ -1,11 +1,13 @@
-"""Sums of two maps in the convolution before, products with a gate in the block of the convolution after: the same bits."""
+"""Arithmetic in the blocks of the convolutions around it, and on the caller's images where they lie: the same bits."""
 
 import numpy as np
 import pytest
 
 from depthwise.compiler.lower import lower
 from depthwise.compiler.passes import PREDICTION
-from depthwise.compiler.passes.fuse import compose_elementwise, fuse_addition
+from depthwise.compiler.passes.fuse import compose_elementwise
+from depthwise.compiler.plan.prediction import plan_batches, plan_single
+from depthwise.compiler.plan.schedule import every_call
 from depthwise.layers import (
     Activation,
     Add,
@@ -14,12 +16,16 @@ from depthwise.layers import (
     GlobalAveragePooling2D,
     MaxPooling2D,
     Multiply,
+    Normalization,
+    Rescaling,
 )
 from depthwise.network.graph import Graph
 from depthwise.network.symbolic import Input, functional
+from depthwise.runtime.executable import host_machine
 from depthwise.runtime.prediction import Prediction
 from support import native_runs
 from support.networks import seeded_weights
+from support.planned import prediction_program, small_caches
 
 
 def shortcuts() -> Graph:
@@ -64,19 +70,70 @@ def _predict(graph: Graph) -> tuple[Prediction, list[np.ndarray]]:
     return prediction, [*native_runs.predict(prediction, (x,)), *native_runs.predict(prediction, (x[:1].copy(),))]
 
 
-def _arithmetic(prediction: Prediction) -> int:
-    return [type(operation).__name__ for operation in prediction.program.operations].count("Elementwise")
+def _kinds(prediction: Prediction) -> list[str]:
+    return [type(operation).__name__ for operation in prediction.program.operations]
 
 
-@pytest.mark.parametrize(("graph", "before", "after"), [(shortcuts(), 7, 0), (gated(), 2, 1), (chained(), 33, 6)])
-def test_arithmetic_has_no_pass_of_its_own(
-    monkeypatch: pytest.MonkeyPatch, graph: Graph, before: int, after: int
-) -> None:
+def test_arithmetic_on_arithmetic_is_one_expression(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = chained()
     prediction, found = _predict(graph)
-    assert _arithmetic(prediction) == after
-    without = tuple(item for item in PREDICTION if item not in (fuse_addition, compose_elementwise))
+    assert _kinds(prediction).count("Elementwise") == 5
+    without = tuple(item for item in PREDICTION if item is not compose_elementwise)
     monkeypatch.setattr("depthwise.runtime.prediction.PREDICTION", without)
     prediction, wanted = _predict(graph)
-    assert _arithmetic(prediction) == before
+    assert _kinds(prediction).count("Elementwise") == 33
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("graph", "together"), [(shortcuts(), "add"), (gated(), "multiply")])
+def test_arithmetic_goes_by_strips(monkeypatch: pytest.MonkeyPatch, graph: Graph, together: str) -> None:
+    """In the block of a convolution: in whole maps, and in strips of a row."""
+    tiny = small_caches(host_machine(), 256, 256)
+    program = prediction_program(graph)
+    for schedule in (plan_batches(program, tiny), plan_single(program, tiny, 2)):
+        tasks = [
+            items for stage in schedule.stages for items in (*stage.tasks, *(item.calls for item in stage.segments))
+        ]
+        shared = [[call.kernel for call in every_call(items)] for items in tasks]
+        kinds = [{getattr(kernel, "kind", type(kernel).__name__) for kernel in kernels} for kernels in shared]
+        assert any({"Contraction", together} <= {kind.split()[-1] for kind in found if kind} for found in kinds)
+    _, wanted = _predict(graph)
+    monkeypatch.setattr("depthwise.runtime.prediction.host_machine", lambda: tiny)
+    _, found = _predict(graph)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("shape", [(7, 5, 3), (19, 33, 3), (4, 9, 1)])
+def test_images_are_scaled_where_they_lie(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int, int]) -> None:
+    """Rows shorter and longer than a period, with what is left of one; a number for each channel and for all. Memory that must
+    not be touched lies on both sides."""
+    start = Input(shape)
+    deviations = tuple(float(2 + i) for i in range(shape[2]))
+    x = Normalization(mean=(0.25,) * shape[2], variance=deviations)(Rescaling(1 / 127.5, offset=-1.0)(start))
+    graph = functional(start, Conv2D(8, 3, strides=2, padding="same", activation="relu")(x), "scaled")
+    weights = seeded_weights(graph)
+    images = np.random.default_rng(3).uniform(0.0, 255.0, (3, *shape)).astype(np.float32)
+
+    def predict() -> tuple[list[str], list[np.ndarray]]:
+        prediction = Prediction(lower(graph))
+        prediction.load(weights)
+        results = [*native_runs.predict(prediction, (images,)), *native_runs.predict(prediction, (images[:1].copy(),))]
+        kinds = [
+            type(call.kernel).__name__
+            for executable in prediction._executables.values()
+            for stage in executable.schedule.stages
+            for items in stage.lists
+            for call in every_call(items)
+        ]
+        return kinds, results
+
+    kinds, found = predict()
+    assert kinds.count("ElementwiseRuns") >= 2
+    assert "Copy" not in kinds[:2]
+    monkeypatch.setattr("depthwise.compiler.plan.prediction.in_runs", lambda program, vectors: program)
+    kinds, wanted = predict()
+    assert "ElementwiseRuns" not in kinds
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -51,6 +51,17 @@ def test_images_of_one_channel_are_only_reshaped() -> None:
     assert operators(exported(model)) == ["Reshape", "Conv", "GlobalAveragePool", "Flatten", "Gemm"]
 
 
+def test_maps_of_one_place_keep_their_shape() -> None:
+    stack = [
+        layers.Conv2D(4, 3, input_shape=(3, 3, 1)),
+        layers.BatchNormalization(),
+        layers.ReLU(),
+        layers.Conv2D(2, 1),
+    ]
+    found = operators(exported(Sequential([*stack, layers.GlobalMaxPooling2D()])))
+    assert found == ["Reshape", "Conv", "BatchNormalization", "Relu", "Conv", "GlobalMaxPool", "Flatten"]
+
+
 def test_map_outputs_have_a_transpose_each() -> None:
     x = depthwise.Input((8, 8, 3))
     y = layers.Conv2D(4, 3, padding="same")(x)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from depthwise.explain.page import make_page
 from depthwise.layers.descriptions import Dense, InputLayer
@@ -125,6 +126,19 @@ def test_kernels_are_edited_and_their_outer_products_drawn(opened: Callable[...,
     assert get("kernel-numbers").locator("input").nth(0).input_value() == "0"
 
 
+def test_a_photo_is_filtered_at_its_own_size(opened: Callable[..., Any], tmp_path: Path) -> None:
+    pixels = np.zeros((120, 90, 3), np.uint8)
+    pixels[:, 40:] = (200, 200, 200)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    page = opened("note-separable", "#/kernel")
+    page.page.locator("input[type=file]").set_input_files(tmp_path / "photo.png")
+    page.page.get_by_text("resized from 90×120 to 28×28").wait_for()
+    assert page.run("() => [depthwise.state.photo.height, depthwise.state.photo.width]") == [120, 90]
+    assert page.value("kernel-sum") == 800, "the edge of 0 against 200 under Sobel's 1, 2, 1"
+    page.page.get_by_text("Clear", exact=True).click()
+    assert page.run("() => depthwise.state.photo") is None
+
+
 def test_what_a_depthwise_layer_can_copy_is_measured(opened: Callable[..., Any]) -> None:
     page = opened("note-separable", "#/kernel")
     get = page.page.get_by_test_id
@@ -169,6 +183,18 @@ def test_a_deep_network_is_folded_onto_one_screen(opened: Callable[..., Any], mo
     get("search").fill("depthwise_conv2d_3")
     assert get("found").inner_text() == "1 found"
     assert page.page.locator(".node.found").count() == 1
+
+
+def test_layers_behind_the_embedded_weights_show_what_the_network_computed(
+    opened: Callable[..., Any], mobile_page: Path
+) -> None:
+    graph = mobile_network(16)
+    page = opened(mobile_page, f"#/layer/{graph.calls[-4].name}")
+    assert page.run("() => depthwise.data.kept_layers") < len(graph.calls) - 4
+    assert page.page.get_by_test_id("stored-maps").is_visible()
+    assert len(page.values("output-bars")) == 10
+    page.page.get_by_text("Clear", exact=True).click()
+    assert page.page.get_by_test_id("stored-maps").count() == 0, "they belong to the first picture"
 
 
 def test_branches_are_drawn_and_every_layer_is_in_the_graph_once(opened: Callable[..., Any]) -> None:
@@ -272,6 +298,9 @@ def test_on_a_phone_nothing_is_cut_and_the_picture_stays_in_view(opened: Callabl
       return !table || sign.getBoundingClientRect().top < table.getBoundingClientRect().bottom;
     })"""
     assert page.run(signs), "a sign stands beside what it belongs to"
+    assert page.run("() => document.documentElement.scrollHeight") < 3600, "a layer is no endless page"
+    page.page.get_by_test_id("separable-side").locator("summary").first.click()
+    assert page.page.get_by_test_id("page.side.separable-macs").is_visible()
 
 
 def test_the_arithmetic_is_on_the_first_screen(opened: Callable[..., Any]) -> None:
@@ -279,6 +308,8 @@ def test_the_arithmetic_is_on_the_first_screen(opened: Callable[..., Any]) -> No
     for name in ("window", "kernel", "products", "channel-sum", "output"):
         box = page.page.get_by_test_id(name).bounding_box()
         assert box["y"] + box["height"] <= 900, name
+    planes = [page.page.get_by_test_id(name).bounding_box() for name in ("zoom-plane", "output-plane")]
+    assert planes[0]["y"] == planes[1]["y"], "from the input to the output in one line"
     assert page.page.get_by_test_id("pad").is_visible(), "the picture can be changed here too"
 
 

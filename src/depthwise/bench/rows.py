@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from depthwise.compiler.kernels.elementwise import Copy, Elementwise, ElementwiseSum, Fill
+from depthwise.compiler.kernels.elementwise import Copy, Elementwise, ElementwiseRuns, ElementwiseSum, Fill
 from depthwise.compiler.plan.schedule import Call, Item, every_call, written_out
 
 __all__ = ["Group", "group_calls", "kind_of", "main_kind"]
@@ -41,7 +41,7 @@ def main_kind(calls: Sequence[Item]) -> str:
 
 def kind_of(kernel: Any) -> str:
     """What a kernel is, in words."""
-    if isinstance(kernel, (Elementwise, ElementwiseSum)):
+    if isinstance(kernel, (Elementwise, ElementwiseRuns, ElementwiseSum)):
         return kernel.kind
     words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(kernel).__name__).lower()
     kind = getattr(kernel, "kind", "")

@@ -14,8 +14,10 @@ from depthwise.cli.options import (
     SkipUnreadable,
     Threads,
     chosen_language,
+    is_given,
     load_dataset,
     open_page,
+    opened,
     use_threads,
 )
 from depthwise.cli.targets import save_or_rescue
@@ -48,9 +50,12 @@ def register(app: typer.Typer) -> None:
 
 
 def compare_command(
+    context: typer.Context,
     first: Annotated[
         str,
-        typer.Argument(help="A network's name (note-cnn, note-separable, note-ordinary) or a .keras file."),
+        typer.Argument(
+            help="A network's name (note-cnn, note-separable, note-ordinary, mobilenetv2:96x96) or a .keras file."
+        ),
     ] = "note-separable",
     second: Annotated[
         str | None, typer.Argument(help="The other one; without it, the first one's twin.", show_default=False)
@@ -134,6 +139,13 @@ def compare_command(
     if not 0 <= wanted <= _MOST_EPOCHS:
         raise InvalidArgumentError(f"--epochs must be from 0 to {_MOST_EPOCHS:,}, got {wanted}")
     check_epochs(contestants, wanted)
+    for name in ("seeds", "batch_size"):
+        if not wanted and is_given(context, name):
+            option = f"--{name.replace('_', '-')}"
+            raise InvalidArgumentError(
+                f"{option} is for training, and files are compared with the weights that they have; give --epochs too, or leave "
+                f"{option} out"
+            )
     use_threads(threads)
     _run(
         contestants,
@@ -187,11 +199,13 @@ def _contestants(first: str, second: str | None, twin: bool, direction: str | No
 
 def _named(name: str) -> "tuple[Contestant, Model]":
     from depthwise.compare.run import Contestant
-    from depthwise.networks import NETWORKS, open_model
+    from depthwise.networks import NETWORKS, is_network
 
-    model, _ = open_model(name)
+    model, is_trained = opened(name)
     if name in NETWORKS:
         return Contestant(name, model.graph, shipped=model), model
+    if is_network(name):
+        return Contestant(name, model.graph, loaded=model if is_trained else None), model
     return Contestant(Path(name).name, model.graph, loaded=model), model
 
 

@@ -5,9 +5,20 @@ from typing import Annotated, Any
 
 import typer
 
-from depthwise.cli.options import Language, Open, Scale, chosen_language, is_given, open_named, open_page, refuse_alone
+from depthwise.cli.options import (
+    Language,
+    Open,
+    Scale,
+    Shapes,
+    chosen_language,
+    is_given,
+    open_page,
+    opened,
+    read_as,
+    refuse_alone,
+)
 from depthwise.cli.streams import print_json
-from depthwise.cli.targets import check_target_file
+from depthwise.cli.targets import check_target_file, save_or_rescue
 from depthwise.errors import InvalidArgumentError, InvalidFileError, describe_value
 from depthwise.messages import text
 
@@ -24,10 +35,11 @@ def explain_command(
     model: Annotated[
         str,
         typer.Argument(
-            help="A .keras or .h5 file; or note-cnn, note-separable, note-ordinary; or note: the note's worked "
+            help="A .keras or .h5 file; or note-cnn, note-separable, note-ordinary, mobilenetv2:96x96; or note: the note's worked "
             "examples, slips and open questions."
         ),
     ],
+    shape: Shapes = None,
     layer: Annotated[str | None, typer.Option(help="Explain this layer only.", metavar="NAME")] = None,
     at: Annotated[
         str | None,
@@ -60,7 +72,15 @@ def explain_command(
             metavar="PAGE.HTML",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page if it is there.")] = False,
+    worksheet: Annotated[
+        Path | None,
+        typer.Option(
+            "--worksheet",
+            help="Write exercises on the network to print, with their answers, to this file.",
+            metavar="SHEET.HTML",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON, for programs.")] = False,
     show_all: Annotated[bool, typer.Option("--all", help="Show every channel and product, however many.")] = False,
     untrained: Annotated[
@@ -85,6 +105,8 @@ def explain_command(
       depthwise explain model.keras --layer conv2d --at 3,4,7 --sample 0
 
       depthwise explain model.keras -o page.html
+
+      depthwise explain model.keras --worksheet sheet.html
     """
     from depthwise.explain.explanation import Explanation
 
@@ -92,10 +114,17 @@ def explain_command(
     _refuse_unused(context, model)
     if output is not None:
         check_target_file(output, overwrite, "--output")
-    if model == "note" and layer is None and at is None and output is None:
+    if worksheet is not None:
+        check_target_file(worksheet, overwrite, "--worksheet")
+    if model == "note" and layer is None and at is None and output is None and worksheet is None:
         _explain_note(as_json, language)
         return
-    loaded, is_trained, picture = _load(model, untrained, seed, language, scale)
+    loaded, is_trained, picture = _load(model, untrained, seed, language, scale, shape)
+    if worksheet is not None:
+        _write_worksheet(loaded, worksheet, language)
+        if open_it:
+            open_page(worksheet)
+        return
     place = None if at is None else _place(at)
     # A page speaks what its reader's browser asks for, unless the user named a language.
     words = language if output is None else named
@@ -122,10 +151,15 @@ def _refuse_unused(context: typer.Context, model: str) -> None:
         sample="at|output",
         scale="at|output",
         show_all="at",
-        overwrite="output",
+        overwrite="output|worksheet",
         times="output",
-        open_it="output",
+        open_it="output|worksheet",
     )
+    others = ("output", "layer", "at", "as_json", "image", "sample", "untrained")
+    if is_given(context, "worksheet") and any(is_given(context, name) for name in others):
+        raise InvalidArgumentError(
+            "--worksheet writes exercises on the whole network; give it alone, or with --overwrite"
+        )
     if is_given(context, "output") and (is_given(context, "as_json") or is_given(context, "show_all")):
         raise InvalidArgumentError("--output writes the page, which shows all; leave --json and --all out")
     if model == "note" and is_given(context, "untrained"):
@@ -141,10 +175,12 @@ def _place(at: str) -> tuple[int, ...]:
         ) from None
 
 
-def _load(name: str, untrained: bool, seed: int, language: str, scale: str) -> tuple[Any, bool, Any]:
+def _load(
+    name: str, untrained: bool, seed: int, language: str, scale: str, shapes: list[str] | None
+) -> tuple[Any, bool, Any]:
     """The model, whether its weights were trained, and the picture that belongs to it; new weights follow from `seed`."""
     from depthwise.models import Model
-    from depthwise.networks import NETWORKS
+    from depthwise.networks import NETWORKS, is_network
 
     if name == "note":
         from depthwise.explain.note import small_network, small_picture, small_weights
@@ -152,12 +188,14 @@ def _load(name: str, untrained: bool, seed: int, language: str, scale: str) -> t
         graph = small_network()
         model = Model.from_graph(graph, small_weights(graph))
         return model, False, small_picture()
-    if name not in NETWORKS and not Path(name).exists():
+    if not is_network(name) and not Path(name).exists():
         raise InvalidFileError(
-            f"there is no file {describe_value(name)}; give a .keras or .h5 file, or one of note, {', '.join(NETWORKS)}"
+            f"there is no file {describe_value(name)}; give a .keras or .h5 file, or one of note, {', '.join(NETWORKS)}, "
+            "or a network of depthwise.applications such as mobilenetv2:96x96:alpha=0.35"
         )
-    model, _ = open_named(name, untrained, seed, language, scale)
-    return model, not untrained, None
+    model, is_trained = opened(name, untrained, seed, language, shapes=shapes)
+    read_as(model, name, scale)
+    return model, is_trained, None
 
 
 def _explain_note(as_json: bool, language: str) -> None:
@@ -185,12 +223,25 @@ def _write_page(explanation: Any, output: Path, is_trained: bool, times: bool, l
     from depthwise.files import atomic_write_text
 
     page = explanation.page(is_trained=is_trained, with_times=times)
-    atomic_write_text(output, page.html)
+    place, failure = save_or_rescue(output, lambda place: atomic_write_text(place, page.html))
     size = f"{len(page.html.encode('utf-8')) / 1e6:.2f} MB"
-    lines = [Text(text("terminal.page_written", language, path=printable(str(output), 200), size=size))]
+    lines = [Text(text("terminal.page_written", language, path=printable(str(place), 200), size=size))]
     if page.kept_layers < page.layers:
         lines.append(Text(text("terminal.page_thinned", language, kept=page.kept_layers, count=page.layers), "yellow"))
     _print(lines)
+    if failure is not None:
+        raise failure
+
+
+def _write_worksheet(model: Any, path: Path, language: str) -> None:
+    from rich.text import Text
+
+    from depthwise.explain.text import printable
+    from depthwise.explain.worksheet import worksheet
+    from depthwise.files import atomic_write_text
+
+    atomic_write_text(path, worksheet(model.graph, language))
+    _print([Text(text("terminal.worksheet_written", language, path=printable(str(path), 200)))])
 
 
 def _print(lines: list[Any]) -> None:

@@ -8,6 +8,7 @@ them: no script runs but the template's own, whose hash the policy names.
 import base64
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -21,6 +22,7 @@ from depthwise.explain.cells import has_display
 from depthwise.explain.facts import network_facts
 from depthwise.explain.operations import CallProgram
 from depthwise.explain.page_operations import page_operations
+from depthwise.explain.page_values import computed_maps
 from depthwise.explain.questions import questions
 from depthwise.explain.timing import measure
 from depthwise.explain.values import check_input, drawn_picture, pixel_range
@@ -42,6 +44,7 @@ MOST_MACS = 60_000_000
 MOST_SAMPLES = 12
 
 _DATA_MARK = "<!--depthwise:data-->"
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
 
@@ -102,14 +105,17 @@ def make_page(
         raise UnsupportedError(f"the page shows networks with one input; this one has {len(graph.inputs)}")
     shape = graph.input_shapes[0]
     kept = _kept_layers(graph)
+    shown = list(samples or [])[:MOST_SAMPLES] or [_drawn(shape)]
+    brightest = largest_pixel or pixel_range(graph)
     arrays, blob = _embedded(graph, weights, kept)
     data = {
         "network": _with_operations(graph),
         "variations": variations(graph),
         "questions": questions(graph),
         "compare": _comparison(graph, weights, with_times),
-        "input": {"shape": list(shape), "range": largest_pixel or pixel_range(graph)},
-        "samples": [_sample_facts(graph, sample) for sample in list(samples or [])[:MOST_SAMPLES] or [_drawn(shape)]],
+        "input": {"shape": list(shape), "range": brightest},
+        "samples": [_sample_facts(graph, sample) for sample in shown],
+        "computed": computed_maps(graph, weights, _as_read(shown[0], brightest), kept),
         "class_names": list(class_names),
         "is_trained": is_trained,
         "kept_layers": kept,
@@ -131,6 +137,7 @@ def make_page(
 def _in_script(data: dict[str, Any]) -> str:
     """JSON that no name in it can end early: the only characters that matter inside a script element are escaped."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)  # of a file's name that is not UTF-8
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").replace("\u2028", "\\u2028")
 
 
@@ -179,6 +186,11 @@ def _embedded(graph: Graph, weights: Weights, kept: int) -> tuple[dict[str, Any]
 
 def _drawn(shape: tuple[int, ...]) -> Sample:
     return Sample(np.round(drawn_picture(shape) * 255).astype(np.uint8), "")
+
+
+def _as_read(sample: Sample, brightest: float) -> npt.NDArray[np.float32]:
+    """The sample as the network reads it: as the page computes it from the pixels."""
+    return (sample.pixels.astype(np.float64) * brightest / 255).astype(np.float32)
 
 
 def _sample_facts(graph: Graph, sample: Sample) -> dict[str, Any]:

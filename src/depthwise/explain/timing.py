@@ -18,6 +18,9 @@ __all__ = ["measure"]
 
 BATCHES = (1, 256)
 ROUNDS = 7
+BUSY = 0.5
+"""A load of this part of the cores, before anything is measured, disturbs the times."""
+
 MOST_MACS = 10_000_000_000
 """A batch whose arithmetic exceeds this is left out, so that a page for a large network is made in seconds."""
 
@@ -28,8 +31,9 @@ def measure(graph: Graph, weights: Weights, twin: Graph, twin_weights: Weights) 
     """Median microseconds a sample for both networks, in alternating rounds.
 
     Returns:
-        processor, threads, rounds, and for each batch size the two times; None where native code cannot be had.
+        processor, cores, rounds, the machine's load where others were at work on it (else None), and for each batch size the two times; None where native code cannot be had.
     """
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     batches = [batch for batch in BATCHES if batch * max(graph.macs, twin.macs) <= MOST_MACS]
     try:
         runs = [_ready(graph, weights), _ready(twin, twin_weights)]
@@ -46,6 +50,7 @@ def measure(graph: Graph, weights: Weights, twin: Graph, twin_weights: Weights) 
         "processor": platform.machine(),
         "cores": os.cpu_count() or 1,
         "rounds": ROUNDS,
+        "busy": f"{load:.1f}" if load > BUSY * (os.cpu_count() or 1) else None,
         "batches": results,
     }
 

@@ -14,7 +14,7 @@ from depthwise.layers.preprocessing import Rescaling
 from depthwise.network.graph import Graph
 from depthwise.reference.layer import forward
 
-__all__ = ["LayerValues", "check_input", "drawn_picture", "layer_values", "pixel_range"]
+__all__ = ["LayerValues", "check_input", "drawn_picture", "layer_values", "native_values", "pixel_range"]
 
 Array = npt.NDArray[np.float32]
 
@@ -46,7 +46,7 @@ def layer_values(graph: Graph, weights: Mapping[str, npt.ArrayLike], inputs: tup
     """
     checked = check_input(graph, inputs)
     try:
-        return LayerValues(_native_values(graph, weights, checked), "native")
+        return LayerValues(native_values(graph, weights, checked), "native")
     except (UnsupportedError, ImportError, OSError) as error:
         # Explaining must work where native code cannot: an unknown processor, a machine that forbids executable memory.
         return LayerValues(_reference_values(graph, weights, checked), "reference", str(error))
@@ -69,7 +69,12 @@ def check_input(graph: Graph, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
     return tuple(checked)
 
 
-def _native_values(graph: Graph, weights: Mapping[str, npt.ArrayLike], inputs: tuple[Array, ...]) -> dict[str, Array]:
+def native_values(graph: Graph, weights: Mapping[str, npt.ArrayLike], inputs: tuple[Array, ...]) -> dict[str, Array]:
+    """What the compiled network computes, layer by layer.
+
+    Raises:
+        UnsupportedError, ImportError, OSError: native code cannot be had here.
+    """
     from depthwise.compiler.lower import lower
     from depthwise.runtime.prediction import Prediction  # the compiler is heavy, and a machine may lack it
 

@@ -138,6 +138,8 @@ export interface Comparison {
     processor: string;
     cores: number;
     rounds: number;
+    /** The load of the machine where others were at work on it. */
+    busy: string | null;
     batches: { batch: number; network: number; twin: number }[];
   } | null;
 }
@@ -159,6 +161,8 @@ export interface PageData {
   compare: Comparison | null;
   input: { shape: number[]; range: number };
   samples: { label: string; pixels: string }[];
+  /** Maps of layers that the page does not run, for the first sample; see `lib/computed.ts`. */
+  computed: Record<string, { shape: number[]; channels: number[]; factor: number; numbers: string }>;
   class_names: string[];
   is_trained: boolean;
   kept_layers: number;

@@ -6,21 +6,21 @@ import { liveliestChannel } from "./lively";
 
 const kept = new WeakMap<Float32Array, Map<string, string>>();
 
-/** A data URL of the layer's map for these values; "" where it is no picture. */
-export function faceOf(layer: Layer, values: Float32Array | undefined, isDark: boolean): string {
-  if (!values || layer.output_shape.length !== 3) return "";
+/** A data URL of a layer's map, of this shape; "" where it is no picture. */
+export function faceOf(layer: Layer, shape: number[], values: Float32Array | undefined, isDark: boolean): string {
+  if (!values || shape.length !== 3) return "";
   const key = `${layer.kind === "InputLayer"} ${isDark}`;
   const known = kept.get(values) ?? new Map<string, string>();
   kept.set(values, known);
   const found = known.get(key);
   if (found !== undefined) return found;
-  const drawn = draw(layer, values, isDark);
+  const drawn = draw(layer, shape, values, isDark);
   known.set(key, drawn);
   return drawn;
 }
 
-function draw(layer: Layer, values: Float32Array, isDark: boolean): string {
-  const [height, width, channels] = layer.output_shape;
+function draw(layer: Layer, shape: number[], values: Float32Array, isDark: boolean): string {
+  const [height, width, channels] = shape;
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [width, height];
   const context = canvas.getContext("2d")!;

@@ -110,7 +110,8 @@ export function outerProducts(kernel: Kernel): { column: number[]; row: number[]
     const column = rest.map((row) => row[pivot[1]]);
     const row = rest[pivot[0]].map((item) => item / value);
     // The common factor goes where it keeps whole numbers: 1 2 1 rather than 0.5 1 0.5.
-    const factor = wholeFactor(row);
+    const sign = sum([column]) < 0 ? -1 : 1;
+    const factor = sign * wholeFactor(row);
     const shifted = column.map((item) => item / factor);
     found.push({ column: shifted, row: row.map((item) => item * factor) });
     for (let i = 0; i < rest.length; i++) for (let j = 0; j < rest.length; j++) rest[i][j] -= column[i] * row[j];

@@ -234,6 +234,17 @@ class Function:
         self.module.declare(f"declare void {symbol}({self.vector}, ptr, {self.mask})")
         self.line(f"call void {symbol}({self.vector} {value}, ptr align 4 {address}, {self.mask} {self._first(count)})")
 
+    def load_first(self, address: str, count: int) -> str:
+        """As `load_masked`, for any `count` up to a whole vector."""
+        return self.load(address) if count == self.vectors.lanes else self.load_masked(address, count)
+
+    def store_first(self, value: str, address: str, count: int) -> None:
+        """As `store_masked`, for any `count` up to a whole vector."""
+        if count == self.vectors.lanes:
+            self.store(value, address)
+        else:
+            self.store_masked(value, address, count)
+
     def _first(self, count: int) -> str:
         return "<" + ", ".join(f"i1 {'true' if i < count else 'false'}" for i in range(self.vectors.lanes)) + ">"
 

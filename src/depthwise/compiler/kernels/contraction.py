@@ -1,7 +1,7 @@
 """The one loop nest behind every multiply-add over channels: ordinary and pointwise convolutions, dense layers, and the
 input and weight gradients of all three.
 
-    out[r, c, n] = activation(initial + Σ_k a[r, c, k] · b[k, n] + addend[r, c, n])
+    out[r, c, n] = activation(initial + Σ_k a[r, c, k] · b[k, n])
 
 Output positions (r, c) are pixels, images or weights; n runs over vectors. A tile of positions × vectors stays in
 registers while k runs; each number of `a` is broadcast, each vector of `b` serves all positions of the tile. Every output
@@ -10,17 +10,16 @@ See docs/kernels/contraction.md.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from itertools import zip_longest
 from math import prod
 
 from depthwise.compiler import functions
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand, Vectors
 from depthwise.compiler.kernels.maps import counted, each_share, even_shares
 
-__all__ = ["Addend", "Contraction", "Reduction"]
+__all__ = ["Contraction", "Reduction"]
 
 UNROLLED_FMAS = 96
 """About how many multiply-adds one basic block may hold: more than 250 spilled where it was measured."""
@@ -39,14 +38,6 @@ class Reduction:
 
 
 @dataclass(frozen=True)
-class Addend:
-    """Where each row of positions starts in the map that is added to the sums, and how far apart its positions are."""
-
-    rows: tuple[int, ...]
-    column: int
-
-
-@dataclass(frozen=True)
 class Contraction(Kernel):
     """Parameters of one kernel; offsets and steps count float32 numbers.
 
@@ -62,7 +53,6 @@ class Contraction(Kernel):
         exact: the last vector is stored under a mask; nothing past `channels` is written.
         tile: (positions, vectors) held in registers.
         panels_outside: run over all positions with one panel of `b` before the next panel.
-        addend: a map that is added after the sums; None where there is none.
     """
 
     a_rows: tuple[int, ...]
@@ -78,7 +68,6 @@ class Contraction(Kernel):
     exact: bool
     tile: tuple[int, int]
     panels_outside: bool
-    addend: Addend | None = None
 
     @property
     def name(self) -> str:
@@ -94,7 +83,7 @@ class Contraction(Kernel):
     def arguments(self) -> tuple[str, ...]:
         """Names of the function's arguments, in order; all are pointers but the counts."""
         counts = [*(["columns"] if self.columns is None else []), *(["depth"] if self._runtime_depth else [])]
-        return ("a", "b", "bias", *(["addend"] if self.addend else []), "out", *counts)
+        return ("a", "b", "bias", "out", *counts)
 
     @property
     def macs(self) -> int:
@@ -122,12 +111,10 @@ class Contraction(Kernel):
 
 @dataclass(frozen=True)
 class _Positions:
-    """The output positions of one tile: addresses in `a` (a base and a constant each), in `out` and in `addend`, if there is
-    one; `each` loops over those in `out`."""
+    """The output positions of one tile: addresses in `a` (a base and a constant each) and in `out`; `each` loops over these."""
 
     a: tuple[tuple[str, int], ...]
     out: tuple[str, ...]
-    addend: tuple[str, ...]
     each: Callable[[], AbstractContextManager[str]]
 
 
@@ -137,7 +124,7 @@ class _Writer:
         self.function = function
         self.lanes = function.vectors.lanes
         # A long activation runs over what the tile has stored, in whole vectors.
-        self.activates_later = not functions.FUNCTIONS[kernel.activation].short and not kernel.exact
+        self.activates_later = not functions.KNOWN[kernel.activation].short and not kernel.exact
 
     def write(self) -> None:
         if self.kernel.panels_outside:
@@ -189,19 +176,23 @@ class _Writer:
             self._runtime_columns(body)
             return
         rows, columns = len(kernel.a_rows), kernel.columns
-        if rows == 1 or all(_is_flat(starts, step, columns) for starts, step in self._maps()):
-            self._row(body, [starts[0] for starts, _ in self._maps()], rows * columns)
+        flat_a = kernel.a_rows == tuple(range(0, rows * columns * kernel.a_column, columns * kernel.a_column or 1))
+        flat_out = kernel.out_rows == tuple(
+            range(0, rows * columns * kernel.out_column, columns * kernel.out_column or 1)
+        )
+        if rows == 1 or (flat_a and flat_out):
+            self._row(body, kernel.a_rows[0], kernel.out_rows[0], rows * columns)
         elif columns >= 2 * height or rows * columns <= height or columns % height == 0:
-            with self.function.loop(0, rows) as loop:
-                self._row(body, [self._row_offset(starts, loop.index) for starts, _ in self._maps()], columns)
+            with self._rows() as (a_row, out_row):
+                self._row(body, a_row, out_row, columns)
         else:
             self._table(body, height)
 
-    def _maps(self) -> list[tuple[tuple[int, ...], int]]:
-        """(where each row starts, from one position to the next) in `a`, in `out` and in `addend`, if there is one."""
-        kernel = self.kernel
-        addend = [(kernel.addend.rows, kernel.addend.column)] if kernel.addend else []
-        return [(kernel.a_rows, kernel.a_column), (kernel.out_rows, kernel.out_column), *addend]
+    @contextmanager
+    def _rows(self) -> Iterator[tuple[Operand, Operand]]:
+        """A loop over the rows of positions: their offsets in `a` and in `out`."""
+        with self.function.loop(0, len(self.kernel.a_rows)) as loop:
+            yield self._row_offset(self.kernel.a_rows, loop.index), self._row_offset(self.kernel.out_rows, loop.index)
 
     def _row_offset(self, rows: tuple[int, ...], index: str) -> Operand:
         step = rows[1] - rows[0]
@@ -209,54 +200,55 @@ class _Writer:
             return self.function.add(self.function.multiply(index, step), rows[0])
         return self.function.load_integer(self.function.module.table(rows), index)
 
-    def _row(self, body: Callable[[_Positions], None], starts: Sequence[Operand], columns: int) -> None:
+    def _row(self, body: Callable[[_Positions], None], a_row: Operand, out_row: Operand, columns: int) -> None:
         """A row as tiles of two neighbouring sizes, so that no tile is much smaller than another."""
         for shares in even_shares(columns, self.kernel.tile[0]):
             with each_share(self.function, shares) as column:
-                body(self._affine(starts, column, shares.size))
+                body(self._affine(a_row, out_row, column, shares.size))
 
-    def _affine(self, starts: Sequence[Operand], column: Operand, size: int) -> _Positions:
-        function, steps = self.function, [step for _, step in self._maps()]
-        base, target, *others = (
-            function.offset(name, function.add(start, function.multiply(column, step)))
-            for name, start, step in zip(("%a", "%out", "%addend"), starts, steps)
-        )
+    def _affine(self, a_row: Operand, out_row: Operand, column: Operand, size: int) -> _Positions:
+        function, kernel = self.function, self.kernel
+        base = function.offset("%a", function.add(a_row, function.multiply(column, kernel.a_column)))
+        target = function.offset("%out", function.add(out_row, function.multiply(column, kernel.out_column)))
 
         @contextmanager
         def each() -> Iterator[str]:
             with counted(function, size) as i:
-                yield function.offset(target, function.multiply(i, steps[1]))
+                yield function.offset(target, function.multiply(i, kernel.out_column))
 
         return _Positions(
-            tuple((base, i * steps[0]) for i in range(size)),
-            tuple(function.offset(target, i * steps[1]) for i in range(size)),
-            tuple(function.offset(other, i * steps[2]) for other in others for i in range(size)),
+            tuple((base, i * kernel.a_column) for i in range(size)),
+            tuple(function.offset(target, i * kernel.out_column) for i in range(size)),
             each,
         )
 
     def _table(self, body: Callable[[_Positions], None], height: int) -> None:
         """Rows too short to tile well: tiles run over all positions, their addresses come from a table."""
         kernel, function = self.kernel, self.function
-        columns = kernel.columns
-        assert columns is not None
-        tables = [
-            function.module.table([start + column * step for start in starts for column in range(columns)])
-            for starts, step in self._maps()
+        assert kernel.columns is not None
+        offsets = [
+            (a + column * kernel.a_column, out + column * kernel.out_column)
+            for a, out in zip(kernel.a_rows, kernel.out_rows)
+            for column in range(kernel.columns)
         ]
-        for shares in even_shares(len(kernel.a_rows) * columns, height):
+        a_table = function.module.table([a for a, _ in offsets])
+        out_table = function.module.table([out for _, out in offsets])
+        for shares in even_shares(len(offsets), height):
             with each_share(function, shares) as first:
                 indices = [function.add(first, i) for i in range(shares.size)]
 
                 @contextmanager
                 def each(first: Operand = first, size: int = shares.size) -> Iterator[str]:
                     with counted(function, size) as i:
-                        yield function.offset("%out", function.load_integer(tables[1], function.add(first, i)))
+                        yield function.offset("%out", function.load_integer(out_table, function.add(first, i)))
 
-                a, out, addend = (
-                    tuple(function.offset(name, function.load_integer(table, i)) for i in indices) if table else ()
-                    for name, table in zip_longest(("%a", "%out", "%addend"), tables, fillvalue="")
+                body(
+                    _Positions(
+                        tuple((function.offset("%a", function.load_integer(a_table, i)), 0) for i in indices),
+                        tuple(function.offset("%out", function.load_integer(out_table, i)) for i in indices),
+                        each,
+                    )
                 )
-                body(_Positions(tuple((address, 0) for address in a), out, addend, each))
 
     def _runtime_columns(self, body: Callable[[_Positions], None]) -> None:
         function, height = self.function, self.kernel.tile[0]
@@ -265,7 +257,7 @@ class _Writer:
             count = function.divide(function.subtract("%columns", start), size)
             stop = function.add(start, function.multiply(count, size))
             with function.loop(start, stop, size) as loop:
-                body(self._affine([starts[0] for starts, _ in self._maps()], loop.index, size))
+                body(self._affine(self.kernel.a_rows[0], self.kernel.out_rows[0], loop.index, size))
             start = stop
 
     # -- one tile ----------------------------------------------------------------------------------------------------
@@ -284,8 +276,6 @@ class _Writer:
         sums = self._reduce(kernel.reduction, positions.a, b, width, sums)
         for i, total in enumerate(sums):
             row, vector = divmod(i, width)
-            if kernel.addend is not None:
-                total = function.fadd(total, self._load(positions.addend[row], channel, vector, last))
             value = total if self.activates_later else functions.evaluate_function(function, kernel.activation, total)
             address = function.offset(targets[row], vector * self.lanes)
             if vector == last:
@@ -307,14 +297,15 @@ class _Writer:
         if self.kernel.initial == "bias":
             bias = [function.load("%bias", function.add(channel, i * self.lanes)) for i in range(width)]
             return bias * len(targets)
-        return [self._load(target, 0, i, last) for target in targets for i in range(width)]
-
-    def _load(self, pixel: str, channel: Operand, vector: int, last: int) -> str:
-        """A vector of a panel that begins at `channel` of a pixel."""
-        address = self.function.offset(pixel, self.function.add(channel, vector * self.lanes))
-        if vector == last:
-            return self.function.load_masked(address, self.kernel.channels % self.lanes)
-        return self.function.load(address)
+        sums = []
+        for target in targets:
+            for i in range(width):
+                address = function.offset(target, i * self.lanes)
+                if i == last:
+                    sums.append(function.load_masked(address, self.kernel.channels % self.lanes))
+                else:
+                    sums.append(function.load(address))
+        return sums
 
     def _reduce(
         self, loops: tuple[Reduction, ...], a: tuple[tuple[str, int], ...], b: str, width: int, sums: list[str]
@@ -383,8 +374,3 @@ class _Writer:
             start = function.offset(b, function.multiply(nest.index, b_step))
             nest.next = self._unrolled(loop, inner, moved, start, width, nest.values, b_step, unroll)
         return nest.results
-
-
-def _is_flat(rows: tuple[int, ...], step: int, columns: int) -> bool:
-    """Whether the positions of all rows follow each other, one step apart."""
-    return rows == tuple(range(0, len(rows) * columns * step, columns * step or 1))

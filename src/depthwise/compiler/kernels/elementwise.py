@@ -8,7 +8,7 @@ from depthwise.compiler.ir.expression import Expression, describe
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand
 from depthwise.compiler.kernels.maps import MapView, counted, digest, each_flat_vector, each_pixel, each_vector
 
-__all__ = ["Copy", "Dropout", "Elementwise", "ElementwiseSum", "Fill", "StridedCopy"]
+__all__ = ["Copy", "Dropout", "Elementwise", "ElementwiseRuns", "ElementwiseSum", "Fill", "StridedCopy"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,67 @@ def _value(
         read = function.load if view.channel_pitch else function.broadcast
         values[i] = read(f"%a{i}", offset)
     return functions.evaluate(function, expression, values)
+
+
+@dataclass(frozen=True)
+class ElementwiseRuns(Kernel):
+    """out = expression(operands…) over rows of numbers that have no room for whole vectors: nothing past a row is touched.
+
+    Attributes:
+        expression: of the operands, by their numbers.
+        rows, numbers: of each map.
+        row_pitches: of each operand, None for one that is the same in every row and repeats after `period` numbers.
+        row_pitch: of the map written.
+        period: whole vectors.
+    """
+
+    expression: Expression
+    rows: int
+    numbers: int
+    row_pitches: tuple[int | None, ...]
+    row_pitch: int
+    period: int
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return (*(f"a{i}" for i in range(len(self.row_pitches))), "out")
+
+    @property
+    def kind(self) -> str:
+        return describe(self.expression)
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind.replace(' ', '_')}_on_{self.rows}_runs_of_{self.numbers}_{digest(self)}"
+
+    def write(self, function: Function) -> None:
+        pitches = (*self.row_pitches, self.row_pitch)
+        with counted(function, self.rows) as row:
+            starts = [
+                function.offset(f"%{name}", function.multiply(row, pitch or 0))
+                for name, pitch in zip(self.arguments, pitches)
+            ]
+            whole = self.numbers // self.period * self.period
+            if whole:
+                with counted(function, whole, self.period) as position:
+                    self._period(function, starts, position, self.period)
+            self._period(function, starts, whole, self.numbers - whole)
+
+    def _period(self, function: Function, starts: Sequence[str], position: Operand, numbers: int) -> None:
+        """`numbers` from `position` on, where a period begins."""
+        lanes = function.vectors.lanes
+        for phase in range(0, numbers, lanes):
+            count = min(lanes, numbers - phase)
+            place = function.add(position, phase)
+            values = {
+                i: function.load(start, phase)
+                if pitch is None
+                else function.load_first(function.offset(start, place), count)
+                for i, (start, pitch) in enumerate(zip(starts, self.row_pitches))
+            }
+            function.store_first(
+                functions.evaluate(function, self.expression, values), function.offset(starts[-1], place), count
+            )
 
 
 @dataclass(frozen=True)

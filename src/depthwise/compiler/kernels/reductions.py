@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from depthwise.compiler import functions
 from depthwise.compiler.kernels import mathematics
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand
-from depthwise.compiler.kernels.maps import MapView, counted, digest, each_pixel
+from depthwise.compiler.kernels.maps import MapView, counted, digest, each_pixel, each_share, even_shares
 
 Axes = Sequence[tuple[int, int, int]]
 """(count, pitch in a, pitch in out) of each axis."""
 
 __all__ = ["BroadcastReduction", "ChannelReduction", "DivideByCounts", "RowNormalisation", "SoftmaxRows", "first_lanes"]
+
+
+VECTORS_AT_ONCE = 6
+"""Of channels: a sum waits for its last addition, and neighbours in memory are read together."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class ChannelReduction(Kernel):
 
     def write(self, function: Function) -> None:
         (view,) = self.operands
+        lanes = function.vectors.lanes
         padded = function.vectors.round_up(view.channels)
         maximum = self.kind == "maximum"
         start = function.constant(float("-inf")) if maximum else "zeroinitializer"
@@ -43,20 +48,25 @@ class ChannelReduction(Kernel):
                 return function.fadd(value, before)
             return mathematics.largest_of(function, [before, value])
 
-        with counted(function, padded, function.vectors.lanes) as channel:
-            source = function.offset("%a", channel)
-            with function.loop(0, view.rows, carried=[start]) as rows:
-                line = function.offset(source, function.multiply(rows.index, view.row_pitch))
-                with function.loop(0, view.columns, carried=[start]) as columns:
-                    value = function.load(line, function.multiply(columns.index, view.pixel_pitch))
-                    columns.next = [join(value, columns.values[0])]
-                rows.next = [join(columns.results[0], rows.values[0])]
-            (result,) = rows.results
-            if self.kind == "mean":
-                result = function.fdiv(result, function.constant(float(view.rows * view.columns)))
-            elif self.kind == "add":
-                result = function.fadd(function.load("%out", channel), result)
-            function.store(result, "%out", channel)
+        for vectors in even_shares(padded // lanes, VECTORS_AT_ONCE):
+            with each_share(function, vectors) as first:
+                channel, size = function.multiply(first, lanes), vectors.size
+                source = function.offset("%a", channel)
+                with function.loop(0, view.rows, carried=[start] * size) as rows:
+                    line = function.offset(source, function.multiply(rows.index, view.row_pitch))
+                    with function.loop(0, view.columns, carried=[start] * size) as columns:
+                        pixel = function.offset(line, function.multiply(columns.index, view.pixel_pitch))
+                        columns.next = [
+                            join(function.load(pixel, i * lanes), before) for i, before in enumerate(columns.values)
+                        ]
+                    rows.next = [join(value, before) for value, before in zip(columns.results, rows.values)]
+                out = function.offset("%out", channel)
+                for i, result in enumerate(rows.results):
+                    if self.kind == "mean":
+                        result = function.fdiv(result, function.constant(float(view.rows * view.columns)))
+                    elif self.kind == "add":
+                        result = function.fadd(function.load(out, i * lanes), result)
+                    function.store(result, out, i * lanes)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from depthwise.compiler.passes.fuse import (
     compose_elementwise,
     fuse_activation,
     fuse_activation_for_training,
-    fuse_addition,
     pool_before_activation,
 )
 from depthwise.compiler.passes.gradients import choose_transposed, fuse_slope_and_sum, sum_before_pooling
@@ -34,7 +33,6 @@ PREDICTION: tuple[Pass, ...] = (
     use_depthwise,
     fold_batch_normalization,
     pool_before_activation,
-    fuse_addition,
     fuse_activation,
     compose_elementwise,
     fold_padding,

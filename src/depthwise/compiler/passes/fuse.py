@@ -1,21 +1,17 @@
 from dataclasses import replace
 
-from depthwise.compiler.functions import FUNCTIONS
+from depthwise.compiler.functions import KNOWN
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Apply, Expression, Operand
 from depthwise.compiler.ir.program import Operation, Program
-from depthwise.compiler.ir.types import Role
 from depthwise.compiler.passes.pairs import fuse_pairs
 
 __all__ = [
     "compose_elementwise",
     "fuse_activation",
     "fuse_activation_for_training",
-    "fuse_addition",
     "pool_before_activation",
 ]
-
-_SUM = Operand(0) + Operand(1)
 
 _MOST_NODES = 64
 """Of an expression that is composed: what occurs twice in it is written down twice, again and again in a long chain."""
@@ -31,7 +27,7 @@ def _activation_of(operation: Operation) -> str:
 def _fuse(program: Program, *, only_from_output: bool) -> Program:
     def fuse(current: Program, first: Operation, second: Operation) -> Operation | None:
         activation = _activation_of(second)
-        if not activation or (only_from_output and not FUNCTIONS[activation].reads_output):
+        if not activation or (only_from_output and not KNOWN[activation].reads_output):
             return None
         fused = first.with_activation(activation)
         return None if fused is None else replace(fused, results=second.results)
@@ -54,33 +50,11 @@ def pool_before_activation(program: Program) -> Program:
 
     def fuse(current: Program, first: Operation, second: Operation) -> Operation | None:
         activation = _activation_of(first)
-        if not activation or not FUNCTIONS[activation].monotone or not isinstance(second, op.PoolWindows):
+        if not activation or not KNOWN[activation].monotone or not isinstance(second, op.PoolWindows):
             return None
         if second.kind != "max" or second.activation != "linear":
             return None
         return replace(second, operands=first.operands, activation=activation)
-
-    return fuse_pairs(program, fuse)
-
-
-def fuse_addition(program: Program) -> Program:
-    """Convolve → x + y  ⇒  Convolve that adds the other map before it stores: a shortcut costs no pass of its own.
-
-    Only where the convolution runs later than what writes the other map: it stays where it is, beside what it reads.
-    """
-    written = {name: i for i, item in enumerate(program.operations) for name in item.results}
-
-    def fuse(current: Program, first: Operation, second: Operation) -> Operation | None:
-        if not isinstance(first, op.Convolve) or first.activation != "linear" or first.adds:
-            return None
-        if not isinstance(second, op.Elementwise) or second.expression != _SUM or len(set(second.operands)) != 2:
-            return None
-        (other,) = (name for name in second.operands if name != first.output)
-        if current.values[other].role is Role.PARAMETER or current.type(other) != current.type(second.output):
-            return None
-        if written.get(other, -1) > written[first.output]:
-            return None
-        return replace(first, operands=(*first.operands, other), results=second.results, adds=True)
 
     return fuse_pairs(program, fuse)
 

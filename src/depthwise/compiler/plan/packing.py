@@ -9,7 +9,7 @@ from depthwise.compiler.kernels.maps import MapView
 from depthwise.compiler.plan.placement import Placement
 from depthwise.compiler.plan.schedule import Place, Pointer
 
-__all__ = ["bias", "depthwise_kernel", "matrix_size", "panels", "rows_of_vectors"]
+__all__ = ["bias", "depthwise_kernel", "matrix_size", "panels", "repeated", "rows_of_vectors"]
 
 
 def bias(placement: Placement, name: str) -> Pointer:
@@ -29,6 +29,13 @@ def rows_of_vectors(placement: Placement, name: str) -> Place:
 
     copy = StridedCopy(((rows * columns, channels, padded), (channels, 1, 1)))
     return Place(placement.packed(name, rows * columns * padded, ((copy, 0, 0),)), view, 0)
+
+
+def repeated(placement: Placement, name: str, period: int) -> Pointer:
+    """`period` numbers: the parameter's, again and again."""
+    count = placement.program.type(name).size
+    copy = StridedCopy(((period // count, 0, count), (count, 1, 1)))
+    return placement.packed(name, period, ((copy, 0, 0),))
 
 
 def depthwise_kernel(placement: Placement, name: str, cells: int, channels: int, *, mirrored: bool) -> Pointer:

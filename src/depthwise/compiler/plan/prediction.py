@@ -16,6 +16,7 @@ from depthwise.compiler.plan.layout import Layout, border_of, lay_out, pack_life
 from depthwise.compiler.plan.placement import ALIGNMENT, Part, Placement
 from depthwise.compiler.plan.repeats import rolled
 from depthwise.compiler.plan.rules import calls_of
+from depthwise.compiler.plan.runs import in_runs
 from depthwise.compiler.plan.schedule import Call, Item, Place, Pointer, Schedule, Segment, Stage
 from depthwise.compiler.plan.strips import Block, Strip, find_blocks
 
@@ -35,8 +36,10 @@ def with_copies(program: Program, vectors: Vectors | None = None) -> Program:
     """Copies at the border to the caller's memory, which has no room for whole vectors and no zeros around.
 
     Inputs are copied unless all that read them read single numbers inside the map. With `vectors`, pixels of whole vectors
-    inside the map are read and written in the caller's memory too.
+    inside the map are read and written in the caller's memory too, and arithmetic runs over single numbers where it can.
     """
+    if vectors is not None:
+        program = in_runs(program, vectors)
 
     def whole_vectors(name: str) -> bool:
         return vectors is not None and program.type(name).map[2] % vectors.lanes == 0

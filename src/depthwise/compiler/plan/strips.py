@@ -144,20 +144,48 @@ def find_blocks(
             return False
         if not _is_read_by_rows(program, second, first.output):
             return False
-        if not _window(second).overlaps:
-            return not first.writes_exactly
-        large = 4 * layouts[first.output].numbers > machine.second_cache // 2
-        only = not any(_window(item).overlaps for item in chain[1:])
-        return windows and large and only
+        # A shortcut ends a block: what comes next mostly has kernels for whole maps already, and would need others for strips.
+        if len(chain) > 1 and len(program.tensor_operands(first)) > 1:
+            return False
+        if _window(second).overlaps:
+            return windows and 4 * layouts[first.output].numbers > machine.second_cache // 2
+        return not first.writes_exactly
+
+    def end(count: int) -> None:
+        """Makes the first operations of the chain a block."""
+        if count:
+            blocks.append(_block(program, chain[:count], layouts, machine))
+            del chain[:count]
 
     for operation in operations:
-        if chain and not continues(operation):
-            blocks.append(_block(program, chain, layouts, machine))
-            chain = []
+        if not chain or not continues(operation):
+            end(len(chain))
+        elif _window(operation).overlaps:
+            end(_before_windows(program, chain, layouts))
         chain.append(operation)
-    if chain:
-        blocks.append(_block(program, chain, layouts, machine))
+    end(len(chain))
     return blocks
+
+
+def _before_windows(program: Program, chain: Sequence[Operation], layouts: Mapping[str, Layout]) -> int:
+    """How many operations of a chain have to end before one with windows may follow.
+
+    None, if no other has windows and none reads further maps, which would leave its strips too few rows. Otherwise the block of
+    the windows begins behind the narrowest map since; with the windows themselves, if none is half as large as what they read.
+    """
+    first = max(
+        (
+            i + 1
+            for i, item in enumerate(chain)
+            if (i and _window(item).overlaps) or len(program.tensor_operands(item)) > 1
+        ),
+        default=0,
+    )
+    if first == 0:
+        return 0
+    sizes = {i: layouts[chain[i - 1].output].numbers for i in range(first, len(chain))}
+    best = min(sizes, key=lambda i: sizes[i], default=len(chain))
+    return best if best < len(chain) and 2 * sizes[best] <= layouts[chain[-1].output].numbers else len(chain)
 
 
 def _block(program: Program, chain: list[Operation], layouts: Mapping[str, Layout], machine: Machine) -> Block:

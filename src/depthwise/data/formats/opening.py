@@ -14,7 +14,6 @@ from depthwise.data.formats.dialect_training import modern_training
 from depthwise.data.formats.hdf5 import SIGNATURE, File
 from depthwise.data.formats.hdf5_attributes import text
 from depthwise.data.formats.json_text import parse_json
-from depthwise.data.formats.onnx.reading.opening import load
 from depthwise.data.formats.saved import SavedNetwork
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, describe_value
 from depthwise.network.graph import Graph
@@ -51,6 +50,8 @@ def read_any(
     if starts_with(filepath, SIGNATURE):
         return _legacy(filepath, compile, custom_objects)
     if is_onnx(filepath):
+        from depthwise.data.formats.onnx.reading.opening import load  # a dozen files that other formats do not need
+
         return load(filepath, shapes, external_data).saved
     if shapes is not None or external_data is not None:
         raise InvalidArgumentError(

@@ -18,7 +18,14 @@ from depthwise.compiler.ir.operations.convolution import (
     Pair,
     Spread,
 )
-from depthwise.compiler.ir.operations.elementwise import AFFINE, Elementwise, ElementwiseSum, sum_of, unary
+from depthwise.compiler.ir.operations.elementwise import (
+    AFFINE,
+    Elementwise,
+    ElementwiseRuns,
+    ElementwiseSum,
+    sum_of,
+    unary,
+)
 from depthwise.compiler.ir.operations.loss import HandOver, LossGradient, LossValue
 from depthwise.compiler.ir.operations.normalisation import (
     CollectMoments,
@@ -77,6 +84,7 @@ __all__ = [
     "Copy",
     "Dropout",
     "Elementwise",
+    "ElementwiseRuns",
     "ElementwiseSum",
     "FinishMoments",
     "FinishNormalisationSums",

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from depthwise.compiler.ir.operations.accumulate import AccumulateConvolution, AccumulateDepthwise, AccumulateSum
 from depthwise.compiler.ir.program import GradientOperation, Operation
-from depthwise.compiler.ir.types import NO_BORDER, ROW, Padding, TensorType, Window
+from depthwise.compiler.ir.types import NO_BORDER, Padding, TensorType, Window
 
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape
@@ -67,42 +67,22 @@ class _Convolution(_Windowed):
 
 @dataclass(frozen=True)
 class Convolve(_Convolution):
-    """An ordinary (or, 1×1, pointwise) convolution; kernel (height, width, channels / groups, filters), bias (filters).
-
-    `adds`: the last operand is a map of the result's shape, added to the sums before the activation.
-    """
+    """An ordinary (or, 1×1, pointwise) convolution; kernel (height, width, channels / groups, filters), bias (filters)."""
 
     groups: int = 1
-    adds: bool = False
-
-    runs_by_rows: ClassVar[bool] = True
-
-    @property
-    def bias(self) -> str | None:
-        return self.operands[2] if len(self.operands) - self.adds > 2 else None
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         source, kernel, *bias = operands
-        addends = [bias.pop()] if self.adds else []
         channels = source.map[2]
         filters = kernel.shape[-1]
         if kernel.shape[-2] * self.groups != channels or prod(kernel.shape[:-2]) != prod(self.kernel_size):
             raise self._refuse(f"the kernel {kernel.shape} does not fit {channels} channels in {self.groups} groups")
         if filters % self.groups or any(item.shape != (filters,) for item in bias):
             raise self._refuse(f"bias and groups do not fit {filters} filters")
-        result = self._result(source, filters)
-        if any(addend != result for addend in addends):
-            raise self._refuse(f"cannot add {addends[0].shape} to {result.shape}")
-        return (result,)
-
-    def window(self, operand: int) -> Window:
-        return ROW if self._is_addend(operand) else super().window(operand)
+        return (self._result(source, filters),)
 
     def reads_exactly(self, operand: int) -> bool:
-        return not self._is_addend(operand)
-
-    def _is_addend(self, operand: int) -> bool:
-        return self.adds and operand == len(self.operands) - 1
+        return True
 
     def work(self, result: TensorType, operands: tuple[TensorType, ...]) -> int:
         return result.size * (prod(operands[1].shape[:-1]) // 4)

@@ -12,7 +12,7 @@ from depthwise.compiler.ir.types import ROW, TensorType, Window
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape
 
-__all__ = ["AFFINE", "Elementwise", "ElementwiseSum", "sum_of", "unary"]
+__all__ = ["AFFINE", "Elementwise", "ElementwiseRuns", "ElementwiseSum", "sum_of", "unary"]
 
 AFFINE = Apply("fma", (Operand(0), Operand(1), Operand(2)))
 """x · scale + shift."""
@@ -63,6 +63,17 @@ class ElementwiseSum(Elementwise):
 
     def gradient(self, tape: "Tape", gradient: str) -> None:
         raise self._refuse("has no gradient")
+
+
+@dataclass(frozen=True)
+class ElementwiseRuns(Elementwise):
+    """The same on maps whose pixels have no room for whole vectors, the caller's for one: rows are runs of numbers. Each operand
+    is a map of the result's shape, or a parameter with a number for each channel or for all."""
+
+    writes_exactly: ClassVar[bool] = True
+
+    def reads_exactly(self, operand: int) -> bool:
+        return True
 
 
 def unary(function: str, source: str, result: str) -> Elementwise:

@@ -82,6 +82,9 @@ class ReduceMap(Operation):
     def window(self, operand: int) -> Window:
         return WHOLE_MAP
 
+    def work(self, result: TensorType, operands: tuple[TensorType, ...]) -> int:
+        return operands[0].size // 8
+
     def gradient(self, tape: "Tape", gradient: str) -> None:
         tape.give(self.source, lambda name: ReduceMapGradient((self.source, gradient), (name,), self.kind))
 

@@ -7,7 +7,7 @@ from math import prod
 
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Constant
-from depthwise.compiler.kernels.contraction import Addend, Contraction, Reduction
+from depthwise.compiler.kernels.contraction import Contraction, Reduction
 from depthwise.compiler.kernels.depthwise import DepthwiseConvolution, DepthwiseWeightGradient
 from depthwise.compiler.kernels.elementwise import Copy, Elementwise, Fill
 from depthwise.compiler.kernels.maps import MapView
@@ -59,9 +59,8 @@ def convolution_calls(
     pack: Callable[[Contraction], Pointer],
     bias: Pointer,
     part: Part,
-    addend: Place | None = None,
 ) -> list[Item]:
-    """A convolution of each group of `source`'s channels into as many of `target`'s; the map `addend` is added.
+    """A convolution of each group of `source`'s channels into as many of `target`'s.
 
     `origin` is the pixel of `source` that the first window starts at. The shares of `part` are rows, or panels of filters
     where the rows do not divide evenly and the panels do.
@@ -89,7 +88,6 @@ def convolution_calls(
         exact=exact,
         tile=tile,
         panels_outside=False,
-        addend=None if addend is None else Addend(_offsets(view.rows, addend.view.row_pitch), addend.view.pixel_pitch),
     )
     b = pack(whole)
     panels = whole.panels(vectors)
@@ -98,27 +96,20 @@ def convolution_calls(
         "a": channels,
         "b": packing.matrix_size(placement, whole, depth),
         "bias": filters if initial == "bias" else 0,
-        "addend": filters,
         "out": filters,
     }
-    added = [] if addend is None else [addend.pointer]
-
     if part.count > 1 and view.rows % part.count and len(panels) % part.count == 0 and not exact:
         first, count = part.of(len(panels))
         channel = panels[first][0] * vectors.lanes
         share = replace(whole, channels=min(filters - channel, count * tile[1] * vectors.lanes))
-        moved = [pointer + channel for pointer in added]
-        call = Call(share, (start, b + channel * depth, bias + channel, *moved, out + channel))
+        call = Call(share, (start, b + channel * depth, bias + channel, out + channel))
         return repeated([call], groups, steps)
     first, count = part.of(view.rows)
     if count == 0:
         return []
     a = start + first * strides[0] * source.view.row_pitch
     share = replace(whole, a_rows=whole.a_rows[:count], out_rows=whole.out_rows[:count])
-    if addend is not None and whole.addend is not None:
-        share = replace(share, addend=replace(whole.addend, rows=whole.addend.rows[:count]))
-        added = [addend.pixel(first, 0)]
-    return repeated([Call(share, (a, b, bias, *added, out + first * view.row_pitch))], groups, steps)
+    return repeated([Call(share, (a, b, bias, out + first * view.row_pitch))], groups, steps)
 
 
 @rule(op.Convolve)
@@ -145,7 +136,6 @@ def _convolve(operation: op.Convolve, placement: Placement, part: Part) -> list[
         pack=pack,
         bias=packing.bias(placement, operation.bias) if operation.bias else NOWHERE,
         part=part,
-        addend=placement.places[operation.operands[-1]] if operation.adds else None,
     )
 
 

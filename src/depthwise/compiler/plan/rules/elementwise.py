@@ -4,13 +4,14 @@ import math
 from dataclasses import replace
 
 from depthwise.compiler.ir import operations as op
-from depthwise.compiler.kernels.elementwise import Dropout, Elementwise, ElementwiseSum, Fill
+from depthwise.compiler.kernels.elementwise import Dropout, Elementwise, ElementwiseRuns, ElementwiseSum, Fill
 from depthwise.compiler.kernels.gradients import SoftmaxGradient
 from depthwise.compiler.kernels.maps import MapView
 from depthwise.compiler.kernels.reductions import BroadcastReduction, ChannelReduction, RowNormalisation, SoftmaxRows
 from depthwise.compiler.plan import packing
 from depthwise.compiler.plan.placement import Part, Placement
 from depthwise.compiler.plan.rules.registry import operand_places, rule
+from depthwise.compiler.plan.runs import runs_period
 from depthwise.compiler.plan.schedule import Call, Place, Pointer
 
 
@@ -48,6 +49,31 @@ def _elementwise(operation: op.Elementwise, placement: Placement, part: Part) ->
     *operands, out = (view for _, view in shares)
     kernel = Elementwise(operation.expression, tuple(operands), out)
     return [Call(kernel, tuple(pointer for pointer, _ in shares))]
+
+
+@rule(op.ElementwiseRuns)
+def _elementwise_runs(operation: op.ElementwiseRuns, placement: Placement, part: Part) -> list[Call]:
+    target = placement.places[operation.output]
+    first, count = part.of(target.view.rows)
+    if count == 0:
+        return []
+    parameters = placement.program.parameter_operands(operation)
+    period = runs_period(placement.vectors, target.view.channels)
+    pitches: list[int | None] = []
+    pointers = []
+    for name in operation.operands:
+        if name in parameters:
+            pitches.append(None)
+            pointers.append(packing.repeated(placement, name, period))
+        else:
+            pitches.append(placement.places[name].view.row_pitch)
+            pointers.append(placement.places[name].pixel(first, 0))
+    out, view = target.rows(first, count)
+    numbers = view.columns * view.channels
+    if all(pitch in (None, numbers) for pitch in (*pitches, view.row_pitch)):
+        count, numbers = 1, numbers * count
+    kernel = ElementwiseRuns(operation.expression, count, numbers, tuple(pitches), view.row_pitch, period)
+    return [Call(kernel, (*pointers, out))]
 
 
 @rule(op.ElementwiseSum)

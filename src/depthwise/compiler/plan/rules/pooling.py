@@ -68,10 +68,13 @@ def window_counts(
 @rule(op.ReduceMap)
 def _reduce(operation: op.ReduceMap, placement: Placement, part: Part) -> list[Call]:
     source, target = placement.places[operation.source], placement.places[operation.output]
-    if part.index:
+    channels, lanes = source.view.channels, placement.vectors.lanes
+    first, count = (item * lanes for item in part.of(placement.vectors.round_up(channels) // lanes))
+    if count == 0:
         return []
-    kernel = ChannelReduction("maximum" if operation.kind == "max" else "mean", (source.view,))
-    return [Call(kernel, (source.pointer, target.pointer))]
+    view = replace(source.view, channels=min(count, channels - first))
+    kernel = ChannelReduction("maximum" if operation.kind == "max" else "mean", (view,))
+    return [Call(kernel, (source.pointer + first, target.pointer + first))]
 
 
 @rule(op.PoolGradient)

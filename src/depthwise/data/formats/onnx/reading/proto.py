@@ -234,6 +234,8 @@ def _ends(item: Any, what: str) -> Ends:
     shape: list[int | str | None] = []
     for size in tensor.shape.dim:
         given: int | str | None = int(size.dim_value) if size.HasField("dim_value") else size.dim_param or None
+        if given == -1:
+            given = None  # how older exporters leave it open
         if isinstance(given, int) and not 0 <= given <= MOST_NUMBERS:
             raise InvalidFileError(f"{what}: {describe_value(item.name)} has an axis of {given} numbers")
         shape.append(given)
@@ -306,6 +308,8 @@ class _Arrays:
             if tensor.HasField("raw_data") and len(tensor.raw_data) * 8 < prod(shape) * bits:
                 raise ValueError("too few bytes")
             found: NDArray[Any] = np.asarray(onnx.numpy_helper.to_array(tensor))
+        except InvalidFileError:
+            raise
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise InvalidFileError(
                 f"{self.what}: the tensor {name} does not hold the numbers of its shape {describe_value(shape)}"
