@@ -107,6 +107,7 @@ def opened(browser: Browser, page_file: Callable[[str], Path]) -> Iterator[Calla
 
     def open_page(name: str | Path, place: str = "", **options: Any) -> Opened:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        context.set_default_timeout(300_000)  # milliseconds: a busy machine is slow, not wrong
         contexts.append(context)
         result = Opened(context.new_page())
         result.page.set_default_timeout(MOST_MILLISECONDS)
