@@ -30,6 +30,9 @@ __all__ = ["Constant", "ConstantNeededError", "Network", "NotBatchedError", "Ref
 Array = NDArray[Any]
 Order = tuple[int, ...]
 
+MOST_NUMBERS = 2**29
+"""In all weights together: 2 GiB, which is what a file holds at most."""
+
 
 class RefusedError(UnsupportedError):
     """What an operator asks for is not supported; the message is the reason alone."""
@@ -105,6 +108,7 @@ class Network:
         self.transposes: list[str] = []
         self.prefix = ""
         self.readers: Mapping[str, int] = {}
+        self._numbers = 0
         self._moved: dict[tuple[str, Order], str] = {}
 
     # -- members -----------------------------------------------------------------------------------------------------
@@ -125,6 +129,9 @@ class Network:
             item.size != prod(w.shape) for w, item in zip(facts.weights, arrays)
         ):
             raise ValueError(f"weights of the shapes {[np.shape(item) for item in arrays]} do not fit")
+        self._numbers += sum(prod(weight.shape) for weight in facts.weights)
+        if self._numbers > MOST_NUMBERS:
+            raise ValueError(f"its weights would hold more than {MOST_NUMBERS:,} numbers")
         for weight, array in zip(facts.weights, arrays):
             value = np.ascontiguousarray(array, np.float32).reshape(weight.shape)
             self.weights[WeightKey((own,), weight.name).text] = value

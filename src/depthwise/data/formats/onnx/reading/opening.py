@@ -231,7 +231,7 @@ class _Tracer:
             results = self._results(node, inputs)
         except RefusedError as error:
             raise UnsupportedError(
-                f"{self.graph.what}: the operator {node.operator} is not supported as the node "
+                f"{self.graph.what}: the operator {describe_value(node.operator)[1:-1]} is not supported as the node "
                 f"{describe_value(node.name or node.outputs[0])} uses it: {error}"
             ) from error
         except (UnsupportedError, InvalidFileError):

@@ -411,6 +411,8 @@ def _local_response(given: Given) -> Tensor:
         raise ValueError(f"its size must be above 0, got {size}")
     map_ = Map(given.network, given.floats())
     source, channels = map_.port, map_.channels
+    if channels > 8192:
+        raise RefusedError("over more than 8,192 channels")
     places = np.arange(channels)
     before, after = (size - 1) // 2, size - 1 - (size - 1) // 2
     apart = places[:, None] - places[None, :]
