@@ -25,7 +25,7 @@ def generator(purpose: str) -> np.random.Generator:
 
 def stream(seed: int, purpose: str) -> np.random.Generator:
     """The random stream that `seed` and `purpose` name: always the same."""
-    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}/{purpose}".encode(errors="surrogatepass")).digest()
     return np.random.Generator(np.random.Philox(key=np.frombuffer(digest[:16], dtype=np.uint64)))
 
 

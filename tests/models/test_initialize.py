@@ -168,3 +168,9 @@ def test_a_weight_drawn_in_parts_is_the_one_drawn_at_once(
     for part in (1, 10, 217, 650, 651):
         monkeypatch.setattr(initialize, "PART", part)
         assert np.array_equal(initialize.draw(description, (31, 7, 3), np.random.default_rng(1)), at_once)
+
+
+def test_a_layer_may_have_any_name() -> None:
+    """Python's own names of files hold half surrogates where bytes are not UTF-8."""
+    model = depthwise.models.Sequential([Dense(3, input_shape=(2,), name="\udcff")])
+    assert np.abs(model.get_weights()[0]).max() > 0
