@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from depthwise.data.formats.dialect_training import modern_training
 from depthwise.data.formats.hdf5 import SIGNATURE, File
 from depthwise.data.formats.hdf5_attributes import text
 from depthwise.data.formats.json_text import parse_json
-from depthwise.data.formats.onnx.reading.opening import load
 from depthwise.data.formats.saved import SavedNetwork
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, describe_value
 from depthwise.network.graph import Graph
@@ -51,7 +51,10 @@ def read_any(
     if starts_with(filepath, SIGNATURE):
         return _legacy(filepath, compile, custom_objects)
     if is_onnx(filepath):
-        return load(filepath, shapes, external_data).saved
+        # Imported with the first such file: that takes longer than to read a small one of Keras.
+        reader = import_module("depthwise.data.formats.onnx.reading.opening")
+        saved: SavedNetwork = reader.load(filepath, shapes, external_data).saved
+        return saved
     if shapes is not None or external_data is not None:
         raise InvalidArgumentError(
             f"shapes and external_data are for ONNX files, and {describe_value(os.fspath(filepath), 200)} is none; leave them out"
