@@ -27,6 +27,7 @@ LEVELS = [
         "seeds",
         "timing",
         "usage",
+        "wrapping",
     },
     # The network as data, and what follows from it.
     {"network.formula", "network.window"},

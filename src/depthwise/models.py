@@ -26,6 +26,7 @@ from depthwise.layers.store import CHANGES
 from depthwise.model.chain import clone_model, connected_chain
 from depthwise.model.filing import Filed
 from depthwise.model.inputs import arrays_for, is_batches
+from depthwise.model.open_sizes import OpenSizesModel
 from depthwise.model.own_code import refuse_training_flag
 from depthwise.model.predict_loop import predict_batches
 from depthwise.network.graph import Graph, LayerPath, with_input
@@ -423,13 +424,26 @@ def load_model(
         shapes: of the inputs of an ONNX file that leaves sizes open, by their names, with the batch: {"x": (1, 3, 320, 320)}.
         external_data: the folder with the weights that an ONNX file keeps outside; no other place is read.
 
+    Returns:
+        the model; for an ONNX file whose sizes are open, without `shapes`, an `OpenSizesModel`, which predicts.
+
     Raises:
         InvalidFileError: no such file, not a `.keras` file, truncated, damaged, or it contradicts itself.
         UnsupportedError: it holds something that Depthwise does not have; the message names it.
     """
+    from depthwise.data.formats.onnx.reading.opening import ShapesNeededError
     from depthwise.data.formats.opening import read_any
 
-    return model_of(read_any(filepath, compile, custom_objects, shapes, external_data))
+    def opened(sizes: "Mapping[str, Sequence[int]] | None") -> Model:
+        return model_of(read_any(filepath, compile, custom_objects, sizes, external_data))
+
+    try:
+        return opened(shapes)
+    except ShapesNeededError as error:
+        if shapes is not None:
+            raise
+        model: Any = OpenSizesModel(error.inputs, opened, str(error))
+        return model  # type: ignore[no-any-return]
 
 
 def from_keras(model: Any) -> Model:

@@ -13,7 +13,7 @@ note-separable 184,234
 note-ordinary 435,306
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +118,15 @@ def is_network(name: str) -> bool:
     return is_named(name)
 
 
-def open_model(name_or_path: str, untrained: bool = False) -> tuple[Model, bool]:
+def open_model(
+    name_or_path: str, untrained: bool = False, shapes: Mapping[str, Sequence[int]] | None = None
+) -> tuple[Model, bool]:
     """What a command line names: a network of `NETWORKS` or of `depthwise.applications`, or a file.
 
     Args:
         name_or_path: `mobilenetv2:96x96:alpha=0.35` and the like for the latter; see `depthwise.applications.named.made`.
         untrained: new weights, not those that come with the package or are in Keras' cache folder.
+        shapes: of an ONNX file's inputs; see `depthwise.models.load_model`.
 
     Returns:
         the model, and whether its weights are trained, as far as one can tell: those of files count as trained.
@@ -147,4 +150,6 @@ def open_model(name_or_path: str, untrained: bool = False) -> tuple[Model, bool]
             f"no network and no file is named {describe_value(name_or_path)}; give a .keras or .h5 file or one of "
             f"{', '.join(NETWORKS)}, or a network of depthwise.applications such as mobilenetv2:96x96:alpha=0.35"
         )
-    return load_model(name_or_path), True
+    model = load_model(name_or_path, shapes=shapes)
+    model.graph  # noqa: B018 - an ONNX file that leaves sizes open says so
+    return model, True

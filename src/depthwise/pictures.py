@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.classification import first_scale, scaled_for
-from depthwise.data.digits import is_dark_on_light, reads_digits
+from depthwise.data.digits import centred, is_dark_on_light, reads_digits
 from depthwise.data.formats.beside import usage_beside
-from depthwise.data.images import load_image
+from depthwise.data.images import load_image, native_image_form
 from depthwise.errors import UnsupportedError, describe_value
 from depthwise.network.graph import Graph
 from depthwise.networks import is_network
@@ -88,16 +88,18 @@ def reading_of(model: Any, path: str | os.PathLike[str] | None = None, scale: st
 
 
 def load_picture(
-    path: str | os.PathLike[str], graph: Graph, reading: Reading, invert: str = "auto"
-) -> tuple[NDArray[np.uint8], bool]:
+    path: str | os.PathLike[str], graph: Graph, reading: Reading, invert: str = "auto", center: str = "auto"
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """An image file in the size and colours that the network takes.
 
     Args:
         invert: "yes" swaps light and dark, "no" does not, "auto" does so for dark digits on light paper where the network reads
             digits of MNIST's form.
+        center: "auto" brings digits for such a network to the place and size that MNIST's have, where the image has another
+            size than theirs; "no" does not.
 
     Returns:
-        pixels (height, width, channels) from 0 to 255, and whether "auto" inverted them.
+        pixels (height, width, channels) from 0 to 255, and what "auto" did: "inverted", "centred", both or nothing.
 
     Raises:
         UnsupportedError: the network takes something else than pictures of 1 or 3 channels.
@@ -110,11 +112,21 @@ def load_picture(
             f"image files have 1 or 3 channels, the network takes samples of the shape {shape}; give an array of the shape "
             f"(count, {sizes}) in an .npy file instead of {describe_value(os.fspath(path), 200)}"
         )
-    size = (shape[0], shape[1])
+    size, changes = (shape[0], shape[1]), []
+    digits = reads_digits(shape, graph.output_shapes[0], reading.class_names)
+    whole: NDArray[np.uint8] | None = None
+    if digits and center == "auto" and native_image_form(path)[0] != size:
+        whole = load_image(path, None, "grayscale", keep_ink=True)
     image = load_image(path, size, "grayscale" if shape[2] == 1 else "rgb", keep_ink=True, fit=reading.fit)
-    detected = invert == "auto" and reads_digits(shape, graph.output_shapes[0]) and is_dark_on_light(image)
-    pixels: NDArray[np.uint8] = 255 - image if detected or invert == "yes" else image
-    return pixels, detected
+    if invert == "auto" and digits and is_dark_on_light(image if whole is None else whole):
+        changes.append("inverted")
+    pixels: NDArray[np.uint8] = image
+    if changes or invert == "yes":
+        pixels, whole = 255 - image, None if whole is None else 255 - whole
+    middle = None if whole is None else centred(whole)
+    if middle is not None:
+        changes.append("centred")
+    return pixels if middle is None else middle, tuple(changes)
 
 
 def prepared(graph: Graph, pixels: NDArray[np.uint8], reading: Reading) -> NDArray[np.float32]:

@@ -168,7 +168,7 @@ def test_command_prints_a_table_and_json(tmp_path: Path) -> None:
         (["note-cnn", "--blocks", "mobilenet"], "one of the two"),
         (["--blocks", "resnet"], "no blocks are named 'resnet'; there are mobilenet"),
         (["nothing"], "no network and no file is named"),
-        (["note-cnn", "--rivals", "--json"], "--rivals takes neither"),
+        (["note-cnn", "--rivals", "--json"], "--rivals takes no --json, --blocks"),
         (["mine.keras", "--rivals"], "--rivals knows note-separable"),
     ],
 )

@@ -48,7 +48,7 @@ def test_every_reason_is_told(run: Run, tmp_path: Path) -> None:
     path = write_h5(tmp_path / "no.h5", config, {})
     result = run("check", path)
     assert result.returncode == 2
-    assert "opens:      no, for 3 reasons:" in result.stdout
+    assert "opens:      no, for these reasons (3):" in result.stdout
     for text in (
         "code: the layer 'code' is a Lambda, which holds code",
         "op: 'op' is the operation 'py_function'",

@@ -103,6 +103,9 @@ def test_names_and_scale_come_from_beside_the_model(trained: Path) -> None:
 def test_the_page_and_the_cell_say_the_names(trained: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     result("explain", trained / "keras_model.h5", "-o", page, "--no-times", "--image", trained / "digit-1.png")
+    shown = page.read_text(encoding="utf-8")
+    assert '"range":1.0' in shown
+    assert '"kind":"Rescaling"' in shown  # the page's pictures go from 0 to 1, the network takes -1 to 1
     assert r'"class_names":["nought","Class 1","\u001b[31mtwo","=3+0"]' in page.read_text(encoding="utf-8")
     cell = ["--layer", "sequential_1/dense_1", "--at", 0, "--image", trained / "digit-1.png"]
     shown = result("explain", trained / "keras_model.h5", *cell).stdout
@@ -128,7 +131,7 @@ def test_a_new_head_for_ones_own_classes(trained: Path, tmp_path: Path, monkeypa
     options = ["--data", trained / "photos", "--head-only", "--epochs", 60, "--learning-rate", 0.01, "--out", out]
     said = result("train", trained / "keras_model.h5", *options)
     assert sum(seen) == 180
-    assert "144 training and 36 test images of 16×16×3, black to white -1..1; 3 classes: 'five', 'seven'" in said.stderr
+    assert "144 training and 36 test images of 16×16×3, black to white -1..1; 3 classes: 'five', 'seven'" in said.stdout
     model, start = depthwise.load_model(out), depthwise.load_model(trained / "keras_model.h5")
     assert (model.class_names, model.input_scale, model.input_fit) == (("five", "seven", "six & more"), "-1..1", "crop")
     body = {
@@ -207,10 +210,13 @@ def test_options_that_would_be_ignored(trained: Path) -> None:
         ["explain", "note-cnn", "--overwrite"],
         ["explain", "note", "--untrained"],
         ["summary", "note-cnn", "--json", "--style", "keras"],
+        ["compare", model, model, "--seeds", "2"],
+        ["compare", model, model, "--batch-size", 8],
+        ["bench", "--rivals", "--seconds", 1],
     ):
-        assert re.search("changes nothing without|leave|give one of the two", result(*arguments, code=2).stderr), (
-            arguments
-        )
+        assert re.search(
+            "changes nothing without|leave|give one of the two|takes no", result(*arguments, code=2).stderr
+        ), arguments
 
 
 @pytest.mark.parametrize(
@@ -256,3 +262,15 @@ def test_what_is_no_number_is_no_answer(tmp_path: Path) -> None:
     assert "the network's output holds NaN or infinity" in said
     said = result("predict", "note-cnn", tmp_path / "nan.npy", "--skip-unreadable", code=2).stderr
     assert "none of the 1 files could be read" in said
+
+
+def test_the_pages_network_computes_the_same_from_0_to_1(trained: Path) -> None:
+    from depthwise.explain.samples import Asked, page_graph
+
+    model = depthwise.load_model(trained / "keras_model.h5")
+    assert page_graph(model, Asked()) is model.graph
+    model.input_scale = "-1..1"
+    made = models.Model.from_graph(page_graph(model, Asked()), model.weights_by_name)
+    assert list(made.weights_by_name) == list(model.weights_by_name)
+    x = np.random.default_rng(1).random((3, SIZE, SIZE, 3), np.float32)
+    np.testing.assert_allclose(made.predict(x), model.predict(2 * x - 1), rtol=1e-5, atol=1e-7)

@@ -14,7 +14,7 @@ from depthwise import layers
 from depthwise.classification import SCALES, scaled_for
 from depthwise.cli import app
 from depthwise.data import load_data
-from depthwise.data.digits import is_dark_on_light
+from depthwise.data.digits import centred, is_dark_on_light, reads_digits
 from depthwise.errors import InvalidArgumentError, InvalidDataError
 
 PIXELS = np.array([0, 51, 255], np.uint8).reshape(1, 1, 3, 1)
@@ -159,3 +159,47 @@ def test_every_digit_of_mnist_is_light_on_dark() -> None:
     (_, _), (images, _) = depthwise.datasets.mnist.load_data()
     assert not any(is_dark_on_light(image[..., None]) for image in images[:1000])
     assert all(is_dark_on_light(255 - image[..., None]) for image in images[:1000])
+
+
+def drawn(digit: np.ndarray, rng: np.random.Generator) -> Image.Image:
+    """A digit in dark ink, somewhere on a large sheet of light paper, in another size."""
+    size = int(rng.integers(40, 90))
+    ink = np.asarray(Image.fromarray(digit).resize((size, size), Image.Resampling.BICUBIC), np.float64)
+    sheet = np.full((170, 220), 235.0)
+    top, left = int(rng.integers(2, 168 - size)), int(rng.integers(2, 218 - size))
+    sheet[top : top + size, left : left + size] -= ink * (200 / 255)
+    return Image.fromarray(sheet.astype(np.uint8))
+
+
+def test_digits_somewhere_on_a_sheet_are_read(tmp_path: Path) -> None:
+    """Off the middle and in another size a network for MNIST is lost."""
+    rng = np.random.default_rng(8)
+    (_, _), (images, labels) = depthwise.datasets.mnist.load_data()
+    for number in range(40):
+        drawn(images[number], rng).save(tmp_path / f"{number:02}.png")
+    files = sorted(map(str, tmp_path.iterdir()))
+
+    def right(*options: str) -> int:
+        result = CliRunner().invoke(app, ["predict", "note-cnn", *files, "--json", "--top", "1", *options])
+        assert ("brought to the place" in result.stderr) == (not options)
+        found = [row["predictions"][0]["class"] for row in json.loads(result.stdout)]
+        return int(np.count_nonzero(np.array(found) == labels[:40]))
+
+    assert right() >= 38
+    assert right("--center", "no") < 30
+
+
+def test_what_is_no_digit_is_not_moved() -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (50, 60, 1), dtype=np.uint8)
+    assert centred(photo) is None
+    assert centred(np.full((50, 60, 1), 9, np.uint8)) is None
+    shape, output = (28, 28, 1), (10,)
+    assert reads_digits(shape, output)
+    assert reads_digits(shape, output, [str(digit) for digit in range(10)])
+    assert not reads_digits(shape, output, ["T-shirt", *"abcdefghi"])
+    spot = np.zeros((60, 80, 1), np.uint8)
+    spot[3:13, 60:65] = 200
+    made = centred(spot)
+    assert made is not None
+    assert np.flatnonzero(made.any(axis=(1, 2))).tolist() == list(range(4, 24))
+    assert np.flatnonzero(made.any(axis=(0, 2))).tolist() == list(range(9, 19))

@@ -1,15 +1,18 @@
 """Whatever the output is connected to, no command ends in a traceback, and none loses its work."""
 
+import io
 import os
 import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import depthwise
+from depthwise.cli import main
 from depthwise.cli.streams import substitute
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the shell's redirections")
@@ -25,15 +28,15 @@ COMMANDS = {
     "evaluate": "evaluate tiny.keras --data small.npz",
     "train": "train tiny.keras --data small.npz --epochs 1 --out new.keras --overwrite",
     "compare": "compare tiny.keras tiny.keras --data small.npz --prediction-batch-size 8 --out both --overwrite",
+    "train a head": "train tiny.keras --data small.npz --head-only --epochs 1 --out head.keras --overwrite --language zh",
+    "check": "check tiny.keras",
+    "convert": "convert tiny.keras tiny.h5 --overwrite",
     "bench": "bench tiny.keras --batch 2 --seconds 0.05 --threads 1",
+    "bench in Chinese": "bench tiny.keras --batch 2 --seconds 0.05 --threads 1 --language zh",
+    "summary in Chinese": "summary tiny.keras --language zh",
 }
 WRONG = {"a wrong name": "summary ✗×.keras", "a wrong option": "summary --wide"}
-CHARACTERS = {
-    "gbk": {"PYTHONIOENCODING": "gbk"},
-    "cp1252": {"PYTHONIOENCODING": "cp1252"},
-    "cp437": {"PYTHONIOENCODING": "cp437"},
-    "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-}
+few_commands = pytest.mark.parametrize("command", ["version", "predict", "train"])
 every_command = pytest.mark.parametrize("command", COMMANDS)
 
 
@@ -43,7 +46,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, model_file: Path, data_file
     import numpy as np
 
     path = tmp_path_factory.mktemp("streams")
-    (path / "tiny.keras").write_bytes(model_file.read_bytes())
+    model = depthwise.load_model(model_file)
+    model.class_names = ["zero", "\u00e9", "\u732b", "\udcff", "=4", "5", "6", "7", "8", "9"]
+    model.save(path / "tiny.keras")
     (path / "small.npz").write_bytes(data_file.read_bytes())
     np.save(path / "digits.npy", np.load(data_file)["x_test"][:3, ..., None])
     return path
@@ -62,18 +67,58 @@ def shell(folder: Path, command: str, redirection: str, **environment: str) -> "
     )
 
 
-@pytest.mark.parametrize(
-    ("command", "encoding"),
-    [
-        *((command, encoding) for command in COMMANDS | WRONG for encoding in ("gbk", "C")),
-        *((command, encoding) for command in ("summary", "explain a cell") for encoding in ("cp1252", "cp437")),
-    ],
-)
-def test_every_encoding(folder: Path, command: str, encoding: str) -> None:
-    result = shell(folder, (COMMANDS | WRONG)[command], "", **CHARACTERS[encoding])
+def within(folder: Path, command: str, stdout: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+    """The command in this process, as `depthwise` runs it; its exit code, and what it says on stderr, in stdout's encoding."""
+    said = io.BytesIO()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["depthwise", *shlex.split(command)])
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(said, stdout.encoding))
+    with pytest.raises(SystemExit) as leaving:
+        main()
+    sys.stderr.flush()
+    code = leaving.value.code
+    assert isinstance(code, int)
+    return code, said.getvalue().decode(stdout.encoding)
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "cp1252", "cp437", "ascii"])
+@pytest.mark.parametrize("command", COMMANDS | WRONG)
+def test_every_encoding(folder: Path, command: str, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.BytesIO()
+    code, said = within(folder, (COMMANDS | WRONG)[command], io.TextIOWrapper(shown, encoding), monkeypatch)
+    assert code == (2 if command in WRONG else 0), said
+    assert shown.getvalue().decode(encoding) or command in WRONG
+
+
+@pytest.mark.parametrize("command", ["summary", "explain the note in Chinese", "a wrong name"])
+def test_the_locale_c(folder: Path, command: str) -> None:
+    environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    result = shell(folder, (COMMANDS | WRONG)[command], "", **environment)
     assert b"Traceback" not in result.stderr
     assert result.returncode == (2 if command in WRONG else 0), result.stderr
-    (result.stdout + result.stderr).decode("ascii" if encoding == "C" else encoding)
+    (result.stdout + result.stderr).decode("ascii")
+
+
+@every_command
+def test_a_reader_that_has_left(folder: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w", encoding="utf-8") as pipe:
+        code, said = within(folder, COMMANDS[command], pipe, monkeypatch)
+    assert code == 141, said
+    assert "could not be printed" not in said
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@every_command
+def test_a_device_that_is_full(folder: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        code, said = within(folder, COMMANDS[command], full, monkeypatch)
+    assert code == 1
+    lines = said.splitlines()
+    assert lines[-1].startswith("depthwise: the output could not be printed: No space left on device")
+    assert sum(line.startswith("depthwise: ") for line in lines) == 1
 
 
 @pytest.mark.parametrize("encoding", ["gbk", "cp1252", "cp437", "ascii"])
@@ -89,7 +134,7 @@ def test_no_character_of_ours_becomes_a_question_mark(encoding: str) -> None:
     assert lost == set()
 
 
-@every_command
+@few_commands
 def test_a_reader_that_leaves(folder: Path, command: str) -> None:
     result = shell(folder, COMMANDS[command], "| true")
     assert b"Traceback" not in result.stderr
@@ -97,7 +142,7 @@ def test_a_reader_that_leaves(folder: Path, command: str) -> None:
     assert result.returncode == 141
 
 
-@every_command
+@few_commands
 def test_a_closed_stdout(folder: Path, command: str) -> None:
     result = shell(folder, COMMANDS[command], ">&-")
     assert b"Traceback" not in result.stderr
@@ -112,7 +157,7 @@ def test_no_stream_at_all(folder: Path, command: str, redirection: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
-@every_command
+@few_commands
 def test_a_full_device(folder: Path, command: str) -> None:
     result = shell(folder, COMMANDS[command], "> /dev/full")
     lines = result.stderr.decode().splitlines()

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import depthwise
 import depthwise.compare.run
+import depthwise.explain.explanation
 from depthwise import files
 from depthwise.cli import app
 from depthwise.models import Model
@@ -37,17 +38,20 @@ def writing(command: str, model: Path, target: Path) -> list[object]:
         "train": ["train", model, "--out", target, *NO_DATA],
         "compare": ["compare", model, model, "--out", target, *NO_DATA],
         "explain": ["explain", model, "--output", target, "--no-times"],
+        "convert": ["convert", model, target],
+        "bench": ["bench", model, "--dump", target, "--seconds", 0.05, "--batch", 1],
     }[command]
 
 
-ENDINGS = {"train": "new.keras", "compare": "new", "explain": "new.html"}
+ENDINGS = {"train": "new.keras", "compare": "new", "explain": "new.html", "convert": "new.h5", "bench": "new"}
 every_command = pytest.mark.parametrize("command", ENDINGS)
 
 
 @every_command
 def test_a_target_that_cannot_be_written(command: str, model_file: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    assert "--out" in refused(*writing(command, model_file, tmp_path / "file" / ENDINGS[command]))
+    named = {"convert": "OUT", "bench": "Cannot write"}.get(command, "--out")
+    assert named in refused(*writing(command, model_file, tmp_path / "file" / ENDINGS[command]))
     if Path("/proc/self").exists():  # takes no files, not even root's
         refused(*writing(command, model_file, Path("/proc") / ENDINGS[command]))
     locked = tmp_path / "locked"
@@ -82,17 +86,23 @@ def test_a_full_disk_is_found_before_the_work(
     assert left == []
 
 
-@pytest.mark.parametrize("command", ["train", "explain"])
+@pytest.mark.parametrize("command", ["train", "explain", "convert"])
 def test_a_file_that_is_there(command: str, model_file: Path, tmp_path: Path) -> None:
     target = tmp_path / ENDINGS[command]
     target.write_text("mine")
     assert "is there already; name another file, or give --overwrite" in refused(*writing(command, model_file, target))
     assert "is a folder; name a file in it" in refused(*writing(command, model_file, _folder(tmp_path, command)))
     assert target.read_text() == "mine"
-    if command == "explain":
+    if command != "train":
         result = runner.invoke(app, [*map(str, writing(command, model_file, target)), "--overwrite"])
         assert result.exit_code == 0, result.output
-        assert target.read_text(encoding="utf-8").startswith("<!doctype html>")
+        assert target.read_bytes().startswith(b"<!doctype html>" if command == "explain" else b"\x89HDF")
+
+
+def test_a_folder_that_holds_something(model_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "holds something already" in refused(*writing("bench", model_file, tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def _folder(tmp_path: Path, command: str) -> Path:
@@ -176,6 +186,20 @@ def test_a_trained_network_is_never_lost(
     assert not all(np.array_equal(a, b) for a, b in zip(weights, start))
     if event == "the file comes":
         assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["explain", "convert"])
+def test_a_page_and_a_converted_model_are_never_lost(
+    command: str, model_file: Path, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "folder" / ENDINGS[command]
+    out.parent.mkdir()
+    made = {"explain": (depthwise.explain.explanation.Explanation, "page"), "convert": (Model, "use")}[command]
+    monkeypatch.setattr(*made, afterwards(getattr(*made), lambda: shutil.rmtree(out.parent, ignore_errors=True)))
+    result = runner.invoke(app, list(map(str, writing(command, model_file, out))))
+    assert result.exit_code in (1, 2)
+    (saved,) = temporary.rglob(out.name)
+    assert f"the result was saved in '{saved}' instead" in result.stderr
 
 
 @pytest.mark.parametrize("event", ["a file comes", "another comparison comes"])

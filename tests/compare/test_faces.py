@@ -1,6 +1,7 @@
 """The terminal and the page: complete in both languages, hostile names harmless, no network, markup well formed."""
 
 import base64
+import dataclasses
 import hashlib
 import re
 import xml.etree.ElementTree as ElementTree
@@ -16,6 +17,7 @@ from depthwise.compare.page import report_page
 from depthwise.compare.report import Report
 from depthwise.errors import InvalidArgumentError
 from depthwise.messages import LANGUAGES, catalogue
+from depthwise.network.twins import Direction, twin_direction
 from support.made_up import made_up, stopped_early
 
 HOSTILE = "</style><script>alert(1)</script>\x1b[31m[red]\u202e\"'&"
@@ -154,3 +156,14 @@ def test_layer_bars_leave_out_layers_without_arithmetic() -> None:
     assert [(shape.attributes["width"], shape.attributes["y"], shape.tip) for shape in drawing.shapes] == [
         ("50.000%", 15, "5 = 5")
     ]
+
+
+def test_a_kind_of_convolution_has_its_colour_whichever_network_is_first() -> None:
+    report = made_up()
+    kinds = [twin_direction(network.graph) for network in report.networks]
+    assert kinds == [Direction.ORDINARY, Direction.SEPARABLE], "a separable network, then an ordinary one"
+    assert '<body class="separable-first">' in report_page(report, "en")
+    turned = dataclasses.replace(report, networks=(report.networks[1], report.networks[0]))
+    assert '<body class="ordinary-first">' in report_page(turned, "en")
+    alike = dataclasses.replace(report, networks=(report.networks[0], report.networks[0]))
+    assert "<body>" in report_page(alike, "en")

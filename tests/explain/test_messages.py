@@ -23,6 +23,7 @@ WEB = PACKAGE.parents[1] / "web" / "src"
 SOURCES = [
     *(PACKAGE / "explain").glob("*.py"),
     *(PACKAGE / "compare").glob("*.py"),
+    *(PACKAGE / "bench").glob("*.py"),
     *(PACKAGE / "cli").glob("*.py"),
     *WEB.rglob("*.ts"),
     *WEB.rglob("*.svelte"),
@@ -60,7 +61,13 @@ def test_a_message_is_in_every_language_with_the_same_facts(key: str) -> None:
 
 @pytest.mark.parametrize("key", [key for key in keys() if not key.endswith("_keys")])
 def test_chinese_is_chinese(key: str) -> None:
-    same = {"kind.ReLU", "page.side.equivalent_kernel", "terminal.intensity_unit", "page.fact.intensity"}
+    same = {
+        "command.bench_rate",
+        "kind.ReLU",
+        "page.side.equivalent_kernel",
+        "terminal.intensity_unit",
+        "page.fact.intensity",
+    }
     chinese = re.search(r"[一-鿿]", catalogue()[key]["zh"])
     has_words = re.search(r"[A-Za-z]{3}", PLACEHOLDER.sub("", catalogue()[key]["en"]))
     assert chinese or not has_words or key in same, f"{key} has no Chinese: {catalogue()[key]['zh']}"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,20 @@ def test_describing_a_model_needs_numpy_alone() -> None:
         "m.get_weights(); m.count_params()"
     )
     assert loaded_after(statement) == ["numpy"]
+
+
+def test_predictions_from_a_file_need_neither_data_sets_nor_onnx(tmp_path: Path) -> None:
+    model = depthwise.Sequential([depthwise.layers.Dense(2, input_shape=(3,))])
+    model.save(tmp_path / "model.keras")
+    statement = (
+        f"import depthwise; m = depthwise.load_model({str(tmp_path / 'model.keras')!r}); m.predict([[1.0, 2.0, 3.0]])\n"
+        "print([name for name in sys.modules if name.startswith(('depthwise.data.formats.onnx.reading', "
+        "'depthwise.data.mnist', 'depthwise.data.images'))])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", f"import sys; {statement}"], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("name", depthwise.__all__)

@@ -143,3 +143,14 @@ def test_summary_says_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b[31mred" not in shown
     assert r"\x1b[31mred, a\nb, 猫, \udcff" in shown
     assert "Input, black to white: -1..1" in shown
+
+
+@pytest.mark.parametrize(("name", "scale"), [("MobileNetV2", "-1..1"), ("MobileNetV3Small", None)])
+def test_published_weights_know_their_scale(name: str, scale: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from depthwise import applications
+    from depthwise.applications import building
+
+    monkeypatch.setattr(building, "load_published", lambda *arguments: None)
+    make = getattr(applications, name)
+    assert make(weights="imagenet", input_shape=(224, 224, 3), include_top=False).input_scale == scale
+    assert make(weights=None, input_shape=(224, 224, 3), include_top=False).input_scale is None

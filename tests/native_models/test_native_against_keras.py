@@ -86,33 +86,38 @@ def test_every_layer_of_the_notes_networks_on_the_references_inputs(make: Any) -
 
 
 OPTIMIZERS: list[optimizers.Optimizer] = [
-    optimizers.SGD(0.05),
-    optimizers.SGD(0.05, momentum=0.9),
     optimizers.SGD(0.05, momentum=0.9, nesterov=True),
-    optimizers.SGD(0.05, weight_decay=0.01),
-    optimizers.RMSprop(0.001),
-    optimizers.RMSprop(0.001, momentum=0.9),
     optimizers.RMSprop(0.001, centered=True),
-    optimizers.Adam(0.001),
     optimizers.Adam(0.001, amsgrad=True),
-    optimizers.Adam(0.001, weight_decay=0.01),
     optimizers.AdamW(0.001),
-    optimizers.SGD(0.05, clipnorm=0.1),
-    optimizers.SGD(0.05, clipvalue=0.01),
     optimizers.Adam(0.001, global_clipnorm=0.1),
     optimizers.Nadam(0.001),
-    optimizers.Nadam(0.001, weight_decay=0.01),
     optimizers.Adamax(0.001),
     optimizers.Adagrad(0.01),
     optimizers.Adadelta(0.5),
-    optimizers.Ftrl(0.01),
     optimizers.Ftrl(0.01, l1_regularization_strength=0.001, l2_shrinkage_regularization_strength=0.01, beta=0.1),
-    optimizers.Ftrl(0.01, learning_rate_power=-0.4, l2_regularization_strength=0.01),
-    optimizers.Adafactor(0.05),
     optimizers.Adafactor(0.05, beta_2_decay=-0.5, clip_threshold=0.5, weight_decay=0.1, clipnorm=0.1),
-    optimizers.Lamb(0.001),
     optimizers.Lamb(0.001, weight_decay=0.01, clipnorm=0.1),
 ]
+"""One of each rule, with its options."""
+
+MORE_OPTIMIZERS: list[optimizers.Optimizer] = [
+    optimizers.SGD(0.05),
+    optimizers.SGD(0.05, momentum=0.9),
+    optimizers.SGD(0.05, weight_decay=0.01),
+    optimizers.SGD(0.05, clipnorm=0.1),
+    optimizers.SGD(0.05, clipvalue=0.01),
+    optimizers.RMSprop(0.001),
+    optimizers.RMSprop(0.001, momentum=0.9),
+    optimizers.Adam(0.001),
+    optimizers.Adam(0.001, weight_decay=0.01),
+    optimizers.Nadam(0.001, weight_decay=0.01),
+    optimizers.Ftrl(0.01),
+    optimizers.Ftrl(0.01, learning_rate_power=-0.4, l2_regularization_strength=0.01),
+    optimizers.Adafactor(0.05),
+    optimizers.Lamb(0.001),
+]
+"""The same rules with other options; `tests/kernels/test_optimizers.py` runs their kernels always."""
 
 
 def small_network() -> Graph:
@@ -131,7 +136,9 @@ def small_network() -> Graph:
     )
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+@pytest.mark.parametrize(
+    "optimizer", [*OPTIMIZERS, *(pytest.param(item, marks=pytest.mark.sweep) for item in MORE_OPTIMIZERS)], ids=str
+)
 def test_ten_steps_of_every_optimiser(optimizer: optimizers.Optimizer) -> None:
     compare_steps(small_network(), optimizer, 16)
 
@@ -162,8 +169,12 @@ MAP_LOSSES: list[tuple[losses.Loss, str]] = [
 ]
 
 
-@pytest.mark.parametrize("by_position", [False, True], ids=["weights by sample", "weights by position"])
-@pytest.mark.parametrize(("loss", "activation"), MAP_LOSSES, ids=lambda item: getattr(item, "name", item))
+@pytest.mark.parametrize(
+    ("loss", "activation", "by_position"),
+    [(*case, number % 2 == 1) for number, case in enumerate(MAP_LOSSES)]
+    + [pytest.param(*case, number % 2 == 0, marks=pytest.mark.sweep) for number, case in enumerate(MAP_LOSSES)],
+    ids=lambda item: getattr(item, "name", f"by position {item}" if isinstance(item, bool) else item),
+)
 def test_ten_steps_of_every_loss_on_maps(loss: losses.Loss, activation: str, by_position: bool) -> None:
     compare_steps(map_network(activation), optimizers.SGD(0.05), 4, loss, by_position)
 

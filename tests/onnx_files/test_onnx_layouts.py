@@ -57,17 +57,18 @@ def test_layouts() -> None:
     assert min(moved, seen, turned) > 500
 
 
-TRAINING_ONLY = {
+OTHERS = {
     op.ConvolveDepthwiseTransposed, op.Dropout, op.ElementwiseSum, op.HandOver, op.LossGradient, op.LossValue, op.NormaliseBatch,
-    op.Warp,
+    op.Warp, op.ElementwiseRuns,
 }  # fmt: skip
+"""Those of training alone, and the one that a pass makes."""
 
 
 def test_every_operation_of_a_prediction_has_a_rule() -> None:
     exported = {getattr(op, name) for name in op.__all__ if isinstance(getattr(op, name), type)}
     kinds = {item for item in exported if issubclass(item, Operation)}
     wanted = {item for item in kinds if not issubclass(item, (GradientOperation, op.Accumulate))}
-    assert wanted - TRAINING_ONLY == set(RULES)
+    assert wanted - OTHERS == set(RULES)
 
 
 NAMES = [name for name in functions.FUNCTIONS if name != "gelu_slope"]

@@ -16,6 +16,16 @@ import scripts
 from depthwise.utils import datasets
 
 NAMES = sorted(module.name for module in pkgutil.iter_modules(scripts.__path__) if not module.name.startswith("test_"))
+OFTEN = (
+    "cifar_with_augmentation",
+    "deep_learning_with_python_10",
+    "deep_learning_with_python_8",
+    "hands_on_machine_learning_10",
+    "mnist_for_beginners",
+    "quickstart_for_beginners",
+)
+"""Those that the quick tests compare with Keras: the three styles of models, several inputs and outputs, generators, recurring callbacks.
+The sweeps compare all; JAX takes seconds to compile each."""
 TRAINING, TESTING = 256, 64
 """Images: fewer than the originals take."""
 
@@ -161,7 +171,9 @@ def test_it_runs_as_written(name: str, place: Path) -> None:
         assert np.isfinite(value).all(), key
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.sweep) for name in NAMES]
+)
 def test_its_numbers_are_those_of_keras(name: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tolerance is what a change of every weight by a rounding or two makes of the numbers, and as much for each step of sums."""
     same_files(monkeypatch)

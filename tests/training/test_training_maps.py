@@ -28,8 +28,8 @@ def pair(activation: str, outputs: int = CLASSES, **arguments: Any) -> tuple[mod
     ours = models.Sequential([layers.Conv2D(outputs, 1, activation=activation, input_shape=(ROWS, COLUMNS, 2))])
     theirs = keras.Sequential([keras.Input((ROWS, COLUMNS, 2)), keras.layers.Conv2D(outputs, 1, activation=activation)])
     theirs.set_weights([array.copy() for array in ours.get_weights()])
-    for model in (ours, theirs):
-        model.compile("sgd", **arguments)
+    ours.compile("sgd", **arguments)
+    theirs.compile("sgd", run_eagerly=True, **arguments)  # JAX then compiles each operation once for all tests
     return ours, theirs
 
 

@@ -48,6 +48,9 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
     return make
 
 
+MOST_MILLISECONDS = 120_000
+"""What a step may take on a machine that is busy with other work before it counts as failed."""
+
 GO = """async place => {
   if (location.hash !== place) {
     const arrived = new Promise(done => addEventListener("hashchange", done, {once: true}));
@@ -104,8 +107,10 @@ def opened(browser: Browser, page_file: Callable[[str], Path]) -> Iterator[Calla
 
     def open_page(name: str | Path, place: str = "", **options: Any) -> Opened:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        context.set_default_timeout(300_000)  # milliseconds: a busy machine is slow, not wrong
         contexts.append(context)
         result = Opened(context.new_page())
+        result.page.set_default_timeout(MOST_MILLISECONDS)
         result.session = context.new_cdp_session(result.page)
         result.session.send("Performance.enable", {"timeDomain": "threadTicks"})
         pages.append(result)

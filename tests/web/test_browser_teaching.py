@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from depthwise.explain.page import make_page
 from depthwise.layers.descriptions import Dense, InputLayer
@@ -123,6 +124,19 @@ def test_kernels_are_edited_and_their_outer_products_drawn(opened: Callable[...,
     get("kernel-numbers").locator("input").nth(0).fill("x")
     get("kernel-numbers").locator("input").nth(0).press("Enter")
     assert get("kernel-numbers").locator("input").nth(0).input_value() == "0"
+
+
+def test_a_photo_is_filtered_at_its_own_size(opened: Callable[..., Any], tmp_path: Path) -> None:
+    pixels = np.zeros((120, 90, 3), np.uint8)
+    pixels[:, 40:] = (200, 200, 200)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    page = opened("note-separable", "#/kernel")
+    page.page.locator("input[type=file]").set_input_files(tmp_path / "photo.png")
+    page.page.get_by_text("resized from 90×120 to 28×28").wait_for()
+    assert page.run("() => [depthwise.state.photo.height, depthwise.state.photo.width]") == [120, 90]
+    assert page.value("kernel-sum") == 800, "the edge of 0 against 200 under Sobel's 1, 2, 1"
+    page.page.get_by_text("Clear", exact=True).click()
+    assert page.run("() => depthwise.state.photo") is None
 
 
 def test_what_a_depthwise_layer_can_copy_is_measured(opened: Callable[..., Any]) -> None:
@@ -294,6 +308,8 @@ def test_the_arithmetic_is_on_the_first_screen(opened: Callable[..., Any]) -> No
     for name in ("window", "kernel", "products", "channel-sum", "output"):
         box = page.page.get_by_test_id(name).bounding_box()
         assert box["y"] + box["height"] <= 900, name
+    planes = [page.page.get_by_test_id(name).bounding_box() for name in ("zoom-plane", "output-plane")]
+    assert planes[0]["y"] == planes[1]["y"], "from the input to the output in one line"
     assert page.page.get_by_test_id("pad").is_visible(), "the picture can be changed here too"
 
 

@@ -224,6 +224,10 @@ def classifier(request: Request, x: Any, *, pool: str | None, dropout: float = 0
     return layers.Dense(request.classes, activation=request.activation, name="predictions", **options)(x)
 
 
+FROM_MINUS_ONE = ("MobileNet", "MobileNetV2", "Xception")
+"""Families whose published weights were trained on images from -1 to 1; the others have a layer for that."""
+
+
 def finished(owner: str, request: Request, x: Any, name: str | None, published: Published | None = None) -> Model:
     """The model from the source of its input to `x`, with the weights that were asked for."""
     model = Model(_sources(request.input), x, name=name)
@@ -232,6 +236,8 @@ def finished(owner: str, request: Request, x: Any, name: str | None, published: 
         if isinstance(request.weights, Cached) and cached(published) is None:
             raise NotCachedError(f"{published.file} is not in Keras' cache folder")
         load_published(owner, model, published)
+        if owner in FROM_MINUS_ONE:
+            model.input_scale = "-1..1"
     elif request.weights is not None:
         model.load_weights(request.weights)
     return model

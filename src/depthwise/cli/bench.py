@@ -1,12 +1,16 @@
 """`depthwise bench`: where a network's time goes, block by block, as a share of what the machine can do."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from depthwise.cli.options import Json, Threads, opened, use_threads
+from depthwise.cli.options import Json, Language, Shapes, Threads, chosen_language, is_given, opened, use_threads
 from depthwise.cli.streams import print_json
+from depthwise.cli.targets import check_target_folder
 from depthwise.errors import InvalidArgumentError
 from depthwise.progress import ProgressBar
 
@@ -27,6 +31,7 @@ def register(app: typer.Typer) -> None:
 
 
 def bench_command(
+    context: typer.Context,
     model: Annotated[
         str | None,
         typer.Argument(
@@ -51,6 +56,7 @@ def bench_command(
         ),
     ] = None,
     seconds: Annotated[float, typer.Option(help="About how long to measure each model.", min=0.05, max=600.0)] = 3.0,
+    shape: Shapes = None,
     rivals: Annotated[
         bool,
         typer.Option(
@@ -68,6 +74,7 @@ def bench_command(
     ] = None,
     threads: Threads = None,
     as_json: Json = False,
+    language: Language = None,
 ) -> None:
     """Print where a network's time goes, block by block, as a share of what this machine can do.
 
@@ -86,22 +93,24 @@ def bench_command(
 
       depthwise bench note-separable --rivals
     """
+    language = chosen_language(language)
     if (model is None) == (blocks is None) and not (rivals and blocks is None):
         raise InvalidArgumentError("name a model, or give --blocks mobilenet: one of the two")
     if rivals:
-        if as_json or blocks is not None:
-            raise InvalidArgumentError("--rivals takes neither --json nor --blocks; see benchmarks/run --help for more")
+        if as_json or blocks is not None or dump is not None or is_given(context, "seconds"):
+            raise InvalidArgumentError(
+                "--rivals takes no --json, --blocks, --dump and --seconds; see benchmarks/run --help for more"
+            )
         _run_rivals(model, batch or _BATCH, training, threads)
-    if dump is not None:
-        from depthwise.compiler.dump import dump_everything
-
-        dump_everything(dump)
     from depthwise.bench.mobilenet import blocks as models_of
 
     use_threads(threads)
-    models = models_of(blocks) if blocks is not None else [opened(str(model))[0]]
+    models = models_of(blocks) if blocks is not None else [opened(str(model), shapes=shape)[0]]
+    if dump is not None:
+        check_target_folder(dump, "--dump")
     batches = (batch,) if batch is not None else _BLOCK_BATCHES if blocks is not None else (_BATCH,)
-    reports = [report for size in batches for report in _measure(models, size, training, seconds)]
+    with _dumped(dump):
+        reports = [report for size in batches for report in _measure(models, size, training, seconds)]
     if as_json:
         facts = [report.facts() for report in reports]
         print_json(facts if blocks is not None else facts[0])
@@ -114,9 +123,26 @@ def bench_command(
     if not console.is_terminal:
         console = Console(width=_PIPE_WIDTH)
     for report in reports:
-        print_report(report, console)
+        print_report(report, console, language)
     if blocks is not None:
-        print_blocks(reports, console)
+        print_blocks(reports, console, language)
+
+
+@contextmanager
+def _dumped(folder: Path | None) -> Iterator[None]:
+    """Has every compilation within write its steps into the folder."""
+    from depthwise.compiler.dump import FOLDER_VARIABLE, STEPS_VARIABLE, dump_everything
+
+    before = {name: os.environ.get(name) for name in (FOLDER_VARIABLE, STEPS_VARIABLE)}
+    if folder is not None:
+        dump_everything(folder)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _run_rivals(model: str | None, batch: int, training: bool, threads: int | None) -> None:

@@ -4,26 +4,34 @@ import dataclasses
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from depthwise.cli.options import Json
+from depthwise.cli.options import Json, Language, Shapes, chosen_language, is_terminal, say, shapes_of, tell
 from depthwise.cli.streams import print_json
-from depthwise.cli.targets import check_target_file
+from depthwise.cli.targets import check_target_file, save_or_rescue
 from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.messages import text
+
+if TYPE_CHECKING:
+    from depthwise.data.formats.check import Findings
 
 __all__ = ["check_command", "convert_command", "register"]
 
 ONNX = ".onnx"
 WRONG_FILE = 2
 MOST_SHOWN = 20
+LABELS = 12
+"""Cells of the column with the names of the facts."""
+UNBOUNDED = 10_000
+"""Cells of a line that goes to a file or a pipe."""
 _PATH_LIMIT = 200
 
 ModelFile = Annotated[
     Path,
     typer.Argument(
-        help="A .keras or .h5 file of Keras 1 to 3, or the model.json of TensorFlow.js or its folder.",
+        help="A .keras or .h5 file of Keras 1 to 3, an .onnx file, or the model.json of TensorFlow.js or its folder.",
         show_default=False,
     ),
 ]
@@ -35,7 +43,7 @@ def register(app: typer.Typer) -> None:
     app.command("convert")(convert_command)
 
 
-def check_command(file: ModelFile, as_json: Json = False) -> None:
+def check_command(file: ModelFile, shape: Shapes = None, as_json: Json = False, language: Language = None) -> None:
     """Say what a model file holds, who wrote it, and whether it opens; if not, every reason. Nothing is compiled or run.
 
     The exit code is 0 for a file that opens, else 2.
@@ -48,46 +56,67 @@ def check_command(file: ModelFile, as_json: Json = False) -> None:
     """
     from depthwise.data.formats.check import check_file
 
-    found = check_file(file)
+    language = chosen_language(language)
+    found = check_file(file, shapes=shapes_of(shape))
     if as_json:
         print_json({"file": str(file), "opens": found.opens, **dataclasses.asdict(found)})
     else:
-        _print(file, found)
+        _print(file, found, language)
     if not found.opens:
         raise typer.Exit(WRONG_FILE)
 
 
-def _print(file: Path, found: object) -> None:
-    from depthwise.data.formats.check import Findings
+def _print(file: Path, found: "Findings", language: str) -> None:
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.text import Text
 
-    assert isinstance(found, Findings)
+    from depthwise.classification import listed
+    from depthwise.wrapping import Hanging, print_wrapped
+
+    console = Console(highlight=False, soft_wrap=True)
+    if not is_terminal(sys.stdout):
+        console.width = UNBOUNDED
+
+    def line(key: str, value: str, style: str = "") -> None:
+        label = text(f"command.check_{key}", language)
+        made = Hanging.assemble((label + " " * max(LABELS - cell_len(label), 1), "dim"), (value, style))
+        assert isinstance(made, Hanging)
+        made.hanging = LABELS
+        print_wrapped(console, made)
+
+    shown = describe_value(str(file), _PATH_LIMIT)
     keras = "" if found.kind == "ONNX model" else "Keras "
-    writer = f", written by {keras}{_shown(found.version)}" if found.version else ""
-    print(f"{describe_value(str(file), _PATH_LIMIT)}: {found.kind}{writer}")
+    writer = keras + _shown(found.version) if found.version else ""
+    key = "command.check_written_by" if found.version else "command.check_file"
+    print_wrapped(console, Text(text(key, language, file=shown, kind=found.kind, writer=writer), "bold"))
     if found.name:
-        print(f"model:      {_shown(found.name)}")
+        line("model", _shown(found.name))
     if found.layers:
         counts = sorted(found.layers.items(), key=lambda item: (-item[1], item[0]))
-        shown = ", ".join(f"{_shown(name)} {count}" for name, count in counts[:20])
-        more = f", and {len(counts) - 20} others" if len(counts) > 20 else ""
-        print(f"layers:     {sum(found.layers.values()):,}: {shown}{more}")
+        names = ", ".join(f"{_shown(name)} {count}" for name, count in counts[:MOST_SHOWN])
+        more = text("command.check_more", language, count=len(counts) - MOST_SHOWN) if len(counts) > MOST_SHOWN else ""
+        line("layers", f"{sum(found.layers.values()):,}: {names}{more}")
     if found.inputs:
-        shapes = (" and ".join(map(str, sizes)) for sizes in (found.inputs, found.outputs))
-        print(f"shapes:     {' → '.join(shapes)}")
-        print(f"parameters: {found.parameters:,}")
+        line("shapes", " → ".join(" + ".join(map(str, sizes)) for sizes in (found.inputs, found.outputs)))
+        line("parameters", f"{found.parameters:,}")
     for name, value in (found.training or {}).items():
         if value is not None:
-            print(f"{name + ':':11} {describe_value(value)}")
+            line(name, describe_value(value))
+    if found.class_names:
+        line("classes", f"{len(found.class_names):,}: {listed(found.class_names)}")
     for note in found.notes:
-        print(f"note:       {note}")
+        line("note", note, "yellow")
     if found.opens:
-        print("opens:      yes")
+        line("opens", text("command.check_yes", language), "green")
         return
-    print(f"opens:      no, for {len(found.problems):,} reason{'s' if len(found.problems) > 1 else ''}:")
+    line("opens", text("command.check_no", language, count=len(found.problems)), "red")
     for problem in found.problems[:MOST_SHOWN]:
-        print(f"  {_shown(problem.where)}: {problem.reason}")
+        print_wrapped(console, Text(f"  {_shown(problem.where)}: {problem.reason}"))
     if len(found.problems) > MOST_SHOWN:
-        print(f"  and {len(found.problems) - MOST_SHOWN:,} others; --json has them all")
+        print_wrapped(
+            console, Text("  " + text("command.check_others", language, count=len(found.problems) - MOST_SHOWN))
+        )
 
 
 def _shown(name: str) -> str:
@@ -106,6 +135,8 @@ def convert_command(
     channels_first: Annotated[
         bool, typer.Option("--channels-first", help="Let an .onnx file take and give images with their channels first.")
     ] = False,
+    shape: Shapes = None,
+    language: Language = None,
 ) -> None:
     """Write a model in another format: a .keras or .h5 file that Keras 3 opens, or an .onnx file. Weights keep their bits.
 
@@ -118,7 +149,9 @@ def convert_command(
       depthwise convert model.keras model.onnx
     """
     from depthwise.models import load_model
+    from depthwise.pictures import reading_of
 
+    language = chosen_language(language)
     check_target_file(out, overwrite, "OUT", (".keras", ".h5", ".hdf5", ONNX))
     if out.name.endswith(ONNX):
         _check_onnx(opset)
@@ -127,14 +160,22 @@ def convert_command(
         raise InvalidArgumentError(f"{option} is for .onnx files, got {describe_value(str(out), _PATH_LIMIT)}")
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", UserWarning)
-        model = load_model(file)
+        model = load_model(file, shapes=shapes_of(shape))
+        model.graph  # noqa: B018 - an ONNX file that leaves sizes open says so
     for item in said:
-        print(f"depthwise: note: {item.message}", file=sys.stderr)
-    if out.name.endswith(ONNX):
-        model.export(out, opset_version=opset, channels_first=channels_first)
-    else:
-        model.save(out)
-    print(f"Written to {describe_value(str(out), _PATH_LIMIT)[1:-1]}")
+        say(f"depthwise: note: {item.message}")
+    model.use(reading_of(model, file).usage())  # names of classes in a file beside it
+
+    def write(place: Path) -> None:
+        if out.name.endswith(ONNX):
+            model.export(place, opset_version=opset, channels_first=channels_first)
+        else:
+            model.save(place, overwrite=overwrite)
+
+    place, failure = save_or_rescue(out, write)
+    tell(text("command.written", language, path=describe_value(str(place), _PATH_LIMIT)[1:-1]))
+    if failure is not None:
+        raise failure
 
 
 def _check_onnx(opset: int | None) -> None:

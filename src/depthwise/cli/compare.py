@@ -14,6 +14,7 @@ from depthwise.cli.options import (
     SkipUnreadable,
     Threads,
     chosen_language,
+    is_given,
     load_dataset,
     open_page,
     opened,
@@ -49,6 +50,7 @@ def register(app: typer.Typer) -> None:
 
 
 def compare_command(
+    context: typer.Context,
     first: Annotated[
         str,
         typer.Argument(
@@ -137,6 +139,13 @@ def compare_command(
     if not 0 <= wanted <= _MOST_EPOCHS:
         raise InvalidArgumentError(f"--epochs must be from 0 to {_MOST_EPOCHS:,}, got {wanted}")
     check_epochs(contestants, wanted)
+    for name in ("seeds", "batch_size"):
+        if not wanted and is_given(context, name):
+            option = f"--{name.replace('_', '-')}"
+            raise InvalidArgumentError(
+                f"{option} is for training, and files are compared with the weights that they have; give --epochs too, or leave "
+                f"{option} out"
+            )
     use_threads(threads)
     _run(
         contestants,

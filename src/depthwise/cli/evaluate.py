@@ -16,6 +16,7 @@ from depthwise.cli.options import (
     load_dataset,
     open_named,
     refuse_alone,
+    tell,
     use_threads,
 )
 from depthwise.cli.streams import print_json
@@ -74,7 +75,7 @@ def evaluate_command(
         print_json(facts | {"class_names": list(network.class_names) or None, "scale": reading.scale})
         return
     shown = {"accuracy": f"{correct / tested:.2%}", "low": f"{low:.2%}", "high": f"{high:.2%}"}
-    print(text("command.accuracy", language, **shown, correct=correct, tested=tested))
-    print(text("command.loss", language, loss=f"{float(loss):.4f}"))
+    tell(text("command.accuracy", language, **shown, correct=correct, tested=tested))
+    tell(text("command.loss", language, loss=f"{float(loss):.4f}"))
     if network.class_names:
-        print(text("command.classes", language, count=len(network.class_names), names=listed(network.class_names)))
+        tell(text("command.classes", language, count=len(network.class_names), names=listed(network.class_names)))

@@ -9,6 +9,7 @@ from depthwise.cli.options import (
     Language,
     Open,
     Scale,
+    Shapes,
     chosen_language,
     is_given,
     open_page,
@@ -17,7 +18,7 @@ from depthwise.cli.options import (
     refuse_alone,
 )
 from depthwise.cli.streams import print_json
-from depthwise.cli.targets import check_target_file
+from depthwise.cli.targets import check_target_file, save_or_rescue
 from depthwise.errors import InvalidArgumentError, InvalidFileError, describe_value
 from depthwise.messages import text
 
@@ -38,6 +39,7 @@ def explain_command(
             "examples, slips and open questions."
         ),
     ],
+    shape: Shapes = None,
     layer: Annotated[str | None, typer.Option(help="Explain this layer only.", metavar="NAME")] = None,
     at: Annotated[
         str | None,
@@ -117,7 +119,7 @@ def explain_command(
     if model == "note" and layer is None and at is None and output is None and worksheet is None:
         _explain_note(as_json, language)
         return
-    loaded, is_trained, picture = _load(model, untrained, seed, language, scale)
+    loaded, is_trained, picture = _load(model, untrained, seed, language, scale, shape)
     if worksheet is not None:
         _write_worksheet(loaded, worksheet, language)
         if open_it:
@@ -173,7 +175,9 @@ def _place(at: str) -> tuple[int, ...]:
         ) from None
 
 
-def _load(name: str, untrained: bool, seed: int, language: str, scale: str) -> tuple[Any, bool, Any]:
+def _load(
+    name: str, untrained: bool, seed: int, language: str, scale: str, shapes: list[str] | None
+) -> tuple[Any, bool, Any]:
     """The model, whether its weights were trained, and the picture that belongs to it; new weights follow from `seed`."""
     from depthwise.models import Model
     from depthwise.networks import NETWORKS, is_network
@@ -189,7 +193,7 @@ def _load(name: str, untrained: bool, seed: int, language: str, scale: str) -> t
             f"there is no file {describe_value(name)}; give a .keras or .h5 file, or one of note, {', '.join(NETWORKS)}, "
             "or a network of depthwise.applications such as mobilenetv2:96x96:alpha=0.35"
         )
-    model, is_trained = opened(name, untrained, seed, language)
+    model, is_trained = opened(name, untrained, seed, language, shapes=shapes)
     read_as(model, name, scale)
     return model, is_trained, None
 
@@ -219,12 +223,14 @@ def _write_page(explanation: Any, output: Path, is_trained: bool, times: bool, l
     from depthwise.files import atomic_write_text
 
     page = explanation.page(is_trained=is_trained, with_times=times)
-    atomic_write_text(output, page.html)
+    place, failure = save_or_rescue(output, lambda place: atomic_write_text(place, page.html))
     size = f"{len(page.html.encode('utf-8')) / 1e6:.2f} MB"
-    lines = [Text(text("terminal.page_written", language, path=printable(str(output), 200), size=size))]
+    lines = [Text(text("terminal.page_written", language, path=printable(str(place), 200), size=size))]
     if page.kept_layers < page.layers:
         lines.append(Text(text("terminal.page_thinned", language, kept=page.kept_layers, count=page.layers), "yellow"))
     _print(lines)
+    if failure is not None:
+        raise failure
 
 
 def _write_worksheet(model: Any, path: Path, language: str) -> None:

@@ -6,8 +6,10 @@ Exit codes: 0 done; 1 a failure at work (a full disk); 2 a wrong argument, file 
 reader of the output left before its end.
 """
 
+import inspect
 import re
 import sys
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -15,7 +17,9 @@ from typer.core import TyperGroup
 
 from depthwise import __version__
 from depthwise.cli import bench, check, compare, evaluate, explain, predict, summary, train
+from depthwise.cli.options import say, tell
 from depthwise.cli.streams import guard_streams
+from depthwise.cli.wrong import sentence
 from depthwise.errors import (
     DepthwiseError,
     InvalidArgumentError,
@@ -28,11 +32,34 @@ from depthwise.errors import (
 __all__ = ["app", "main"]
 
 FAILURE, WRONG_INPUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+_ClickException: type[Exception] = typer.BadParameter.__mro__[2]  # typer has a copy of click, without a public name
 _WRONG_INPUT = (InvalidArgumentError, InvalidDataError, InvalidFileError, UnsupportedError)
 
 
 class _Commands(TyperGroup):
     """All commands, with one sentence on stderr for every error that is not a bug of ours."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for command in self.commands.values():
+            command.help = _paragraphs(command.help or "")
+            for parameter in command.params:
+                _simplify(parameter)
+
+    def main(  # type: ignore[override]
+        self, args: Any = None, *, standalone_mode: bool = True, **extra: Any
+    ) -> Any:
+        """As typer's, but for how it shows errors."""
+        if not standalone_mode:
+            return super().main(args, standalone_mode=False, **extra)
+        try:
+            code = super().main(args, standalone_mode=False, **extra)
+        except _ClickException as error:
+            say(f"depthwise: {sentence(error, sys.argv[1:] if args is None else list(args))}")
+            code = WRONG_INPUT
+        except typer.Abort:
+            code = FAILURE
+        sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -49,6 +76,23 @@ class _Commands(TyperGroup):
             _fail(f"{error.strerror or 'the system failed'}{place}", FAILURE)
 
 
+def _paragraphs(text: str) -> str:
+    """A docstring whose paragraphs are one line each: the terminal says where they wrap."""
+    parts = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(part if part.startswith(" ") else " ".join(part.split()) for part in parts)
+
+
+def _simplify(parameter: Any) -> None:
+    """What help shows for a value: N, X, PATH or nothing, where typer writes the name of Python's type."""
+    if parameter.param_type_name == "argument":
+        parameter.metavar = parameter.name.upper()
+        parameter.display_type_rich = lambda ctx: None  # the help says what it is
+    elif parameter.metavar is None:
+        kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+        shown: dict[Any, str] = {bool: "", int: "N", float: "X", str: "TEXT", Path: "PATH"}
+        parameter.metavar = shown.get(kind)
+
+
 def _as_typed(message: str, command: Any) -> str:
     """The message with the argument that it begins with, such as `batch_size must be …`, named as the command's option."""
     name = re.match(r"(\w+)(?= must |=)", message)
@@ -60,7 +104,7 @@ def _as_typed(message: str, command: Any) -> str:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"depthwise: {message}", file=sys.stderr)
+    say(f"depthwise: {message}")
     raise typer.Exit(code) from None
 
 
@@ -68,7 +112,6 @@ app = typer.Typer(
     name="depthwise",
     cls=_Commands,
     invoke_without_command=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -94,7 +137,8 @@ def _start(
     if context.invoked_subcommand is None:
         from depthwise.messages import language_of_environment, text
 
-        print(text("terminal.greeting", language_of_environment(), version=__version__))
+        for line in text("terminal.greeting", language_of_environment(), version=__version__).split("\n"):
+            tell(line)
 
 
 for _module in (compare, explain, train, evaluate, predict, summary, check, bench):

@@ -21,11 +21,13 @@ __all__ = [
     "Open",
     "Scale",
     "Seed",
+    "Shapes",
     "SkipUnreadable",
     "Threads",
     "Untrained",
     "chosen_language",
     "is_given",
+    "is_terminal",
     "load_dataset",
     "open_named",
     "open_page",
@@ -33,6 +35,8 @@ __all__ = [
     "read_as",
     "refuse_alone",
     "say",
+    "shapes_of",
+    "tell",
     "use_threads",
 ]
 
@@ -41,7 +45,7 @@ _PATH_LIMIT = 200
 ModelName = Annotated[
     str,
     typer.Argument(
-        help="A .keras or .h5 file, one of the note's networks (note-cnn, note-separable, note-ordinary), or one of "
+        help="A .keras, .h5 or .onnx file, one of the note's networks (note-cnn, note-separable, note-ordinary), or one of "
         "depthwise.applications, such as mobilenetv2 or mobilenetv2:96x96:alpha=0.35.",
         show_default=False,
     ),
@@ -72,6 +76,15 @@ Scale = Annotated[
         help="What the network was trained on: 0..1, -1..1, 0..255, none for values as they are, or auto: what the model's file "
         "says, or that of Teachable Machine beside it; else 0..255 where the network starts with Rescaling, and 0..1 otherwise.",
         metavar="RANGE",
+    ),
+]
+Shapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        help="Sizes that an ONNX file leaves open, with the batch: input=1,3,320,320; once for each input.",
+        metavar="INPUT=SIZES",
+        show_default=False,
     ),
 ]
 BatchSize = Annotated[int, typer.Option("--batch-size", help="Images for one training step.", min=1)]
@@ -107,7 +120,7 @@ def open_page(path: Path) -> None:
     import webbrowser
 
     if not webbrowser.open(path.resolve().as_uri()):
-        print(f"no browser could be started; open {describe_value(str(path), _PATH_LIMIT)} yourself", file=sys.stderr)
+        say(f"no browser could be started; open {describe_value(str(path), _PATH_LIMIT)} yourself")
 
 
 def use_threads(threads: int | None) -> None:
@@ -122,9 +135,34 @@ def use_threads(threads: int | None) -> None:
         set_threads(threads)
 
 
+def is_terminal(stream: Any) -> bool:
+    """Whether somebody reads the stream as it is, so that lines must fit."""
+    return stream is not None and bool(stream.isatty())
+
+
 def say(sentence: str) -> None:
     """A sentence on the error stream, beside the results."""
-    print(sentence, file=sys.stderr)
+    _tell(sentence, sys.stderr)
+
+
+def tell(sentence: str) -> None:
+    """A sentence among the results."""
+    _tell(sentence, sys.stdout)
+
+
+def _tell(sentence: str, stream: Any) -> None:
+    """Prints a sentence; a terminal gets lines that end between words, everything else one line."""
+    if not is_terminal(stream):
+        print(sentence, file=stream)
+        return
+    import shutil
+
+    from rich.text import Text
+
+    from depthwise.wrapping import wrapped
+
+    for piece in wrapped(Text(sentence), shutil.get_terminal_size().columns):
+        print(piece.plain.rstrip(), file=stream)
 
 
 def refuse_alone(context: typer.Context, **needs: str) -> None:
@@ -155,21 +193,57 @@ def _option(context: typer.Context, name: str) -> str:
     return next((option for option in found.opts if option.startswith("--")), name.upper())
 
 
+def shapes_of(given: list[str] | None) -> dict[str, tuple[int, ...]] | None:
+    """What --shape says: {"input": (1, 3, 320, 320)}.
+
+    Raises:
+        InvalidArgumentError: it says something else.
+    """
+    if not given:
+        return None
+    found = {}
+    for item in given:
+        name, _, sizes = item.rpartition("=")
+        parts = [part.strip() for part in sizes.split(",")]
+        if not name or not all(part.isdecimal() and len(part) < 10 for part in parts):
+            raise InvalidArgumentError(
+                f"--shape must be a name and whole numbers, for example input=1,3,320,320, got {describe_value(item)}"
+            )
+        found[name] = tuple(map(int, parts))
+    return found
+
+
 def open_named(
-    model: str, untrained: bool, seed: int, language: str = "en", scale: str = "auto"
+    model: str,
+    untrained: bool,
+    seed: int,
+    language: str = "en",
+    scale: str = "auto",
+    new_weights: str = "command.untrained",
+    shapes: list[str] | None = None,
 ) -> "tuple[Any, Reading]":
     """The model that a command line names, and how it takes pictures; what files say of that, the model knows then too.
 
     New weights, and files beside the model that are of no use, are said on stderr.
 
+    Args:
+        new_weights: the message about new weights.
+
     Raises:
         InvalidArgumentError, InvalidFileError, UnsupportedError: see `depthwise.networks.open_model`.
     """
-    network, _ = opened(model, untrained, seed, language)
+    network, _ = opened(model, untrained, seed, language, new_weights, shapes)
     return network, read_as(network, model, scale)
 
 
-def opened(model: str, untrained: bool = False, seed: int = 0, language: str = "en") -> tuple[Any, bool]:
+def opened(
+    model: str,
+    untrained: bool = False,
+    seed: int = 0,
+    language: str = "en",
+    new_weights: str = "command.untrained",
+    shapes: list[str] | None = None,
+) -> tuple[Any, bool]:
     """The model that a command line names, and whether its weights are trained.
 
     New weights follow from `seed`, and stderr says so: where they are asked for, and where published ones are not in the cache.
@@ -179,11 +253,11 @@ def opened(model: str, untrained: bool = False, seed: int = 0, language: str = "
 
     if untrained:
         set_random_seed(seed)
-        say(text("command.untrained", language, seed=seed))
+        say(text(new_weights, language, seed=seed))
     is_published = not untrained and model not in NETWORKS and is_network(model)
     if is_published:
         set_random_seed(seed)
-    network, is_trained = open_model(model, untrained)
+    network, is_trained = open_model(model, untrained, shapes_of(shapes))
     if is_published and not is_trained:
         say(text("command.not_cached", language, name=describe_value(model), seed=seed))
     return network, is_trained
@@ -220,6 +294,6 @@ def load_dataset(
         if image_shape[2] in (1, 3):
             size["color_mode"] = "grayscale" if image_shape[2] == 1 else "rgb"
     data = load_data(name, skip_unreadable=skip_unreadable, fit=fit, **size)
-    for path, reason in data.skipped:
-        print(f"skipped {describe_value(str(path), _PATH_LIMIT)}: {reason}", file=sys.stderr)
+    for _, reason in data.skipped:  # which names the file
+        say(f"skipped: {reason}")
     return data

@@ -12,6 +12,7 @@ from depthwise.cli.options import (
     ModelName,
     Scale,
     Seed,
+    Shapes,
     Threads,
     Untrained,
     chosen_language,
@@ -88,6 +89,16 @@ def predict_command(
             metavar="WHEN",
         ),
     ] = "auto",
+    center: Annotated[
+        str,
+        typer.Option(
+            "--center",
+            help="Bring digits in image files to the place and size that MNIST's have: no, or auto where the network reads such digits "
+            "and the image has another size.",
+            metavar="WHEN",
+        ),
+    ] = "auto",
+    shape: Shapes = None,
     as_json: Json = False,
     language: Language = None,
 ) -> None:
@@ -108,16 +119,18 @@ def predict_command(
     """
     language = chosen_language(language)
     refuse_alone(context, seed="untrained")
+    if center not in ("auto", "no"):
+        raise InvalidArgumentError(f"--center must be auto or no, got {describe_value(center)}")
     if invert not in ("auto", "yes", "no"):
         raise InvalidArgumentError(f"--invert must be auto, yes or no, got {describe_value(invert)}")
     use_threads(threads)
-    network, reading = open_named(model, untrained, seed, language, scale)
+    network, reading = open_named(model, untrained, seed, language, scale, shapes=shape)
     graph = network.graph
     _check(graph)
     answers: list[_Answer] = []
     for path in files:
         try:
-            images, is_array = _read(path, graph, reading, invert, language)
+            images, is_array = _read(path, graph, reading, invert, center, language)
             outputs = _shares(graph, network.predict(images, verbose=0), reading, path)
         except DepthwiseError as error:
             if not skip_unreadable:
@@ -150,7 +163,7 @@ def _check(graph: "Graph") -> None:
 
 
 def _read(
-    path: Path, graph: "Graph", reading: "Reading", invert: str, language: str
+    path: Path, graph: "Graph", reading: "Reading", invert: str, center: str, language: str
 ) -> "tuple[NDArray[np.float32], bool]":
     """The images of a file as the network takes them, and whether it is a file of arrays."""
     from depthwise.classification import scaled_for
@@ -158,6 +171,8 @@ def _read(
 
     height, width, channels = graph.input_shapes[0]
     shown = describe_value(str(path), _PATH_LIMIT)
+    if path.is_dir():
+        raise InvalidArgumentError(f"{shown} is a folder; name the images in it, such as {path.name or '.'}/*.png")
     if path.suffix.lower() in _ARRAY_SUFFIXES:
         if invert == "yes":
             raise InvalidArgumentError(f"--invert is for image files, and {shown} holds arrays; leave it out")
@@ -169,9 +184,9 @@ def _read(
         if array.dtype.kind not in "biuf":
             raise InvalidFileError(f"{shown} holds {describe_value(str(array.dtype))}, not numbers")
         return scaled_for(graph, array, reading.scale), True
-    pixels, inverted = load_picture(path, graph, reading, invert)
-    if inverted:
-        say(text("command.inverted", language, file=shown))
+    pixels, changes = load_picture(path, graph, reading, invert, center)
+    for change in changes:
+        say(text(f"command.{change}", language, file=shown))
     return prepared(graph, pixels, reading)[None], False
 
 

@@ -9,6 +9,7 @@ import errno
 import io
 import json
 import os
+import re
 import sys
 import unicodedata
 from typing import Any
@@ -22,8 +23,24 @@ _SUBSTITUTES: dict[str, str] = {
     **{"≤": "<=", "≥": ">=", "≠": "!=", "⌊": "floor(", "⌋": ")", "⌈": "ceil(", "⌉": ")", "∂": "d", "‖": "||"},
     **{"µ": "u", "μ": "u", "π": "pi", "ε": "eps", "δ": "delta", "φ": "phi", "Φ": "Phi"},
     **{"→": "->", "←": "<-", "⇒": "=>", "↔": "<->", "↑": "^", "↓": "v"},
-    **{"–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "‹": "<", "›": ">", "。": ".", "、": ","},
+    **{
+        "–": "-",
+        "—": "-",
+        "‘": "'",
+        "’": "'",
+        "“": '"',
+        "”": '"',
+        "‹": "<",
+        "›": ">",
+        "《": "<",
+        "》": ">",
+        "。": ".",
+        "、": ",",
+    },
+    **dict.fromkeys("「」『』", '"'),
     **{"•": "*", "■": "#", "□": ".", "▒": ":", "█": "#"},
+    **dict.fromkeys("▉▊▋▌", "#"),
+    **dict.fromkeys("▍▎▏", "|"),
     **{digit: f"^{value}" for value, digit in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
 }
 _HORIZONTAL, _VERTICAL = "─━┄┅┈┉╌╍═╴╶╸╺╼╾", "│┃┆┇┊┋╎╏║╵╷╹╻╽╿"
@@ -135,4 +152,7 @@ def print_json(facts: Any) -> None:
     }
     """
     is_unicode = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "").replace("_", "") == "utf8"
-    sys.stdout.write(json.dumps(facts, ensure_ascii=not is_unicode, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(facts, ensure_ascii=False, indent=2, allow_nan=False)
+    if not is_unicode or re.search(r"[\ud800-\udfff]", text):  # the latter of a file's name that is not UTF-8
+        text = json.dumps(facts, indent=2, allow_nan=False)
+    sys.stdout.write(text + "\n")

@@ -4,11 +4,31 @@ from typing import Annotated, Any
 
 import typer
 
-from depthwise.cli.options import Json, ModelName, is_given, open_named
+from depthwise.cli.options import Json, Language, ModelName, Shapes, chosen_language, is_given, open_named
 from depthwise.cli.streams import print_json
 from depthwise.errors import InvalidArgumentError
+from depthwise.messages import text
 
 __all__ = ["register", "summary_command"]
+
+
+_WORDS = {
+    "Model": "model",
+    "Layer (type)": "layer",
+    "Output Shape": "shape",
+    "Param #": "count",
+    "Parameter formula": "formula",
+    "MACs": "macs",
+    "Connected to": "reads",
+    "Total params": "total",
+    "Trainable params": "trainable",
+    "Non-trainable params": "fixed",
+    "Total MACs": "total_macs",
+    "a sample": "sample",
+    "Classes": "classes",
+    "Input, black to white": "scale",
+}
+"""The titles of the table, and the ends of their keys."""
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +42,9 @@ def summary_command(
     style: Annotated[
         str, typer.Option(help="depthwise, or keras for Keras' columns alone.", metavar="STYLE")
     ] = "depthwise",
+    shape: Shapes = None,
     as_json: Json = False,
+    language: Language = None,
 ) -> None:
     """Print a network's layers: shapes, parameters with their formulas, MACs.
 
@@ -36,14 +58,16 @@ def summary_command(
 
       depthwise summary model.keras --json
     """
-    from depthwise.network.summary import summary_facts
+    from depthwise.network.summary import print_summary, summary_facts
 
     if as_json and is_given(context, "style"):
         raise InvalidArgumentError("--style is how the table looks, and --json prints none; give one of the two")
-    network, _ = open_named(model, False, 0)
+    language = chosen_language(language)
+    network, _ = open_named(model, False, 0, shapes=shape)
     graph = network.graph
     if not as_json:
-        network.summary(style=style, expand_nested=True)
+        words = {title: text(f"command.summary_{key}", language) for title, key in _WORDS.items()}
+        print_summary(graph, style=style, expand_nested=True, usage=network.usage, words=words)
         return
     facts = summary_facts(graph, expand_nested=True)
     layers: list[dict[str, Any]] = [

@@ -13,7 +13,7 @@ from pathlib import Path
 from depthwise.errors import DepthwiseError, InvalidArgumentError, describe_value
 from depthwise.files import check_writable, explain_failure
 
-__all__ = ["check_target_file", "save_or_rescue"]
+__all__ = ["check_target_file", "check_target_folder", "save_or_rescue"]
 
 _PATH_LIMIT = 200
 
@@ -40,6 +40,28 @@ def check_target_file(path: Path, overwrite: bool, option: str, ending: str | tu
     if os.path.isfile(path) and not overwrite:
         raise InvalidArgumentError(f"{shown} is there already; name another file, or give --overwrite")
     check_writable(path)
+
+
+def check_target_folder(folder: Path, option: str) -> None:
+    """Whether a folder can be made there, or is there and empty, and takes files: before the work, not after it.
+
+    Raises:
+        InvalidArgumentError: it holds something already, its place takes no folder, or no permission.
+        DepthwiseError: the disk is full or failed.
+    """
+    shown = f"{option} {describe_value(str(folder), _PATH_LIMIT)}"
+    if not os.path.isdir(folder):
+        if os.path.lexists(folder):
+            raise InvalidArgumentError(f"{shown} is a file; name a folder")
+        check_writable(folder)
+        return
+    try:
+        is_taken = any(folder.iterdir())
+    except OSError as error:
+        raise explain_failure(error, folder) from error
+    if is_taken:
+        raise InvalidArgumentError(f"{shown} holds something already; name a new or an empty folder")
+    check_writable(folder / "file")
 
 
 def save_or_rescue(path: Path, save: Callable[[Path], object]) -> tuple[Path, DepthwiseError | None]:

@@ -19,7 +19,7 @@ from depthwise.cli.options import (
     load_dataset,
     open_named,
     refuse_alone,
-    say,
+    tell,
     use_threads,
 )
 from depthwise.cli.targets import check_target_file, save_or_rescue
@@ -133,11 +133,12 @@ def train_command(
     use_threads(threads)
     optimizer_made = _optimizer(optimizer, learning_rate)
     path = Path(f"{Path(model).stem}.keras") if out is None else out
-    network, reading = open_named(model, model in NETWORKS and not (head_only or new_head), seed, language, scale)
     check_target_file(path, overwrite, "--out", ".keras")
+    is_new = model in NETWORKS and not (head_only or new_head)
+    network, reading = open_named(model, is_new, seed, language, scale, "command.starts_new")
     images = load_dataset(data, skip_unreadable, network.graph.input_shapes[0], reading.fit)
     network, images = _fitted(network, images, reading, head_only, new_head)
-    say(_opening(images, reading, language))
+    tell(_opening(images, reading, language))
     if head_only:
         epochs = epochs if is_given(context, "epochs") else HEAD_EPOCHS
         batch_size = batch_size if is_given(context, "batch_size") else HEAD_BATCH_SIZE
@@ -152,7 +153,7 @@ def train_command(
         interrupted = True
     # A file that appeared during the training is not replaced either.
     place, failure = save_or_rescue(path, lambda place: network.save(place, overwrite=overwrite))
-    print(text("command.stopped" if interrupted else "command.saved", language, path=str(place)))
+    tell(text("command.stopped" if interrupted else "command.saved", language, path=str(place)))
     if failure is not None:
         raise failure
     if interrupted:
@@ -268,7 +269,7 @@ def _train_head(network: Any, images: "Dataset", reading: "Reading", plan: _Plan
 
     body, head = transfer.split(network)
     count = len(images.x_train) + len(images.x_test)
-    say(text("command.head", language, layers=listed([layer.name for layer in head.layers]), count=count))
+    tell(text("command.head", language, layers=listed([layer.name for layer in head.layers]), count=count))
     with (
         ProgressBar(count, text("command.body", language), "counts") as bar,
         transfer.features(body, batches(images.x_train, images.y_train), observe=bar.show) as (x_train, y_train),
@@ -287,7 +288,7 @@ def _train_head(network: Any, images: "Dataset", reading: "Reading", plan: _Plan
             callbacks=TerminateOnNaN(),
         )
     if plan.fine_tune:
-        say(text("command.fine_tuning", language))
+        tell(text("command.fine_tuning", language))
         x_train, x_test = (scaled_for(graph, part, reading.scale) for part in (images.x_train, images.x_test))
         transfer.fine_tuned(
             network,

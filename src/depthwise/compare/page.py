@@ -28,6 +28,7 @@ from depthwise.compare.wording import (
 from depthwise.explain.text import printable, shape_text
 from depthwise.messages import check_language, text
 from depthwise.network.graph import Call
+from depthwise.network.twins import Direction, twin_direction
 
 __all__ = ["report_page"]
 
@@ -56,6 +57,14 @@ def report_page(report: Report, language: str = "en") -> str:
     )
 
 
+def _colours(report: Report) -> str:
+    """The class that gives a separable network and an ordinary one their colours; "" where both are of one kind."""
+    directions = [twin_direction(network.graph) for network in report.networks]
+    if directions[0] is directions[1]:
+        return ""
+    return "separable-first" if directions[0] is Direction.ORDINARY else "ordinary-first"
+
+
 class _Content:
     """What the page shows of a report, in one language."""
 
@@ -74,6 +83,7 @@ class _Content:
             "report": report,
             "say": self.say,
             "names": self.names,
+            "colours": _colours(report),
             "title": self.say("title", first=self.names[0], second=self.names[1]),
             "subtitles": subtitles(report, self.language),
             "delivered": delivered_sentences(report, self.language),

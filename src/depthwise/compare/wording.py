@@ -30,12 +30,14 @@ class ResultRow:
 
     Attributes:
         level: 1 for a part of the row above.
+        shares: each value as a share of the larger one, for a bar; None where there is nothing to draw.
     """
 
     label: str
     values: tuple[str, str]
     ratio: str = ""
     level: int = 0
+    shares: tuple[float, float] | None = None
 
 
 def short_number(value: float) -> str:
@@ -127,7 +129,9 @@ def result_rows(report: Report, language: str) -> list[ResultRow]:
         heavy, light = values if report.heavier is first else (values[1], values[0])
         shown = texts or tuple(missing if value is None else f"{value:,.0f}" for value in values)
         ratio = times(heavy / light, language) if heavy and light else ""
-        return ResultRow(label, (shown[0], shown[1]), ratio, level)
+        largest = max(values[0] or 0, values[1] or 0)
+        shares = (values[0] / largest, values[1] / largest) if values[0] and values[1] else None
+        return ResultRow(label, (shown[0], shown[1]), ratio, level, shares)
 
     def timing(label: str, timings: tuple[Timing | None, Timing | None]) -> ResultRow:
         values = tuple(None if item is None else item.microseconds_per_image for item in timings)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from depthwise.compiler.functions import FUNCTIONS, slope_of, vector_jacobian
+from depthwise.compiler.functions import KNOWN, slope_of, vector_jacobian
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Apply, Operand
 from depthwise.compiler.ir.formula import PREDICTION, TARGET, Formula, Reduction, result
@@ -135,7 +135,7 @@ class Tape:
         activation: str = operation.activation
         if activation == "linear" or operation.output in self._with_activation:
             return gradient
-        if not FUNCTIONS[activation].reads_output:
+        if not KNOWN[activation].reads_output:
             raise IllegalProgramError(f"{operation}: its activation must be an operation of its own")
         slope = op.Elementwise((operation.output, gradient), (f"/slope of {operation.output}",), slope_of(activation))
         return self.emit(slope)

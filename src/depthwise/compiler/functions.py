@@ -14,7 +14,16 @@ from depthwise.compiler.ir.expression import Apply, Constant, Expression, Operan
 from depthwise.compiler.kernels import mathematics
 from depthwise.compiler.kernels.builder import Function as Code
 
-__all__ = ["FUNCTIONS", "Elementary", "evaluate", "evaluate_all", "evaluate_function", "slope_of", "vector_jacobian"]
+__all__ = [
+    "FUNCTIONS",
+    "KNOWN",
+    "Elementary",
+    "evaluate",
+    "evaluate_all",
+    "evaluate_function",
+    "slope_of",
+    "vector_jacobian",
+]
 
 # -- activations -----------------------------------------------------------------------------------------------------
 
@@ -317,7 +326,8 @@ _LOSSES: dict[str, Elementary] = {
     "power": Elementary(definition=_power, slope=_power_slope),
 }
 
-_KNOWN: Mapping[str, Elementary] = {**_LOSSES, **OF_FILES, **FUNCTIONS}
+KNOWN: Mapping[str, Elementary] = {**_LOSSES, **OF_FILES, **FUNCTIONS}
+"""Every function: of layers, of operators of files, of losses."""
 
 
 # -- machine code ----------------------------------------------------------------------------------------------------
@@ -340,7 +350,7 @@ def _write(code: Code, expression: Expression, done: dict[Expression, str]) -> s
         return code.constant(expression.value)
     if expression not in done:
         assert isinstance(expression, Apply), f"{expression} has no value"
-        function = _KNOWN[expression.function]
+        function = KNOWN[expression.function]
         if function.definition is not None:
             done[expression] = _write(code, function.definition(expression.arguments), done)
         elif expression.function == "expm1_negative":  # a factor that is a constant goes into its coefficients
@@ -365,7 +375,7 @@ def slope_of(name: str) -> Expression:
     """The gradient through a function of one argument: operand 0 is its result or its argument, as `reads_output` says,
     operand 1 the gradient of its result."""
     kept = Operand(0)
-    slope = FUNCTIONS[name].slope
+    slope = KNOWN[name].slope
     assert slope is not None
     (result,) = slope(Operand(1), (kept,), kept)
     assert result is not None
@@ -380,7 +390,7 @@ def vector_jacobian(expression: Expression, result: Expression, gradient: Expres
         if isinstance(node, Operand):
             found[node.index] = found[node.index] + seed if node.index in found else seed
         elif isinstance(node, Apply):
-            function = _KNOWN[node.function]
+            function = KNOWN[node.function]
             if function.slope is not None:
                 for item, slope in zip(node.arguments, function.slope(seed, node.arguments, value)):
                     if slope is not None:

@@ -158,11 +158,12 @@ class Explanation:
     def page(self, is_trained: bool = True, with_times: bool = True) -> "Page":
         """The interactive page, opened at this explanation's layer and cell."""
         from depthwise.explain.page import make_page
-        from depthwise.explain.samples import Asked, page_samples
+        from depthwise.explain.samples import Asked, page_graph, page_samples
 
-        samples, class_names, pixel_range = page_samples(self.model.graph, self.model, Asked(*self._asked))
+        asked = Asked(*self._asked)
+        samples, class_names, pixel_range = page_samples(self.model.graph, self.model, asked)
         return make_page(
-            self.model.graph,
+            page_graph(self.model, asked),
             self.model.weights_by_name,
             self._page_language,
             samples,

@@ -32,7 +32,7 @@ def expression_facts(expression: Expression) -> Any:
 # -- as text ---------------------------------------------------------------------------------------------------------
 
 _SIGNS = {"add": (" + ", 1), "subtract": (" − ", 1), "multiply": ("·", 2), "divide": ("/", 2)}
-_COMPARISONS = {"ogt": ">", "ugt": ">", "oge": "≥", "uge": "≥", "olt": "<", "ole": "≤"}
+_COMPARISONS = {"oeq": "=", "ogt": ">", "ugt": ">", "oge": "≥", "uge": "≥", "olt": "<", "ole": "≤"}
 
 
 def written(facts: Any, operand: Callable[[int], str]) -> str:
@@ -73,6 +73,8 @@ def _written(facts: Any, operand: Callable[[int], str]) -> tuple[str, int]:
         return f"{within(1, 2)}·(exp({arguments[0][0]}) − 1)", 2
     if name.startswith("where_"):
         first, *others = (text for text, _ in arguments)
+        if name == "where_uno":
+            return f"({first} has no value ? {others[1]} : {others[2]})", 3
         if name == "where_negative":
             others = ["0", *others]
         sign = _COMPARISONS.get(name.removeprefix("where_"), "<")

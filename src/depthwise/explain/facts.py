@@ -140,8 +140,16 @@ def _config(layer: Description) -> dict[str, Any]:
         value = getattr(layer, field.name)
         if field.name in _HIDDEN_FIELDS or field.name.endswith(("_initializer", "_regularizer", "_constraint")):
             continue
-        config[field.name] = list(value) if isinstance(value, tuple) else value
+        if _is_plain(value):
+            config[field.name] = list(value) if isinstance(value, tuple) else value
     return config
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is a number, a text, or a sequence of such: an expression is shown where it is computed."""
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 def layer_facts(graph: Graph, node: Call) -> dict[str, Any]:

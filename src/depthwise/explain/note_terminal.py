@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.console import RenderableType
-from rich.padding import Padding
 from rich.text import Text
 
 from depthwise.explain.cells import cell_facts
@@ -49,10 +48,10 @@ def note_lines(language: str) -> Iterator[RenderableType]:
         yield Text.assemble(
             (f"{index}. ", "cyan"), (text("note.says", language) + ": ", "dim"), (f"“{answer['quote']}”", "dim")
         )
-        yield Padding(Text(text(answer["key"], language, **answer["facts"])), (0, 0, 0, 3))
+        yield Text("   " + text(answer["key"], language, **answer["facts"]))
 
 
-def _picture(language: str) -> Iterator[Text]:
+def _picture(language: str) -> Iterator[RenderableType]:
     """The window over both input channels, the three kernels, and the cell that each fills."""
     inputs = [
         "┌─────┐    ",

@@ -8,6 +8,7 @@ them: no script runs but the template's own, whose hash the policy names.
 import base64
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -43,6 +44,7 @@ MOST_MACS = 60_000_000
 MOST_SAMPLES = 12
 
 _DATA_MARK = "<!--depthwise:data-->"
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
 
@@ -135,6 +137,7 @@ def make_page(
 def _in_script(data: dict[str, Any]) -> str:
     """JSON that no name in it can end early: the only characters that matter inside a script element are escaped."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)  # of a file's name that is not UTF-8
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").replace("\u2028", "\\u2028")
 
 

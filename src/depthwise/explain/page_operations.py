@@ -1,11 +1,13 @@
 """A call's operations as the page's interpreter (`web/src/lib/operations.ts`) reads them."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from depthwise.compiler.functions import FUNCTIONS
 from depthwise.compiler.ir import operations as op
-from depthwise.compiler.ir.expression import Constant
+from depthwise.compiler.ir.expression import Apply, Constant, Expression
 from depthwise.compiler.ir.program import Operation
 from depthwise.explain.expressions import expression_facts
 from depthwise.explain.operations import CallProgram
@@ -21,10 +23,24 @@ PAGE_OPERATIONS = (
 """What the page can run: everything that a layer lowers to for a prediction."""
 
 
+def _runs(operation: Operation) -> bool:
+    """Whether the page knows the operation, and every function in it."""
+    if isinstance(operation, op.Elementwise) and not set(_functions(operation.expression)) <= FUNCTIONS.keys():
+        return False
+    return type(operation) in PAGE_OPERATIONS
+
+
+def _functions(expression: Expression) -> Iterator[str]:
+    if isinstance(expression, Apply):
+        yield expression.function
+        for item in expression.arguments:
+            yield from _functions(item)
+
+
 def page_operations(call: Call) -> list[dict[str, Any]] | None:
     """The call's operations as plain data; None where the page cannot run one of them."""
     program = CallProgram(call)
-    if not all(type(operation) in PAGE_OPERATIONS for operation in program.operations):
+    if not all(map(_runs, program.operations)):
         return None
 
     def value_facts(name: str) -> dict[str, Any]:

@@ -10,13 +10,14 @@ import numpy.typing as npt
 
 from depthwise.classification import scaled_for
 from depthwise.data import load_data, mnist
-from depthwise.errors import InvalidArgumentError, UnsupportedError
+from depthwise.errors import InvalidArgumentError
 from depthwise.explain.page import Sample
 from depthwise.explain.values import drawn_picture
 from depthwise.network.graph import Graph
+from depthwise.network.tree import with_rescaling
 from depthwise.pictures import FILE, OPTION, Reading, load_picture, prepared, reading_of
 
-__all__ = ["Asked", "Picture", "choose_picture", "page_samples"]
+__all__ = ["Asked", "Picture", "choose_picture", "page_graph", "page_samples"]
 
 MNIST_SHAPE = (28, 28, 1)
 
@@ -67,8 +68,8 @@ def choose_picture(model: Any, asked: Asked) -> Picture:
     if asked.array is not None and asked.image is None and asked.sample is None:
         return Picture(np.asarray(asked.array, dtype=np.float32), "terminal.picture_given", {})
     if asked.image is not None:
-        pixels, inverted = load_picture(asked.image, graph, reading, asked.invert)
-        key = "terminal.picture_inverted" if inverted else "terminal.picture_image"
+        pixels, changes = load_picture(asked.image, graph, reading, asked.invert)
+        key = f"terminal.picture_{'_'.join(changes) or 'image'}"
         return Picture(prepared(graph, pixels, reading), key, {"name": Path(asked.image).name}, pixels)
     if asked.sample is not None or shape == MNIST_SHAPE:
         index = asked.sample or 0
@@ -97,20 +98,19 @@ def _mnist(graph: Graph, index: int) -> tuple[npt.NDArray[np.uint8], int]:
 
 
 def _brightest(model: Any, asked: Asked) -> float | None:
-    """What a pixel of 255 stands for in the network's input; None where neither the user nor the model's file says.
-
-    Raises:
-        UnsupportedError: a scale below 0: the page's pictures go from 0 on.
-    """
+    """What a pixel of 255 stands for in the page's input; None where neither the user nor the model's file says."""
     reading = reading_of(model, scale=asked.scale)
     if reading.scale_from not in (OPTION, FILE):
         return None
-    if reading.scale == "-1..1":
-        raise UnsupportedError(
-            "the page's pictures go from 0 to 1 or from 0 to 255, but this network was trained on -1 to 1; explain it without the "
-            "page, or let the network begin with layers.Rescaling(2, -1), which takes 0 to 1"
-        )
-    return 1.0 if reading.scale == "0..1" else 255.0
+    return 255.0 if reading.scale == "0..255" else 1.0
+
+
+def page_graph(model: Any, asked: Asked) -> Graph:
+    """The network of the page, whose pictures begin at 0: for a network that takes -1 to 1, a layer that brings 0 to 1 there is first."""
+    graph: Graph = model.graph
+    if len(graph.inputs) != 1 or asked.array is not None:
+        return graph
+    return with_rescaling(graph, 2.0, -1.0) if reading_of(model, scale=asked.scale).scale == "-1..1" else graph
 
 
 def page_samples(

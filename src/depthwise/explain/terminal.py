@@ -12,8 +12,10 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from depthwise.explain.expressions import written
+from depthwise.explain.matrices import Matrix, Products
 from depthwise.explain.text import join_places, number_text, printable, shape_text
 from depthwise.messages import text
+from depthwise.wrapping import Hanging, print_wrapped
 
 __all__ = ["cell_lines", "channel_lines", "layer_lines", "line", "network_lines", "print_lines"]
 
@@ -23,9 +25,12 @@ SHOWN_TERMS = 10
 
 
 def print_lines(console: Console, lines: Iterable[RenderableType]) -> None:
-    """Prints each line; long ones wrap at words, numbers in them are not coloured."""
+    """Prints each line within the console's width; numbers in them are not coloured."""
     for item in lines:
-        console.print(item, highlight=False, overflow="fold")
+        if isinstance(item, Text):
+            print_wrapped(console, item)
+        else:
+            console.print(item, highlight=False)
 
 
 def _pad(label: str, width: int = LABEL_WIDTH) -> str:
@@ -33,8 +38,11 @@ def _pad(label: str, width: int = LABEL_WIDTH) -> str:
 
 
 def line(label: str, value: str, style: str = "") -> Text:
-    """A label in its column, then a value."""
-    return Text.assemble("  ", (_pad(label), "dim"), (value, style))
+    """A label in its column, then a value, which continues in its own column."""
+    made = Hanging.assemble("  ", (_pad(label), "dim"), (value, style))
+    assert isinstance(made, Hanging)
+    made.hanging = LABEL_WIDTH + 2
+    return made
 
 
 def network_lines(facts: dict[str, Any], language: str) -> Iterator[Text]:
@@ -118,7 +126,7 @@ def _field_text(field: dict[str, Any], language: str) -> str:
 
 def cell_lines(
     facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool = False, reason: str = ""
-) -> Iterator[Text]:
+) -> Iterator[RenderableType]:
     """How one number comes about, in the order in which it is computed, and whether the network computed the same.
 
     Args:
@@ -156,47 +164,23 @@ def _place_line(place: dict[str, Any], language: str) -> Text:
     return Text("  " + text("terminal.window_at", language, rows=rows, columns=columns), "dim")
 
 
-def _matrix(values: list[list[float]], inside: list[list[bool]] | None = None) -> list[str]:
-    """Rows of right-aligned numbers; padding stands in ‹›."""
-    cells = [
-        [
-            f"‹{number_text(value)}›" if inside and not inside[i][j] else f" {number_text(value)} "
-            for j, value in enumerate(row)
-        ]
-        for i, row in enumerate(values)
-    ]
-    width = max(len(cell) for row in cells for cell in row)
-    return ["".join(cell.rjust(width) for cell in row) for row in cells]
-
-
-def channel_lines(title: str, channel: dict[str, Any], place: dict[str, Any], language: str) -> Iterator[Text]:
+def channel_lines(
+    title: str, channel: dict[str, Any], place: dict[str, Any], language: str
+) -> Iterator[RenderableType]:
     """One channel's window times its kernel slice: the products, and their sum."""
-    blocks = [
-        (text("terminal.window", language), _matrix(channel["window"], place["inside"])),
-        (text("terminal.kernel", language), _matrix(channel["kernel"])),
-        (text("terminal.products", language), _matrix(channel["products"])),
-    ]
-    widths = [max(cell_len(name) + 1, *(len(row) for row in rows)) for name, rows in blocks]
     yield Text("  " + title, "cyan")
-    yield Text("    " + "   ".join(_pad(" " + name, width) for (name, _), width in zip(blocks, widths)), "dim")
-    for index in range(len(blocks[0][1])):
-        sign = "×", "="
-        cells = [rows[index].ljust(width) for (_, rows), width in zip(blocks, widths)]
-        middle = index == len(blocks[0][1]) // 2
-        joined = (
-            cells[0]
-            + (f" {sign[0]} " if middle else "   ")
-            + cells[1]
-            + (f" {sign[1]} " if middle else "   ")
-            + cells[2]
-        )
-        end = f" → {number_text(channel['sum'])}" if middle else ""
-        yield Text.assemble("    ", joined, (end, "bold"))
+    names = [text(f"terminal.{name}", language) for name in ("window", "kernel", "products")]
+    yield Products(
+        Matrix(names[0], channel["window"], place["inside"]),
+        Matrix(names[1], channel["kernel"]),
+        Matrix(names[2], channel["products"]),
+        number_text(channel["sum"]),
+    )
 
 
 def _channels(
     channels: list[dict[str, Any]], show_all: bool, language: str, place: dict[str, Any], title: Any
-) -> Iterator[Text]:
+) -> Iterator[RenderableType]:
     shown = channels
     if not show_all and len(channels) > SHOWN_CHANNELS:
         largest = sorted(channels, key=lambda channel: -abs(channel["sum"]))[:SHOWN_CHANNELS]
@@ -223,7 +207,9 @@ def _signed(value: float) -> str:
     return f"({number_text(value)})" if value < 0 else number_text(value)
 
 
-def _convolution(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[Text]:
+def _convolution(
+    facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool
+) -> Iterator[RenderableType]:
     yield _place_line(facts["place"], language)
     yield from _channels(
         facts["channels"],
@@ -236,7 +222,7 @@ def _convolution(facts: dict[str, Any], inputs: Sequence[str], language: str, sh
     yield from _end(facts, language, "terminal.sum")
 
 
-def _separable(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[Text]:
+def _separable(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[RenderableType]:
     yield _place_line(facts["place"], language)
     yield Text("  " + text("terminal.stage_one", language), "bold")
     yield from _channels(
@@ -267,7 +253,7 @@ def _separable(facts: dict[str, Any], inputs: Sequence[str], language: str, show
     yield line(text("terminal.equivalent_sum", language), number_text(facts["equivalent"]["sum"]))
 
 
-def _terms(terms: list[dict[str, Any]], language: str, show_all: bool) -> Iterator[Text]:
+def _terms(terms: list[dict[str, Any]], language: str, show_all: bool) -> Iterator[RenderableType]:
     """Values times weights: all of a few, the largest of many with the sum of the rest."""
     count = len(terms) if show_all else min(SHOWN_TERMS, len(terms))
     largest = sorted(terms, key=lambda term: -abs(term["product"]))[:count]
@@ -281,16 +267,15 @@ def _terms(terms: list[dict[str, Any]], language: str, show_all: bool) -> Iterat
         yield line(text("terminal.rest", language, count=len(terms) - count), number_text(rest))
 
 
-def _dense(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[Text]:
+def _dense(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[RenderableType]:
     yield from _terms(facts["terms"], language, show_all)
     yield from _end(facts, language, "terminal.total")
 
 
-def _pooled(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[Text]:
+def _pooled(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[RenderableType]:
     if "place" in facts:
         yield _place_line(facts["place"], language)
-        for row in _matrix(facts["window"], facts["place"]["inside"]):
-            yield Text("    " + row)
+        yield from Matrix("", facts["window"], facts["place"]["inside"]).lines("    ")
     if facts["operation"] == "average":
         message = text("terminal.mean", language, counted=facts["counted"], sum=number_text(facts["sum"]))
     else:
@@ -300,12 +285,14 @@ def _pooled(facts: dict[str, Any], inputs: Sequence[str], language: str, show_al
     yield Text("  " + message)
 
 
-def _normalisation(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[Text]:
+def _normalisation(
+    facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool
+) -> Iterator[RenderableType]:
     names = ("gamma", "input", "mean", "variance", "epsilon", "beta")
     yield Text("  " + text("terminal.normalisation", language, **{name: _signed(facts[name]) for name in names}))
 
 
-def _copy(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[Text]:
+def _copy(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[RenderableType]:
     source = facts["from"]
     if source is None:
         yield Text("  " + text("terminal.copy_padding", language))
@@ -314,7 +301,9 @@ def _copy(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all:
     yield Text("  " + text("terminal.copy", language, layer=printable(inputs[source["input"]]), position=position))
 
 
-def _activation(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[Text]:
+def _activation(
+    facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool
+) -> Iterator[RenderableType]:
     yield line(text("terminal.before_activation", language), number_text(facts["before_activation"]))
 
 
@@ -331,17 +320,19 @@ def _softmax_line(facts: dict[str, Any], language: str) -> Text:
     return Text("  " + message)
 
 
-def _sum(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[Text]:
+def _sum(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[RenderableType]:
     terms = " + ".join(_signed(term) for term in facts["terms"])
     yield Text("  " + text("terminal.added", language, terms=terms))
 
 
-def _rescaling(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[Text]:
+def _rescaling(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[RenderableType]:
     names = ("input", "scale", "offset")
     yield Text("  " + text("terminal.rescaling", language, **{name: _signed(facts[name]) for name in names}))
 
 
-def _operations(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[Text]:
+def _operations(
+    facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool
+) -> Iterator[RenderableType]:
     """Each operation of the layer; several are numbered."""
     steps = facts["steps"]
     for number, step in enumerate(steps, start=1):
@@ -428,7 +419,7 @@ _OPERATIONS = {
 }
 
 
-def _input(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[Text]:
+def _input(facts: dict[str, Any], inputs: Sequence[str], language: str, show_all: bool) -> Iterator[RenderableType]:
     yield Text("  " + text("terminal.input", language))
 
 

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,10 @@ STYLES = ("depthwise", "keras")
 
 LONGEST_NAME = 120
 MOST_CLASSES = 12
+NARROW, NARROWEST = 104, 72
+"""Characters of a line below which formulas have no column, and MACs neither."""
+OTHER_COLUMNS = 52
+"""Characters of a narrow line that are not a formula's."""
 
 _KERAS_CHAIN = (("Layer (type)", "left", 0.45), ("Output Shape", "left", 0.80), ("Param #", "right", 1.0))
 _KERAS_GRAPH = (
@@ -185,6 +189,7 @@ def print_summary(
     layer_range: Sequence[str] | None = None,
     style: str = "depthwise",
     usage: Usage | None = None,
+    words: Mapping[str, str] | None = None,
 ) -> None:
     """Prints the table of layers and the totals.
 
@@ -197,6 +202,7 @@ def print_summary(
         layer_range: names, or regular expressions, of the first and the last layer to show; the totals stay those of the model.
         style: "depthwise" has the columns "Parameter formula" and "MACs", "keras" has Keras' alone.
         usage: names of classes and the pictures' scale, said below the totals.
+        words: what to write in the place of the titles of columns and totals, for another language than English.
 
     Raises:
         InvalidArgumentError: an unknown style, positions that do not fit the columns, or a range that matches no layer.
@@ -206,18 +212,22 @@ def print_summary(
     if style not in STYLES:
         raise InvalidArgumentError(f"summary: style must be 'depthwise' or 'keras', got {describe_value(style)}")
     facts = summary_facts(graph, expand_nested)
+    length = line_length or _default_length(style, facts.is_chain, show_trainable, print_fn is None)
+    narrow = style == "depthwise" and positions is None and length < (NARROW if facts.is_chain else NARROW + 24)
     rows = _in_range(facts.rows, layer_range)
     columns = [*(_KERAS_CHAIN if facts.is_chain else _KERAS_GRAPH)]
-    if style == "depthwise":
+    if narrow:
+        columns[3:3] = _OURS[1:] if length >= NARROWEST else ()
+    elif style == "depthwise":
         columns[3:3] = _OURS
     elif positions is None:
         positions = [end * (0.9 if show_trainable else 1.0) for _, _, end in columns] + [1.0] * show_trainable
     if show_trainable:
         columns.append(("Trainable", "center", 0.0))
-    length = line_length or _default_length(style, facts.is_chain, show_trainable, print_fn is None)
-    table = _table(columns, length, positions, style)
+    named = words or {}
+    table = _table([(named.get(title, title), *more) for title, *more in columns], length, positions, style)
     for row in rows:
-        table.add_row(*_fields(row, facts.is_chain, style, show_trainable))
+        table.add_row(*_fields(row, facts.is_chain, style, show_trainable, length if narrow else 0))
     plain = print_fn is not None
     console = Console(
         highlight=False,
@@ -226,9 +236,9 @@ def print_summary(
         color_system=None if plain else "auto",
     )
     with console.capture() as capture:
-        _print(console, facts, table, style)
+        _print(console, facts, table, style, named)
         if usage is not None and style == "depthwise":
-            _print_usage(console, graph, usage)
+            _print_usage(console, graph, usage, named)
     if print_fn is not None:
         print_fn(capture.get())
     else:
@@ -298,7 +308,9 @@ def _table(
     )
 
 
-def _fields(row: SummaryRow, is_chain: bool, style: str, show_trainable: bool) -> list[str]:
+def _fields(row: SummaryRow, is_chain: bool, style: str, show_trainable: bool, narrow: int) -> list[str]:
+    """The row's cells. In a table of `narrow` characters, 0 for a wide one, the formula stands below the layer's name, each of its
+    terms on a line where it is long; in the narrowest the MACs do so too."""
     shapes = [
         "(" + ", ".join(["[color(45)]None[/]", *(f"[color(34)]{size}[/]" for size in shape)]) + ")"
         for shape in row.output_shapes
@@ -309,7 +321,16 @@ def _fields(row: SummaryRow, is_chain: bool, style: str, show_trainable: bool) -
         shapes[0] if len(shapes) == 1 else "\\[" + ", ".join(shapes) + "]",
         f"[color(34)]{row.parameters.value:,}[/]",
     ]
-    if style == "depthwise":
+    if narrow:
+        if row.parameters.value:
+            formula = row.parameters.expression
+            broken = formula if len(formula) <= narrow - OTHER_COLUMNS else formula.replace("+", "+\n  ")
+            fields[0] += f"\n  {broken}"
+        if narrow >= NARROWEST:
+            fields.append(f"{row.macs.value:,}")
+        elif row.macs.value:
+            fields[0] += f"\n  {row.macs.value:,} MACs"
+    elif style == "depthwise":
         fields += [row.parameters.expression if row.parameters.value else "", f"{row.macs.value:,}"]
     if not is_chain:
         reads = [f"{printable(port.member)}\\[{port.call}]\\[{port.output}]" for port in row.connections]
@@ -319,24 +340,27 @@ def _fields(row: SummaryRow, is_chain: bool, style: str, show_trainable: bool) -
     return fields
 
 
-def _print(console: Any, facts: Summary, table: "Table", style: str) -> None:
-    console.print(f'[bold]Model: "{printable(facts.name)}"[/]')
+def _print(console: Any, facts: Summary, table: "Table", style: str, words: Mapping[str, str]) -> None:
+    console.print(f'[bold]{words.get("Model", "Model")}: "{printable(facts.name)}"[/]')
     console.print(table)
     for title, count in (
         ("Total params", facts.parameters),
         ("Trainable params", facts.trainable_parameters),
         ("Non-trainable params", facts.non_trainable_parameters),
     ):
-        console.print(f"[bold] {title}: [/][color(34)]{count:,}[/] ({readable_size(count)})")
+        console.print(f"[bold] {words.get(title, title)}: [/][color(34)]{count:,}[/] ({readable_size(count)})")
     if style == "depthwise":
-        console.print(f"[bold] Total MACs: [/][color(34)]{facts.macs:,}[/] a sample ({2 * facts.macs:,} FLOP)")
+        sample = words.get("a sample", "a sample")
+        title = words.get("Total MACs", "Total MACs")
+        console.print(f"[bold] {title}: [/][color(34)]{facts.macs:,}[/] {sample} ({2 * facts.macs:,} FLOP)")
 
 
-def _print_usage(console: Any, graph: Graph, usage: Usage) -> None:
+def _print_usage(console: Any, graph: Graph, usage: Usage, words: Mapping[str, str]) -> None:
     names = usage.names_for(graph.output_shapes)
     if names:
         shown = ", ".join(map(printable, names[:MOST_CLASSES]))
-        more = f" and {len(names) - MOST_CLASSES:,} more" if len(names) > MOST_CLASSES else ""
-        console.print(f"[bold] Classes: [/]{len(names):,}: {shown}{more}")
+        more = ", …" if len(names) > MOST_CLASSES else ""
+        console.print(f"[bold] {words.get('Classes', 'Classes')}: [/]{len(names):,}: {shown}{more}")
     if usage.scale is not None:
-        console.print(f"[bold] Input, black to white: [/]{usage.scale}")
+        title = words.get("Input, black to white", "Input, black to white")
+        console.print(f"[bold] {title}: [/]{usage.scale}")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 from depthwise.layers.description import Description
 from depthwise.layers.input import InputLayer
+from depthwise.layers.preprocessing import Rescaling
 from depthwise.network.facts import Shape, describe
 from depthwise.network.graph import Call, Graph, LayerPath, Port
 
@@ -25,6 +26,7 @@ __all__ = [
     "in_keras_order",
     "inlined",
     "tree_of",
+    "with_rescaling",
     "with_shared",
 ]
 
@@ -268,3 +270,28 @@ def tree_of(graph: Graph) -> ModelTree:
     members = tuple(call.layer for call in graph.calls)
     starts, ends = (tuple(map(TreePort, names)) for names in (graph.inputs, graph.outputs))
     return in_keras_order(ModelTree(graph.name, members, calls, starts, ends, graph.is_sequential))
+
+
+def with_rescaling(graph: Graph, scale: float, offset: float) -> Graph:
+    """The same network with a `Rescaling` layer behind its one input; the other layers keep their names and weights."""
+    tree = tree_of(graph)
+    (start,) = tree.inputs
+    taken = {str(member.name) for member in tree.members}
+    name = next(
+        free for free in ("rescaling", *(f"rescaling_{i}" for i in range(1, len(taken) + 2))) if free not in taken
+    )
+    own = TreePort(name)
+
+    def behind(ports: Sequence[TreePort]) -> tuple[TreePort, ...]:
+        return tuple(own if port == start else port for port in ports)
+
+    members, calls = [], []
+    for member in tree.members:
+        members.append(member)
+        if member.name == start.member:
+            members.append(Rescaling(scale, offset, name=name))
+    for call in tree.calls:
+        calls.append(replace(call, inputs=behind(call.inputs)))
+        if (call.member, call.index) == (start.member, start.call):
+            calls.append(TreeCall(name, 0, (start,)))
+    return inlined(replace(tree, members=tuple(members), calls=tuple(calls), outputs=behind(tree.outputs)))

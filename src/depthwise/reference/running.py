@@ -8,6 +8,7 @@ what it adds up, each function the 2 ulp that it may be off, and both pass on wh
 [1.3333333333333333, 4.0]
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -208,7 +209,29 @@ def _function(name: str) -> Callable[[Bounded], Bounded]:
     return rule
 
 
+def _step(function: Callable[..., Array]) -> Callable[..., Bounded]:
+    """A rounding to whole numbers: off by as many as lie between the limits of what came in."""
+
+    def rule(a: Bounded) -> Bounded:
+        return Bounded(function(a.value), function(a.value + a.error) - function(a.value - a.error))
+
+    return rule
+
+
+def _erf(a: Bounded) -> Bounded:
+    """Its slope is 2 / √π at most."""
+    y = np.vectorize(math.erf, otypes=[np.float64])(a.value)
+    return _rounded(y, a.error * (2.0 / math.sqrt(math.pi)), roundings=ACTIVATION_ROUNDINGS)
+
+
 RULES: dict[str, Callable[..., Bounded]] = {
+    "floor": _step(np.floor),
+    "ceil": _step(np.ceil),
+    "trunc": _step(np.trunc),
+    "roundeven": _step(np.rint),
+    "erf": _erf,
+    "where_oeq": _where(np.equal),
+    "where_uno": _where(lambda a, b: np.isnan(a) | np.isnan(b)),
     "add": _add,
     "subtract": _subtract,
     "multiply": _multiply,

@@ -4,6 +4,7 @@ import { data, decodeBytes, layerByName, layers, type Layer } from "./data";
 import { browserLanguage, pictureOf, pictureText, readLink } from "./link";
 import { liveliestPlace } from "./lively";
 import { run, type Values } from "./network";
+import type { Plane } from "./planes";
 
 export type View = "story" | "network" | "layer" | "kernel" | "try" | "guess" | "compare";
 export type Theme = "auto" | "light" | "dark";
@@ -60,6 +61,8 @@ class State {
   /** The step of the story that a link names. */
   step = $state(1);
   picture = $state.raw<Float32Array>(data.samples.length ? samplePicture(0) : new Float32Array(pixels));
+  /** A photo that was opened, in shades and larger than the network takes it: for the kernel editor. */
+  photo = $state.raw<Plane | null>(null);
   showHelp = $state(false);
   /** What is said about the thing that is pointed at, and where. */
   tip = $state.raw<{ title: string; text: string; node: Element; box: DOMRect } | null>(null);
@@ -129,8 +132,9 @@ class State {
     this.open(this.view === "try" ? "try" : "layer", next.name);
   }
 
-  setPicture(picture: Float32Array, sample = -1): void {
+  setPicture(picture: Float32Array, sample = -1, photo: Plane | null = null): void {
     this.picture = picture;
+    this.photo = photo;
     this.sample = sample;
     writeHash();
   }

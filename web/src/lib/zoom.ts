@@ -21,3 +21,17 @@ export function zoomInto(from: Element | null, change: () => void): void {
     void transition.finished.finally(() => target?.style.removeProperty("view-transition-name"));
   });
 }
+
+/** Lets an element grow to its size whenever the channel that it shows changes: one goes closer, from many channels to one. */
+export function growing(node: HTMLElement, channel: number) {
+  let current = channel;
+  return {
+    update(next: number) {
+      if (next === current) return;
+      current = next;
+      if (!quiet.matches) {
+        node.animate([{ transform: "scale(0.75)", opacity: 0.4 }, { transform: "none", opacity: 1 }], { duration: 180, easing: "ease-out" });
+      }
+    },
+  };
+}

@@ -124,7 +124,7 @@ class _Writer:
         self.function = function
         self.lanes = function.vectors.lanes
         # A long activation runs over what the tile has stored, in whole vectors.
-        self.activates_later = not functions.FUNCTIONS[kernel.activation].short and not kernel.exact
+        self.activates_later = not functions.KNOWN[kernel.activation].short and not kernel.exact
 
     def write(self) -> None:
         if self.kernel.panels_outside:

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from depthwise.compiler.functions import FUNCTIONS
+from depthwise.compiler.functions import KNOWN
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Apply, Expression, Operand
 from depthwise.compiler.ir.program import Operation, Program
@@ -27,7 +27,7 @@ def _activation_of(operation: Operation) -> str:
 def _fuse(program: Program, *, only_from_output: bool) -> Program:
     def fuse(current: Program, first: Operation, second: Operation) -> Operation | None:
         activation = _activation_of(second)
-        if not activation or (only_from_output and not FUNCTIONS[activation].reads_output):
+        if not activation or (only_from_output and not KNOWN[activation].reads_output):
             return None
         fused = first.with_activation(activation)
         return None if fused is None else replace(fused, results=second.results)
@@ -50,7 +50,7 @@ def pool_before_activation(program: Program) -> Program:
 
     def fuse(current: Program, first: Operation, second: Operation) -> Operation | None:
         activation = _activation_of(first)
-        if not activation or not FUNCTIONS[activation].monotone or not isinstance(second, op.PoolWindows):
+        if not activation or not KNOWN[activation].monotone or not isinstance(second, op.PoolWindows):
             return None
         if second.kind != "max" or second.activation != "linear":
             return None

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +45,7 @@ class Findings:
         parameters: numbers in all weights.
         training: the names of optimizer, loss and metrics; None where the file says nothing of training.
         problems: what keeps it from being opened; none where it opens.
+        class_names: what the outputs stand for, where the file says it.
         notes: what is different after it was opened, such as training that is not supported.
     """
 
@@ -57,6 +58,7 @@ class Findings:
     parameters: int = 0
     training: dict[str, Any] | None = None
     problems: list[Problem] = field(default_factory=list)
+    class_names: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -64,12 +66,16 @@ class Findings:
         return not self.problems
 
 
-def check_file(filepath: PathLike, custom_objects: Mapping[str, Any] | None = None) -> Findings:
+def check_file(
+    filepath: PathLike,
+    custom_objects: Mapping[str, Any] | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+) -> Findings:
     """What a file holds and whether it opens; nothing is compiled.
 
     Args:
         filepath: of any kind that Depthwise reads, or none.
-        custom_objects: see `depthwise.models.load_model`.
+        custom_objects, shapes: see `depthwise.models.load_model`.
 
     Raises:
         InvalidFileError: no such file.
@@ -77,7 +83,7 @@ def check_file(filepath: PathLike, custom_objects: Mapping[str, Any] | None = No
     if not os.path.exists(filepath):
         with keras_file.open_file(filepath, repr(os.fspath(filepath))):  # which says so
             pass
-    found, config, training = _described(filepath)
+    found, config, training = _described(filepath, shapes)
     if config is None:
         return found
     dialect = Dialect(found.kind, found.version, custom_objects or {})
@@ -95,7 +101,7 @@ def check_file(filepath: PathLike, custom_objects: Mapping[str, Any] | None = No
     return found
 
 
-def _described(filepath: PathLike) -> tuple[Findings, Any, Any]:
+def _described(filepath: PathLike, shapes: Mapping[str, Sequence[int]] | None) -> tuple[Findings, Any, Any]:
     """What the file says of itself: findings so far, the model's config, the training configuration."""
     found = Findings("not a model file")
     try:
@@ -118,7 +124,7 @@ def _described(filepath: PathLike) -> tuple[Findings, Any, Any]:
                 return found, None, None
             return found, config, topology.get("training_config")
         if is_onnx(filepath):
-            return _described_onnx(filepath), None, None
+            return _described_onnx(filepath, shapes), None, None
         if starts_with(filepath, b"PK"):
             found = Findings("Keras model (.keras)")
         found.version, config = keras_file.read_description(filepath)
@@ -128,7 +134,7 @@ def _described(filepath: PathLike) -> tuple[Findings, Any, Any]:
         return found, None, None
 
 
-def _described_onnx(filepath: PathLike) -> Findings:
+def _described_onnx(filepath: PathLike, shapes: Mapping[str, Sequence[int]] | None) -> Findings:
     """What an ONNX file holds; every operator that keeps it from opening is named."""
     from depthwise.data.formats.onnx.reading.opening import ShapesNeededError, load
     from depthwise.data.formats.onnx.reading.proto import read_model_proto
@@ -143,7 +149,7 @@ def _described_onnx(filepath: PathLike) -> Findings:
     try:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            network = load(filepath)
+            network = load(filepath, shapes)
     except ShapesNeededError as error:
         found.problems = [Problem("shapes", str(error))]
         return found
@@ -223,3 +229,4 @@ def _open(found: Findings, filepath: PathLike, custom_objects: Mapping[str, Any]
     graph = network.graph
     found.inputs, found.outputs = list(graph.input_shapes), list(graph.output_shapes)
     found.parameters = graph.parameters
+    found.class_names = list(network.usage.class_names)

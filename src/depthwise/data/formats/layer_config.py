@@ -22,6 +22,7 @@ from depthwise.layers.descriptions import LAYERS
 from depthwise.layers.input import InputLayer
 from depthwise.layers.names import UNSUPPORTED
 from depthwise.layers.operation import Operation
+from depthwise.layers.tensors import TENSOR_OPERATIONS
 from depthwise.regularizers import Regularizer
 
 __all__ = [
@@ -314,7 +315,16 @@ def _supported(name: Any) -> str:
 
 
 def layer_config(layer: Description) -> dict[str, Any]:
-    """A named layer as Keras serialises it."""
+    """A named layer as Keras serialises it.
+
+    Raises:
+        UnsupportedError: Keras has no such layer.
+    """
+    if type(layer) in TENSOR_OPERATIONS.values():
+        raise UnsupportedError(
+            f"{layer.label} comes from an ONNX file and is no layer of Keras, so no file of Keras can hold it; keep the ONNX file, or "
+            "write one with model.export"
+        )
     if isinstance(layer, InputLayer):
         config: dict[str, Any] = {
             "batch_shape": [None, *layer.shape],

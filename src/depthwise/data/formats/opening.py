@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +50,9 @@ def read_any(
     if starts_with(filepath, SIGNATURE):
         return _legacy(filepath, compile, custom_objects)
     if is_onnx(filepath):
-        # Imported with the first such file: that takes longer than to read a small one of Keras.
-        reader = import_module("depthwise.data.formats.onnx.reading.opening")
-        saved: SavedNetwork = reader.load(filepath, shapes, external_data).saved
-        return saved
+        from depthwise.data.formats.onnx.reading.opening import load  # a dozen files that other formats do not need
+
+        return load(filepath, shapes, external_data).saved
     if shapes is not None or external_data is not None:
         raise InvalidArgumentError(
             f"shapes and external_data are for ONNX files, and {describe_value(os.fspath(filepath), 200)} is none; leave them out"

@@ -6,7 +6,7 @@ axes are stored: transposing costs nothing until somebody needs another order.
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -29,6 +29,9 @@ __all__ = ["Constant", "ConstantNeededError", "Network", "NotBatchedError", "Ref
 
 Array = NDArray[Any]
 Order = tuple[int, ...]
+
+MOST_NUMBERS = 2**29
+"""In all weights together: 2 GiB, which is what a file holds at most."""
 
 
 class RefusedError(UnsupportedError):
@@ -66,6 +69,7 @@ class Tensor:
         element: "float", or "bool" and "int", which are stored as float32 too.
         positive: never below 0.
         flat: the tensor that a flattened one comes from, where its numbers are not yet in the file's order.
+        batch_axis: where the batch stands among the file's axes; some networks move it on their way.
     """
 
     port: str
@@ -74,6 +78,7 @@ class Tensor:
     element: str = "float"
     positive: bool = False
     flat: "Tensor | None" = None
+    batch_axis: int = 0
 
     @property
     def stored(self) -> Shape:
@@ -90,6 +95,7 @@ class Network:
         batch: the size of the batch that the first axis is taken for; None where a sample has all the axes of the file.
         transposes: names of the layers that put axes into another order.
         prefix: what the members that come next are named after.
+        readers: how often each value of the file is read, where that is known.
     """
 
     def __init__(self, batch: int | None) -> None:
@@ -101,6 +107,8 @@ class Network:
         self.depends: dict[str, frozenset[str]] = {}
         self.transposes: list[str] = []
         self.prefix = ""
+        self.readers: Mapping[str, int] = {}
+        self._numbers = 0
         self._moved: dict[tuple[str, Order], str] = {}
 
     # -- members -----------------------------------------------------------------------------------------------------
@@ -121,6 +129,9 @@ class Network:
             item.size != prod(w.shape) for w, item in zip(facts.weights, arrays)
         ):
             raise ValueError(f"weights of the shapes {[np.shape(item) for item in arrays]} do not fit")
+        self._numbers += sum(prod(weight.shape) for weight in facts.weights)
+        if self._numbers > MOST_NUMBERS:
+            raise ValueError(f"its weights would hold more than {MOST_NUMBERS:,} numbers")
         for weight, array in zip(facts.weights, arrays):
             value = np.ascontiguousarray(array, np.float32).reshape(weight.shape)
             self.weights[WeightKey((own,), weight.name).text] = value
@@ -129,6 +140,26 @@ class Network:
         self.shapes[own] = facts.output_shape
         self.depends[own] = frozenset().union(*(self.depends[port] for port in reads))
         return own
+
+    def takes_bias(self, tensor: Tensor, values: Array) -> bool:
+        """Gives the layer whose output the tensor is a bias, where it has none, is read nowhere else and the values are one a channel."""
+        member: Any = self.members[tensor.port]
+        if (
+            tensor.flat is not None
+            or getattr(member, "use_bias", True)
+            or getattr(member, "activation", None) != "linear"
+        ):
+            return False
+        full, last = self.full(tensor), self.full_axis(tensor, tensor.order[-1]) if tensor.order else -1
+        padded = (1,) * (len(full) - values.ndim) + values.shape
+        fits = len(padded) == len(full) and all(
+            size == (full[last] if i == last else 1) for i, size in enumerate(padded)
+        )
+        if not fits or any(port.member == tensor.port for call in self.calls[-8:] for port in call.inputs):
+            return False
+        self.members[tensor.port] = replace(member, use_bias=True)
+        self.weights[f"{tensor.port}/bias"] = np.ascontiguousarray(values, np.float32).ravel()
+        return True
 
     def renamed(self, port: str, wanted: str) -> str:
         """Gives the layer of an output the output's name, where no other layer has it; its port."""
@@ -182,25 +213,43 @@ class Network:
 
     def full(self, tensor: Tensor) -> Shape:
         """The shape that the file knows."""
-        return tensor.shape if self.batch is None else (self.batch, *tensor.shape)
+        place = tensor.batch_axis
+        return tensor.shape if self.batch is None else (*tensor.shape[:place], self.batch, *tensor.shape[place:])
 
     def axis(self, tensor: Tensor, axis: int) -> int:
         """An axis of the file as one of a sample."""
         rank = len(tensor.shape) + self.offset
         if not -rank <= axis < rank:
             raise ValueError(f"it has no axis {axis}, its input has {rank}")
-        place = axis % rank - self.offset
-        if place < 0:
-            raise NotBatchedError
-        return place
-
-    def sample(self, full: Sequence[int]) -> Shape:
-        """The shape of a sample of what has a whole shape."""
+        place = axis % rank
         if self.batch is None:
-            return tuple(full)
-        if not full or full[0] != self.batch:
+            return place
+        if place == tensor.batch_axis:
             raise NotBatchedError
-        return tuple(full[1:])
+        return place - int(place > tensor.batch_axis)
+
+    def full_axis(self, tensor: Tensor, axis: int) -> int:
+        """An axis of a sample as one of the file."""
+        return axis + int(self.batch is not None and axis >= tensor.batch_axis)
+
+    def reshaped_to(self, tensor: Tensor, full: Sequence[int]) -> Tensor:
+        """The numbers under another whole shape; the batch stays an axis of its own."""
+        full = tuple(full)
+        if self.batch is None:
+            return self.reshaped(tensor, full)
+        if tensor.batch_axis == 0:
+            if not full or full[0] != self.batch:
+                raise NotBatchedError
+            return self.reshaped(tensor, full[1:])
+        old = self.full(tensor)
+        for before, after in _groups(old, full):
+            if tensor.batch_axis in before:
+                own = [axis for axis in after if full[axis] == self.batch]
+                if not own or prod(full[axis] for axis in after) != self.batch:
+                    raise NotBatchedError
+                shape = (*full[: own[0]], *full[own[0] + 1 :])
+                return replace(self.reshaped(tensor, shape), batch_axis=own[0])
+        raise NotBatchedError
 
     # -- axes --------------------------------------------------------------------------------------------------------
 
@@ -210,7 +259,7 @@ class Network:
         shape = [0] * len(like.order)
         for place, axis in enumerate(like.order):
             shape[axis] = stored[place]
-        return Tensor(port, tuple(shape), like.order, element, positive)
+        return Tensor(port, tuple(shape), like.order, element, positive, batch_axis=like.batch_axis)
 
     def permuted(self, tensor: Tensor, order: Sequence[int]) -> Tensor:
         """The same, stored in another order."""
@@ -240,6 +289,8 @@ class Network:
         """Stored with the file's first axis of a sample, the channels, last."""
         if not tensor.shape:
             raise ValueError("its input has no channels")
+        if tensor.batch_axis:
+            raise NotBatchedError
         return self.permuted(tensor, (*range(1, len(tensor.shape)), 0))
 
     def settled(self, tensor: Tensor) -> Tensor:
@@ -247,24 +298,25 @@ class Network:
         if tensor.flat is None:
             return tensor
         port = self.add(layer.Flatten(), [self.plain(tensor.flat).port], name=f"{tensor.port}_flat")
-        return Tensor(port, tensor.shape, (0,), tensor.element, tensor.positive)
+        return Tensor(port, tensor.shape, (0,), tensor.element, tensor.positive, batch_axis=tensor.batch_axis)
 
     def reshaped(self, tensor: Tensor, shape: Sequence[int]) -> Tensor:
         """The numbers under another shape of a sample, with as few of them moved as possible."""
         shape = tuple(shape)
         if shape == tensor.shape:
             return tensor
-        if len(shape) == 1 and _moves(tensor):
+        place = min(tensor.batch_axis, len(shape))
+        if len(shape) == 1 and _moves(tensor) and place == 0:
             return Tensor(tensor.port, shape, (0,), tensor.element, tensor.positive, flat=tensor)
         tensor = self.settled(tensor)
         groups = _groups(tensor.shape, shape)
 
-        def place(group: tuple[list[int], list[int]]) -> int:
+        def stands(group: tuple[list[int], list[int]]) -> int:
             places = [tensor.order.index(axis) for axis in group[0]]
             large = [spot for spot in places if tensor.stored[spot] > 1] or places
             return min(large, default=-1)
 
-        groups = sorted(groups, key=place)
+        groups = sorted(groups, key=stands)
         tensor = self.permuted(tensor, [axis for old, _ in groups for axis in old])
         order = tuple(axis for _, new in groups for axis in new)
         stored = tuple(shape[axis] for axis in order) or (1,)
@@ -272,18 +324,22 @@ class Network:
         if stored != self.shapes[port]:
             description: Description = layer.Flatten() if len(stored) == 1 else layer.Reshape(stored)
             port = self.add(description, [port])
-        return Tensor(port, shape, order, tensor.element, tensor.positive)
+        return Tensor(port, shape, order, tensor.element, tensor.positive, batch_axis=place)
 
     # -- arithmetic --------------------------------------------------------------------------------------------------
 
     def aligned(self, values: Sequence[Value]) -> tuple[list[Tensor | Array], Order]:
         """Values that are broadcast together, with equally many axes in one order; that order."""
         rank = max(len(self.full(v)) if isinstance(v, Tensor) else np.ndim(v.array) for v in values)
+        places = {v.batch_axis for v in values if isinstance(v, Tensor)}
+        if len(places) > 1:
+            raise NotBatchedError
+        place = places.pop()
         found: list[Tensor | Array] = []
         for value in values:
             if isinstance(value, Constant):
                 padded = value.array.reshape((1,) * (rank - value.array.ndim) + value.array.shape)
-                found.append(self._one_sample(padded) if self.batch is not None else padded)
+                found.append(self._one_sample(padded, place) if self.batch is not None else padded)
                 continue
             own = self.settled(value)
             missing = rank - len(self.full(own))
@@ -300,7 +356,7 @@ class Network:
     def constant_tensor(self, constant: Constant, like: Tensor) -> Tensor:
         """A constant as the output of a layer, which `like` gives a place in the batch."""
         array = constant.array
-        sample = self._one_sample(array) if self.batch is not None else array
+        sample = self._one_sample(array, like.batch_axis) if self.batch is not None else array
         if sample.dtype.kind not in "fb":
             raise RefusedError("it joins whole numbers with others")
         like = self.plain(self.settled(like))
@@ -311,14 +367,18 @@ class Network:
         port = self.add(
             Arithmetic(expression=Operand(1), constants=(shape,)), [port], [sample], name=f"{self.prefix}_constant"
         )
-        return Tensor(port, sample.shape, tuple(range(sample.ndim)), positive=bool((sample >= 0).all()))
+        positive = bool((sample >= 0).all())
+        return Tensor(port, sample.shape, tuple(range(sample.ndim)), positive=positive, batch_axis=like.batch_axis)
 
-    def _one_sample(self, array: Array) -> Array:
-        """What all samples of a batch share of a constant."""
-        if array.ndim == 0 or array.shape[0] == 1:
-            return array[0] if array.ndim else array
-        if array.shape[0] == self.batch and (array == array[:1]).all():
-            return np.asarray(array[0])
+    def _one_sample(self, array: Array, axis: int) -> Array:
+        """What all samples of a batch, which has that axis, share of a constant."""
+        if array.ndim == 0:
+            return array
+        first: Array = np.take(array, 0, axis)
+        if array.shape[axis] == 1:
+            return first
+        if array.shape[axis] == self.batch and (array == np.expand_dims(first, axis)).all():
+            return first
         raise NotBatchedError
 
     def arithmetic(

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -47,7 +48,13 @@ PathLike = str | os.PathLike[str]
 
 
 class ShapesNeededError(UnsupportedError):
-    """The file leaves sizes open that must be known; the message says which and how to give them."""
+    """The file leaves sizes open that must be known; the message says which and how to give them.
+
+    Attributes:
+        inputs: the names of the file's inputs.
+    """
+
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,11 @@ def read_onnx(
         if name not in {item.name for item in given}:
             known = ", ".join(describe_value(item.name) for item in given)
             raise UnsupportedError(f"{graph.what} has no input {describe_value(name)} to give a shape; it has {known}")
-    whole = {item.name: _whole(item, shapes.get(item.name), graph.what) for item in given}
+    try:
+        whole = {item.name: _whole(item, shapes.get(item.name), graph.what) for item in given}
+    except ShapesNeededError as error:
+        error.inputs = tuple(item.name for item in given)
+        raise
     first = {shape[0] if shape else 0 for shape in whole.values()}
     batch = first.pop() if len(first) == 1 else 0
     if batch == 0:
@@ -173,7 +184,7 @@ def _whole(ends: Ends, given: Sequence[int] | None, what: str) -> tuple[Any, ...
     if shape is None or any(not isinstance(size, int) for size in shape[1:]):
         raise ShapesNeededError(
             f"{what}: the input {name} has the shape {_written(shape)}; say which sizes it shall have: --shape "
-            f"{ends.name}=1,3,224,224 for example, or shapes={{{name}: (1, 3, 224, 224)}}; each shape is compiled once"
+            f"{name[1:-1]}=1,3,224,224 for example, or shapes={{{name}: (1, 3, 224, 224)}}; each shape is compiled once"
         )
     if 0 in shape:
         raise UnsupportedError(f"{what}: the input {name} of the shape {_written(shape)} is empty")
@@ -220,7 +231,7 @@ class _Tracer:
             results = self._results(node, inputs)
         except RefusedError as error:
             raise UnsupportedError(
-                f"{self.graph.what}: the operator {node.operator} is not supported as the node "
+                f"{self.graph.what}: the operator {describe_value(node.operator)[1:-1]} is not supported as the node "
                 f"{describe_value(node.name or node.outputs[0])} uses it: {error}"
             ) from error
         except (UnsupportedError, InvalidFileError):
@@ -291,6 +302,8 @@ def _trace(
 ) -> OnnxNetwork:
     network = Network(batch)
     tracer = _Tracer(graph, network)
+    inside = [name for node in graph.nodes for name in (*node.inputs, *node.reads_inside, *node.reads_inside)]
+    network.readers = Counter([*inside, *(item.name for item in graph.outputs)])
     inputs = []
     for ends in graph.inputs:
         if ends.name in constants:
@@ -333,6 +346,8 @@ def _outputs(graph: OnnxGraph, tracer: _Tracer, inputs: Sequence[str]) -> tuple[
             found.append(OnnxOutput(ends.name, ends.element, value.array.shape, value.array))
             continue
         tensor: Tensor = network.plain(network.settled(value))
+        if tensor.batch_axis:
+            raise NotBatchedError
         port = tensor.port
         if port in inputs or port in ports:
             port = network.add(layer.Identity(), [port], name=ends.name)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,6 @@ _UNARY: dict[str, Callable[[Given], Expression]] = {
     "Exp": lambda g: apply("exp", X),
     "Floor": lambda g: apply("floor", X),
     "Gelu": lambda g: _gelu(g),
-    "HardSigmoid": lambda g: _bounded(0.0, apply("fma", X, _float(g, "alpha", 0.2), _float(g, "beta", 0.5)), 1.0),
     "HardSwish": lambda g: apply("hard_silu", X),
     "LeakyRelu": lambda g: _chosen("olt", X, 0.0, X * _float(g, "alpha", 0.01), X),
     "Log": lambda g: apply("log", X),
@@ -125,6 +125,16 @@ def _unary(given: Given) -> Tensor:
         return given.network.arithmetic(name, _UNARY[name](given), [tensor], positive=positive)
     port = given.network.add(description, [tensor.port])
     return given.network.result(port, tensor, positive=positive)
+
+
+@operator("HardSigmoid")
+def _hard_sigmoid(given: Given) -> Tensor:
+    """α x + β, kept between 0 and 1: three members that Keras has; they run as one."""
+    tensor, network = given.floats(), given.network
+    port = tensor.port
+    for name, number in (("Multiply", _float(given, "alpha", 0.2)), ("Add", _float(given, "beta", 0.5))):
+        port = network.add(OPERATIONS[name](arguments=(None, number)), [port], name=f"{network.prefix}_{name.lower()}")
+    return network.result(network.add(layer.ReLU(max_value=1.0), [port]), tensor, positive=True)
 
 
 @operator("Clip")
@@ -234,6 +244,12 @@ def _binary(given: Given) -> Tensor:
     for value in values:
         if isinstance(value, Tensor) and value.element == "int" and name not in _COMPARES:
             raise RefusedError("it computes with whole numbers; tensors are float32 here")
+    for value, other, source in ((values[0], values[1], 0), (values[1], values[0], 1)):
+        once = name == "Add" and given.network.readers.get(given.node.inputs[source]) == 1
+        if not once or not isinstance(value, Tensor) or not isinstance(other, Constant):
+            continue
+        if given.network.takes_bias(value, other.array):
+            return replace(value, positive=False)
     return _joined(given, name, values, expression(given), element)
 
 
@@ -341,7 +357,7 @@ def _cast(given: Given) -> Tensor | Constant:
         return network.arithmetic("Cast", _chosen("oeq", X, 0.0, 0.0, 1.0), [tensor], "bool", True)
     if element == "int" and tensor.element == "float":
         return network.arithmetic("Cast", apply("trunc", X), [tensor], "int", tensor.positive)
-    return Tensor(tensor.port, tensor.shape, tensor.order, element, tensor.positive)
+    return replace(tensor, element=element)
 
 
 def _kind_of(value: Constant) -> int:

@@ -38,7 +38,7 @@ def _identity(given: Given) -> Value:
 
 
 def _full_shape(given: Given, tensor: Tensor, full: Sequence[int]) -> Tensor:
-    return given.network.reshaped(tensor, given.network.sample(full))
+    return given.network.reshaped_to(tensor, full)
 
 
 @operator("Reshape")
@@ -65,15 +65,29 @@ def _squeeze(given: Given) -> Tensor:
     tensor, axes = given.tensor(), given.integers(1, "axes")
     full = given.network.full(tensor)
     if axes is None:
-        first = given.network.offset  # a batch of one stays
-        places = {axis for axis, size in enumerate(full) if size == 1 and axis >= first}
+        batch = tensor.batch_axis if given.network.batch is not None else -1  # one of a single sample stays
+        places = {axis for axis, size in enumerate(full) if size == 1 and axis != batch}
     else:
         places = {axis % len(full) for axis in axes}
         if any(full[axis] != 1 for axis in places):
             raise ValueError(f"its input {full} does not have the size 1 along the axes {axes}")
-    if given.network.batch is not None and 0 in places:
+    shape = [size for axis, size in enumerate(full) if axis not in places]
+    return _with_axes(
+        given, tensor, shape, tensor.batch_axis - sum(axis < tensor.batch_axis for axis in places), places
+    )
+
+
+def _with_axes(given: Given, tensor: Tensor, full: Sequence[int], batch_axis: int, gone: set[int]) -> Tensor:
+    """The numbers with more or fewer axes of one; the batch is then at another place."""
+    network = given.network
+    if network.batch is None:
+        return network.reshaped(tensor, full)
+    if tensor.batch_axis in gone:
         raise NotBatchedError
-    return _full_shape(given, tensor, [size for axis, size in enumerate(full) if axis not in places])
+    shape = (*full[:batch_axis], *full[batch_axis + 1 :])
+    if batch_axis:
+        tensor = network.settled(tensor)
+    return replace(network.reshaped(tensor, shape), batch_axis=batch_axis)
 
 
 @operator("Unsqueeze")
@@ -86,9 +100,8 @@ def _unsqueeze(given: Given) -> Tensor:
         raise ValueError(f"its axes {axes} are not different ones")
     rest = iter(full)
     shape = [1 if axis in places else next(rest) for axis in range(rank)]
-    if given.network.batch is not None and 0 in places:
-        raise NotBatchedError
-    return _full_shape(given, tensor, shape)
+    kept = [axis for axis in range(rank) if axis not in places]
+    return _with_axes(given, tensor, shape, kept[tensor.batch_axis] if kept else 0, set())
 
 
 @operator("Transpose")
@@ -98,12 +111,12 @@ def _transpose(given: Given) -> Tensor:
     axes = [int(axis) % max(1, len(full)) for axis in given.attribute("perm", range(len(full) - 1, -1, -1))]
     if sorted(axes) != list(range(len(full))):
         raise ValueError(f"{axes} is no order of the axes of {full}")
+    place = 0
     if network.batch is not None:
-        if axes and axes[0] != 0:
-            raise NotBatchedError
-        axes = [axis - 1 for axis in axes[1:]]
+        place = axes.index(tensor.batch_axis)
+        axes = [axis - int(axis > tensor.batch_axis) for axis in axes if axis != tensor.batch_axis]
     order = tuple(axes.index(axis) for axis in tensor.order)
-    return replace(tensor, shape=tuple(tensor.shape[axis] for axis in axes), order=order)
+    return replace(tensor, shape=tuple(tensor.shape[axis] for axis in axes), order=order, batch_axis=place)
 
 
 @operator("DepthToSpace", "SpaceToDepth")
@@ -115,6 +128,8 @@ def _depth_to_space(given: Given) -> Tensor:
         raise ValueError(f"its input {full} or its blocksize {block} does not fit")
     n, channels, rows, columns = full
     first = network.offset
+    if tensor.batch_axis:
+        raise NotBatchedError
     if given.node.operator == "SpaceToDepth":
         if rows % block or columns % block:
             raise ValueError(f"its input {full} is not divided by {block}")
@@ -204,8 +219,12 @@ def _gather(given: Given) -> Tensor:
         taps = Taps(size, tuple(((place, 1.0),) for place in places))
         found = _along(given, tensor, axis, taps)
     full = list(network.full(found))
-    place = axis + network.offset
-    return _full_shape(given, found, [*full[:place], *indices.shape, *full[place + 1 :]])
+    place = network.full_axis(found, axis)
+    shape = [*full[:place], *indices.shape, *full[place + 1 :]]
+    if network.batch is None:
+        return network.reshaped(found, shape)
+    batch_axis = found.batch_axis + (indices.ndim - 1 if place < found.batch_axis else 0)
+    return _with_axes(given, found, shape, batch_axis, set())
 
 
 def _along(given: Given, tensor: Tensor, axis: int, taps: Taps) -> Tensor:
@@ -236,8 +255,9 @@ def _gather_elements(given: Given) -> Tensor:
 @operator("Trilu")
 def _triangle(given: Given) -> Tensor:
     tensor, network = given.floats(), given.network
-    shift, axis = given.optional(1), max(0, len(tensor.shape) - 2)
-    rows, columns = tensor.shape[axis:]
+    shift, axis = given.optional(1), network.axis(tensor, -2)
+    network.axis(tensor, -1)
+    rows, columns = tensor.shape[axis : axis + 2]
     keep = np.tri(rows, columns, (0 if shift is None else int(np.ravel(shift)[0])) - int(given.attribute("upper", 1)))
     keep = 1.0 - keep if given.attribute("upper", 1) else keep
     expression = apply("where_ogt", Operand(1), 0.0, Operand(0), 0.0)
@@ -249,11 +269,15 @@ def _expand(given: Given) -> Tensor:
     tensor, network = given.tensor(), given.network
     full = network.full(tensor)
     wanted = np.broadcast_shapes(full, tuple(int(size) for size in np.ravel(given.constant(1))))
-    shape = network.sample(wanted)
     if len(wanted) > len(full):
-        if network.batch is not None:
+        tensor = _with_axes(
+            given, tensor, (1,) * (len(wanted) - len(full)) + full, tensor.batch_axis + len(wanted) - len(full), set()
+        )
+    shape = tuple(wanted)
+    if network.batch is not None:
+        if shape[tensor.batch_axis] != network.batch:
             raise NotBatchedError
-        tensor = network.reshaped(tensor, (1,) * (len(wanted) - len(full)) + tensor.shape)
+        shape = (*shape[: tensor.batch_axis], *shape[tensor.batch_axis + 1 :])
     if shape == tensor.shape:
         return tensor
     stored = tuple(shape[axis] for axis in tensor.order)
@@ -271,9 +295,9 @@ def _tile(given: Given) -> Tensor:
     full = network.full(tensor)
     if len(repeats) != len(full) or min(repeats, default=1) < 1:
         raise ValueError(f"its repeats {repeats} do not fit its input {full}")
-    if network.batch is not None and repeats[0] != 1:
+    if network.batch is not None and repeats[tensor.batch_axis] != 1:
         raise NotBatchedError
-    counts = [repeats[axis + network.offset] for axis in tensor.order]
+    counts = [repeats[network.full_axis(tensor, axis)] for axis in tensor.order]
     if all(count == 1 for count in counts):
         return tensor
     shape, steps = [], []
@@ -301,6 +325,8 @@ def _concatenate(given: Given) -> Tensor:
     ]
     if len({len(item.shape) for item in tensors}) > 1:
         raise ValueError("its inputs do not have equally many axes")
+    if len({item.batch_axis for item in tensors}) > 1:
+        raise NotBatchedError
     axis = network.axis(tensors[0], int(given.attribute("axis", 1)))
     widest = max(tensors, key=lambda item: (item.order != tuple(sorted(item.order)), prod(item.shape)))
     moved = [network.permuted(item, widest.order) for item in tensors]

@@ -30,7 +30,7 @@ def _dense(given: Given, tensor: Tensor, kernel: Any, bias: Any = None) -> Tenso
         places = np.arange(kernel.shape[0]).reshape(source.shape).transpose(source.order).ravel()
         flat = network.add(layer.Flatten(), [source.port], name=f"{source.port}_flat")
         return Tensor(network.add(description, [flat], [kernel[places], *arrays[1:]]), (units,), (0,))
-    last = len(tensor.shape) - 1
+    last = given.network.axis(tensor, -1)
     if tensor.order[-1:] != (last,):
         tensor = network.plain(tensor)
     return network.result(network.add(description, [tensor.port], arrays), tensor)
@@ -44,9 +44,7 @@ def _gemm(given: Given) -> Tensor:
     if tensor is None or isinstance(b, Tensor):
         return _general_gemm(given, alpha, beta)
     if given.attribute("transA", 0):
-        if network.batch is not None:
-            raise NotBatchedError
-        tensor = _turned(network.settled(tensor))
+        tensor = _turned(given, network.settled(tensor))
     kernel = b.array.astype(np.float32) * np.float32(alpha)
     kernel = kernel.T if given.attribute("transB", 0) else kernel
     bias = given.value(2) if given.has(2) and beta != 0.0 else None
@@ -66,9 +64,7 @@ def _general_gemm(given: Given, alpha: float, beta: float) -> Tensor:
         value = given.value(place)
         turned = bool(given.attribute(name, 0))
         if isinstance(value, Tensor):
-            if network.batch is not None:
-                raise NotBatchedError
-            sides.append(_turned(network.settled(value)) if turned else network.settled(value))
+            sides.append(_turned(given, network.settled(value)) if turned else network.settled(value))
         else:
             sides.append(Constant(value.array.T if turned else value.array, value.inputs))
     product = _product(given, sides[0], sides[1])
@@ -79,8 +75,10 @@ def _general_gemm(given: Given, alpha: float, beta: float) -> Tensor:
     return network.arithmetic("Gemm", X + Y * beta, [product, given.value(2)])
 
 
-def _turned(tensor: Tensor) -> Tensor:
+def _turned(given: Given, tensor: Tensor) -> Tensor:
     """The last two axes the other way round; nothing moves."""
+    given.network.axis(tensor, -2)
+    given.network.axis(tensor, -1)
     rank = len(tensor.shape)
     axes = [*range(rank - 2), rank - 1, rank - 2]
     order = tuple(axes.index(axis) for axis in tensor.order)
@@ -113,8 +111,8 @@ def _product(given: Given, first: Value, second: Value) -> Tensor:
             raise RefusedError(
                 "a constant first input must be a matrix, and the second have two axes of a sample at least"
             )
-        turned = network.plain(_turned(network.settled(second)))
-        return _turned(_dense(given, turned, first.array.astype(np.float32).T))
+        turned = network.plain(_turned(given, network.settled(second)))
+        return _turned(given, _dense(given, turned, first.array.astype(np.float32).T))
     return _product_of_tensors(given, network.settled(first), network.settled(second))
 
 
@@ -130,7 +128,9 @@ def _product_of_tensors(given: Given, first: Tensor, second: Tensor) -> Tensor:
     a, b = network.plain(first), network.plain(second)
     port = network.add(MatrixProduct(operator=given.node.operator), [a.port, b.port])
     shape = network.shapes[port]
-    result = Tensor(port, shape, tuple(range(len(shape))))
+    if network.batch is not None and not first.batch_axis == second.batch_axis < ranks[0] - 2:
+        raise NotBatchedError
+    result = Tensor(port, shape, tuple(range(len(shape))), batch_axis=first.batch_axis)
     if ranks[0] == 1:
         shape = (*shape[:-2], shape[-1])
     if ranks[1] == 1:
@@ -178,7 +178,10 @@ def _without(given: Given, tensor: Tensor, axes: Sequence[int]) -> Tensor:
     """The tensor without axes of the size 1, unless they are kept."""
     if given.attribute("keepdims", 1):
         return tensor
-    return given.network.reshaped(tensor, [size for axis, size in enumerate(tensor.shape) if axis not in axes])
+    network = given.network
+    gone = sum(network.full_axis(tensor, axis) < tensor.batch_axis for axis in axes)
+    shape = [size for axis, size in enumerate(tensor.shape) if axis not in axes]
+    return replace(network.reshaped(network.settled(tensor), shape), batch_axis=tensor.batch_axis - gone)
 
 
 def _axes(given: Given, tensor: Tensor) -> list[int] | None:
@@ -218,6 +221,14 @@ def _log_sum_exp(given: Given) -> Tensor:
     return _without(given, network.arithmetic("ReduceLogSumExp", apply("log", X) + Y, [total, top]), axes)
 
 
+def _places(given: Given, tensor: Tensor, axis: int) -> Constant:
+    """The numbers of the places along an axis of a sample."""
+    rank, place = len(given.network.full(tensor)), given.network.full_axis(tensor, axis)
+    return Constant(
+        np.arange(tensor.shape[axis], dtype=np.float32).reshape([-1 if i == place else 1 for i in range(rank)])
+    )
+
+
 @operator("ArgMax", "ArgMin")
 def _arg_max(given: Given) -> Tensor:
     """The largest number; of the places that hold it the first or the last."""
@@ -227,9 +238,8 @@ def _arg_max(given: Given) -> Tensor:
     if size > 2**24:
         raise RefusedError("along more places than float32 counts")
     best = _reduced(given, tensor, "max" if name == "ArgMax" else "min", [axis])
-    places = np.arange(size, dtype=np.float32).reshape([-1 if i == axis else 1 for i in range(len(tensor.shape))])
     last = bool(given.attribute("select_last_index", 0))
-    index = Constant(places if network.batch is None else places[None])
+    index = _places(given, tensor, axis)
     none = Number(-1.0 if last else float(size))
     expression = apply("where_oeq", X, Y, Operand(2), none)
     found = network.arithmetic(name, expression, [tensor, best, index])
@@ -273,8 +283,7 @@ def _hardmax(given: Given) -> Tensor:
     tensor, network = given.floats(), given.network
     axis = _softmax_axes(given, tensor)[0]
     best = _reduced(given, tensor, "max", [axis])
-    places = np.arange(tensor.shape[axis], dtype=np.float32)
-    index = Constant(places.reshape([-1 if i == axis else 1 for i in range(-network.offset, len(tensor.shape))]))
+    index = _places(given, tensor, axis)
     found = network.arithmetic("Hardmax", apply("where_oeq", X, Y, Operand(2), 2.0**25), [tensor, best, index])
     first = _reduced(given, found, "min", [axis])
     return network.arithmetic("Hardmax", apply("where_oeq", X, Y, 1.0, 0.0), [first, index], positive=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from depthwise.compiler.ir.expression import Constant as Number
 from depthwise.compiler.ir.expression import Operand, apply
-from depthwise.data.formats.onnx.reading.network import Constant, Network, RefusedError, Tensor, Value
+from depthwise.data.formats.onnx.reading.network import Constant, Network, NotBatchedError, RefusedError, Tensor, Value
 from depthwise.data.formats.onnx.reading.registry import Given, operator
 from depthwise.layers import descriptions as layer
 from depthwise.layers.description import Description
@@ -305,6 +305,8 @@ def _global_pooling(given: Given) -> Tensor:
     network, tensor = given.network, given.floats()
     name = given.node.operator.removesuffix("Pool")
     rank = len(tensor.shape) - 1 + network.offset - 1
+    if tensor.batch_axis:
+        raise NotBatchedError
     if network.batch is not None and rank in (1, 2):
         map_ = Map(network, tensor)
         map_.run(map_.kind(f"{name}Pooling")(keepdims=True))
@@ -366,6 +368,8 @@ def _group_normalisation(given: Given) -> Tensor:
 def _layer_normalisation(given: Given) -> Tensor | list[Value]:
     network, tensor = given.network, given.network.plain(given.floats())
     first = network.axis(tensor, int(given.attribute("axis", -1)))
+    if network.full_axis(tensor, first) < tensor.batch_axis:
+        raise NotBatchedError
     whole, epsilon = tensor.shape[first:], float(given.attribute("epsilon", 1e-5))
     scale = np.broadcast_to(given.constant(1), whole).astype(np.float32)
     bias = given.optional(2)
@@ -407,6 +411,8 @@ def _local_response(given: Given) -> Tensor:
         raise ValueError(f"its size must be above 0, got {size}")
     map_ = Map(given.network, given.floats())
     source, channels = map_.port, map_.channels
+    if channels > 8192:
+        raise RefusedError("over more than 8,192 channels")
     places = np.arange(channels)
     before, after = (size - 1) // 2, size - 1 - (size - 1) // 2
     apart = places[:, None] - places[None, :]

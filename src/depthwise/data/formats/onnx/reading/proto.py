@@ -103,6 +103,11 @@ def read_model_proto(filepath: PathLike) -> tuple[Any, str]:
         raise InvalidFileError(f"{what} is not an ONNX file, or a damaged one") from error
 
 
+def _text(value: Any) -> str:
+    """A name; the protobuf of today gives bytes where it is no UTF-8."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
 def parse(model: Any, what: str, external_data: PathLike | None = None) -> OnnxGraph:
     """The graph of a `ModelProto`.
 
@@ -123,15 +128,16 @@ def parse(model: Any, what: str, external_data: PathLike | None = None) -> OnnxG
     reader = _Arrays(what, external_data)
     arrays = {}
     for item in graph.initializer:
-        if item.name in arrays:
-            raise InvalidFileError(f"{what}: two weights are named {describe_value(item.name)}")
-        arrays[item.name] = reader.array(item)
+        name = _text(item.name)
+        if name in arrays:
+            raise InvalidFileError(f"{what}: two weights are named {describe_value(name)}")
+        arrays[name] = reader.array(item)
     nodes = _ordered([_node(node, what, reader) for node in graph.node], arrays, graph, what)
-    inputs = tuple(_ends(item, what) for item in graph.input if item.name not in arrays)
+    inputs = tuple(_ends(item, what) for item in graph.input if _text(item.name) not in arrays)
     outputs = tuple(_ends(item, what) for item in graph.output)
     if not outputs:
         raise InvalidFileError(f"{what} has no outputs")
-    return OnnxGraph(what, graph.name, opset, nodes, arrays, inputs, outputs)
+    return OnnxGraph(what, _text(graph.name), opset, nodes, arrays, inputs, outputs)
 
 
 def _inlined_functions(model: Any, what: str) -> Any:
@@ -196,7 +202,10 @@ def _node(node: Any, what: str, arrays: "_Arrays") -> Node:
             f"{what}: the operator {describe_value(node.op_type)} of the domain {describe_value(node.domain)} is not supported; "
             "only ONNX' own operators are"
         )
-    return Node(node.op_type, node.name, tuple(node.input), tuple(node.output), attributes_of(node, what, arrays), node)
+    return Node(
+        _text(node.op_type), _text(node.name), tuple(map(_text, node.input)), tuple(map(_text, node.output)),
+        attributes_of(node, what, arrays), node,
+    )  # fmt: skip
 
 
 def attributes_of(node: Any, what: str, arrays: "_Arrays | None" = None) -> dict[str, Any]:
@@ -207,7 +216,7 @@ def attributes_of(node: Any, what: str, arrays: "_Arrays | None" = None) -> dict
         kind = int(item.type)
         plain = {1: "f", 2: "i", 3: "s", 5: "g", 6: "floats", 7: "ints", 8: "strings", 10: "graphs"}.get(kind)
         if kind == 4:
-            found[item.name] = arrays.array(item.t)
+            found[_text(item.name)] = arrays.array(item.t)
         elif plain is None:
             raise UnsupportedError(
                 f"{what}: the attribute {describe_value(item.name)} of {describe_value(node.op_type)} is of a kind that is "
@@ -219,7 +228,7 @@ def attributes_of(node: Any, what: str, arrays: "_Arrays | None" = None) -> dict
                 value = list(value)
             if kind == 3:
                 value = value.decode("utf-8", "replace")
-            found[item.name] = value
+            found[_text(item.name)] = value
     return found
 
 
@@ -230,14 +239,16 @@ def _ends(item: Any, what: str) -> Ends:
         )
     tensor = item.type.tensor_type
     if not tensor.HasField("shape"):
-        return Ends(item.name, int(tensor.elem_type), None)
+        return Ends(_text(item.name), int(tensor.elem_type), None)
     shape: list[int | str | None] = []
     for size in tensor.shape.dim:
-        given: int | str | None = int(size.dim_value) if size.HasField("dim_value") else size.dim_param or None
+        given: int | str | None = int(size.dim_value) if size.HasField("dim_value") else _text(size.dim_param) or None
+        if given == -1:
+            given = None  # how older exporters leave it open
         if isinstance(given, int) and not 0 <= given <= MOST_NUMBERS:
             raise InvalidFileError(f"{what}: {describe_value(item.name)} has an axis of {given} numbers")
         shape.append(given)
-    return Ends(item.name, int(tensor.elem_type), tuple(shape))
+    return Ends(_text(item.name), int(tensor.elem_type), tuple(shape))
 
 
 def _ordered(nodes: list[Node], arrays: Mapping[str, Any], graph: Any, what: str) -> tuple[Node, ...]:
@@ -246,7 +257,7 @@ def _ordered(nodes: list[Node], arrays: Mapping[str, Any], graph: Any, what: str
     Raises:
         InvalidFileError: a circle, a name written twice, or one that nothing writes.
     """
-    known = {"", *arrays, *(item.name for item in graph.input)}
+    known = {"", *arrays, *(_text(item.name) for item in graph.input)}
     writer: dict[str, int] = {}
     for i, node in enumerate(nodes):
         for name in node.outputs:
@@ -306,6 +317,8 @@ class _Arrays:
             if tensor.HasField("raw_data") and len(tensor.raw_data) * 8 < prod(shape) * bits:
                 raise ValueError("too few bytes")
             found: NDArray[Any] = np.asarray(onnx.numpy_helper.to_array(tensor))
+        except InvalidFileError:
+            raise
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise InvalidFileError(
                 f"{self.what}: the tensor {name} does not hold the numbers of its shape {describe_value(shape)}"

@@ -19,6 +19,15 @@ class Sampling:
     exclude_outside: bool = False
 
 
+MOST_CELLS = 2**16
+"""The longest axis that is made: each of its cells is a line of a table."""
+
+
+def _check(output: int) -> None:
+    if output > MOST_CELLS:
+        raise ValueError(f"an axis of {output:,} cells would be made; at most {MOST_CELLS:,} are")
+
+
 def _place(i: int, size: int, output: int, scale: float, how: str) -> float:
     """Where the output's cell i lies among the input's."""
     match how:
@@ -59,7 +68,12 @@ def _cubic(distance: float, a: float) -> float:
 
 
 def resized(size: int, output: int, scale: float, sampling: Sampling) -> Taps:
-    """How `size` cells become `output`."""
+    """How `size` cells become `output`.
+
+    Raises:
+        ValueError: too many, or a mode that is not known.
+    """
+    _check(output)
     cells = []
     for i in range(output):
         place = _place(i, size, output, scale, sampling.coordinates)
@@ -87,7 +101,8 @@ def resized(size: int, output: int, scale: float, sampling: Sampling) -> Taps:
 
 
 def reflected(size: int, before: int, after: int, mode: str) -> Taps:
-    """The cells of an axis padded with its own numbers."""
+    """The cells of an axis padded with its own numbers; raises what `resized` does."""
+    _check(before + size + after)
     cells = []
     for place in range(-before, size + after):
         if mode == "edge":

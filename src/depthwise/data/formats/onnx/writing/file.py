@@ -182,7 +182,7 @@ def _model(name: str, nodes: Nodes, inputs: Sequence[Tensor], outputs: Sequence[
         printable(name),
         [information(tensor, tensor.name) for tensor in inputs],
         [information(tensor, tensor.name) for tensor in outputs],
-        [onnx.numpy_helper.from_array(array, own) for own, array in nodes.initializers.items()],
+        _stored(nodes),
         value_info=between,
     )
     sets = [helper.make_opsetid("", nodes.opset)]
@@ -193,3 +193,12 @@ def _model(name: str, nodes: Nodes, inputs: Sequence[Tensor], outputs: Sequence[
         producer_name="depthwise",
         producer_version=__version__,
     )
+
+
+def _stored(nodes: Nodes) -> list[Any]:
+    """The initializers; each array is let go once it is stored, so that all of them are in memory once."""
+    onnx = require_onnx()
+    stored = []
+    for name in list(nodes.initializers):
+        stored.append(onnx.numpy_helper.from_array(nodes.initializers.pop(name), name))
+    return stored

@@ -42,7 +42,7 @@ def _apply(nodes: Nodes, expression: Apply, done: dict[Expression, Tensor]) -> T
             return nodes.node(operator, *tensors, shape=tensors[0].shape, **attributes)
     function = FUNCTIONS.get(expression.function)
     if function is None:
-        definition = functions.FUNCTIONS[expression.function].definition
+        definition = functions.KNOWN[expression.function].definition
         assert definition is not None, f"ONNX has nothing for {expression.function}"
         return _write(nodes, definition(expression.arguments), done)
     return function(nodes, *(_write(nodes, item, done) for item in expression.arguments))
@@ -77,6 +77,12 @@ def _where(operator: str, negated: bool = False) -> Function:
 
 def _where_negative(nodes: Nodes, a: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return nodes.spread("Where", nodes.spread("Less", a, nodes.number(0.0), boolean=True), x, y)
+
+
+def _where_unordered(nodes: Nodes, a: Tensor, b: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """x where a or b is NaN, else y."""
+    either = (nodes.spread("IsNaN", item, boolean=True) for item in (a, b))
+    return nodes.spread("Where", nodes.spread("Or", *either, boolean=True), x, y)
 
 
 def _multiply_add(nodes: Nodes, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
@@ -128,12 +134,6 @@ FUNCTIONS: Mapping[str, Function] = {
     "multiply": _spread("Mul"),
     "divide": _spread("Div"),
     "negate": _spread("Neg"),
-    "floor": _spread("Floor"),
-    "ceil": _spread("Ceil"),
-    "roundeven": _spread("Round"),
-    "trunc": _defined(lambda x: apply("where_olt", x, 0.0, apply("ceil", x), apply("floor", x))),
-    "erf": _spread("Erf"),
-    "where_oeq": _where("Equal"),
     "fma": _multiply_add,
     "max": _spread("Max"),
     "min": _spread("Min"),
@@ -147,12 +147,18 @@ FUNCTIONS: Mapping[str, Function] = {
     "where_olt": _where("Less"),
     "where_oge": _where("GreaterOrEqual"),
     "where_ole": _where("LessOrEqual"),
-    "where_uno": lambda nodes, a, b, x, y: _where("Equal", negated=True)(nodes, a, a, x, y),
     # Unordered or so: not the opposite.
     "where_ugt": _where("LessOrEqual", negated=True),
     "where_uge": _where("Less", negated=True),
+    "where_oeq": _where("Equal"),
+    "where_uno": _where_unordered,
     "where_negative": _where_negative,
     "expm1_negative": _expm1_negative,
+    "floor": _spread("Floor"),
+    "ceil": _spread("Ceil"),
+    "trunc": _defined(lambda x: apply("where_olt", x, 0.0, apply("ceil", x), apply("floor", x))),
+    "roundeven": _spread("Round"),
+    "erf": _spread("Erf"),
     "linear": lambda nodes, x: x,
     "relu": _with("Relu"),
     "relu6": _clipped(0.0, 6.0),

@@ -80,7 +80,8 @@ class Nodes:
         reads = [item if isinstance(item, str) else item.name for item in inputs]
         kept = {key: value for key, value in attributes.items() if value is not None}
         self.nodes.append(Node(operator, _free(wanted, self._names), reads, output, kept))
-        self.made[output] = Tensor(output, shape, boolean=boolean)
+        sampled = any(item.sampled for item in inputs if isinstance(item, Tensor))
+        self.made[output] = Tensor(output, shape, sampled, boolean)
         return self.made[output]
 
     def call_last(self, name: str) -> None:

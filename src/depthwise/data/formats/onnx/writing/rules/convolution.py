@@ -183,6 +183,7 @@ def pads_of_pooling(writer: Writer, operation: op.Pad) -> bool:
 @rule(op.PoolWindows)
 def pool_windows(writer: Writer, operation: op.PoolWindows) -> None:
     """A MaxPool or AveragePool node; cells of padding do not count."""
+    assert not any(operation.padding), "padding goes into a pooling with a pass, and nothing is fused here"
     source, padding = operation.source, (0, 0, 0, 0)
     if not writer.is_written(source):
         pad = writer.program.writer[source]

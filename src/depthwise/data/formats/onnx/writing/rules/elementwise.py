@@ -11,6 +11,7 @@ from depthwise.data.formats.onnx.writing.layout import Layout, in_axes, view
 from depthwise.data.formats.onnx.writing.nodes import Tensor
 from depthwise.data.formats.onnx.writing.rules.convolution import channels_first
 from depthwise.data.formats.onnx.writing.rules.registry import rule
+from depthwise.data.formats.onnx.writing.rules.sums import is_matrix_product
 from depthwise.data.formats.onnx.writing.writer import Writer
 
 __all__: list[str] = []
@@ -20,7 +21,9 @@ Shape = tuple[int, ...]
 
 @rule(op.Elementwise)
 def elementwise(writer: Writer, operation: op.Elementwise) -> None:
-    """The nodes of the expression, in the order that most of the numbers have already."""
+    """The nodes of the expression, in the order that most of the numbers have already; left to the sum of a matrix product."""
+    if is_matrix_product(writer, operation):
+        return
     result = writer.shape(operation.output)
     whole = [name for name in operation.operands if not writer.is_parameter(name) and writer.shape(name) == result]
     main = _commonest(writer, whole)

@@ -1,4 +1,4 @@
-"""The same numbers in another place or shape, sums, and what mixes the values of a row."""
+"""The same numbers in another place or shape, and what mixes the values of a row."""
 
 from math import prod
 
@@ -90,18 +90,48 @@ def concatenate(writer: Writer, operation: op.Concatenate) -> None:
     writer.give(operation.output, writer.nodes.node("Concat", *tensors, shape=layout.shape, axis=axis), layout)
 
 
-@rule(op.Sum)
-def sum_(writer: Writer, operation: op.Sum) -> None:
-    """A ReduceSum node."""
-    shape, wanted = writer.program.type(operation.source).map, writer.program.type(operation.output).map
-    summed = [axis for axis in range(3) if wanted[axis] == 1 and shape[axis] > 1]
-    if not summed:
-        writer.give_same(operation.output, operation.source)
-        return
-    seen = writer.view(operation.source, shape)
-    source = writer.tensor(operation.source, seen.layout)
-    made = writer.nodes.reduce("ReduceSum", source, sorted(map(seen.place, summed)), keep=True)
-    writer.give(operation.output, made, Layout.of_axes(wanted, seen.order))
+@rule(op.Rearrange)
+def rearrange(writer: Writer, operation: op.Rearrange) -> None:
+    """A Slice node for parts and steps, an Expand node for repetitions, Gather where several axes read one."""
+    shape, nodes = writer.shape(operation.source), writer.nodes
+    plain = Layout.plain(shape)
+    made = writer.tensor(operation.source, plain)
+    read = [[k for k, (own, _) in enumerate(operation.steps) if own == axis] for axis in range(len(shape))]
+    for axis in [axis for axis, readers in enumerate(read) if len(readers) > 1]:
+        made = _gathered(writer, made, operation, axis, read[axis])
+    sizes = list(made.shape)
+    limits: list[tuple[int, int, int, int]] = []
+    for axis, readers in enumerate(read):
+        if len(readers) > 1:
+            continue
+        count, step = (operation.shape[readers[0]], operation.steps[readers[0]][1]) if readers else (1, 0)
+        start, taken = operation.start[axis], count if step else 1
+        if (start, taken, step or 1) != (0, shape[axis], 1):
+            last = start + (taken - 1) * step
+            end = last + 1 if step >= 0 else last - 1
+            limits.append((start, end if end >= 0 else -shape[axis] - 1, axis + 1, step or 1))
+        sizes[axis] = taken
+    if limits:
+        names = ("starts", "ends", "axes", "steps")
+        lists = (nodes.integers(list(values), name) for name, values in zip(names, zip(*limits)))
+        made = nodes.node("Slice", made, *lists, shape=tuple(sizes))
+    wanted = [operation.shape[readers[0]] if len(readers) == 1 else sizes[axis] for axis, readers in enumerate(read)]
+    if wanted != sizes:
+        made = nodes.node("Expand", made, nodes.integers([1, *wanted], "shape"), shape=tuple(wanted))
+    order = [k for readers in read for k in readers]
+    writer.give(operation.output, made, Layout.of_axes(operation.shape, order).shaped(made.shape))
+
+
+def _gathered(writer: Writer, source: Tensor, operation: op.Rearrange, axis: int, readers: list[int]) -> Tensor:
+    """One axis of places that several axes of the result read together, the first of them the slowest."""
+    places = [operation.start[axis]]
+    for k in readers:
+        places = [place + i * operation.steps[k][1] for place in places for i in range(operation.shape[k])]
+    shape = list(source.shape)
+    shape[axis] = len(places)
+    return writer.nodes.node(
+        "Gather", source, writer.nodes.integers(places, "places"), shape=tuple(shape), axis=axis + 1
+    )
 
 
 # -- rows ------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,145 @@
+"""Every network of keras.applications, opened and predicted with: correct to how many digits, in which time, with how much memory.
+
+    python benchmarks/applications.py --rows rows.jsonl --table benchmarks/applications.md
+    python benchmarks/applications.py --networks MobileNetV2 Xception --size 0
+
+For each network a process of its own lets Keras make it, with random weights and statistics, write its files and predict; then
+Depthwise opens the `.keras` file in a new process, with an empty compile cache, and once more with the filled one. Rows that are in
+the file of rows already are not measured again, so a run can go on where another stopped.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAD = (
+    "network", "image", "parameters (million)", "file (MB)", "open (s)", "first prediction, empty cache (s)",
+    "first prediction, filled cache (s)", "memory (MB)", "largest difference: .keras", ".h5", "live",
+)  # fmt: skip
+
+
+def made_by_keras(name: str, size: int, folder: Path) -> dict[str, Any]:
+    """In a process with Keras: files, what Keras predicts, and how near Depthwise comes from `.h5` and from the live model."""
+    os.environ["KERAS_BACKEND"] = "jax"
+    sys.path.insert(0, str(ROOT / "tests"))
+    import depthwise
+    from support.keras_applications import application, picture
+
+    model = application(name, size)
+    x = picture(name, model.input_shape[1:], 1)
+    expected = np.asarray(model.predict(x, verbose=0))
+    model.save(folder / "model.keras")
+    model.save(folder / "model.h5")
+    np.savez(folder / "pair.npz", x=x, expected=expected)
+    row = {"network": name, "image": "×".join(map(str, x.shape[1:3])), "parameters": model.count_params()}
+    for form, load in (
+        ("live", lambda: depthwise.from_keras(model)),
+        ("h5", lambda: depthwise.load_model(folder / "model.h5")),
+    ):
+        row[form] = difference(load().predict(x, verbose=0), expected)
+    return row
+
+
+def opened(folder: Path) -> dict[str, Any]:
+    """In a process without Keras: times and memory of the first prediction."""
+    import depthwise
+
+    with np.load(folder / "pair.npz") as pair:
+        x, expected = pair["x"], pair["expected"]
+    start = time.perf_counter()
+    model = depthwise.load_model(folder / "model.keras")
+    loaded = time.perf_counter()
+    y = model.predict(x, verbose=0)
+    done = time.perf_counter()
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return {"load": loaded - start, "first": done - loaded, "memory": memory, "keras": difference(y, expected)}
+
+
+def difference(y: np.ndarray, expected: np.ndarray) -> float:
+    """The largest one, relative to the largest value."""
+    return float(np.abs(y - expected).max() / np.abs(expected).max())
+
+
+def measured(name: str, size: int) -> dict[str, Any]:
+    """One row, from three processes."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        environment = {**os.environ, "DEPTHWISE_CACHE_DIR": str(folder / "cache")}
+
+        def child(*words: str, cache: str) -> dict[str, Any]:
+            result = subprocess.run(
+                [sys.executable, __file__, *words],
+                env={**environment, "DEPTHWISE_CACHE_DIR": str(folder / cache)},
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+            return found
+
+        row = child("--make", name, str(size), place, cache="theirs")
+        empty, filled = (child("--open", place, cache="own") for _ in range(2))
+        row |= empty | {"filled": filled["first"], "bytes": (folder / "model.keras").stat().st_size}
+    return row
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows in Markdown."""
+    lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
+    for row in sorted(rows, key=lambda row: (row["network"], row["image"])):
+        cells = [
+            row["network"], row["image"], f"{row['parameters'] / 1e6:.1f}", f"{row['bytes'] / 1e6:.0f}", f"{row['load']:.2f}",
+            f"{row['first']:.2f}", f"{row['filled']:.2f}", f"{row['memory']}",
+            *(f"{row[form]:.1e}" for form in ("keras", "h5", "live")),
+        ]  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """See the top of this file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="+", help="names in keras.applications; all by default")
+    parser.add_argument("--size", type=int, default=0, help="of the images; 0 for the smallest that a network takes")
+    parser.add_argument("--rows", type=Path, help="a file of rows, one JSON object a line, to go on with")
+    parser.add_argument("--table", type=Path, help="where to write the table")
+    parser.add_argument("--make", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--open", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.make:
+        name, size, place = arguments.make
+        print(json.dumps(made_by_keras(name, int(size), Path(place))))
+        return
+    if arguments.open:
+        print(json.dumps(opened(arguments.open)))
+        return
+    sys.path.insert(0, str(ROOT / "tests"))
+    from support.keras_applications import NAMES
+
+    rows = []
+    if arguments.rows and arguments.rows.exists():
+        rows = [json.loads(line) for line in arguments.rows.read_text(encoding="utf-8").splitlines()]
+    for name in arguments.networks or NAMES:
+        if any(row["network"] == name and row.get("size") == arguments.size for row in rows):
+            continue
+        rows.append({**measured(name, arguments.size), "size": arguments.size})
+        print(json.dumps(rows[-1]), flush=True)
+        if arguments.rows:
+            with arguments.rows.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(rows[-1]) + "\n")
+    if arguments.table:
+        arguments.table.write_text(table(rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
