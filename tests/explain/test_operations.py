@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from depthwise.compiler import functions
+from depthwise.compiler.arithmetic import OF_FILES
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression, Operand, apply
 from depthwise.explain.cells import cell_facts, has_display
@@ -32,10 +33,10 @@ def _network(layer: Description) -> tuple[Graph, dict[str, Any], Any]:
 
 
 def test_every_function_has_a_rule() -> None:
-    assert set(RULES) == set(functions.FUNCTIONS)
+    assert set(RULES) == {*functions.FUNCTIONS, *OF_FILES}
 
 
-@pytest.mark.parametrize("name", functions.FUNCTIONS)
+@pytest.mark.parametrize("name", [*functions.FUNCTIONS, *(name for name in OF_FILES if "where" not in name)])
 def test_a_layer_of_any_function_agrees_with_the_compiled_one(name: str) -> None:
     graph, weights, values = _network(layer_of(function_of_input(name)))
     assert values.source == "native"

@@ -8,13 +8,17 @@ import pytest
 from depthwise.compiler.compile import compile
 from depthwise.compiler.ir.operations import Convolve, ConvolveDepthwise
 from depthwise.compiler.ir.program import Operation, Program
+from depthwise.compiler.kernels.contraction import Contraction
 from depthwise.compiler.machine import Machine
 from depthwise.compiler.native.cache import CompileCache
 from depthwise.compiler.native.targets import host_target
 from depthwise.compiler.plan.layout import lay_out
 from depthwise.compiler.plan.prediction import plan_batches, plan_single, with_copies
+from depthwise.compiler.plan.schedule import every_call
 from depthwise.compiler.plan.strips import Block, find_blocks
+from depthwise.layers import Conv2D, DepthwiseConv2D
 from depthwise.network.graph import Graph
+from depthwise.network.symbolic import Input, functional
 from depthwise.runtime.executable import Executable, host_machine
 from depthwise.runtime.packed import PackedParameters
 from support.networks import seeded_weights
@@ -144,3 +148,16 @@ def test_the_small_mobile_network_has_what_it_stands_for() -> None:
     kinds = [type(operation).__name__ for operation in prediction_program(mobile()).operations]
     assert {"ConvolveDepthwise", "Elementwise", "ReduceMap"} <= set(kinds)
     assert "Normalise" in kinds or "NormaliseBatch" not in kinds
+
+
+def test_many_weights_for_few_rows_are_divided_by_channels() -> None:
+    """Each core reads its part of them once, instead of all cores all of them for four rows and three."""
+    start = Input((7, 7, 16))
+    graph = functional(start, Conv2D(64, 1)(DepthwiseConv2D(3, padding="same")(start)), "few_rows")
+    program = prediction_program(graph)
+    for second_cache, rows, channels in ((1 << 20, [4, 3], 64), (4096, [7, 7], 32)):
+        schedule = plan_single(program, small_caches(MACHINES["avx2"], 4096, second_cache), 2)
+        kernels = [call.kernel for stage in schedule.stages for task in stage.tasks for call in every_call(task)]
+        found = [kernel for kernel in kernels if isinstance(kernel, Contraction)]
+        assert [kernel.channels for kernel in found] == [channels] * 2
+        assert sorted(len(kernel.a_rows) for kernel in found) == sorted(rows)

@@ -213,11 +213,16 @@ class Program:
         """
         kept = tuple(operations)
         known = {**self.values, **(values or {})}
+        unchanged = {id(operation) for operation in self.operations}
+        changed = set(values or {})
         for operation in kept:
+            if id(operation) in unchanged and changed.isdisjoint(operation.operands):
+                continue
             types = operation.infer(*(known[name].type for name in operation.operands))
             for name, type_ in zip(operation.results, types):
                 if name not in known or known[name].type != type_:
                     known[name] = Value(name, type_, Role.COMPUTED)
+                    changed.add(name)
         used = {name for name, _ in (*self.inputs, *self.outputs)}
         used |= {name for operation in kept for name in (*operation.operands, *operation.results)}
         used |= {name for item in kept for name in (*item.accumulates, *item.updates, *item.reads_besides)}

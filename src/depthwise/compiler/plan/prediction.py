@@ -228,7 +228,11 @@ def plan_single(program: Program, machine: Machine, parts: int) -> Schedule:
     layouts = lay_out(program, machine.vectors)
     root = shared_places(program, layouts, machine.vectors)
     external = external_places(program)
-    work = [item for block in _blocks(program, layouts, machine, windows=False) for item in _shared_out(block, parts)]
+    work = [
+        item
+        for block in _blocks(program, layouts, machine, windows=False)
+        for item in _shared_out(program, machine, block, parts)
+    ]
     between = {name: rows for item in work for name, rows in item.between.items()}
     lifetimes = _lifetimes(program, layouts, root, [item.block for item in work], between)
     places = dict(external)
@@ -263,12 +267,17 @@ def plan_single(program: Program, machine: Machine, parts: int) -> Schedule:
     return finish(placement, tuple(stages), 1, sizes)
 
 
-def _shared_out(block: Block, parts: int) -> Iterator[_Shared]:
-    """A block between two barriers where its rows divide well; otherwise each of its operations by itself."""
+def _shared_out(program: Program, machine: Machine, block: Block, parts: int) -> Iterator[_Shared]:
+    """A block between two barriers where its rows divide well; otherwise each of its operations by itself.
+
+    Also where an operation reads many weights for few rows: by channels, each core reads a part of them only.
+    """
     rows = block.rows[-1]
     edges = [rows * i // parts for i in range(parts + 1)]
     most = max(last - first for first, last in pairwise(edges))
-    if len(block.operations) > 1 and most * parts <= MAXIMUM_IMBALANCE * rows:
+    weights = [program.type(name).size for item in block.operations for name in program.parameter_operands(item)]
+    by_channels = rows % parts > 0 and any(4 * size > machine.second_cache // 2 for size in weights)
+    if len(block.operations) > 1 and most * parts <= MAXIMUM_IMBALANCE * rows and not by_channels:
         # With 8 threads and 7 rows, one thread has none.
         pairs = [(first, last) for first, last in pairwise(edges) if first < last]
         shares = (block.strips(*both) if block.height else (block.part(*both),) for both in pairs)
