@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import depthwise
-from depthwise import backend, callbacks, layers, models, ops, utils
+from depthwise import applications, backend, callbacks, layers, models, ops, utils
 from depthwise.preprocessing import image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,6 +41,7 @@ def names() -> dict[str, Any]:
     return {
         "OwnLayer": OwnLayer,
         "OwnModel": OwnModel,
+        "applications": applications,
         "backend": backend,
         "batches": (item for item in [(x, y)]),
         "callbacks": callbacks,

@@ -431,19 +431,21 @@ def load_model(
         InvalidFileError: no such file, not a `.keras` file, truncated, damaged, or it contradicts itself.
         UnsupportedError: it holds something that Depthwise does not have; the message names it.
     """
-    from depthwise.data.formats.onnx.reading.opening import ShapesNeededError
+    from depthwise.data.formats.onnx.shapes import ShapesNeededError
     from depthwise.data.formats.opening import read_any
 
-    def opened(sizes: "Mapping[str, Sequence[int]] | None") -> Model:
-        return model_of(read_any(filepath, compile, custom_objects, sizes, external_data))
-
     try:
-        return opened(shapes)
+        saved = read_any(filepath, compile, custom_objects, shapes, external_data)
     except ShapesNeededError as error:
         if shapes is not None:
             raise
+
+        def opened(sizes: "Mapping[str, Sequence[int]] | None") -> Model:
+            return model_of(read_any(filepath, compile, custom_objects, sizes, external_data))
+
         model: Any = OpenSizesModel(error.inputs, opened, str(error))
         return model  # type: ignore[no-any-return]
+    return model_of(saved)
 
 
 def from_keras(model: Any) -> Model:

@@ -71,7 +71,7 @@ def test_explaining_works_where_native_code_cannot(monkeypatch: pytest.MonkeyPat
 
     graph, weights, native = _values("every-layer")
     picture = native.by_layer["picture"]
-    monkeypatch.setattr(values_module, "_native_values", refuse)
+    monkeypatch.setattr(values_module, "native_values", refuse)
     values = layer_values(graph, weights, (picture,))
     assert (values.source, values.reason) == ("reference", "no code for this processor")
     for name, array in values.by_layer.items():

@@ -480,7 +480,7 @@ def test_zip_bombs(saved: Path) -> None:
             b" " * (2**22 + 1),
             "config.json in .* would unpack to 4,194,305 bytes, where 4,194,304 are plausible",
         ),
-        METADATA: (b" " * 70_000, "metadata.json in .* would unpack to 70,000 bytes"),
+        METADATA: (b" " * (2**23 + 1), "metadata.json in .* would unpack to 8,388,609 bytes"),
         WEIGHTS: (parts[WEIGHTS] + bytes(2**24), "model.weights.h5 in .* would unpack to .* plausible; it is refused"),
     }
     for name, (content, message) in bombs.items():

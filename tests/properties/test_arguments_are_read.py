@@ -19,6 +19,7 @@ CHANGE_NOTHING = {
     "apply_channel_shift": ["channel_axis"],
     "load_model": ["safe_mode"],
     "plot_model": ["dpi"],
+    "preprocess_input": ["data_format"],
     "split_dataset": ["preferred_backend"],
 }
 """Arguments of Keras about what is not there: devices, tracing, code in files. Each docstring says so."""

@@ -19,7 +19,6 @@ _OURS_ALONE = ("input_shape", "dtype", "name", "shape")
 
 def keras_layer(layer: layers.Description, name: str | None = None) -> Any:
     """Keras' own layer with the same arguments; weights as its initializers draw them."""
-    import keras
 
     arguments = {
         field.name: getattr(layer, field.name)
@@ -28,7 +27,15 @@ def keras_layer(layer: layers.Description, name: str | None = None) -> Any:
     }
     if not layer.writes_trainable:
         del arguments["trainable"]
-    return getattr(keras.layers, type(layer).__name__)(**arguments, name=name or layer.name)
+    return getattr(_oracle_of(type(layer).__name__), type(layer).__name__)(**arguments, name=name or layer.name)
+
+
+def _oracle_of(name: str) -> Any:
+    """The module of Keras that has the layer: ConvNeXt's own is not among `keras.layers`."""
+    import keras
+    from keras.src.applications import convnext
+
+    return keras.layers if hasattr(keras.layers, name) else convnext
 
 
 def keras_result(oracle: Any, inputs: Any) -> Any:

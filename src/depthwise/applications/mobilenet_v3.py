@@ -150,5 +150,5 @@ MobileNetV3Large = _variant("MobileNetV3Large", "large", LARGE, 1280)
 
 
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:
-    """`x` as it is: the network has a layer that scales images with values 0 to 255."""
+    """`x` as it is: the network has a layer that scales images with values 0 to 255. `data_format` changes nothing, as in Keras."""
     return x

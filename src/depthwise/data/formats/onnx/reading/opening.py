@@ -29,6 +29,7 @@ from depthwise.data.formats.onnx.reading.network import (
 )
 from depthwise.data.formats.onnx.reading.proto import Ends, Node, OnnxGraph, parse, read_model_proto
 from depthwise.data.formats.onnx.reading.registry import RULES, Given
+from depthwise.data.formats.onnx.shapes import ShapesNeededError
 from depthwise.data.formats.saved import SavedNetwork
 from depthwise.errors import DepthwiseError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.layers import descriptions as layer
@@ -45,16 +46,6 @@ _MARK_FIRST, _MARK_SECOND = 2, 3
 """Sizes of the batch that a network with a free one is read for: it must come out the same."""
 
 PathLike = str | os.PathLike[str]
-
-
-class ShapesNeededError(UnsupportedError):
-    """The file leaves sizes open that must be known; the message says which and how to give them.
-
-    Attributes:
-        inputs: the names of the file's inputs.
-    """
-
-    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
