@@ -11,14 +11,7 @@ import pytest
 import depthwise
 from depthwise import models
 from depthwise.reference import network as reference
-from support.keras_applications import NAMES, application, picture
-
-pytestmark = pytest.mark.sweep
-
-FAMILIES = (
-    "ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "EfficientNetV2B0", "InceptionResNetV2", "InceptionV3", "MobileNet",
-    "MobileNetV2", "MobileNetV3Small", "NASNetMobile", "ResNet50", "ResNet50V2", "VGG16", "Xception",
-)  # fmt: skip
+from support.keras_applications import FAMILIES, NAMES, application, picture, swept
 
 TRAINED = ("EfficientNetV2B0", "MobileNet", "MobileNetV3Small", "VGG16")
 
@@ -38,12 +31,13 @@ def _check_predictions(model: Any, name: str, folder: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", swept(NAMES, FAMILIES.__contains__))
 def test_predictions(name: str, tmp_path: Path) -> None:
     _check_predictions(application(name), name, tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.long
 @pytest.mark.parametrize("name", FAMILIES)
 def test_predictions_of_images_of_the_usual_size(name: str, tmp_path: Path) -> None:
     size = 299 if name in ("InceptionResNetV2", "InceptionV3", "Xception") else 224
@@ -56,7 +50,7 @@ def test_the_list_is_that_of_keras() -> None:
     assert len(NAMES) == 40
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", swept(TRAINED, lambda name: name.startswith("Mobile")))
 def test_three_steps_of_training(name: str) -> None:
     """Ours are as near to the float64 reference as Keras is: four times its distance is allowed, and 10⁻⁵ of the way gone.
 

@@ -1,4 +1,4 @@
-"""Networks of others as ONNX: the files of the folder `wild`, and all of keras.applications (in the sweep)."""
+"""Networks of others as ONNX: the files of the folder `wild`, and all of keras.applications (some in the sweeps)."""
 
 import gc
 from typing import Any
@@ -15,7 +15,7 @@ from depthwise.network.graph import Graph
 from depthwise.network.tree import tree_of
 from depthwise.reference import bounds, network
 from support.gates import error_gate
-from support.keras_applications import NAMES, application, picture
+from support.keras_applications import NAMES, application, picture, swept
 from support.old_keras import networks_of_others
 from support.onnx_runs import operators, run_onnx, written
 
@@ -25,6 +25,7 @@ WHOLE = [
     "siamese_keras2.h5", "small_keras2.keras", "str_ww_ref_model.h5", "vww_96.h5",
 ]  # fmt: skip
 TRANSPOSES = {"siamese_keras2.h5": 2}
+SWEPT = ("DenseNet121", "EfficientNetB0", "InceptionV3", "MobileNetV2", "MobileNetV3Small", "ResNet50V2")
 LARGE = 100 * 2**20
 """Bytes above which the checker, which copies the file several times, is left out: a smaller member of the family had it."""
 
@@ -46,8 +47,7 @@ def test_files_of_others(name: str) -> None:
     assert operators(proto).count("Transpose") <= TRANSPOSES.get(name, 1)
 
 
-@pytest.mark.sweep
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", swept(NAMES, SWEPT.__contains__))
 def test_keras_applications(name: str) -> None:
     keras_model = application(name)
     model = depthwise.from_keras(keras_model)

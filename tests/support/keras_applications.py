@@ -1,13 +1,14 @@
 """Networks of keras.applications with numbers that show faults: random weights and statistics, made in seconds."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
-__all__ = ["NAMES", "application", "drawn_quickly", "picture", "put_random_numbers"]
+__all__ = ["FAMILIES", "NAMES", "application", "drawn_quickly", "picture", "put_random_numbers", "swept"]
 
 NAMES = (
     "ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtSmall", "ConvNeXtTiny", "ConvNeXtXLarge", "DenseNet121", "DenseNet169",
@@ -17,8 +18,24 @@ NAMES = (
     "MobileNet", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small", "NASNetLarge", "NASNetMobile", "ResNet101",
     "ResNet101V2", "ResNet152", "ResNet152V2", "ResNet50", "ResNet50V2", "VGG16", "VGG19", "Xception",
 )  # fmt: skip
+FAMILIES = (
+    "ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "EfficientNetV2B0", "InceptionResNetV2", "InceptionV3", "MobileNet",
+    "MobileNetV2", "MobileNetV3Small", "NASNetMobile", "ResNet50", "ResNet50V2", "VGG16", "Xception",
+)  # fmt: skip
+"""The smallest of each."""
 _SMALLEST = {"InceptionResNetV2": 75, "InceptionV3": 75, "Xception": 71}
 _WITH_PREPROCESSING = ("ConvNeXt", "EfficientNet", "MobileNetV3")
+
+
+def swept(cases: Iterable[Any], chosen: Callable[[Any], bool]) -> list[Any]:
+    """The chosen cases are in the sweeps, the others in the long tests."""
+    return [
+        pytest.param(
+            *(case if isinstance(case, tuple) else (case,)),
+            marks=pytest.mark.sweep if chosen(case) else pytest.mark.long,
+        )
+        for case in cases
+    ]
 
 
 @contextmanager
