@@ -147,7 +147,7 @@ def open_model(
         )
     if not Path(name_or_path).exists():
         raise InvalidArgumentError(
-            f"no network and no file is named {describe_value(name_or_path)}; give a .keras or .h5 file or one of "
+            f"no network and no file is named {describe_value(name_or_path)}; give a .keras, .h5 or .onnx file or one of "
             f"{', '.join(NETWORKS)}, or a network of depthwise.applications such as mobilenetv2:96x96:alpha=0.35"
         )
     model = load_model(name_or_path, shapes=shapes)

@@ -27,7 +27,7 @@ def refused(*arguments: object, code: int = 2) -> str:
     [
         (
             ["summary", "nope"],
-            "no network and no file is named 'nope'; give a .keras or .h5 file or one of note-cnn, note-sep",
+            "no network and no file is named 'nope'; give a .keras, .h5 or .onnx file or one of note-cnn, note-sep",
         ),
         (["summary", "note-cnn", "--style", "tall"], "'tall'"),
         (["compare", "nope"], "no network and no file is named 'nope'"),

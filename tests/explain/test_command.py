@@ -102,7 +102,7 @@ def test_an_image_of_ones_own(tmp_path: Path) -> None:
         (
             ["nothing.keras"],
             InvalidFileError,
-            "there is no file 'nothing.keras'; give a .keras or .h5 file, or one of note, note-cnn",
+            "there is no file 'nothing.keras'; give a .keras, .h5 or .onnx file, or one of note, note-cnn",
         ),
         (
             ["note", "--layer", "small_conv2d", "--at", "0,0,0", "--sample", "1"],

@@ -34,3 +34,22 @@ def test_a_network_comes_back(channels_first: bool, tmp_path: Path) -> None:
     back.export(tmp_path / "again.onnx")
     again = depthwise.load_model(tmp_path / "again.onnx")
     np.testing.assert_array_equal(again.predict(given, verbose=0), model.predict(x, verbose=0))
+
+
+ONE_OPERATOR = (
+    "celu", "elu", "exponential", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu", "mish", "relu", "relu6", "selu",
+    "sigmoid", "soft_shrink", "softplus", "softsign", "sparse_sigmoid", "tanh",
+)  # fmt: skip
+
+
+def test_activations_that_are_one_operator_come_back_as_layers_of_keras(tmp_path: Path) -> None:
+    """So the network can be written as `.keras` again."""
+    start = depthwise.Input(shape=(8,))
+    model = Model(start, [layers.Activation(name)(start) for name in ONE_OPERATOR])
+    model.export(tmp_path / "model.onnx", opset_version=18)
+    back = depthwise.load_model(tmp_path / "model.onnx")
+    back.save(tmp_path / "back.keras")
+    x = np.linspace(-4, 7, 3 * 8, dtype=np.float32).reshape(3, 8)
+    again = depthwise.load_model(tmp_path / "back.keras").predict(x, verbose=0)
+    for name, found, expected in zip(ONE_OPERATOR, again, model.predict(x, verbose=0), strict=True):
+        np.testing.assert_array_equal(found, expected, name)

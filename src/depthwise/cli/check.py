@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from depthwise.cli.options import Json, Language, Shapes, chosen_language, is_terminal, say, shapes_of, tell
+from depthwise.cli.options import Json, Language, Shapes, chosen_language, is_terminal, opened, say, shapes_of, tell
 from depthwise.cli.streams import print_json
 from depthwise.cli.targets import check_target_file, save_or_rescue
 from depthwise.errors import InvalidArgumentError, describe_value
@@ -125,7 +125,14 @@ def _shown(name: str) -> str:
 
 
 def convert_command(
-    file: ModelFile,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A file as for `depthwise check`, or the name of a network, such as note-separable or mobilenetv2.",
+            show_default=False,
+        ),
+    ],
     out: Annotated[Path, typer.Argument(help="Where to write it: .keras, .h5, .hdf5 or .onnx.", show_default=False)],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there already.")] = False,
     opset: Annotated[
@@ -147,8 +154,9 @@ def convert_command(
       depthwise convert model.json model.h5
 
       depthwise convert model.keras model.onnx
+
+      depthwise convert note-separable note.onnx
     """
-    from depthwise.models import load_model
     from depthwise.pictures import reading_of
 
     language = chosen_language(language)
@@ -160,8 +168,7 @@ def convert_command(
         raise InvalidArgumentError(f"{option} is for .onnx files, got {describe_value(str(out), _PATH_LIMIT)}")
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", UserWarning)
-        model = load_model(file, shapes=shapes_of(shape))
-        model.graph  # noqa: B018 - an ONNX file that leaves sizes open says so
+        model, _ = opened(file, language=language, shapes=shape)
     for item in said:
         say(f"depthwise: note: {item.message}")
     model.use(reading_of(model, file).usage())  # names of classes in a file beside it

@@ -190,7 +190,7 @@ def _load(
         return model, False, small_picture()
     if not is_network(name) and not Path(name).exists():
         raise InvalidFileError(
-            f"there is no file {describe_value(name)}; give a .keras or .h5 file, or one of note, {', '.join(NETWORKS)}, "
+            f"there is no file {describe_value(name)}; give a .keras, .h5 or .onnx file, or one of note, {', '.join(NETWORKS)}, "
             "or a network of depthwise.applications such as mobilenetv2:96x96:alpha=0.35"
         )
     model, is_trained = opened(name, untrained, seed, language, shapes=shapes)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from depthwise.arguments import SELU_ALPHA, SELU_SCALE, SHRINK_THRESHOLD
 from depthwise.compiler.ir.expression import Constant as Number
 from depthwise.compiler.ir.expression import Expression, Operand, apply
 from depthwise.data.formats.onnx.reading.network import Constant, RefusedError, Tensor, Value, fits
@@ -94,6 +95,35 @@ def _gelu(given: Given) -> Expression:
     return X * 0.5 * (apply("tanh", inner) + 1.0)
 
 
+_DEFAULTS = {
+    "Celu": {"alpha": 1.0},
+    "HardSigmoid": {"alpha": 0.2, "beta": 0.5},
+    "Selu": {"alpha": SELU_ALPHA, "gamma": SELU_SCALE},
+    "Shrink": {"lambd": 0.5, "bias": 0.0},
+    "Swish": {"alpha": 1.0},
+}
+_WITH_NUMBERS: list[tuple[str, tuple[float, ...], str]] = [
+    ("Celu", (1.0,), "celu"),
+    ("HardSigmoid", (1 / 6, 0.5), "hard_sigmoid"),
+    ("HardSigmoid", (0.5, 0.5), "sparse_sigmoid"),
+    ("Selu", (SELU_ALPHA, SELU_SCALE), "selu"),
+    ("Shrink", (SHRINK_THRESHOLD, 0.0), "hard_shrink"),
+    ("Shrink", (SHRINK_THRESHOLD, SHRINK_THRESHOLD), "soft_shrink"),
+    ("Swish", (1.0,), "silu"),
+]
+"""Keras' activations that are an operator with these numbers, in the order of `_DEFAULTS`."""
+
+
+def _activation(given: Given) -> str | None:
+    """The activation of Keras that an operator with numbers is; they are compared in float32, which files hold."""
+    name = given.node.operator
+    numbers = [np.float32(_float(given, key, usual)) for key, usual in _DEFAULTS.get(name, {}).items()]
+    for operator_name, usual, activation in _WITH_NUMBERS:
+        if operator_name == name and numbers == [np.float32(number) for number in usual]:
+            return activation
+    return None
+
+
 def _as_layer(given: Given) -> Description | None:
     """The Keras layer that an operator is; None where there is none."""
     name = given.node.operator
@@ -101,6 +131,7 @@ def _as_layer(given: Given) -> Description | None:
         "Gelu": "gelu" if given.attribute("approximate", "none") == "none" else None, "HardSwish": "hard_silu",
         "Mish": "mish", "Relu": "relu", "Sigmoid": "sigmoid", "Softplus": "softplus", "Softsign": "softsign", "Tanh": "tanh",
     }.get(name)  # fmt: skip
+    plain = plain or _activation(given)
     found: Description | None = None
     alpha, slope = _float(given, "alpha", 1.0), _float(given, "alpha", 0.01)
     if plain is not None:
@@ -132,6 +163,9 @@ def _hard_sigmoid(given: Given) -> Tensor:
     """α x + β, kept between 0 and 1: three members that Keras has; they run as one."""
     tensor, network = given.floats(), given.network
     port = tensor.port
+    usual = _as_layer(given)
+    if usual is not None:
+        return network.result(network.add(usual, [port]), tensor, positive=True)
     for name, number in (("Multiply", _float(given, "alpha", 0.2)), ("Add", _float(given, "beta", 0.5))):
         port = network.add(OPERATIONS[name](arguments=(None, number)), [port], name=f"{network.prefix}_{name.lower()}")
     return network.result(network.add(layer.ReLU(max_value=1.0), [port]), tensor, positive=True)
@@ -150,6 +184,8 @@ def _clip(given: Given) -> Tensor:
     if low == 0.0 and high > 0.0:
         description = layer.ReLU(max_value=None if high == math.inf else high)
         return given.network.result(given.network.add(description, [tensor.port]), tensor, positive=True)
+    if (low, high) == (-1.0, 1.0):
+        return given.network.result(given.network.add(layer.Activation("hard_tanh"), [tensor.port]), tensor)
     return given.network.arithmetic("Clip", _bounded(low, X, high), [tensor], positive=low >= 0)
 
 
