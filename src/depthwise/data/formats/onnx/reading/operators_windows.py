@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from depthwise.compiler.ir.expression import Constant as Number
-from depthwise.compiler.ir.expression import Operand, apply
+from depthwise.compiler.ir.expression import Expression, Operand, apply
 from depthwise.data.formats.onnx.reading.network import Constant, Network, NotBatchedError, RefusedError, Tensor, Value
 from depthwise.data.formats.onnx.reading.registry import Given, operator
 from depthwise.layers import descriptions as layer
@@ -251,8 +251,8 @@ def _pad_for_maximum(map_: Map, sides: Sides, more: Sides) -> None:
     map_.padded(together, 0.0 if map_.positive else -math.inf)
 
 
-def _dilated_maximum(map_: Map, window: Window) -> None:
-    """The largest of as many strided copies as the window has cells."""
+def _cells_of_windows(map_: Map, window: Window) -> list[str]:
+    """Strided copies of the padded map, one for each cell of the window."""
     network, sizes = map_.network, map_.sizes
     count = [(size - span) // step + 1 for size, span, step in zip(sizes, window.spans, window.strides)]
     if min(count) < 1:
@@ -267,17 +267,42 @@ def _dilated_maximum(map_: Map, window: Window) -> None:
         ports.append(
             network.add(StridedCopy(shape=shape, start=start, steps=steps), [map_.port], name=map_.side_name("cell"))
         )
-    map_.port = network.add(layer.Maximum(), ports)
+    return ports
+
+
+def _dilated_maximum(map_: Map, window: Window) -> None:
+    map_.port = map_.network.add(layer.Maximum(), _cells_of_windows(map_, window))
+
+
+def _dilated_average(map_: Map, window: Window, more: Sides, with_padding: bool) -> None:
+    """Means of the cells that lie on the map, or on its padding too; cells that only ceil_mode adds never count."""
+    counts = np.ones(())
+    for size, (before, after), (_, last), kernel, step, rate in zip(
+        map_.sizes, window.sides, more, window.kernel, window.strides, window.dilations, strict=True
+    ):
+        starts = np.arange((size + before + after + last - (kernel - 1) * rate - 1) // step + 1) * step - before
+        places = starts[:, None] + np.arange(kernel) * rate
+        low, high = (-before, size + after) if with_padding else (0, size)
+        counts = counts[..., None] * ((places >= low) & (places < high)).sum(axis=1)
+    map_.padded([(before, after + last) for (before, after), (_, last) in zip(window.sides, more)], 0.0)
+    cells = _cells_of_windows(map_, window)
+    total: Expression = Operand(0)
+    for i in range(1, len(cells)):
+        total = total + Operand(i)
+    share = np.broadcast_to(np.float32(1.0) / counts[..., None].astype(np.float32), (*counts.shape, map_.channels))
+    mean = Arithmetic(expression=total * Operand(len(cells)), constants=(share.shape,), operator="AveragePool")
+    map_.port = map_.network.add(mean, cells, [share])
 
 
 @operator("AveragePool")
 def _average_pooling(given: Given) -> Tensor:
     map_ = Map(given.network, given.floats())
     window = Window(given, map_.sizes, given.attribute("kernel_shape", ()))
-    if max(window.dilations) > 1:
-        raise RefusedError("dilated windows are not supported")
     more = window.ceiled() if given.attribute("ceil_mode", 0) else [(0, 0)] * map_.rank
     positive, sides = map_.positive, window.sides
+    if max(window.dilations) > 1:
+        _dilated_average(map_, window, more, bool(given.attribute("count_include_pad", 0)))
+        return map_.result(positive)
     if given.attribute("count_include_pad", 0) and any(map(any, sides)):
         map_.padded(sides, 0.0)
         sides = [(0, 0)] * map_.rank
