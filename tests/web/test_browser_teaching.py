@@ -163,6 +163,14 @@ def mobile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_the_story_says_what_size_of_picture_the_network_reads(opened: Callable[..., Any], mobile_page: Path) -> None:
+    page = opened(mobile_page, "#/story")
+    said = page.page.locator("#step-1").inner_text()
+    assert " × ".join(map(str, mobile_network(16).input_shapes[0])) in said
+    assert "in grey with" in said
+    assert "a table of 28 × 28 numbers" in opened("note-separable").page.locator("#step-1").inner_text()
+
+
 def test_a_deep_network_is_folded_onto_one_screen(opened: Callable[..., Any], mobile_page: Path) -> None:
     page = opened(mobile_page, "#/network", viewport={"width": 1440, "height": 900})
     get = page.page.get_by_test_id
