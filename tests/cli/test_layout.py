@@ -109,7 +109,7 @@ def test_help_fits_and_its_paragraphs_are_whole(command: str, width: int, monkey
     shown = printed([command, "--help"], width, "en", monkeypatch)
     lines = [line.rstrip() for line in shown.splitlines()]
     assert max(map(cell_len, lines)) <= width
-    assert re.findall(r"<[a-z]\S*", shown) == ["<bool>"]  # typer's own option has the type <bool>
+    assert re.findall(r"<[a-z]\S*", shown) in ([], ["<bool>"])  # typer's own option has the type <bool>, by its version
     assert "--language" in shown
     start = next(index for index, line in enumerate(lines) if line.startswith(" Examples"))
     for line, following in pairwise(lines[:start]):

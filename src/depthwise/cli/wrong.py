@@ -16,7 +16,13 @@ _WORDS = (
     (r"Input should be greater than (.*)", r"must be more than \1"),
     (r"Input should be less than (.*)", r"must be less than \1"),
     (r"dir '.*' is a file\.?", "must be a folder, not a file"),
+    # What typer before 0.27 or so says.
+    (r"'.*' is not a valid integer( range)?", "must be a whole number"),
+    (r"'.*' is not a valid float( range)?", "must be a number"),
+    (r"Directory '.*' is a file", "must be a folder, not a file"),
 )
+_RANGE = re.compile(r"(\S+) is not in the range (?:(\S+)(<=?))?x(?:(<=?|>=?)(\S+))?")
+_LIMITS = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
 
 
 def sentence(error: Any, arguments: Sequence[str]) -> str:
@@ -44,6 +50,9 @@ def _reason(error: Any, arguments: Sequence[str]) -> str:
         for pattern, words in _WORDS:
             if re.fullmatch(pattern, message):
                 return f"{_name(parameter)} {re.sub(pattern, words, message)}{_given(parameter, arguments)}"
+        limit = _limit(message)
+        if limit:
+            return f"{_name(parameter)} must be {limit}{_given(parameter, arguments)}"
         return f"{_name(parameter)}: {describe_value(message, 200)[1:-1]}"
     if kind == "NoSuchOption":
         near = getattr(error, "possibilities", None) or []
@@ -60,6 +69,21 @@ def _reason(error: Any, arguments: Sequence[str]) -> str:
     if found:
         return f"{describe_value(found[1])} is one argument too many"
     return describe_value(message, 200)[1:-1]
+
+
+def _limit(message: str) -> str:
+    """The limit that a number breaks, of a range such as `0.05<=x<=600.0` or `x>=1`; "" where the message is another."""
+    found = _RANGE.fullmatch(message)
+    if found is None:
+        return ""
+    given, low, below, sign, other = found.groups()
+    limits = [] if low is None else [(below.replace("<", ">"), float(low))]
+    limits += [] if sign is None else [(sign, float(other))]
+    number = float(given)
+    for sign, limit in limits:
+        if (number < limit if sign.startswith(">") else number > limit) or (number == limit and "=" not in sign):
+            return f"{_LIMITS[sign]} {limit:g}"
+    return ""
 
 
 def _name(parameter: Any) -> str:
