@@ -192,6 +192,14 @@ def test_an_operator_among_maps(name: str) -> None:
     check(draft.model(OPERATORS[name](draft), opset=19 if "dilated" in name else 17), (2, 3, 7, 7))
 
 
+def test_constants_that_are_folded_to_nan_are_computed_without_a_word() -> None:
+    draft = Draft(2, 3, 7, 7)
+    infinite = np.float32(-np.inf)
+    model = draft.model(draft.node("Max", "x", draft.node("Sub", infinite, infinite)))
+    made = model_of(network_of(model).saved)
+    assert np.isnan(made.predict(np.ones((2, 3, 7, 7), np.float32), verbose=0)).all()
+
+
 def test_open_sizes_are_given_or_taken_from_the_arrays(tmp_path: Path) -> None:
     draft = Draft("n", 3, "h", "w")
     model = draft.model(draft.node("GlobalAveragePool", draft.conv("x", 4, 3, pads=[1, 1, 1, 1])))

@@ -239,9 +239,9 @@ class _Tracer:
         known = [item for item in inputs if item is not None]
         constants = [item for item in known if isinstance(item, Constant)]
         if len(constants) == len(known) and node.operator in EVALUATORS:
-            found = EVALUATORS[node.operator](
-                node, [item.array if isinstance(item, Constant) else None for item in inputs], self.opset
-            )
+            arguments = [item.array if isinstance(item, Constant) else None for item in inputs]
+            with np.errstate(all="ignore"):  # infinities and NaN are numbers of a file like others
+                found = EVALUATORS[node.operator](node, arguments, self.opset)
             arrays = found if isinstance(found, list) else [found]
             self.folded += sum(array.size for array in arrays if 0 not in array.strides)
             if self.folded > MOST_FOLDED:
