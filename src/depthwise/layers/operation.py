@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
     from depthwise.network.graph import Call
 
-__all__ = ["OPERATIONS", "Operation"]
+__all__ = ["OPERATIONS", "Operation", "whole_power"]
 
 LARGEST = 3.4028234663852886e38
 """Of float32: a larger constant would be infinite in every result."""
@@ -87,16 +87,17 @@ def _power(base: Expression, exponent: Expression) -> Expression:
         return apply("sqrt", base)
     if not value.is_integer() or abs(value) > LARGEST_POWER:
         return apply("exp", apply("log", base) * value)
-    product = _whole_power(base, int(abs(value)))
+    product = whole_power(base, int(abs(value)))
     return product if value >= 0 else Constant(1.0) / product
 
 
-def _whole_power(base: Expression, exponent: int) -> Expression:
+def whole_power(base: Expression, exponent: int) -> Expression:
+    """The power as products, by squaring."""
     if exponent == 0:
         return base * 0.0 + 1.0
-    half = base if exponent == 1 else _whole_power(base, exponent // 2)
     if exponent == 1:
         return base
+    half = whole_power(base, exponent // 2)
     return half * half * base if exponent % 2 else half * half
 
 

@@ -14,7 +14,7 @@ from depthwise.data.formats.onnx.reading.network import Constant, RefusedError, 
 from depthwise.data.formats.onnx.reading.registry import Given, operator
 from depthwise.layers import descriptions as layer
 from depthwise.layers.description import Description
-from depthwise.layers.operation import OPERATIONS
+from depthwise.layers.operation import OPERATIONS, whole_power
 
 X, Y = Operand(0), Operand(1)
 ZERO, ONE = Number(0.0), Number(1.0)
@@ -220,7 +220,7 @@ def _power(given: Given) -> Expression:
             root = apply("sqrt", X)
             return root if number > 0 else ONE / root
         if number.is_integer() and abs(number) <= 64:
-            power = _whole_power(X, int(abs(number)))
+            power = whole_power(X, int(abs(number)))
             return power if number >= 0 else ONE / power
     x = apply("log", apply("abs", X))
     size = apply("exp", x * Y)
@@ -230,15 +230,6 @@ def _power(given: Given) -> Expression:
     below = _chosen("oeq", apply("floor", Y), Y, odd, math.nan)
     power = _chosen("olt", X, 0.0, below, size)
     return _chosen("oeq", Y, 0.0, 1.0, power)
-
-
-def _whole_power(base: Expression, exponent: int) -> Expression:
-    if exponent == 0:
-        return base * 0.0 + 1.0
-    half = base if exponent == 1 else _whole_power(base, exponent // 2)
-    if exponent == 1:
-        return base
-    return half * half * base if exponent % 2 else half * half
 
 
 _BINARY: dict[str, tuple[Callable[[Given], Expression], str]] = {
