@@ -1,11 +1,11 @@
 """Random parts of images in training."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.arguments import integer
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.types import Drawn, Element, TensorType
+from depthwise.dataclass import dataclass
 from depthwise.layers.resizing import ToSize
 from depthwise.network.facts import LayerFacts, Shape, image
 
