@@ -11,7 +11,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "depthwise"
 
 LEVELS = [
     # What everything stands on.
-    {"absent", "errors", "moved"},
+    {"absent", "dataclass", "errors", "moved"},
     {"configuration"},
     {
         "arguments",

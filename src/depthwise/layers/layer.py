@@ -398,6 +398,14 @@ def refuse_assignment(owner: str, name: str, hint: str) -> None:
     raise InvalidArgumentError(f"{owner}.{name} cannot be assigned: {hint.format(name=name)}")
 
 
+class _Signature:
+    """The arguments of a class of layers, found when they are asked for: a process makes layers of few classes."""
+
+    def __get__(self, layer: object, owner: type[Layer]) -> inspect.Signature:
+        return inspect.signature(owner.description_class)
+
+
+_SIGNATURE = _Signature()
 _ATTRIBUTES = {"default_name", "input_shape"}
 _PUBLIC: set[type[Layer]] = set()
 _BY_DESCRIPTION: dict[type[Description], type[Layer]] = {}
@@ -411,7 +419,7 @@ def public(description: type[Description]) -> type[Layer]:
         {
             "__module__": "depthwise.layers",
             "__doc__": description.__doc__,
-            "__signature__": inspect.signature(description),
+            "__signature__": _SIGNATURE,
             "description_class": description,
             **description.methods,
         },
