@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.keywords import normalised
 from depthwise.layers.description import Description
+from depthwise.layers.documentation import layer_documentation
 from depthwise.layers.operation import OPERATIONS
 from depthwise.layers.store import LOCK, TRAINABLE, Numbers, WeightStore, look
 from depthwise.layers.tensors import TENSOR_OPERATIONS
@@ -86,6 +87,7 @@ class Layer:
 
     @property
     def name(self) -> str | None:
+        """The layer's name; None before it has one."""
         return self._name
 
     @property
@@ -108,6 +110,7 @@ class Layer:
 
     @property
     def trainable(self) -> bool:
+        """Whether training changes the weights; set it, then `compile` the model."""
         return self._trainable
 
     @trainable.setter
@@ -155,7 +158,7 @@ class Layer:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Layer":
-        """A new layer from what `get_config` gave, here or in Keras."""
+        """A new layer from `config`, what `get_config` gave, here or in Keras."""
         from depthwise.data.formats.layer_config import layer_from_config
 
         return cls.of(layer_from_config(cls.__name__, config))
@@ -405,13 +408,14 @@ _BY_DESCRIPTION: dict[type[Description], type[Layer]] = {}
 
 def public(description: type[Description]) -> type[Layer]:
     """The class of layers that are described by `description`."""
+    signature = inspect.signature(description)
     made = type(
         description.__name__,
         (Layer,),
         {
             "__module__": "depthwise.layers",
-            "__doc__": description.__doc__,
-            "__signature__": inspect.signature(description),
+            "__doc__": layer_documentation(description.__name__, description.__doc__ or "", list(signature.parameters)),
+            "__signature__": signature,
             "description_class": description,
             **description.methods,
         },
