@@ -11,8 +11,8 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "depthwise"
 
 LEVELS = [
     # What everything stands on.
-    {"absent", "errors", "moved"},
-    {"configuration", "documentation", "meanings"},
+    {"absent", "dataclass", "documentation", "errors", "meanings", "moved"},
+    {"configuration"},
     {
         "arguments",
         "constraints",

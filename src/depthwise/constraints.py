@@ -6,10 +6,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from depthwise.configuration import identified, serialized
+from depthwise.dataclass import dataclass
 from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 from depthwise.meanings import SETTINGS

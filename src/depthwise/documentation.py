@@ -17,13 +17,30 @@ def document(namespace: Mapping[str, Any], names: Iterable[str], meanings: Mappi
     """Completes the docstrings of the classes and functions that a module has under `names`.
 
     Args:
-        meanings: a sentence by the argument's name; or, by the name of a class or function, such sentences for it alone.
+        meanings: a sentence by the argument's name.
     """
     for name in names:
         item = namespace.get(name)
-        if callable(item) and item.__doc__ and str(item.__module__).startswith("depthwise"):  # not a function of NumPy
-            own = {**meanings, **meanings.get(item.__name__, {})}
-            item.__doc__ = completed(item.__doc__, parameters_of(item), own)
+        if not callable(item) or not str(item.__module__).startswith("depthwise"):  # `ops` has functions of NumPy
+            continue
+        written = vars(item).get("__doc__") if isinstance(item, type) else item.__doc__
+        if isinstance(written, str):
+            item.__doc__ = (
+                _Completed(written, meanings)
+                if isinstance(item, type)
+                else completed(written, parameters_of(item), meanings)
+            )
+
+
+class _Completed:
+    """The docstring of a class, completed when somebody reads it: signatures take time, and imports shall take none."""
+
+    def __init__(self, written: str, meanings: Mapping[str, Any]) -> None:
+        self._written = written
+        self._meanings = meanings
+
+    def __get__(self, instance: object, owner: type) -> str:
+        return completed(self._written, parameters_of(owner), self._meanings)
 
 
 def parameters_of(item: Any) -> list[str]:

@@ -7,11 +7,11 @@ those of `keras.initializers`.
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from depthwise.absent import absent
 from depthwise.configuration import identified, serialized
+from depthwise.dataclass import dataclass
 from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.meanings import INITIALIZERS

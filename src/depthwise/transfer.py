@@ -7,7 +7,7 @@ that. Afterwards the whole may be fine-tuned at a low rate.
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.classification import class_loss
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, InvalidDataError, UnsupportedError, describe_value
 from depthwise.layers.activation import Activation, ReLU
 from depthwise.layers.convolution import Conv2D

@@ -1,6 +1,5 @@
 """`depthwise predict`: what a trained network says about images."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +21,7 @@ from depthwise.cli.options import (
     use_threads,
 )
 from depthwise.cli.streams import print_json
+from depthwise.dataclass import dataclass
 from depthwise.errors import (
     DepthwiseError,
     InvalidArgumentError,

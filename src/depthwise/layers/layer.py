@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.keywords import normalised
 from depthwise.layers.description import Description
-from depthwise.layers.documentation import layer_documentation
 from depthwise.layers.operation import OPERATIONS
 from depthwise.layers.store import LOCK, TRAINABLE, Numbers, WeightStore, look
 from depthwise.layers.tensors import TENSOR_OPERATIONS
@@ -401,6 +400,26 @@ def refuse_assignment(owner: str, name: str, hint: str) -> None:
     raise InvalidArgumentError(f"{owner}.{name} cannot be assigned: {hint.format(name=name)}")
 
 
+class _Signature:
+    """The arguments of a class of layers, found when they are asked for: a process makes layers of few classes."""
+
+    def __get__(self, layer: object, owner: type[Layer]) -> inspect.Signature:
+        return inspect.signature(owner.description_class)
+
+
+class _Documentation:
+    """The docstring of a layer's class, put together when somebody reads it."""
+
+    def __get__(self, instance: object, owner: type[Layer]) -> str:
+        from depthwise.layers.documentation import layer_documentation
+
+        return layer_documentation(
+            owner.__name__, owner.description_class.__doc__ or "", list(_SIGNATURE.__get__(None, owner).parameters)
+        )
+
+
+_SIGNATURE = _Signature()
+_DOCUMENTATION = _Documentation()
 _ATTRIBUTES = {"default_name", "input_shape"}
 _PUBLIC: set[type[Layer]] = set()
 _BY_DESCRIPTION: dict[type[Description], type[Layer]] = {}
@@ -408,14 +427,13 @@ _BY_DESCRIPTION: dict[type[Description], type[Layer]] = {}
 
 def public(description: type[Description]) -> type[Layer]:
     """The class of layers that are described by `description`."""
-    signature = inspect.signature(description)
     made = type(
         description.__name__,
         (Layer,),
         {
             "__module__": "depthwise.layers",
-            "__doc__": layer_documentation(description.__name__, description.__doc__ or "", list(signature.parameters)),
-            "__signature__": signature,
+            "__doc__": _DOCUMENTATION,
+            "__signature__": _SIGNATURE,
             "description_class": description,
             **description.methods,
         },

@@ -5,11 +5,11 @@ user makes: `depthwise.layers` does not have them, and `Add` among them is not t
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise.compiler.ir.expression import Constant, Expression, Operand, apply
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, broadcast, layer_facts, sizes

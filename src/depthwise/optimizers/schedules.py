@@ -8,10 +8,11 @@ import math
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from depthwise.configuration import made_from, serialized
+from depthwise.dataclass import dataclass
 from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.meanings import SCHEDULES

@@ -17,7 +17,6 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from depthwise.compiler.native.object_file import undefined_symbols
@@ -32,6 +31,7 @@ from depthwise.compiler.native.targets import (
     llvm_versions,
     target_for,
 )
+from depthwise.dataclass import dataclass
 
 __all__ = [
     "CODE_MODEL",
