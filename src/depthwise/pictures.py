@@ -4,7 +4,6 @@ What a network expects comes from the user, from its file, from a file beside it
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from depthwise.classification import first_scale, picture_shape, scaled_for
 from depthwise.data.digits import centred, is_dark_on_light, reads_digits
 from depthwise.data.formats.beside import usage_beside
 from depthwise.data.images import load_image, native_image_form
+from depthwise.dataclass import dataclass
 from depthwise.errors import UnsupportedError, describe_value
 from depthwise.network.graph import Graph
 from depthwise.networks import is_network

@@ -4,7 +4,7 @@ So a block is timed where it really runs, with the caches as the block before le
 nanoseconds; an empty pair of readings tells how long, and that is taken off.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from depthwise.compiler.native.cache import CompileCache
 from depthwise.compiler.native.targets import Target, host_target
 from depthwise.compiler.plan.placement import ALIGNMENT
 from depthwise.compiler.plan.schedule import Call, Item, Pointer, Repeat, Schedule, Segment, Stage, written_out
+from depthwise.dataclass import dataclass
 from depthwise.runtime.executable import Executable, host_machine
 
 __all__ = ["MeasuredExecutable", "MeasuredRow", "measured_schedule"]

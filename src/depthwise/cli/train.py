@@ -1,6 +1,5 @@
 """`depthwise train`: a network trained on labelled images and saved."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +23,7 @@ from depthwise.cli.options import (
     use_threads,
 )
 from depthwise.cli.targets import check_target_file, save_or_rescue
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError
 from depthwise.messages import text
 

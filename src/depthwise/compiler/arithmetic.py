@@ -4,12 +4,12 @@ See `depthwise.compiler.functions`, which names them all.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import factorial, pi, sqrt
 
 from depthwise.compiler.ir.expression import Expression, apply
 from depthwise.compiler.kernels import mathematics
 from depthwise.compiler.kernels.builder import Function as Code
+from depthwise.dataclass import dataclass
 
 __all__ = ["ARITHMETIC", "OF_FILES", "Arguments", "Elementary", "Slope"]
 

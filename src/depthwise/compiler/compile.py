@@ -6,7 +6,6 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +23,7 @@ from depthwise.compiler.native.load import load_program
 from depthwise.compiler.native.targets import Target
 from depthwise.compiler.plan.schedule import Schedule
 from depthwise.compiler.sharing import shared_kernels
+from depthwise.dataclass import dataclass
 
 __all__ = ["Compiled", "Plan", "compile", "modules", "schedule_identity"]
 

@@ -1,7 +1,6 @@
 """Pictures to explain a network with: one the user names, one of MNIST's test set, or a drawn one."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy.typing as npt
 
 from depthwise.classification import has_channels_first, picture_shape, scaled_for
 from depthwise.data import load_data, mnist
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError
 from depthwise.explain.page import Sample
 from depthwise.explain.values import drawn_picture

@@ -3,12 +3,12 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidDataError, UnsupportedError, describe_value
 from depthwise.layers.preprocessing import Rescaling
 from depthwise.layers.reshaping import Permute

@@ -1,11 +1,12 @@
 """Normalisation of each sample by itself."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression, Operand
 from depthwise.constraints import Constraint
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description

@@ -1,13 +1,13 @@
 """Layers that work in training only: Dropout and noise. What is drawn for them: `depthwise.runtime.drawing`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise.arguments import integer
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression, Operand
 from depthwise.compiler.ir.types import Drawn, TensorType
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, layer_facts, single, sizes

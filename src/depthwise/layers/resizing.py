@@ -1,12 +1,12 @@
 """Layers that give maps another size: UpSampling, Resizing, CenterCrop."""
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise.arguments import choice, integer, pair
 from depthwise.compiler.ir import operations as op
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Resampling, Shape, image, layer_facts, sequence

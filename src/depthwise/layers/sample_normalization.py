@@ -1,6 +1,6 @@
 """Normalisation of each sample by itself: over groups of channels, and to vectors of length 1."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
@@ -8,6 +8,7 @@ from depthwise.arguments import axes_argument, integer
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression, Operand
 from depthwise.constraints import Constraint
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description

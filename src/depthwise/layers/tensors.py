@@ -4,13 +4,13 @@ Like the operations of `depthwise.layers.operation` they are no layers that a us
 from 0; a tensor has as many as its file says.
 """
 
-from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression, Operand
+from depthwise.dataclass import dataclass
 from depthwise.errors import ShapeError
 from depthwise.initializers import Initializer, Zeros
 from depthwise.layers.convolution import Conv1D, Conv2D
@@ -64,7 +64,7 @@ class Arithmetic(TensorOperation):
         constants: their shapes. Where `merged` finds no map, they must have the whole result's shape.
     """
 
-    expression: Expression = Operand(0)  # noqa: RUF009 - frozen
+    expression: Expression = Operand(0)
     constants: tuple[Shape, ...] = ()
     default_name: ClassVar[str] = "arithmetic"
     constant_initializer: ClassVar[Initializer] = Zeros()
@@ -148,7 +148,7 @@ class WeightedCells(TensorOperation):
     """Every place along `axis` as a weighted sum of the input's: gathering, resizing, padding by reflection."""
 
     axis: int = 0
-    taps: op.Taps = op.Taps(1, (((0, 1.0),),))  # noqa: RUF009 - frozen
+    taps: op.Taps = op.Taps(1, (((0, 1.0),),))
     default_name: ClassVar[str] = "weighted_cells"
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:

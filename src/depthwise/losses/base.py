@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from depthwise.compiler.ir.formula import Formula
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError, describe_value
 from depthwise.losses.arithmetic import evaluate, reduced, value
 
@@ -157,7 +158,7 @@ class Loss:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Loss":
-        """A loss from what `get_config` gave, here or in Keras.
+        """A loss from `config`, what `get_config` gave, here or in Keras.
 
         >>> from depthwise.losses import Huber
         >>> Huber.from_config(Huber(delta=2.0).get_config()).delta

@@ -12,10 +12,11 @@ window cells count. Shapes are those of one sample, without the batch; images ar
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import ShapeError, describe_value
 from depthwise.network.formula import Formula, number, product, total
 from depthwise.network.window import Axis, window_axis

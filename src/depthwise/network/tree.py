@@ -6,8 +6,9 @@ with the models inside put in their place.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 from depthwise.layers.description import Description
 from depthwise.layers.input import InputLayer

@@ -16,7 +16,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from depthwise.compiler.native.compile import LoadedCode, Source
@@ -31,6 +30,7 @@ from depthwise.compiler.native.scheduler import (
     team_ir,
 )
 from depthwise.compiler.native.targets import host_target
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.runtime.buffers import aligned_empty
 

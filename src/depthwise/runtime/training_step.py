@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -18,6 +17,7 @@ from depthwise.compiler.native.cache import CompileCache
 from depthwise.compiler.native.targets import host_target
 from depthwise.compiler.passes import GRADIENTS, TRAINING, run_passes
 from depthwise.compiler.plan.training import plan_training, samples_per_chunk, trainable_weights
+from depthwise.dataclass import dataclass
 from depthwise.regularizers import OrthogonalRegularizer
 from depthwise.runtime.drawing import draw
 from depthwise.runtime.executable import Executable, host_machine

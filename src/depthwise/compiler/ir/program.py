@@ -3,12 +3,13 @@ plan turns it into kernel calls."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from depthwise.compiler.ir.types import Role, Shape, TensorType, Value, Window
+from depthwise.dataclass import dataclass
 
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape

@@ -12,12 +12,12 @@ See docs/kernels/contraction.md.
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from math import prod
 
 from depthwise.compiler import functions
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand, Vectors
 from depthwise.compiler.kernels.maps import counted, each_share, even_shares
+from depthwise.dataclass import dataclass
 
 __all__ = ["Contraction", "Reduction"]
 

@@ -1,12 +1,12 @@
 """Maps of another size: weighted sums of cells along rows and columns. The weights are tables of the kernel."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import accumulate
 
 from depthwise.compiler.ir.operations.resampling import Taps
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand
 from depthwise.compiler.kernels.maps import MapView, counted, digest
+from depthwise.dataclass import dataclass
 
 __all__ = ["Resampling"]
 

@@ -4,7 +4,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from depthwise.data.formats import keras_file, legacy_h5, tfjs
@@ -15,6 +15,7 @@ from depthwise.data.formats.hdf5 import SIGNATURE
 from depthwise.data.formats.hdf5_attributes import text, texts
 from depthwise.data.formats.json_text import LARGEST_JSON, parse_json
 from depthwise.data.formats.opening import is_onnx, open_h5, read_any, starts_with
+from depthwise.dataclass import dataclass
 from depthwise.errors import DepthwiseError, InvalidFileError
 
 __all__ = ["Findings", "Problem", "check_file"]

@@ -6,7 +6,7 @@ Source: the files that Keras 3.0 to 3.15 write (`keras.saving`), read as data; n
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from depthwise.configuration import serialized
@@ -21,6 +21,7 @@ from depthwise.data.formats.layer_config import (
     parse_layer,
     sample_shape,
 )  # fmt: skip
+from depthwise.dataclass import dataclass
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.layers.input import InputLayer
 from depthwise.layers.operation import OPERATIONS, Operation

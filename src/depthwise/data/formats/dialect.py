@@ -8,12 +8,13 @@ for the reader to refuse by name. What layers say of themselves is in dialect_la
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from depthwise.data.formats.dialect_layers import Dialect, bare_name, modern_layer, policy
 from depthwise.data.formats.dialect_operations import is_operation, modern_operation, with_module
 from depthwise.data.formats.layer_config import as_dict, as_list
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidFileError, UnsupportedError, describe_value
 
 __all__ = ["DEEPEST", "MODELS", "MOST_LAYERS", "Dialect", "modern"]

@@ -5,12 +5,13 @@ reader to refuse; `custom_objects` of the user come before the tables.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from depthwise.arguments import ACTIVATIONS
 from depthwise.configuration import serialized
 from depthwise.data.formats.layer_config import layer_config
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.layers.descriptions import LAYERS
 from depthwise.layers.layer import Layer

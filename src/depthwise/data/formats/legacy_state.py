@@ -4,10 +4,11 @@ Keras 3 writes the steps done, the learning rate, then arrays for each weight. K
 before that the arrays of one kind came together: all first moments, then all second ones.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from depthwise.data.formats.hdf5 import Dataset, File
 from depthwise.data.formats.hdf5_attributes import texts
+from depthwise.dataclass import dataclass
 
 __all__ = ["LegacyState"]
 

@@ -5,7 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from depthwise.data.formats.onnx.reading.recognition import Recogniser
 from depthwise.data.formats.onnx.reading.registry import RULES, Given
 from depthwise.data.formats.onnx.shapes import ShapesNeededError
 from depthwise.data.formats.saved import SavedNetwork
+from depthwise.dataclass import dataclass
 from depthwise.errors import DepthwiseError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.layers import descriptions as layer
 from depthwise.network.facts import Shape

@@ -4,7 +4,7 @@ The nodes of the arithmetic are read as well; where nothing else needs them, the
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import pi, sqrt
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from depthwise.data.formats.onnx.reading.network import Constant, Tensor, Value
 from depthwise.data.formats.onnx.reading.proto import Node
+from depthwise.dataclass import dataclass
 
 __all__ = ["Recogniser", "Spelled"]
 

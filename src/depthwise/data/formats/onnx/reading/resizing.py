@@ -1,10 +1,10 @@
 """Which cells of its input every cell of a resized or padded axis reads, with which weights."""
 
 import math
-from dataclasses import dataclass
 
 from depthwise.compiler.ir.operations import Taps
 from depthwise.data.formats.onnx.reading.network import RefusedError
+from depthwise.dataclass import dataclass
 
 __all__ = ["Sampling", "reflected", "resized"]
 
