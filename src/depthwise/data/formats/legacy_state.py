@@ -69,7 +69,7 @@ class LegacyState:
     def _by_kind(self, names: list[str]) -> list[str]:
         """The arrays in the order of a newer file; what has no place there is last."""
         left: dict[str, list[str]] = {kind: [] for kind in self._kinds()}
-        others = []
+        others: list[str] = []
         for name in names:
             kind = next((kind for kind in KINDS[_last(name)] if kind in left), None)
             (others if kind is None else left[kind]).append(name)
