@@ -231,6 +231,9 @@ class _Tracer:
         self.network.prefix = node.name or next(name for name in node.outputs if name)
         try:
             results = self._results(node, inputs)
+            missing = [name for name in node.outputs[len(results) :] if name]
+            if missing:
+                raise RefusedError(f"it does not give its output {describe_value(missing[0])}")
         except RefusedError as error:
             raise UnsupportedError(
                 f"{self.graph.what}: the operator {describe_value(node.operator)[1:-1]} is not supported as the node "
