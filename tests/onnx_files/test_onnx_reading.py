@@ -233,6 +233,13 @@ def test_open_sizes_are_given_or_taken_from_the_arrays(tmp_path: Path) -> None:
         load_model(path, shapes={"z": (1, 3, 6, 4)})
 
 
+def test_open_sizes_behind_a_batch_that_the_file_fixes(tmp_path: Path) -> None:
+    draft = Draft(2, "channels", 4)
+    (tmp_path / "open.onnx").write_bytes(draft.model(draft.node("Relu", "x")).SerializeToString())
+    opened: Any = load_model(tmp_path / "open.onnx")
+    assert opened.at({"x": (2, 3, 4)}).input_shape == (None, 3, 4)
+
+
 def test_a_model_that_was_read_trains_and_becomes_a_keras_file(tmp_path: Path) -> None:
     draft = Draft("n", 2, 6, 6)
     x = draft.node("Relu", draft.conv("x", 4, 2, pads=[1, 1, 1, 1]))

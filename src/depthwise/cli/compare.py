@@ -56,7 +56,7 @@ def compare_command(
     first: Annotated[
         str,
         typer.Argument(
-            help="A network's name (note-cnn, note-separable, note-ordinary, mobilenetv2:96x96) or a .keras file."
+            help="A network's name (note-cnn, note-separable, note-ordinary, mobilenetv2:96x96) or a .keras, .h5 or .onnx file."
         ),
     ] = "note-separable",
     second: Annotated[

@@ -136,6 +136,8 @@ def read_onnx(
         whole = {item.name: _whole(item, shapes.get(item.name), graph.what) for item in given}
     except ShapesNeededError as error:
         error.inputs = tuple(item.name for item in given)
+        first_sizes = [item.shape[0] if item.shape else None for item in given]
+        error.batches = tuple(size if isinstance(size, int) else None for size in first_sizes)
         raise
     first = {shape[0] if shape else 0 for shape in whole.values()}
     batch = first.pop() if len(first) == 1 else 0
