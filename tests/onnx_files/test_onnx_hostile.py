@@ -1,5 +1,6 @@
 """ONNX files that lie, contradict themselves or ask for too much: one sentence each, and nothing is allocated or followed."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,29 @@ def test_weights_in_the_named_folder_are_read(tmp_path: Path) -> None:
     (tmp_path / "w.bin").unlink()
     (tmp_path / "w.bin").symlink_to(tmp_path / "real.bin")
     with pytest.raises(InvalidFileError, match="does not fit"):
+        load_model(path, external_data=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("offset", "here", "does not fit its shape"),
+        ("offset", "-4", "does not fit its shape"),
+        ("offset", "9" * 30, "does not fit its shape"),
+        ("length", "1_28", "does not fit its shape"),
+        ("location", "a\0b", "cannot be read in the folder"),
+        ("location", "pipe", "cannot be read in the folder"),
+    ],
+)
+def test_what_a_weight_says_of_its_file(key: str, value: str, message: str, tmp_path: Path) -> None:
+    made = outside_weight("w.bin" if key != "location" else value)
+    if key != "location":
+        made.graph.initializer[0].external_data.add(key=key, value=value)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "w.bin").write_bytes(bytes(128))
+    path = tmp_path / "outside.onnx"
+    path.write_bytes(made.SerializeToString())
+    with pytest.raises(InvalidFileError, match=message):
         load_model(path, external_data=tmp_path)
 
 

@@ -97,8 +97,7 @@ class CSVLogger(Callback):
         self._close()
         try:
             if self.append and os.path.exists(self.filename):
-                with open(self.filename, encoding="utf-8", newline="") as file:
-                    self._header = not file.readline()
+                self._header = os.path.getsize(self.filename) == 0
             self._file = open(self.filename, "a" if self.append else "w", encoding="utf-8", newline="")  # noqa: SIM115
         except OSError as error:
             raise InvalidArgumentError(
@@ -117,7 +116,7 @@ class CSVLogger(Callback):
             self.keys = keys
             self._writer = csv.DictWriter(self._file, ["epoch", *keys], delimiter=self.separator)
             if self._header:
-                self._writer.writeheader()
+                self._writer.writerow({"epoch": "epoch", **{key: _plain(key) for key in keys}})
         assert self.keys is not None
         self._writer.writerow({"epoch": epoch, **{key: logs.get(key, "NA") for key in self.keys}})
         self._file.flush()
@@ -133,3 +132,8 @@ class CSVLogger(Callback):
     def __del__(self) -> None:
         if self.__dict__.get("_file") is not None:  # interrupted: on_train_end was never reached
             self._close()
+
+
+def _plain(name: str) -> str:
+    """A metric's name as a spreadsheet shows it: one that begins as a formula, which may come from a model's file, is marked as text."""
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name

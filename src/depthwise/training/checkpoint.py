@@ -7,6 +7,7 @@ have taken without the break.
 import contextlib
 import json
 import os
+import struct
 import zipfile
 import zlib
 from dataclasses import asdict, field
@@ -17,7 +18,7 @@ import numpy as np
 
 from depthwise.data.npy import read_npy_header
 from depthwise.dataclass import dataclass
-from depthwise.errors import InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
+from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.files import atomic_write
 from depthwise.network.graph import Graph
 from depthwise.optimizers import OptimizerDescription
@@ -119,7 +120,19 @@ def load_state(path: str | os.PathLike[str], graph: Graph, optimizer: OptimizerD
                     state[key] = _read(path, archive, f"optimizer/{key}", ())
                 else:
                     raise _damaged(path, f"holds {describe_value(key)}, which the optimizer does not keep")
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
+    except DepthwiseError:
+        raise
+    # ValueError: a name that is no UTF-8, a size that an array cannot have; struct.error: fields of the zip that are cut off.
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        EOFError,
+        KeyError,
+        ValueError,
+        RuntimeError,
+    ) as error:
         raise _damaged(path, f"cannot be read ({describe_value(str(error))})") from error
     return TrainingState(progress, weights, state)
 

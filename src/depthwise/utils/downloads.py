@@ -157,7 +157,7 @@ def _unpack(archive: Path, place: Path, archive_format: Any) -> None:
         os.replace(temporary, place)
     except DepthwiseError:
         raise
-    except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+    except Exception as error:  # what the libraries raise for damaged archives is not documented and differs by format
         raise InvalidFileError(
             f"get_file: {shown_path(archive)} cannot be unpacked: {describe_value(str(error))}"
         ) from error
