@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from depthwise.configuration import identified, serialized
 from depthwise.dataclass import dataclass
+from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
+from depthwise.meanings import SETTINGS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -215,3 +217,10 @@ def deserialize(config: Mapping[str, Any]) -> Constraint | None:
 
 
 max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm
+
+
+document(globals(), __all__, SETTINGS)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -30,7 +30,7 @@ class _Method:
 
 def _written(owner: type, name: str) -> type:
     """A class with the same fields, for which the standard library has written that one method."""
-    space: dict[str, Any] = {"__annotations__": {}, "__module__": owner.__module__, "__doc__": owner.__doc__}
+    space: dict[str, Any] = {"__annotations__": {}, "__module__": owner.__module__, "__doc__": owner.__name__}
     if hasattr(owner, "__post_init__"):
         space["__post_init__"] = None
     for item in dataclasses.fields(owner):

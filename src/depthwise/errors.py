@@ -42,6 +42,9 @@ class UnsupportedError(DepthwiseError, NotImplementedError):
 def describe_value(value: object, limit: int = 80) -> str:
     """`value` as short, printable, single-line text: safe for messages even when it came from a hostile file.
 
+    Args:
+        limit: the most characters of it that are shown.
+
     >>> describe_value("a\\x1b[31m")
     "'a\\\\x1b[31m'"
     """
@@ -73,3 +76,7 @@ def _beginning(value: object, limit: int, left: list[int]) -> object:
             items.append(_beginning(item, limit, left))
         shown = type(value)(items)  # type: ignore[call-arg]
     return shown
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -12,7 +12,9 @@ from typing import Any
 from depthwise.absent import absent
 from depthwise.configuration import identified, serialized
 from depthwise.dataclass import dataclass
+from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
+from depthwise.meanings import INITIALIZERS
 
 __all__ = [
     "Constant",
@@ -254,6 +256,13 @@ def serialize(initializer: Initializer) -> dict[str, Any]:
 def deserialize(config: dict[str, Any]) -> Initializer:
     """An initializer from what `serialize` gave, here or in Keras."""
     return get(config)
+
+
+document(globals(), __all__, INITIALIZERS)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

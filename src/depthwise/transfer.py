@@ -173,7 +173,11 @@ def fine_tuned(
     """Trains the whole model, with BatchNormalization as it is: few images would spoil its statistics.
 
     Args:
-        rate: of Adam. Others: see `retrain_head` and `compile`.
+        model, x, y, validation_data, callbacks, verbose: see `retrain_head`.
+        rate: of Adam.
+        epochs: passes over the data.
+        batch_size: samples of a step.
+        loss: see `compile`.
     """
     layers = model.flat_layers()
     before = {layer: layer.trainable for layer in layers}
@@ -362,3 +366,7 @@ def _assembled(graph: Graph, end: str, head: Sequence[Description], weights: Any
         made = Model(tensors[graph.inputs[0]], tensor, name=graph.name)
     made.put_weights(kept)
     return made
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -178,6 +178,10 @@ class Explanation:
         """Writes the page as one self-contained HTML file."""
         atomic_write_text(Path(path), self.page().html)
 
+    def __repr__(self) -> str:
+        place = "" if self.layer is None else f", layer {self.layer}"
+        return f"<Explanation of {self.model.name}{place}{'' if self.at is None else f', cell {self.at}'}>"
+
     def __str__(self) -> str:
         from rich.console import Console
 

@@ -158,7 +158,7 @@ class Loss:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Loss":
-        """A loss from what `get_config` gave, here or in Keras.
+        """A loss from `config`, what `get_config` gave, here or in Keras.
 
         >>> from depthwise.losses import Huber
         >>> Huber.from_config(Huber(delta=2.0).get_config()).delta

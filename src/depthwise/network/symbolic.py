@@ -187,6 +187,7 @@ def Input(  # noqa: N802 - Keras' name
         batch_size: accepted for compatibility with Keras; every batch size works.
         dtype: float32, or None.
         batch_shape: in place of `shape`, with the batch: (None, 28, 28, 1).
+        name: the input's name in the model; None gives one.
         sparse, tensor, optional, ragged: None or False, everything else is refused.
     """
     if shape is None and batch_shape is None:

@@ -1,5 +1,6 @@
 """What a callback is: Keras' hooks, called by the loops."""
 
+import inspect
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
@@ -8,6 +9,10 @@ from depthwise.errors import InvalidArgumentError, describe_value
 __all__ = ["Callback", "CallbackList", "LambdaCallback", "Logs"]
 
 Logs: TypeAlias = dict[str, Any] | None
+
+
+_SHOWN = (bool, int, float, str)
+"""Types of arguments that a callback's `repr` shows."""
 
 
 class Callback:
@@ -25,10 +30,16 @@ class Callback:
         self.params: dict[str, Any] = {}
         self._model: Any = None
 
+    def __repr__(self) -> str:
+        shown = [name for name in inspect.signature(type(self)).parameters if isinstance(vars(self).get(name), _SHOWN)]
+        return f"<{type(self).__name__}{''.join(f' {name}={vars(self)[name]!r}' for name in shown)}>"
+
     def set_params(self, params: dict[str, Any]) -> None:
+        """Called by `fit` and the like before the first hook, with the attribute `params`."""
         self.params = params
 
     def set_model(self, model: Any) -> None:
+        """Called by `fit` and the like before the first hook, with the model."""
         self._model = model
 
     @property

@@ -80,36 +80,7 @@ def fit(
     validation_batch_size: int | None = None,
     validation_freq: Any = 1,
 ) -> History:
-    """Trains the model.
-
-    Args:
-        model: a compiled model.
-        x: arrays as `predict` takes them, or a sequence or generator of batches (x, y) or (x, y, sample_weight).
-        y: labels as the loss takes them; None with batches. For several outputs a list or a dict of such; an output without
-            a loss and without metrics may be left out.
-        batch_size: samples of a step, 32 by default.
-        epochs: the number of the last epoch, from 1: with `initial_epoch=3, epochs=5` two epochs are run.
-        verbose: 0 nothing, 1 a bar, 2 a line an epoch, "auto" 1 on a terminal, else 2.
-        callbacks: callbacks of `depthwise.callbacks`.
-        validation_split: share of the samples, the last ones before shuffling, that are kept for validation.
-        validation_data: (x, y), (x, y, sample_weight), or batches.
-        shuffle: a new order of the samples (of the batches of a sequence) in each epoch.
-        class_weight: {class number: weight}, for models with one output.
-        sample_weight: one weight a sample, (samples,), or one for each position of an output (…, channels), (samples, …).
-            For several outputs a list or a dict of such; one array (samples,) counts for each of them.
-        initial_epoch: the number of the first epoch, from 0.
-        steps_per_epoch: steps of an epoch; the next epoch goes on where this one stopped.
-        validation_steps, validation_batch_size: the same for the validation.
-        validation_freq: validate after every so many epochs, or after the epochs of a list (from 1).
-
-    Returns:
-        History: its `history` has every epoch's loss and metrics.
-
-    Raises:
-        InvalidDataError, ShapeError, InvalidArgumentError: before the first step; the message says how to fix it. On any
-            exception, Ctrl-C too, the model has the weights of the last finished step. InvalidDataError also where x or
-            validation_data gives no batches; a generator that runs out later ends the training, or leaves val_ values out.
-    """
+    """Trains the model: `depthwise.Model.fit`, which describes the arguments, and what is returned and raised."""
     compiled = compiled_for(model, "fit")
     check_arguments(
         epochs, initial_epoch, batch_size, validation_batch_size, validation_split, validation_freq, verbose
@@ -240,14 +211,7 @@ def _train_epoch(model: Any, session: Session, listeners: CallbackList, guard: N
 def train_on_batch(
     model: Any, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
 ) -> Any:
-    """One training step on the whole of x.
-
-    Args:
-        model: a compiled model. x, y, sample_weight, class_weight, return_dict: see `fit` and `evaluate`.
-
-    Returns:
-        Loss and metrics of the batch, from before the update; as `evaluate` returns them.
-    """
+    """One training step on the whole of x: `depthwise.Model.train_on_batch`, which describes the arguments."""
     compiled = compiled_for(model, "train_on_batch")
     batch = one_batch(prepare(model.graph, compiled.outputs(model.graph), x, y, sample_weight, class_weight))
     metrics = compiled.metric_set(model.graph)
