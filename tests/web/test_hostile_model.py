@@ -167,7 +167,8 @@ def test_commands_that_train(browser: Any, folder: Path, tmp_path: Path) -> None
     assert is_harmless(report.read_text(encoding="utf-8"))
     context = browser.new_context()
     for path in (*pages_of(folder, tmp_path), report):
-        page, asked = context.new_page(), []
+        page = context.new_page()
+        asked: list[str] = []
         page.on("request", lambda request, asked=asked: asked.append(request.url))
         page.goto(path.as_uri())
         page.wait_for_function("name => document.body.innerText.includes(name)", arg="onerror=window.owned")
