@@ -35,7 +35,7 @@ def explain_command(
     model: Annotated[
         str,
         typer.Argument(
-            help="A .keras or .h5 file; or note-cnn, note-separable, note-ordinary, mobilenetv2:96x96; or note: the note's worked "
+            help="A .keras, .h5 or .onnx file; or note-cnn, note-separable, note-ordinary, mobilenetv2:96x96; or note: the note's worked "
             "examples, slips and open questions."
         ),
     ],
