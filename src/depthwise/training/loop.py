@@ -100,8 +100,6 @@ def fit(
     training = object()
     session: Session | None = None
     listeners = CallbackList()
-    finished = validated = False
-    logs: dict[str, float] = {}
     try:
         claim(compiled, training, "fit")
         session = Session(model, compiled, metrics, seed, schedule)
@@ -112,49 +110,58 @@ def fit(
         model.learn_usage(x)
         model.stop_training = False
         compiled.session = session
-        listeners.call("on_train_begin", None)
-        listeners.set_training_states(session.callback_states)
-        stopped = session.stopped
-        model.stop_training = stopped or model.stop_training
-        guard.watch(session)
-        first_step = session.step
-        for epoch in range(session.epoch, session.epoch if stopped and not first_step else epochs):
-            if not first_step:
-                metrics.reset()
-            listeners.call("on_epoch_begin", epoch, None)
-            steps = 0 if stopped else _train_epoch(model, session, listeners, guard, first_step)
-            if not steps and not first_step:
-                if epoch == session.epoch:
-                    raise InvalidDataError(
-                        "fit: x gave no batches; a generator gives its batches only once: make a new one"
-                    )
-                break  # the data ran out: nothing to say about this epoch
-            first_step = 0
-            session.sync()
-            logs = metrics.results()
-            if validation is not None and _validates(epoch, validation_freq):
-                metrics.reset()
-                values = run_evaluation(model, compiled, metrics, validation(), listeners)
-                if not values and not validated:
-                    raise InvalidDataError(
-                        "fit: validation_data gave no batches; a generator gives its batches only once: make a new one"
-                    )
-                validated = True  # a generator that has run out since then adds nothing to the logs
-                logs.update({f"val_{name}": value for name, value in values.items()})
-                logs = dict(sorted(logs.items()))  # as Keras: accuracy, loss, val_accuracy, val_loss, weighted_…
-            listeners.call("on_epoch_end", epoch, logs)
-            if model.stop_training:
-                break
-        finished = True
+        logs = _train_epochs(session, guard, epochs, validation, validation_freq)
     finally:
         try:
             if session is not None:
                 _close(session, listeners)
         finally:  # also after a second Ctrl-C
             release(compiled, training)
-    if finished:
-        listeners.call("on_train_end", logs)
+    listeners.call("on_train_end", logs)
     return history
+
+
+def _train_epochs(
+    session: Session, guard: NotFiniteGuard, epochs: int, validation: Any, validation_freq: Any
+) -> dict[str, float]:
+    """All epochs. Returns the logs of the last one."""
+    model, metrics, listeners = session.model, session.metrics, session.listeners
+    logs: dict[str, float] = {}
+    validated = False
+    listeners.call("on_train_begin", None)
+    listeners.set_training_states(session.callback_states)
+    stopped = session.stopped
+    model.stop_training = stopped or model.stop_training
+    guard.watch(session)
+    first_step = session.step
+    for epoch in range(session.epoch, session.epoch if stopped and not first_step else epochs):
+        if not first_step:
+            metrics.reset()
+        listeners.call("on_epoch_begin", epoch, None)
+        steps = 0 if stopped else _train_epoch(model, session, listeners, guard, first_step)
+        if not steps and not first_step:
+            if epoch == session.epoch:
+                raise InvalidDataError(
+                    "fit: x gave no batches; a generator gives its batches only once: make a new one"
+                )
+            break  # the data ran out: nothing to say about this epoch
+        first_step = 0
+        session.sync()
+        logs = metrics.results()
+        if validation is not None and _validates(epoch, validation_freq):
+            metrics.reset()
+            values = run_evaluation(model, session.compiled, metrics, validation(), listeners)
+            if not values and not validated:
+                raise InvalidDataError(
+                    "fit: validation_data gave no batches; a generator gives its batches only once: make a new one"
+                )
+            validated = True  # a generator that has run out since then adds nothing to the logs
+            logs.update({f"val_{name}": value for name, value in values.items()})
+            logs = dict(sorted(logs.items()))  # as Keras: accuracy, loss, val_accuracy, val_loss, weighted_…
+        listeners.call("on_epoch_end", epoch, logs)
+        if model.stop_training:
+            break
+    return logs
 
 
 def _source(
