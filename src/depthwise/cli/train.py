@@ -11,6 +11,7 @@ from depthwise.cli.options import (
     Language,
     ModelName,
     Scale,
+    Shapes,
     SkipUnreadable,
     Threads,
     chosen_language,
@@ -107,6 +108,7 @@ def train_command(
     threads: Threads = None,
     skip_unreadable: SkipUnreadable = False,
     scale: Scale = "auto",
+    shape: Shapes = None,
     language: Language = None,
 ) -> None:
     """Train a network on images and save it as a .keras file, which Keras loads too.
@@ -124,6 +126,7 @@ def train_command(
 
       depthwise train note-cnn --optimizer sgd --learning-rate 0.05 --batch-size 64 --seed 7
     """
+    from depthwise.classification import picture_shape
     from depthwise.networks import NETWORKS
     from depthwise.seeds import set_random_seed
 
@@ -135,8 +138,8 @@ def train_command(
     path = Path(f"{Path(model).stem}.keras") if out is None else out
     check_target_file(path, overwrite, "--out", ".keras")
     is_new = model in NETWORKS and not (head_only or new_head)
-    network, reading = open_named(model, is_new, seed, language, scale, "command.starts_new")
-    images = load_dataset(data, skip_unreadable, network.graph.input_shapes[0], reading.fit)
+    network, reading = open_named(model, is_new, seed, language, scale, "command.starts_new", shape)
+    images = load_dataset(data, skip_unreadable, picture_shape(network.graph), reading.fit)
     network, images = _fitted(network, images, reading, head_only, new_head)
     tell(_opening(images, reading, language))
     if head_only:

@@ -85,7 +85,7 @@ class Builder:
         result = self.tensor_of[call.name]
         self.tensor_of = {**given, call.name: result}
         if len(self.shape(result)) == rank:
-            self.emit(call, op.Transpose((result,), (f"{call.name}/moved",), tuple(order)))
+            self.emit(call, op.Transpose((result,), (f"{call.name}/as given",), tuple(order)))
 
     def _to_end(self, call: Call, source: str, axis: int, result: str) -> str:
         axes = to_end(tuple(range(len(self.shape(source)))), axis)
