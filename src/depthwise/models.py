@@ -437,7 +437,7 @@ def load_model(
         def opened(sizes: "Mapping[str, Sequence[int]] | None") -> Model:
             return model_of(read_any(filepath, compile, custom_objects, sizes, external_data))
 
-        model: Any = OpenSizesModel(error.inputs, opened, str(error))
+        model: Any = OpenSizesModel(error.inputs, opened, str(error), error.batches)
         return model  # type: ignore[no-any-return]
     return model_of(saved)
 
