@@ -1,4 +1,4 @@
-"""How Sphinx makes the documentation's pages: `.ci/site FOLDER` runs it. Why Sphinx: docs/decisions/0021-documentation.md."""
+"""How Sphinx makes the documentation's pages: `.ci/site FOLDER` runs it. Why Sphinx: docs/decisions/0022-documentation.md."""
 
 import re
 from pathlib import Path

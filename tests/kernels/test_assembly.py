@@ -156,7 +156,7 @@ def test_code_of_every_family_computes_the_same(family: str) -> None:
     program = run_passes(lower(graph), PREDICTION)
     weights = seeded_weights(graph)
     executable = Executable(compile(program, plan_batches, machine, target, CompileCache()))
-    executable.take(PackedParameters(program.parameters, weights))
+    executable.take(PackedParameters(weights))
     x = np.random.default_rng(0).standard_normal((3, 28, 28, 1)).astype(np.float32)
     y = np.empty((3, 10), np.float32)
     executable.reserve(3, 2)

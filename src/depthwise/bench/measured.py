@@ -174,11 +174,11 @@ class MeasuredExecutable(Executable):
 
     def __init__(self, program: Program, schedule: Schedule) -> None:
         target = host_target()
-        clocked, self.rows, self._counters = measured_schedule(schedule, target)
+        self.schedule, self.rows, self._counters = measured_schedule(schedule, target)
         self._reading = float("inf")  # ticks that a reading takes
 
         def plan_with_clocks(program: Program, machine: Machine) -> Schedule:
-            return clocked
+            return self.schedule
 
         super().__init__(compile(program, plan_with_clocks, host_machine(), target, CompileCache()))
 

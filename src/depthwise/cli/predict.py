@@ -166,10 +166,10 @@ def _read(
     path: Path, graph: "Graph", reading: "Reading", invert: str, center: str, language: str
 ) -> "tuple[NDArray[np.float32], bool]":
     """The images of a file as the network takes them, and whether it is a file of arrays."""
-    from depthwise.classification import scaled_for
+    from depthwise.classification import picture_shape, scaled_for
     from depthwise.pictures import load_picture, prepared
 
-    height, width, channels = graph.input_shapes[0]
+    height, width, channels = form = picture_shape(graph)
     shown = describe_value(str(path), _PATH_LIMIT)
     if path.is_dir():
         raise InvalidArgumentError(f"{shown} is a folder; name the images in it, such as {path.name or '.'}/*.png")
@@ -179,7 +179,7 @@ def _read(
         array = _read_array(path)
         if array.shape == (height, width) and channels == 1:
             array = array[..., None]
-        if array.shape == graph.input_shapes[0]:
+        if array.shape in (graph.input_shapes[0], form):
             array = array[None]
         return scaled_for(graph, array, reading.scale), True
     pixels, changes = load_picture(path, graph, reading, invert, center)
