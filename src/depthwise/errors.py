@@ -36,7 +36,15 @@ class InvalidFileError(DepthwiseError, ValueError):
 
 
 class UnsupportedError(DepthwiseError, NotImplementedError):
-    """The input is legal, but names something that Depthwise does not do; the message names it."""
+    """The input is legal, but names something that Depthwise does not do; the message names it.
+
+    Attributes:
+        subject: the layer's class, the option or the activation of a file that is in the way; "" where it is nothing of a file.
+    """
+
+    def __init__(self, *message: object, subject: object = "") -> None:
+        super().__init__(*message)
+        self.subject = subject if isinstance(subject, str) else ""
 
 
 def describe_value(value: object, limit: int = 80) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.arrays import numeric
+from depthwise.collection import without_collections
 from depthwise.compiler.native.once import making
 from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError, describe_value
 from depthwise.layers.input import InputLayer
@@ -394,6 +395,7 @@ def save_model(model: Model, filepath: PathLike, overwrite: bool = True, zipped:
     write_any(model.saved(), filepath, overwrite)
 
 
+@without_collections
 def load_model(
     filepath: PathLike,
     custom_objects: Mapping[str, Any] | None = None,
@@ -435,7 +437,7 @@ def load_model(
         def opened(sizes: "Mapping[str, Sequence[int]] | None") -> Model:
             return model_of(read_any(filepath, compile, custom_objects, sizes, external_data))
 
-        model: Any = OpenSizesModel(error.inputs, opened, str(error))
+        model: Any = OpenSizesModel(error.inputs, opened, str(error), error.batches)
         return model  # type: ignore[no-any-return]
     return model_of(saved)
 

@@ -45,6 +45,7 @@ from .mutations import (
     change_zip,
     read_tar,
 )
+from .onnx_mutations import change_onnx
 
 __all__ = ["READERS", "Reader"]
 
@@ -237,8 +238,21 @@ def onnx_files(_folder: Path) -> list[bytes]:
         node("MaxPool", ["x"], ["m"], kernel_shape=[2, 2]), node("Slice", ["m", "one", "four", "two"], ["q"]),
         node("Reshape", ["q", "t"], ["r"]), node("Gemm", ["r", "k"], ["y"], transB=1),
     ]  # fmt: skip
+    spelled = [
+        node("ReduceMean", ["x"], ["m"], axes=[1]), node("Sub", ["x", "m"], ["d"]), node("Pow", ["d", "square"], ["s"]),
+        node("ReduceMean", ["s"], ["v"], axes=[1]), node("Add", ["v", "small"], ["e"]), node("Sqrt", ["e"], ["r"]),
+        node("Div", ["d", "r"], ["n"]), node("Mul", ["n", "scale"], ["a"]), node("Sigmoid", ["a"], ["g"]), node("Mul", ["a", "g"], ["y"]),
+    ]  # fmt: skip
+    sizes = [
+        node("ConvTranspose", ["x", "t"], ["a"], group=2, strides=[2, 2], pads=[1, 1, 0, 0], output_padding=[1, 0]),
+        node("Resize", ["a", "", "twice"], ["b"], mode="linear", coordinate_transformation_mode="align_corners", antialias=0),
+        node("AveragePool", ["b"], ["c"], kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1], ceil_mode=1, count_include_pad=1),
+        node("Split", ["c"], ["d", "e"], axis=1), node("Concat", ["d", "e"], ["y"], axis=3),
+    ]  # fmt: skip
     integer = TensorProto.INT64
     return [
+        onnx_model(spelled, [tensor("square", 2.0), tensor("small", 1e-5), tensor("scale", np.ones((2, 1, 1)))]),
+        onnx_model(sizes, [tensor("t", np.ones((2, 1, 3, 2))), tensor("twice", [1.0, 1.0, 2.0, 1.5])]),
         onnx_model(convolution, [tensor("w", np.ones((2, 2, 3, 3))), tensor("p", [0, 0, 2, 1, 0, 0, 1, 3], integer)]),
         onnx_model(
             shapes,
@@ -436,7 +450,7 @@ READERS = {
         Reader("weights", "model.weights.h5", weights_files, lambda path: of_weights().load_weights(path), change_h5),
         Reader("tensorflow_js", "model.json", tensorflow_js_files, read_tensorflow_js, change_json),
         Reader("model_json", "config.json", model_texts, read_model_text, change_json),
-        Reader("onnx", "model.onnx", onnx_files, models.load_model, change_bytes),
+        Reader("onnx", "model.onnx", onnx_files, models.load_model, change_onnx),
         Reader("npz", "data.npz", npz_files, load_npz, change_npz),
         Reader("arrays", "data.npy", array_files, load_array, change_npz),
         Reader("idx", "train-images-idx3-ubyte", idx_files, load_idx, change_packed(change_bytes)),

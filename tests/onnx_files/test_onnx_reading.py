@@ -87,6 +87,9 @@ OPERATORS: dict[str, Any] = {
     "average with padding": lambda d: d.node("AveragePool", "x", kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1),
     "rounded up": lambda d: d.node("MaxPool", "x", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
     "dilated maximum": lambda d: d.node("MaxPool", "x", kernel_shape=[2, 3], dilations=[2, 2], pads=[1, 1, 0, 0]),
+    "dilated maximum of few cells": lambda d: d.node(
+        "MaxPool", "x", kernel_shape=[2, 3], dilations=[3, 2], strides=[3, 4], pads=[1, 1, 1, 2]
+    ),
     "dilated average": lambda d: d.node("AveragePool", "x", kernel_shape=[2, 3], dilations=[2, 2], pads=[1, 1, 0, 0]),
     "dilated average of padding": lambda d: d.node("AveragePool", "x", kernel_shape=[3, 2], dilations=[2, 1], strides=[2, 3],
                                                    pads=[1, 1, 2, 0], count_include_pad=1),
@@ -230,6 +233,13 @@ def test_open_sizes_are_given_or_taken_from_the_arrays(tmp_path: Path) -> None:
         load_model(path, shapes={"z": (1, 3, 6, 4)})
 
 
+def test_open_sizes_behind_a_batch_that_the_file_fixes(tmp_path: Path) -> None:
+    draft = Draft(2, "channels", 4)
+    (tmp_path / "open.onnx").write_bytes(draft.model(draft.node("Relu", "x")).SerializeToString())
+    opened: Any = load_model(tmp_path / "open.onnx")
+    assert opened.at({"x": (2, 3, 4)}).input_shape == (None, 3, 4)
+
+
 def test_a_model_that_was_read_trains_and_becomes_a_keras_file(tmp_path: Path) -> None:
     draft = Draft("n", 2, 6, 6)
     x = draft.node("Relu", draft.conv("x", 4, 2, pads=[1, 1, 1, 1]))
@@ -245,6 +255,34 @@ def test_a_model_that_was_read_trains_and_becomes_a_keras_file(tmp_path: Path) -
     first = made.evaluate(x_train, y_train, verbose=0)
     made.fit(x_train, y_train, epochs=8, verbose=0)
     assert made.evaluate(x_train, y_train, verbose=0) < first
+
+
+def test_a_transposed_convolution_in_groups_trains_as_one_with_zeros_between_them() -> None:
+    """One step, in which the gradients of all weights are seen, those of the layer before it too."""
+    rng = np.random.default_rng(3)
+    kernel = rng.normal(size=(4, 2, 2, 3)).astype(np.float32)
+    whole = np.zeros((4, 4, 2, 3), np.float32)
+    parts = [slice(0, 2), slice(2, 4)]
+    for part in parts:
+        whole[part, part] = kernel[part]
+    x, y = (rng.normal(size=(6, 4, *size)).astype(np.float32) for size in ((3, 5), (6, 7)))
+    trained = []
+    for values, groups in ((kernel, 2), (whole, 1)):
+        draft = Draft("n", 4, 3, 5)
+        before = draft.conv("x", 4, 4, 1)
+        made = model_of(
+            network_of(
+                draft.model(draft.node("ConvTranspose", before, values, draft.drawn(4), group=groups, strides=[2, 1]))
+            ).saved
+        )
+        made.compile(depthwise.optimizers.SGD(0.5), "mse")
+        made.fit(x, y, batch_size=6, epochs=1, verbose=0)
+        trained.append(made.get_weights())
+    *others, grouped, bias = trained[0]
+    for mine, wanted in zip([*others, bias], [*trained[1][:2], trained[1][3]], strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=1e-6)
+    for part in parts:
+        np.testing.assert_allclose(grouped[..., part], trained[1][2][..., part, part], rtol=1e-5, atol=1e-6)
 
 
 def test_what_keras_does_not_have_is_named_when_a_keras_file_is_written(tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ def tanh_of_square(d: Draft, x: str) -> Any:
 
 SPELLED: dict[str, tuple[Build, str]] = {
     "silu": (lambda d, x: d.node("Mul", x, d.node("Sigmoid", x)), "silu"),
+    "silu with a factor of one": (lambda d, x: d.node("Mul", x, d.node("Sigmoid", d.node("Mul", x, n(1.0)))), "silu"),
+    "swish": (lambda d, x: d.node("Mul", d.node("Sigmoid", d.node("Mul", n(1.5), x)), x), "Swish"),
     "hard silu by its gate": (lambda d, x: d.node("Mul", d.node("HardSigmoid", x, alpha=1 / 6), x), "hard_silu"),
     "hard silu, divided last": (lambda d, x: d.node("Div", d.node("Mul", x, clipped(d, x)), n(6.0)), "hard_silu"),
     "hard silu, divided first": (lambda d, x: d.node("Mul", x, d.node("Div", clipped(d, x), n(6.0))), "hard_silu"),

@@ -1,6 +1,5 @@
 """`depthwise compare`: two networks side by side on this machine."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,9 +18,11 @@ from depthwise.cli.options import (
     load_dataset,
     open_page,
     opened,
+    say,
     shapes_of,
     use_threads,
 )
+from depthwise.cli.streams import on_one_line
 from depthwise.cli.targets import save_or_rescue
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.messages import text
@@ -56,7 +57,7 @@ def compare_command(
     first: Annotated[
         str,
         typer.Argument(
-            help="A network's name (note-cnn, note-separable, note-ordinary, mobilenetv2:96x96) or a .keras file."
+            help="A network's name (note-cnn, note-separable, note-ordinary, mobilenetv2:96x96) or a .keras, .h5 or .onnx file."
         ),
     ] = "note-separable",
     second: Annotated[
@@ -266,7 +267,7 @@ def _folder(out: Path | None, names: list[str], overwrite: bool, language: str) 
     folder = (DEFAULT_FOLDER if overwrite else free_folder(DEFAULT_FOLDER, names)) if out is None else out
     prepare_folder(folder, names, overwrite)
     if out is None and folder != DEFAULT_FOLDER:
-        print(text("comparison.beside", language, taken=f"{DEFAULT_FOLDER}/", folder=f"{folder}/"), file=sys.stderr)
+        say(text("comparison.beside", language, taken=f"{DEFAULT_FOLDER}/", folder=f"{folder}/"))
     return folder
 
 
@@ -293,9 +294,12 @@ def _run(
     from depthwise.compare.folder import PAGE_NAME, REPORT_NAME, model_file_names, write_folder
     from depthwise.compare.progress import ProgressDisplay
     from depthwise.compare.run import compare
+    from depthwise.layers.tensors import is_foreign
 
     names = [contestant.graph.name for contestant in contestants]
-    files = model_file_names(names, seeds if epochs else (None,))
+    foreign = [any(is_foreign(call.layer) for call in contestant.graph.calls) for contestant in contestants]
+    endings = [".onnx" if item else ".keras" for item in foreign]
+    files = model_file_names(names, seeds if epochs else (None,), endings)
     all_files = [name for group in files for name in group]
     folder = _folder(out, all_files, overwrite, language)
     data = load_dataset(data_name, skip_unreadable, picture_shape(contestants[0].graph))
@@ -324,7 +328,7 @@ def _run(
     print_report(report, console, language)
     line = text("comparison.written", language, folder=f"{place}/", files=", ".join(written))
     console.print()
-    console.print(Text(line), soft_wrap=True)
+    console.print(Text(on_one_line(line)), soft_wrap=True)
     if failure is not None:
         raise failure
     page = place / PAGE_NAME
@@ -332,6 +336,7 @@ def _run(
         open_page(page)
     else:
         model = place / first.files[0] if first.files else first.source
-        console.print(Text(text("comparison.next", language, page=str(page), model=str(model))), soft_wrap=True)
+        line = text("comparison.next", language, page=str(page), model=str(model))
+        console.print(Text(on_one_line(line)), soft_wrap=True)
     if not report.is_complete:
         raise typer.Exit(INTERRUPTED)

@@ -27,10 +27,11 @@ DEEPEST = 16
 
 @dataclass(frozen=True)
 class Problem:
-    """What is in the way of opening a file: where, and why."""
+    """What is in the way of opening a file: where, why, and the layer's class, the option or the activation ("" where it is none)."""
 
     where: str
     reason: str
+    subject: str = ""
 
 
 @dataclass
@@ -94,7 +95,7 @@ def check_file(
     found.layers = dict(Counter(_classes(config, 0)))
     found.training = _training(training)
     try:
-        found.problems = [Problem(name, reason) for name, reason in layers_refused(config, dialect)]
+        found.problems = [Problem(*refused) for refused in layers_refused(config, dialect)]
     except DepthwiseError as error:
         found.problems = [Problem("config", str(error))]
     if not found.problems:

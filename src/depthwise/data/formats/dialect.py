@@ -208,7 +208,7 @@ class _Functional:
             except UnsupportedError as error:
                 if self.dialect.problems is None:
                     raise
-                self.dialect.problems.append((str(_own_name(entry)), str(error)))
+                self.dialect.problems.append((str(_own_name(entry)), str(error), str(entry.get("class_name"))))
                 yield entry, nodes
                 return
             if any(item.entry != made[0].entry for item in made):

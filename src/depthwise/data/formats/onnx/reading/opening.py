@@ -136,6 +136,8 @@ def read_onnx(
         whole = {item.name: _whole(item, shapes.get(item.name), graph.what) for item in given}
     except ShapesNeededError as error:
         error.inputs = tuple(item.name for item in given)
+        first_sizes = [item.shape[0] if item.shape else None for item in given]
+        error.batches = tuple(size if isinstance(size, int) else None for size in first_sizes)
         raise
     first = {shape[0] if shape else 0 for shape in whole.values()}
     batch = first.pop() if len(first) == 1 else 0
@@ -231,6 +233,9 @@ class _Tracer:
         self.network.prefix = node.name or next(name for name in node.outputs if name)
         try:
             results = self._results(node, inputs)
+            missing = [name for name in node.outputs[len(results) :] if name]
+            if missing:
+                raise RefusedError(f"it does not give its output {describe_value(missing[0])}")
         except RefusedError as error:
             raise UnsupportedError(
                 f"{self.graph.what}: the operator {describe_value(node.operator)[1:-1]} is not supported as the node "
@@ -252,6 +257,8 @@ class _Tracer:
         constants = [item for item in known if isinstance(item, Constant)]
         if len(constants) == len(known) and node.operator in EVALUATORS:
             arguments = [item.array if isinstance(item, Constant) else None for item in inputs]
+            if arguments and arguments[0] is None:
+                raise ValueError("its input 0 is missing")
             with np.errstate(all="ignore"):  # infinities and NaN are numbers of a file like others
                 found = EVALUATORS[node.operator](node, arguments, self.opset)
             arrays = found if isinstance(found, list) else [found]

@@ -241,7 +241,10 @@ def _max_pooling(given: Given) -> Tensor:
     positive, more = map_.positive, window.ceiled() if given.attribute("ceil_mode", 0) else [(0, 0)] * map_.rank
     if max(window.dilations) > 1:
         _pad_for_maximum(map_, window.sides, more)
-        _dilated_maximum(map_, window)
+        if all(step % rate == 0 for step, rate in zip(window.strides, window.dilations)):
+            _thinned_maximum(map_, window)
+        else:
+            _dilated_maximum(map_, window)
         return map_.result(positive)
     same = window.is_same and not any(map(any, more))
     if not same:
@@ -279,6 +282,16 @@ def _cells_of_windows(map_: Map, kernel: Sequence[int], strides: Sequence[int], 
             network.add(StridedCopy(shape=shape, start=start, steps=steps), [map_.port], name=map_.side_name("cell"))
         )
     return ports
+
+
+def _thinned_maximum(map_: Map, window: Window) -> None:
+    """Windows that begin at multiples of the dilation read no other cells: an ordinary pooling of these."""
+    steps = (*enumerate(window.dilations), (map_.rank, 1))
+    sizes = [-(-size // rate) for size, rate in zip(map_.sizes, window.dilations)]
+    copy = StridedCopy(shape=(*sizes, map_.channels), start=(0,) * (map_.rank + 1), steps=steps)
+    map_.run(copy, name=map_.side_name("cells"))
+    strides = [step // rate for step, rate in zip(window.strides, window.dilations)]
+    map_.run(map_.kind("MaxPooling")(pool_size=_pair(window.kernel), strides=_pair(strides)))
 
 
 def _dilated_maximum(map_: Map, window: Window) -> None:

@@ -131,9 +131,10 @@ class Recogniser:
         if len(names) != 2:
             return None
         for x, other in (names, names[::-1]):
-            if _close(factor, 1.0) and self._is_gate(other, "Sigmoid", x):
-                return _as(node, "Swish", x)
-            if _close(factor, 1.0) and self._is_gate(other, "HardSigmoid", x):
+            alpha = self._sigmoid_of(other, x) if _close(factor, 1.0) else None
+            if alpha is not None:
+                return _as(node, "Swish", x, alpha=1.0 if _close(alpha, 1.0) else alpha)
+            if _close(factor, 1.0) and self._is_hard_gate(other, x):
                 return _as(node, "HardSwish", x)
             if _close(factor, 1.0) and self._is_mish(other, x):
                 return _as(node, "Mish", x)
@@ -145,15 +146,19 @@ class Recogniser:
                     return _as(node, "Gelu", x, approximate=how)
         return None
 
-    def _is_gate(self, name: str, operator: str, x: str) -> bool:
-        node = self._made_by(name, operator)
+    def _sigmoid_of(self, name: str, x: str) -> float | None:
+        """The α of sigmoid(α x)."""
+        node = self._made_by(name, "Sigmoid")
         if node is None:
-            return operator == "HardSigmoid" and self._is_hard_sigmoid(name, x)
-        if operator == "HardSigmoid":
-            alpha, beta = (float(node.attributes.get(key, usual)) for key, usual in (("alpha", 0.2), ("beta", 0.5)))
-            if not (_close(alpha, 1 / 6) and _close(beta, 0.5)):
-                return False
-        return node.inputs[0] == x
+            return None
+        return next((alpha for alpha, names in self._factors(node.inputs[0], DEEPEST_PRODUCT) if names == (x,)), None)
+
+    def _is_hard_gate(self, name: str, x: str) -> bool:
+        node = self._made_by(name, "HardSigmoid")
+        if node is None:
+            return self._is_hard_sigmoid(name, x)
+        alpha, beta = (float(node.attributes.get(key, usual)) for key, usual in (("alpha", 0.2), ("beta", 0.5)))
+        return node.inputs[0] == x and _close(alpha, 1 / 6) and _close(beta, 0.5)
 
     def _is_hard_sigmoid(self, name: str, x: str) -> bool:
         return any(
