@@ -22,9 +22,12 @@ def code_cells() -> list[dict[str, Any]]:
 def run_cell(source: str, names: dict[str, Any]) -> Any:
     """Runs a cell as Jupyter does, and returns what its last line is, where that is an expression."""
     tree = ast.parse(source)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    exec(compile(tree, NOTEBOOK.name, "exec"), names)
-    return eval(compile(ast.Expression(last.value), NOTEBOOK.name, "eval"), names) if last else None
+    last = tree.body[-1]
+    if not isinstance(last, ast.Expr):
+        exec(compile(tree, NOTEBOOK.name, "exec"), names)
+        return None
+    exec(compile(ast.Module(tree.body[:-1], []), NOTEBOOK.name, "exec"), names)
+    return eval(compile(ast.Expression(last.value), NOTEBOOK.name, "eval"), names)
 
 
 def test_every_cell_runs_and_shows_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
