@@ -101,6 +101,11 @@ def too_many_outputs() -> Any:
     return model_of([helper.make_node("Abs", ["x"], ["a", "b"]), helper.make_node("Add", ["a", "b"], ["y"])])
 
 
+def no_first_input() -> Any:
+    nodes = [helper.make_node("Split", ["", "w"], ["a", "b"]), helper.make_node("Add", ["x", "a"], ["y"])]
+    return model_of(nodes, [weight("w", [1, 1], TensorProto.INT64)])
+
+
 def recursion() -> Any:
     inner = helper.make_node("again", ["a"], ["b"], domain="own")
     function = helper.make_function("own", "again", ["a"], ["b"], [inner], [helper.make_opsetid("own", 1)])
@@ -157,6 +162,7 @@ HOSTILE: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "written twice": (written_twice, InvalidFileError, "'y' is written twice"),
     "many nodes": (many_nodes, UnsupportedError, "has 100,001 nodes; at most 100,000"),
     "too many outputs": (too_many_outputs, UnsupportedError, "it does not give its output 'b'"),
+    "no first input": (no_first_input, InvalidFileError, r"Split\) contradicts itself: its input 0 is missing"),
     "recursion": (recursion, InvalidFileError, "the function 'again' calls itself"),
     "doubling": (doubling, UnsupportedError, r"has 1,099,511,627,776 nodes with its functions"),
     "foreign operator": (foreign_operator, UnsupportedError, "'FusedConv' of the domain 'com.microsoft' is not supported"),

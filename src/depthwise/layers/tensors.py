@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TENSOR_OPERATIONS", "Arithmetic", "ConstantPadding", "MatrixProduct", "PaddedAverage", "Reduction", "StridedCopy",
     "StridedDilatedConv1D", "StridedDilatedConv2D", "TransposedConvolution", "WeightedCells",
+    "is_foreign",
 ]  # fmt: skip
 
 
@@ -348,3 +349,8 @@ TENSOR_OPERATIONS: dict[str, type[Description]] = {
     )
 }  # fmt: skip
 """Every operation by the name of its class."""
+
+
+def is_foreign(layer: Description) -> bool:
+    """Whether Keras has no such layer, so that no file of Keras can hold it."""
+    return type(layer) in TENSOR_OPERATIONS.values()

@@ -257,6 +257,8 @@ class _Tracer:
         constants = [item for item in known if isinstance(item, Constant)]
         if len(constants) == len(known) and node.operator in EVALUATORS:
             arguments = [item.array if isinstance(item, Constant) else None for item in inputs]
+            if arguments and arguments[0] is None:
+                raise ValueError("its input 0 is missing")
             with np.errstate(all="ignore"):  # infinities and NaN are numbers of a file like others
                 found = EVALUATORS[node.operator](node, arguments, self.opset)
             arrays = found if isinstance(found, list) else [found]
