@@ -49,7 +49,7 @@ def refused(*arguments: object, code: int = 2) -> str:
         (["train", "note-cnn", "--optimizer", "magic"], "unknown optimizer 'magic'; allowed are"),
         (["train", "note-cnn", "--learning-rate", "-3"], "--learning-rate must be a number of at least 0, got -3.0"),
         (["train", "note-cnn", "--seed", "-3"], "seed must be an integer from 0 to 4294967295, got -3"),
-        (["train", "note-cnn", "--out", "model.h5"], "--out must end in .keras, got 'model.h5'"),
+        (["train", "note-cnn", "--out", "model.h5"], "--out must end in .keras or .onnx, got 'model.h5'"),
         (["train", "note-cnn", "--out", "no/such/folder/m.keras"], "its folder does not exist"),
         (["evaluate", "nope.keras"], "no network and no file is named 'nope.keras'"),
         (["predict", "note-cnn", "nope.png"], "'nope.png'"),

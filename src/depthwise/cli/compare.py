@@ -294,9 +294,12 @@ def _run(
     from depthwise.compare.folder import PAGE_NAME, REPORT_NAME, model_file_names, write_folder
     from depthwise.compare.progress import ProgressDisplay
     from depthwise.compare.run import compare
+    from depthwise.layers.tensors import is_foreign
 
     names = [contestant.graph.name for contestant in contestants]
-    files = model_file_names(names, seeds if epochs else (None,))
+    foreign = [any(is_foreign(call.layer) for call in contestant.graph.calls) for contestant in contestants]
+    endings = [".onnx" if item else ".keras" for item in foreign]
+    files = model_file_names(names, seeds if epochs else (None,), endings)
     all_files = [name for group in files for name in group]
     folder = _folder(out, all_files, overwrite, language)
     data = load_dataset(data_name, skip_unreadable, picture_shape(contestants[0].graph))

@@ -22,7 +22,7 @@ from depthwise.layers.descriptions import LAYERS
 from depthwise.layers.input import InputLayer
 from depthwise.layers.names import UNSUPPORTED
 from depthwise.layers.operation import Operation
-from depthwise.layers.tensors import TENSOR_OPERATIONS
+from depthwise.layers.tensors import is_foreign
 from depthwise.regularizers import Regularizer
 
 __all__ = [
@@ -328,7 +328,7 @@ def layer_config(layer: Description) -> dict[str, Any]:
     Raises:
         UnsupportedError: Keras has no such layer.
     """
-    if type(layer) in TENSOR_OPERATIONS.values():
+    if is_foreign(layer):
         raise UnsupportedError(
             f"{layer.label} comes from an ONNX file and is no layer of Keras, so no file of Keras can hold it; keep the ONNX file, or "
             "write one with model.export"
