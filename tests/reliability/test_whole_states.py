@@ -206,7 +206,12 @@ def stress(states: States, folder: Path, seconds: float) -> int:
     actions = list(readers(model, states, folder).values())
     weights = [20, 20, 10, 1, 1]
     works: list[Callable[[random.Random], None]] = [lambda r: r.choices(actions, weights)[0]()] * 5
-    works.append(lambda r: (set_threads(r.randint(1, 3)), time.sleep(0.01))[1])
+
+    def change_threads(random_of_thread: random.Random) -> None:
+        set_threads(random_of_thread.randint(1, 3))
+        time.sleep(0.01)
+
+    works.append(change_threads)
     others = [threading.Thread(target=work, args=(place, chosen)) for place, chosen in enumerate(works)]
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)

@@ -320,5 +320,5 @@ def per_sample(loss: Loss, y_true: Array, y_pred: Array) -> Array:
 
 def _quietly(loss: Loss, targets: Array, predictions: Array) -> Array:
     """Infinities and NaN are results like others, as in native code; a function of the user's own may warn of them."""
-    with np.errstate(**({} if loss.handed_over else {"all": "ignore"})):
+    with np.errstate(all=None if loss.handed_over else "ignore"):
         return loss._values(targets, predictions)
