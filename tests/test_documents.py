@@ -25,7 +25,9 @@ DOCUMENTS = sorted(
 FENCE = re.compile(r"^```([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 FILE_ENDINGS = (".py", ".md", ".toml", ".yaml", ".css", ".zip", ".npz", ".txt", ".sh")
-WRITTEN = re.compile(r"^(compare(-\d)?/.*|photos/.*|[\w-]+\.(keras|html|json|npz|npy|png|csv)|labels\.txt)$")
+WRITTEN = re.compile(
+    r"^(compare(-\d)?/.*|(photos|signs)/.*|build/site/.*|[\w-]+\.(keras|html|json|npz|npy|png|csv)|labels\.txt)$"
+)
 """What commands in the documents write, and names that stand for the reader's own files."""
 
 

@@ -195,7 +195,7 @@ def _sections(name: str, sheet: Sheet) -> str:
     given, gives, count = sheet.example
     lines = ["Input shape:", f"    {sheet.input_shape}", "", "Output shape:", f"    {sheet.output_shape}", ""]
     if sheet.parameters:
-        lines += ["Parameters:", f"    {sheet.parameters}", ""]
+        lines += ["Number of parameters:", f"    {sheet.parameters}", ""]
     lines += [
         "Example:",
         "    >>> from depthwise import layers",

@@ -234,6 +234,7 @@ def print_summary(
         highlight=False,
         width=max(length, 40),
         force_terminal=False if plain else None,
+        force_jupyter=False,  # there it would add an empty output
         color_system=None if plain else "auto",
     )
     with console.capture() as capture:

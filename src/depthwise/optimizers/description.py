@@ -87,7 +87,9 @@ def _quiet(default: Any = None, compare: bool = True) -> Any:
 class OptimizerDescription:
     """Base of all optimizer descriptions.
 
-    All take, besides their own arguments:
+    All take these arguments, and their own.
+
+    Args:
         learning_rate: a number, or a schedule of `depthwise.optimizers.schedules`.
         weight_decay: decoupled weight decay on every trainable weight, biases too (see `exclude_from_weight_decay`); None
             for none.
