@@ -290,7 +290,7 @@ class TransposedConvolution(TensorOperation):
     """A transposed convolution as ONNX has it and Keras has not: in groups, with strides and dilation, of any output size.
 
     Args:
-        sides: cells cut off before the first output and after the last one, along each axis; below 0: zeros there.
+        sides: cells cut off before the first output and after the last one, along each axis; below 0 after it: zeros there.
         size: the sizes of the output.
     """
 
@@ -324,7 +324,8 @@ class TransposedConvolution(TensorOperation):
 
     def lower(self, builder: "Builder", call: "Call") -> None:
         (source,) = builder.inputs(call)
-        cut = [side for both in [(0, 0)] * (2 - len(self.sides)) + list(self.sides) for side in both]
+        sides = [(0, 0)] * (2 - len(self.sides)) + [(before, max(0, after)) for before, after in self.sides]
+        cut = [side for both in sides for side in both]
         transposed = op.ConvolveTransposed(
             (source, builder.weight(call, "kernel")),
             (f"{call.name}/transposed" if self.use_bias else call.name,),
