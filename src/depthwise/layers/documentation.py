@@ -20,7 +20,7 @@ class Sheet(NamedTuple):
     """Of one layer.
 
     Attributes:
-        arguments: those of the example, as one types them.
+        arguments: those of the example, as they are typed.
         input_shape, output_shape: in words, with the batch.
         example: the input's shape in the example, and what follows: the output's, and how many numbers the weights hold.
         parameters: the formula of that number; "" for a layer without weights.
