@@ -142,7 +142,7 @@ def load_state(path: str | os.PathLike[str], graph: Graph, optimizer: OptimizerD
                     raise _damaged(path, f"holds {describe_value(key)}, which the optimizer does not keep")
     except DepthwiseError:
         raise
-    # ValueError: a name that is no UTF-8, a size that an array cannot have; struct.error: fields of the zip that are cut off.
+    # ValueError: a name that is not UTF-8, a size that an array cannot have; struct.error: fields of the zip that are cut off.
     except (
         OSError,
         zipfile.BadZipFile,
