@@ -100,7 +100,7 @@ def points(at_point: Callable[[], None], unnamed: bool) -> Iterator[None]:
 
     def opened(descriptor: int, mode: str) -> Any:
         file = Failing(io.FileIO(descriptor, "r+"))
-        file.point = at_point  # type: ignore[method-assign]
+        file.point = at_point
         return file
 
     with pytest.MonkeyPatch.context() as patch:
