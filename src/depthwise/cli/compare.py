@@ -97,7 +97,7 @@ def compare_command(
         Path | None,
         typer.Option(
             "--out",
-            help="Folder for report.html, report.json and both .keras files. One that holds an earlier comparison is refused. By "
+            help="Folder for report.html, report.json, both .keras files and pages that explain what they got wrong. One that holds an earlier comparison is refused. By "
             "default compare, or where that is taken compare-2, compare-3, ….",
             metavar="FOLDER",
             show_default=False,
@@ -252,13 +252,21 @@ def _run(
     from rich.text import Text
 
     from depthwise.compare.console import print_first_results, print_report
-    from depthwise.compare.folder import PAGE_NAME, REPORT_NAME, model_file_names, write_folder
+    from depthwise.compare.folder import (
+        PAGE_NAME,
+        REPORT_NAME,
+        explaining_page_name,
+        model_file_names,
+        write_folder,
+    )
+    from depthwise.compare.mistakes import can_explain
     from depthwise.compare.progress import ProgressDisplay
     from depthwise.compare.run import compare
 
     names = [contestant.graph.name for contestant in contestants]
     files = model_file_names(names, seeds if epochs else (None,))
-    all_files = [name for group in files for name in group]
+    pages = [explaining_page_name(group[0]) for group in files]
+    all_files = [*(name for group in files for name in group), *pages]
     folder = _folder(out, all_files, overwrite, language)
     data = load_dataset(data_name, skip_unreadable, contestants[0].graph.input_shapes[0])
     console = Console()
@@ -276,13 +284,14 @@ def _run(
             on_interrupt=lambda: progress.say(text("comparison.stopping", language)),
         )
     first, second = (
-        replace(network, files=tuple(group[: len(trained)]))
-        for network, group, trained in zip(report.networks, files, models)
+        replace(network, files=tuple(group[: len(trained)]), page=page if can_explain(network) else "")
+        for network, group, trained, page in zip(report.networks, files, models, pages)
     )
     report = replace(report, networks=(first, second))
     # Written first, then printed: whatever becomes of the output, the training is kept.
     place, failure = save_or_rescue(folder, lambda place: write_folder(place, report, models, language, overwrite))
-    written = [*first.files, *second.files, REPORT_NAME, PAGE_NAME]
+    explained = [network.page for network in (first, second) if network.page]
+    written = [*first.files, *second.files, *explained, REPORT_NAME, PAGE_NAME]
     print_report(report, console, language)
     line = text("comparison.written", language, folder=f"{place}/", files=", ".join(written))
     console.print()
