@@ -157,3 +157,7 @@ def open_model(
     model = load_model(name_or_path, shapes=shapes)
     model.graph  # noqa: B018 - an ONNX file that leaves sizes open says so
     return model, True
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

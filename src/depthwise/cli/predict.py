@@ -1,6 +1,5 @@
 """`depthwise predict`: what a trained network says about images."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +21,7 @@ from depthwise.cli.options import (
     use_threads,
 )
 from depthwise.cli.streams import print_json
+from depthwise.dataclass import dataclass
 from depthwise.errors import (
     DepthwiseError,
     InvalidArgumentError,
@@ -166,10 +166,10 @@ def _read(
     path: Path, graph: "Graph", reading: "Reading", invert: str, center: str, language: str
 ) -> "tuple[NDArray[np.float32], bool]":
     """The images of a file as the network takes them, and whether it is a file of arrays."""
-    from depthwise.classification import scaled_for
+    from depthwise.classification import picture_shape, scaled_for
     from depthwise.pictures import load_picture, prepared
 
-    height, width, channels = graph.input_shapes[0]
+    height, width, channels = form = picture_shape(graph)
     shown = describe_value(str(path), _PATH_LIMIT)
     if path.is_dir():
         raise InvalidArgumentError(f"{shown} is a folder; name the images in it, such as {path.name or '.'}/*.png")
@@ -179,10 +179,8 @@ def _read(
         array = _read_array(path)
         if array.shape == (height, width) and channels == 1:
             array = array[..., None]
-        if array.shape == graph.input_shapes[0]:
+        if array.shape in (graph.input_shapes[0], form):
             array = array[None]
-        if array.dtype.kind not in "biuf":
-            raise InvalidFileError(f"{shown} holds {describe_value(str(array.dtype))}, not numbers")
         return scaled_for(graph, array, reading.scale), True
     pixels, changes = load_picture(path, graph, reading, invert, center)
     for change in changes:
@@ -207,30 +205,12 @@ def _shares(graph: "Graph", outputs: "NDArray[np.float32]", reading: "Reading", 
 
 
 def _read_array(path: Path) -> "NDArray[Any]":
-    """The array in an .npy file, or the first of an .npz file; never a pickle."""
-    import zipfile
+    """The array in an .npy file, or the only one of an .npz file; never a pickle."""
+    from depthwise.data.npz import load_array
 
-    import numpy as np
-
-    shown = describe_value(str(path), _PATH_LIMIT)
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            names = loaded.files
-            if len(names) != 1:
-                raise InvalidArgumentError(
-                    f"{shown} holds {len(names)} arrays, {describe_value(names)}; save the one to predict by itself"
-                )
-            array: NDArray[Any] = loaded[names[0]]
-            return array
-    except FileNotFoundError:
-        raise InvalidFileError(f"there is no file {shown}") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, MemoryError) as error:
-        if isinstance(error, DepthwiseError):
-            raise
-        raise InvalidFileError(f"{shown} is not an array that can be read: damaged, or of Python objects") from None
+    if not path.exists():
+        raise InvalidFileError(f"there is no file {describe_value(str(path), _PATH_LIMIT)}")
+    return load_array(path)
 
 
 def _answer(file: str, index: int | None, row: "NDArray[np.float32]", top: int, reading: "Reading") -> _Answer:

@@ -6,7 +6,8 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from depthwise.dataclass import dataclass
 
 __all__ = ["Bar", "Drawing", "Series", "Shape", "bars", "curves", "layer_bars", "ratio_bars", "ticks"]
 

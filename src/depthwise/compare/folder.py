@@ -30,15 +30,22 @@ __all__ = [
 
 REPORT_NAME = "report.json"
 PAGE_NAME = "report.html"
-_OUR_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\.keras|explain-[A-Za-z0-9._-]+\.html|report\.json|report\.html")
+_OUR_NAME = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9._-]*\.(keras|onnx)|explain-[A-Za-z0-9._-]+\.html|report\.json|report\.html"
+)
 _LARGEST_REPORT = 64 << 20
 _PATH_LIMIT = 200
 
 
-def model_file_names(names: Sequence[str], seeds: Sequence[int | None]) -> list[list[str]]:
-    """For each network the name of a `.keras` file for each seed: `note-cnn.keras`, `note-cnn-seed-2.keras`, ….
+def model_file_names(
+    names: Sequence[str], seeds: Sequence[int | None], endings: Sequence[str] | None = None
+) -> list[list[str]]:
+    """For each network the name of a file for each seed: `note-cnn.keras`, `note-cnn-seed-2.keras`, ….
 
     Names come from model files, so only letters, digits, dots, hyphens and underscores of them are kept.
+
+    Args:
+        endings: of each network's files: ".onnx" for one that no file of Keras can hold; ".keras" by default.
 
     >>> model_file_names(["note-cnn", "../a b"], [1, 2])
     [['note-cnn.keras', 'note-cnn-seed-2.keras'], ['a-b.keras', 'a-b-seed-2.keras']]
@@ -54,8 +61,8 @@ def model_file_names(names: Sequence[str], seeds: Sequence[int | None]) -> list[
             unique = f"{stem}-{number}"
         stems.append(unique)
     return [
-        [f"{stem}.keras" if index == 0 else f"{stem}-seed-{seed}.keras" for index, seed in enumerate(seeds)]
-        for stem in stems
+        [f"{stem}{ending}" if index == 0 else f"{stem}-seed-{seed}{ending}" for index, seed in enumerate(seeds)]
+        for stem, ending in zip(stems, endings or [".keras"] * len(stems), strict=True)
     ]
 
 
@@ -65,7 +72,7 @@ def explaining_page_name(model_file: str) -> str:
     >>> explaining_page_name("note-cnn.keras")
     'explain-note-cnn.html'
     """
-    return f"explain-{model_file.removesuffix('.keras')}.html"
+    return f"explain-{model_file.rpartition('.')[0]}.html"
 
 
 def free_folder(folder: Path, names: Sequence[str]) -> Path:
@@ -141,7 +148,10 @@ def write_folder(
         atomic_write_text(staging / REPORT_NAME, json.dumps(facts, indent=1, allow_nan=False) + "\n")
         atomic_write_text(staging / PAGE_NAME, report_page(report, language))
         for name, model in trained:
-            model.save(staging / name)
+            if name.endswith(".onnx"):
+                model.export(staging / name, verbose=False)
+            else:
+                model.save(staging / name)
         for name, model, mistakes in explained:
             atomic_write_text(staging / name, explaining_page(model, mistakes))
         for name in sorted(_written_before(folder) - {REPORT_NAME}):

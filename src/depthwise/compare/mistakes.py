@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from depthwise.classification import gives_probabilities, scaled_for
+from depthwise.classification import gives_probabilities, has_channels_first, scaled_for
 from depthwise.compare.report import Mistake, Mistakes, NetworkResult
 from depthwise.data.dataset import Dataset
 from depthwise.explain.page import MOST_SAMPLES, Sample, make_page
@@ -63,8 +63,10 @@ def _png(image: NDArray[np.generic]) -> str:
 
 
 def can_explain(network: NetworkResult) -> bool:
-    """Whether it got pictures wrong that a page can show."""
-    return network.mistakes is not None and any(mistake.png for mistake in network.mistakes.shown)
+    """Whether it got pictures wrong that a page can show; pages show pictures with their channels last."""
+    if network.mistakes is None or has_channels_first(network.graph):
+        return False
+    return any(mistake.png for mistake in network.mistakes.shown)
 
 
 def explaining_page(model: Model, mistakes: Mistakes) -> str:

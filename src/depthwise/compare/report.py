@@ -7,10 +7,10 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from depthwise.compare.statistics import mean_and_spread, wilson_interval
+from depthwise.dataclass import dataclass
 from depthwise.layers.dense import Dense
 from depthwise.layers.input import InputLayer
 from depthwise.network.graph import Call, Graph

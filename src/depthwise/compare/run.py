@@ -2,7 +2,7 @@
 the results so far."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from depthwise.classification import check_classifier
 from depthwise.compare.machine import this_machine
@@ -11,6 +11,7 @@ from depthwise.compare.report import NetworkResult, Report, Settings, TrainingRu
 from depthwise.compare.timing import time_prediction
 from depthwise.compare.training import Observer, Training, count_correct, describe_optimizer
 from depthwise.data.dataset import Dataset
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError
 from depthwise.models import Model
 from depthwise.network.graph import Graph

@@ -3,9 +3,8 @@
 Texts here are plain; each face escapes them in its own way, since layers and files may have hostile names.
 """
 
-from dataclasses import dataclass
-
 from depthwise.compare.report import NetworkResult, Ratio, Report, Timing
+from depthwise.dataclass import dataclass
 from depthwise.explain.text import printable
 from depthwise.layers.input import InputLayer
 from depthwise.messages import text

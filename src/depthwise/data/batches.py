@@ -11,7 +11,7 @@ __all__ = ["Batch", "Batches", "is_batches", "read_batch"]
 
 
 class Batch(NamedTuple):
-    """One batch as arrays of equal length; `y` and `sample_weight` are None when the source gave none."""
+    """One batch as arrays of equal length, `x` the images; `y` and `sample_weight` are None when the source gave none."""
 
     x: NDArray[Any]
     y: NDArray[Any] | None

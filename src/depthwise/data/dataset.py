@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from depthwise.data.idx import find_idx_files, load_idx_dataset
 from depthwise.data.images import ImageFolder, class_folders, image_files, load_image_folder, native_image_form
 from depthwise.data.npz import ArrayPairs, load_npz
 from depthwise.data.validate import validate_dataset_arrays, validate_labels
+from depthwise.dataclass import dataclass
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidDataError, describe_value
 
 __all__ = ["Dataset", "has_names", "load_data"]

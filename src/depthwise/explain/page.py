@@ -10,13 +10,13 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidDataError, UnsupportedError
 from depthwise.explain.cells import has_display
 from depthwise.explain.facts import network_facts

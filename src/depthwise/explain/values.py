@@ -3,14 +3,15 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidDataError, UnsupportedError, describe_value
 from depthwise.layers.preprocessing import Rescaling
+from depthwise.layers.reshaping import Permute
 from depthwise.network.graph import Graph
 from depthwise.reference.layer import forward
 
@@ -115,6 +116,8 @@ def _reference_values(
 def pixel_range(graph: Graph) -> int:
     """The largest value of a pixel that the network expects: 255 where it rescales its input itself, else 1."""
     readers = graph.consumers[graph.inputs[0]]
+    if len(readers) == 1 and isinstance(graph.by_name[readers[0]].layer, Permute):
+        readers = graph.consumers[readers[0]]
     layers: list[Any] = [graph.by_name[name].layer for name in readers]
     return 255 if any(isinstance(layer, Rescaling) and np.max(np.abs(layer.scale)) < 0.1 for layer in layers) else 1
 

@@ -1,11 +1,11 @@
 """Activations as layers of their own."""
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.arguments import activation_name
 from depthwise.compiler.ir.expression import Operand, apply
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError
 from depthwise.layers.description import Description
 

@@ -86,6 +86,7 @@ class Layer:
 
     @property
     def name(self) -> str | None:
+        """The layer's name; None before it has one."""
         return self._name
 
     @property
@@ -108,6 +109,7 @@ class Layer:
 
     @property
     def trainable(self) -> bool:
+        """Whether training changes the weights; set it, then `compile` the model."""
         return self._trainable
 
     @trainable.setter
@@ -155,7 +157,7 @@ class Layer:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Layer":
-        """A new layer from what `get_config` gave, here or in Keras."""
+        """A new layer from `config`, what `get_config` gave, here or in Keras."""
         from depthwise.data.formats.layer_config import layer_from_config
 
         return cls.of(layer_from_config(cls.__name__, config))
@@ -398,6 +400,26 @@ def refuse_assignment(owner: str, name: str, hint: str) -> None:
     raise InvalidArgumentError(f"{owner}.{name} cannot be assigned: {hint.format(name=name)}")
 
 
+class _Signature:
+    """The arguments of a class of layers, found when they are asked for: a process makes layers of few classes."""
+
+    def __get__(self, layer: object, owner: type[Layer]) -> inspect.Signature:
+        return inspect.signature(owner.description_class)
+
+
+class _Documentation:
+    """The docstring of a layer's class, put together when somebody reads it."""
+
+    def __get__(self, instance: object, owner: type[Layer]) -> str:
+        from depthwise.layers.documentation import layer_documentation
+
+        return layer_documentation(
+            owner.__name__, owner.description_class.__doc__ or "", list(_SIGNATURE.__get__(None, owner).parameters)
+        )
+
+
+_SIGNATURE = _Signature()
+_DOCUMENTATION = _Documentation()
 _ATTRIBUTES = {"default_name", "input_shape"}
 _PUBLIC: set[type[Layer]] = set()
 _BY_DESCRIPTION: dict[type[Description], type[Layer]] = {}
@@ -410,8 +432,8 @@ def public(description: type[Description]) -> type[Layer]:
         (Layer,),
         {
             "__module__": "depthwise.layers",
-            "__doc__": description.__doc__,
-            "__signature__": inspect.signature(description),
+            "__doc__": _DOCUMENTATION,
+            "__signature__": _SIGNATURE,
             "description_class": description,
             **description.methods,
         },

@@ -1,6 +1,6 @@
 """A graph with its weights: what a model is before it predicts or trains."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -13,6 +13,7 @@ from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 from depthwise.layers.layer import Layer, checked_flag, connect
 from depthwise.layers.store import CHANGES, LOCK, TRAINABLE, Numbers, Weights, WeightStore, look
 from depthwise.model.copies import restore, state_of
+from depthwise.model.explaining import Explained
 from depthwise.model.own_code import ASSIGNABLE, refuse_model_assignment, refuse_own_code
 from depthwise.network.facts import Shape
 from depthwise.network.graph import Graph, LayerPath
@@ -28,7 +29,7 @@ __all__ = ["GraphWithWeights"]
 Float32 = NDArray[np.float32]
 
 
-class GraphWithWeights:
+class GraphWithWeights(Explained):
     """Names, layers, shapes and weights of a model; `depthwise.models.Model` is what users make.
 
     The weights are the layers' own: a layer that is in several models has one set of them.
@@ -116,6 +117,7 @@ class GraphWithWeights:
 
     @property
     def name(self) -> str:
+        """The name that the model was given, or got in the model that it is a layer of."""
         return self._name or self._settled or self.default_name
 
     @property
@@ -161,7 +163,11 @@ class GraphWithWeights:
         return self._structure is not None
 
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
-        """Does nothing for a model that knows its shapes, as a functional one always does."""
+        """Does nothing for a model that knows its shapes, as a functional one always does.
+
+        Args:
+            input_shape: with the batch, as in Keras; it must be the model's own.
+        """
         if input_shape is not None and tuple(input_shape)[1:] != self.graph.input_shapes[0]:
             raise ShapeError(
                 f"the model is built for the input shape {self.input_shape}, it cannot be built again for "
@@ -235,6 +241,7 @@ class GraphWithWeights:
 
     @property
     def inputs(self) -> list[SymbolicTensor]:
+        """The symbolic tensors that the model reads."""
         return list(self._made().inputs)
 
     @property
@@ -244,6 +251,7 @@ class GraphWithWeights:
 
     @property
     def outputs(self) -> list[SymbolicTensor]:
+        """The symbolic tensors that the model gives."""
         return list(self._made().outputs)
 
     @property
@@ -260,6 +268,7 @@ class GraphWithWeights:
 
     @property
     def input_names(self) -> list[str]:
+        """The names of the inputs, in their order."""
         return list(self.graph.inputs)
 
     @property
@@ -306,31 +315,6 @@ class GraphWithWeights:
     def count_params(self) -> int:
         """Numbers in all weights."""
         return self.graph.parameters
-
-    def summary(
-        self,
-        line_length: int | None = None,
-        positions: Sequence[float] | None = None,
-        print_fn: Callable[[str], object] | None = None,
-        expand_nested: bool = False,
-        show_trainable: bool = False,
-        layer_range: Sequence[str] | None = None,
-        style: str = "depthwise",
-    ) -> None:
-        """Prints the table of layers; see `depthwise.network.summary.print_summary`."""
-        from depthwise.network.summary import print_summary
-
-        print_summary(
-            self.graph,
-            line_length=line_length,
-            positions=positions,
-            print_fn=print_fn,
-            expand_nested=expand_nested,
-            show_trainable=show_trainable,
-            layer_range=layer_range,
-            style=style,
-            usage=getattr(self, "usage", None),
-        )
 
     # Weights.
 

@@ -8,9 +8,10 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.layers.input import InputLayer
 from depthwise.network.facts import BYTES_PER_NUMBER, Formula, Shape, describe
@@ -233,6 +234,7 @@ def print_summary(
         highlight=False,
         width=max(length, 40),
         force_terminal=False if plain else None,
+        force_jupyter=False,  # there it would add an empty output
         color_system=None if plain else "auto",
     )
     with console.capture() as capture:

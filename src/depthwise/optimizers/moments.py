@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 from depthwise.compiler.ir.expression import Expression, apply
 from depthwise.compiler.ir.update import GRADIENT, WEIGHT, Array, Scalar, sum_of_squares
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError
 from depthwise.optimizers.description import LEARNING_RATE, OptimizerDescription, Results
 from depthwise.optimizers.terms import MOMENTUM, VELOCITY, magnitude, sqrt, towards

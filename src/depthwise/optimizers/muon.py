@@ -2,12 +2,13 @@
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 from depthwise.compiler.ir.expression import Expression
 from depthwise.compiler.ir.types import Value
 from depthwise.compiler.ir.update import GRADIENT, WEIGHT, Orthogonalisation, Scalar, SpecialPhase
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.optimizers.description import OptimizerDescription, Results
 from depthwise.optimizers.terms import MOMENTUM, VELOCITY, sqrt, towards

@@ -155,6 +155,7 @@ class Optimizer:
 
     @property
     def has_schedule(self) -> bool:
+        """Whether the learning rate follows a schedule."""
         return isinstance(self._rate, LearningRateSchedule)
 
     def take_settings(self, values: Mapping[str, Any]) -> None:
@@ -202,6 +203,7 @@ class Optimizer:
 
     @property
     def iterations(self) -> Iterations:
+        """How often the weights were moved; it can be set."""
         return Iterations(self.steps // (self.description.gradient_accumulation_steps or 1))
 
     @iterations.setter
@@ -256,7 +258,7 @@ class Optimizer:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Optimizer":
-        """A new optimizer from what `get_config` gave, here or in Keras."""
+        """A new optimizer from `config`, what `get_config` gave, here or in Keras."""
         return cls(**config)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """The graph of an ONNX file as it grows: nodes, initializers, and the type of everything between them."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from depthwise.dataclass import dataclass
 from depthwise.network.facts import broadcast
 
 __all__ = ["BATCH", "Node", "Nodes", "Tensor", "printable"]
