@@ -28,6 +28,9 @@ from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.messages import text
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from depthwise.compare.report import Report
     from depthwise.compare.run import Contestant
     from depthwise.models import Model
 
@@ -291,13 +294,7 @@ def _run(
 
     from depthwise.classification import picture_shape
     from depthwise.compare.console import print_first_results, print_report
-    from depthwise.compare.folder import (
-        PAGE_NAME,
-        REPORT_NAME,
-        explaining_page_name,
-        model_file_names,
-        write_folder,
-    )
+    from depthwise.compare.folder import PAGE_NAME, explaining_page_name, model_file_names, write_folder
     from depthwise.compare.mistakes import can_explain
     from depthwise.compare.progress import ProgressDisplay
     from depthwise.compare.run import compare
@@ -332,12 +329,8 @@ def _run(
     report = replace(report, networks=(first, second))
     # Written first, then printed: whatever becomes of the output, the training is kept.
     place, failure = save_or_rescue(folder, lambda place: write_folder(place, report, models, language, overwrite))
-    explained = [network.page for network in (first, second) if network.page]
-    written = [*first.files, *second.files, *explained, REPORT_NAME, PAGE_NAME]
     print_report(report, console, language)
-    line = text("comparison.written", language, folder=f"{place}/", files=", ".join(written))
-    console.print()
-    console.print(Text(on_one_line(line)), soft_wrap=True)
+    _say_where(report, place, console, language)
     if failure is not None:
         raise failure
     page = place / PAGE_NAME
@@ -349,3 +342,16 @@ def _run(
         console.print(Text(on_one_line(line)), soft_wrap=True)
     if not report.is_complete:
         raise typer.Exit(INTERRUPTED)
+
+
+def _say_where(report: "Report", place: Path, console: "Console", language: str) -> None:
+    from rich.text import Text
+
+    from depthwise.compare.folder import PAGE_NAME, REPORT_NAME
+
+    models = [name for network in report.networks for name in network.files]
+    explained = [network.page for network in report.networks if network.page]
+    written = [*models, *explained, REPORT_NAME, PAGE_NAME]
+    line = text("comparison.written", language, folder=f"{place}/", files=", ".join(written))
+    console.print()
+    console.print(Text(on_one_line(line)), soft_wrap=True)
