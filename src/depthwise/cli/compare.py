@@ -218,7 +218,7 @@ def _shapes_by_file(names: list[str], given: list[str] | None) -> list[list[str]
 
     if not given:
         return [None] * len(names)
-    shapes_of(given)  # refuses what is no shape
+    shapes_of(given)  # refuses what is not a shape
     known: list[list[str]] = []
     for name in names:
         if is_network(name) or not Path(name).is_file() or not is_onnx(name):

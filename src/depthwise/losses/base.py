@@ -202,7 +202,7 @@ class FormulaLoss(Loss):
 
 
 def one_hot(labels: Array, predictions: Array) -> Array:
-    """Class numbers (batch, …) as ones among zeros, of the predictions' shape; numbers that are no class as zeros."""
+    """Class numbers (batch, …) as ones among zeros, of the predictions' shape; numbers that are not classes as zeros."""
     classes = np.arange(predictions.shape[-1])
     return np.asarray(labels.reshape(*predictions.shape[:-1], 1) == classes, dtype=predictions.dtype)
 

@@ -102,7 +102,7 @@ def ordinary_twin(graph: Graph, name: str | None = None) -> Graph:
 
     - `SeparableConv2D` becomes one `Conv2D`.
     - `DepthwiseConv2D` followed by a 1×1 `Conv2D`, with at most batch normalisation, activations and dropout between them
-      (a MobileNet's block), becomes one `Conv2D` in the place of both, and what was between them is dropped (as in the
+      (a MobileNet's block), becomes one `Conv2D` in place of both, and what was between them is dropped (as in the
       comparison of Howard et al. 2017, arXiv:1704.04861, table 4).
       Both must be in one model, and each of their calls must be part of such a block.
     - Any other `DepthwiseConv2D` becomes a `Conv2D` with as many filters as it has output channels.
