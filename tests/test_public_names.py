@@ -92,7 +92,7 @@ def test_every_layer_shows_shapes_and_an_example() -> None:
         arguments, _, rest = text.partition("\nInput shape:\n")
         assert "\nOutput shape:\n" in rest, name
         assert f">>> layer = layers.{name}({sheet.arguments})" in rest, name
-        assert bool(sheet.parameters) == bool(sheet.example[2]) == ("\nParameters:\n" in rest), name
+        assert bool(sheet.parameters) == bool(sheet.example[2]) == ("\nNumber of parameters:\n" in rest), name
         entries = re.findall(r"^    ([\w, ]+):", arguments.partition("Args:\n")[2], re.MULTILINE)
         named = [part for entry in entries for part in re.split(r",\s*", entry)]
         assert named == parameters(getattr(layers, name)), name

@@ -11,7 +11,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "depthwise"
 
 LEVELS = [
     # What everything stands on.
-    {"absent", "dataclass", "documentation", "errors", "meanings", "moved"},
+    {"absent", "collection", "dataclass", "documentation", "errors", "meanings", "moved"},
     {"configuration"},
     {
         "arguments",

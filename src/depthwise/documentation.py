@@ -8,7 +8,7 @@ from typing import Any
 __all__ = ["completed", "document"]
 
 _SECTION = re.compile(
-    r"^(Args|Arguments|Attributes|Returns|Raises|Yields|Input shape|Output shape|Parameters|Example):"
+    r"^(Args|Arguments|Attributes|Returns|Raises|Yields|Input shape|Output shape|Number of parameters|Example):"
 )
 _ENTRY = re.compile(r"^    (\w[\w, ]*):")
 

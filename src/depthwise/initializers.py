@@ -232,6 +232,9 @@ _BY_NAME: dict[str, type[Initializer]] = {
 }
 
 
+_ALLOWED = ", ".join(sorted(map(_snake_case, CLASSES)))
+
+
 def get(identifier: str | Initializer | type[Initializer] | dict[str, Any]) -> Initializer:
     """The description that `identifier` names: a name in either of Keras' spellings, a class, Keras' configuration, or a
     description itself.
@@ -244,8 +247,7 @@ def get(identifier: str | Initializer | type[Initializer] | dict[str, Any]) -> I
     """
     if isinstance(identifier, dict) and isinstance(identifier.get("config"), dict):
         identifier = {**identifier, "config": _without_defaults(identifier["config"])}
-    allowed = ", ".join(sorted(_snake_case(name) for name in CLASSES))
-    return identified("initializer", identifier, Initializer, _BY_NAME, allowed)
+    return identified("initializer", identifier, Initializer, _BY_NAME, _ALLOWED)
 
 
 def serialize(initializer: Initializer) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.arrays import numeric
+from depthwise.collection import without_collections
 from depthwise.compiler.native.once import making
 from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError, describe_value
 from depthwise.layers.input import InputLayer
@@ -394,6 +395,7 @@ def save_model(model: Model, filepath: PathLike, overwrite: bool = True, zipped:
     write_any(model.saved(), filepath, overwrite)
 
 
+@without_collections
 def load_model(
     filepath: PathLike,
     custom_objects: Mapping[str, Any] | None = None,

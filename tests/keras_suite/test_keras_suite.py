@@ -1,4 +1,4 @@
-"""Keras' own tests pass with Depthwise in the place of Keras, or the table says why they do not."""
+"""Keras' own tests pass with Depthwise in place of Keras, or the table says why they do not."""
 
 import fnmatch
 

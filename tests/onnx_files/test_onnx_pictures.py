@@ -154,3 +154,50 @@ def test_compare_gives_each_file_its_own_shapes(tmp_path: Path, folder: Path) ->
         _contestants(*names, False, None, ["x=1,3,12,10", "z=1,2"])
     with pytest.raises(InvalidArgumentError, match="for ONNX files alone"):
         _contestants(str(folder / "last.keras"), None, False, None, ["x=1,3,12,10"])
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    """A network with an operator that is no layer of Keras, and data for it."""
+    draft = Draft("n", 3, 12, 10)
+    y = draft.node("Erf", draft.conv("x", 4, 3, 1))
+    y = draft.node("Flatten", draft.node("GlobalAveragePool", y))
+    y = draft.node("Softmax", draft.node("Gemm", y, draft.drawn(4, 3)))
+    (tmp_path / "odd.onnx").write_bytes(draft.model(y).SerializeToString())
+    x = np.random.default_rng(1).integers(0, 256, (12, 12, 10, 3), dtype=np.uint8)
+    np.savez(tmp_path / "data.npz", x_train=x, y_train=np.arange(12) % 3, x_test=x, y_test=np.arange(12) % 3)
+    return tmp_path
+
+
+def command(*arguments: object) -> str:
+    return runner.invoke(app, [str(item) for item in arguments]).output
+
+
+def test_what_keras_files_cannot_hold_is_trained_into_an_onnx_file(odd: Path) -> None:
+    options = ("--data", odd / "data.npz", "--epochs", 1, "--batch-size", 4)
+    refused = command("train", odd / "odd.onnx", *options, "--out", odd / "new.keras")
+    assert "Erf 'Erf_1' comes from an ONNX file" in refused
+    assert "--out a name that ends in .onnx" in refused
+    assert "saved" in command("train", odd / "odd.onnx", *options, "--out", odd / "new.onnx")
+    before, after = (load_model(odd / name).get_weights()[0] for name in ("odd.onnx", "new.onnx"))
+    assert before.shape == after.shape
+    assert np.abs(before - after).max() > 0.0
+
+
+def test_compare_writes_what_keras_files_cannot_hold_as_onnx(odd: Path, folder: Path) -> None:
+    out = odd / "out"
+    command(
+        "compare",
+        odd / "odd.onnx",
+        folder / "first.onnx",
+        "--data",
+        odd / "data.npz",
+        "--prediction-batch-size",
+        8,
+        "--out",
+        out,
+    )
+    assert {path.suffix for path in out.iterdir()} == {".onnx", ".keras", ".json", ".html"}
+    again = command("compare", odd / "odd.onnx", folder / "first.onnx", "--data", odd / "data.npz", "--prediction-batch-size", 8,
+                    "--out", out, "--overwrite")  # fmt: skip
+    assert "draft.onnx" in again

@@ -12,6 +12,7 @@ from depthwise.errors import DepthwiseError, InvalidArgumentError, UnsupportedEr
 from depthwise.layers.tensors import TransposedConvolution
 from depthwise.models import load_model, model_of
 from support.onnx_drafts import TOLERANCE, Draft, check, network_of, runtime
+from support.onnx_runs import run_onnx, written
 
 
 def test_a_plain_network_has_one_transpose_and_keras_layers() -> None:
@@ -126,6 +127,15 @@ def test_an_operator_among_maps(name: str) -> None:
     check(draft.model(OPERATORS[name](draft), opset=19 if "dilated" in name else 17), (2, 3, 7, 7))
 
 
+def check_again(made: Any) -> None:
+    """What was read is written as a file that ONNX Runtime computes alike."""
+    x = np.random.default_rng(6).normal(size=(2, *made.input_shape[1:])).astype(np.float32)
+    found = made.predict(x, verbose=0)
+    results = found if isinstance(found, list) else [found]
+    for mine, other in zip(results, run_onnx(written(made.graph, made.weights_by_name), [x]), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=TOLERANCE)
+
+
 def test_transposed_convolutions_that_keras_does_not_have() -> None:
     draft = Draft("n", 6, 5, 4)
     groups = draft.node(
@@ -137,6 +147,7 @@ def test_transposed_convolutions_that_keras_does_not_have() -> None:
         "ConvTranspose", "x", draft.drawn(6, 3, 3, 2), strides=[2, 3], dilations=[3, 2], output_padding=[1, 1]
     )
     made = check(draft.model(groups, each, near, both), (2, 6, 5, 4))
+    check_again(made)
     assert sum(isinstance(call.layer, TransposedConvolution) for call in made.graph.calls) == 4
     assert made.count_params() == 6 * 2 * 6 + 6 + 6 * 16 + 6 * 18 + 6 * 18
 
@@ -145,7 +156,7 @@ def test_transposed_convolutions_larger_than_their_windows_reach() -> None:
     draft = Draft("n", 2, 4)
     y = draft.node("ConvTranspose", "x", draft.drawn(2, 2, 2), strides=[3], output_shape=[13], group=2)
     z = draft.node("ConvTranspose", "x", draft.drawn(2, 3, 2), strides=[3], output_shape=[12])
-    check(draft.model(y, z), (2, 2, 4))
+    check_again(check(draft.model(y, z), (2, 2, 4)))
 
 
 def test_resizing_with_wider_windows_and_of_a_part() -> None:
@@ -201,6 +212,13 @@ def test_what_is_not_there_is_refused_by_name(operator: str) -> None:
     draft = Draft(1, *shape)
     with pytest.raises(UnsupportedError, match=f"the operator {operator} is not supported .*{reason}"):
         network_of(draft.model(build(draft)))
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_operator_that_was_read_is_written(name: str) -> None:
+    draft = Draft(2, 3, 7, 7, seed=len(name))
+    check_again(model_of(network_of(draft.model(OPERATORS[name](draft), opset=19)).saved))
 
 
 def test_constants_that_are_folded_to_nan_are_computed_without_a_word() -> None:

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import textwrap
+import types
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -480,6 +481,20 @@ def test_the_bar(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "2/2 ━━━━━━━━━━━━━━━━━━━━ 0s " in out
     assert "step - loss: " in out
+
+
+def test_in_a_notebook_the_bar_is_a_line_of_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rich would leave a widget behind for each bar, and an empty output beside it."""
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    x, y = data()
+    model = dense_model()
+    model.compile("sgd", LOSS)
+    model.fit(x, y)
+    lines = capsys.readouterr().out.split("\r")
+    assert [line.startswith("2/2 ━") for line in lines[-1:]] == [True]
+    assert all("\x1b" not in line for line in lines)
 
 
 def test_the_bar_is_drawn_at_most_ten_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:

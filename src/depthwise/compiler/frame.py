@@ -3,7 +3,6 @@
 It is all that is left of a schedule when its code is there, and small enough to be kept beside it.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,30 +62,33 @@ def frame_of(schedule: Schedule, program: Program | None = None) -> Frame:
     )
 
 
-def write_frame(frame: Frame) -> str:
-    """The frame as JSON."""
+def write_frame(frame: Frame) -> dict[str, Any]:
+    """The frame as values that JSON can hold."""
     forms = [
         (form.parameter, form.numbers, [(copy.loops, first, to) for copy, first, to in form.copies])
         for form in frame.forms
     ]
     derived = {name: (item.rule, item.sources, item.constants) for name, item in frame.derived.items()}
-    return json.dumps({**vars(frame), "forms": forms, "derived": derived})
+    return {**vars(frame), "forms": forms, "derived": derived}
 
 
-def read_frame(text: str) -> Frame:
-    """The frame that `write_frame` wrote."""
-    values = json.loads(text)
+def read_frame(values: Mapping[str, Any]) -> Frame:
+    """The frame that `write_frame` wrote, from JSON."""
     forms = (
         Form(
             name,
             numbers,
             tuple((StridedCopy(tuple(tuple(loop) for loop in loops)), first, to) for loops, first, to in copies),
         )
-        for name, numbers, copies in values.pop("forms")
+        for name, numbers, copies in values["forms"]
     )
     derived = {
         name: Derived(rule, tuple(sources), tuple(constants))
-        for name, (rule, sources, constants) in values.pop("derived").items()
+        for name, (rule, sources, constants) in values["derived"].items()
     }
-    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    plain: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if name not in ("forms", "derived")
+    }
     return Frame(**plain, forms=tuple(forms), derived=derived)

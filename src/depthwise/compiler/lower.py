@@ -9,6 +9,7 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+from depthwise.collection import without_collections
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression
 from depthwise.compiler.ir.program import Operation, Program
@@ -19,6 +20,7 @@ from depthwise.network.graph import Call, Graph
 __all__ = ["Builder", "lower"]
 
 
+@without_collections
 def lower(graph: Graph, *, training: bool = False) -> Program:
     """The program that computes `graph`'s outputs; with `training`, dropout and batch statistics are in it."""
     builder = Builder(training)

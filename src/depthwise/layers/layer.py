@@ -41,7 +41,7 @@ class Layer:
 
     description_class: ClassVar[type[Description]] = Description
     is_operation: ClassVar[bool] = False
-    """Whether it is no layer but an operation between layers, such as `x + 1`."""
+    """Whether it is not a layer but an operation between layers, such as `x + 1`."""
 
     _given: Description
     _name: str | None
@@ -101,7 +101,7 @@ class Layer:
 
     @property
     def description(self) -> Description:
-        """The layer of now as a value: its arguments, name and `trainable`."""
+        """The layer as it is, as a value: its arguments, name and `trainable`."""
         given = self._given
         if given.name == self._name and given.trainable == self._trainable:
             return given
@@ -145,7 +145,7 @@ class Layer:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles: arguments, name and the weights of now; what the layer was called on stays behind."""
+        """For copies and pickles: arguments, name and the current weights; what the layer was called on stays behind."""
         look((self._store,))
         return {name: value for name, value in vars(self).items() if name not in ("_first_output", "_alone")}
 
@@ -293,7 +293,7 @@ class Layer:
         return self._facts.weights
 
     def arrays(self) -> "dict[str, NDArray[np.float32]]":
-        """The weights of now by name, drawn when first asked for; read only."""
+        """The current weights by name, drawn when first asked for; read only."""
         look((self._store,))
         return {name: numbers.array() for name, numbers in self.held_numbers().items()}
 
@@ -330,7 +330,7 @@ class Layer:
 
     @property
     def losses(self) -> list[float]:
-        """The penalties of the layer's regularizers on its weights of now; none where it is not trainable."""
+        """The penalties of the layer's regularizers on its current weights; none where it is not trainable."""
         found = {name: self._given.regularizer_of(name) for name in self._learnt()}
         if not any(found.values()):
             return []

@@ -1,6 +1,6 @@
 """Operations on tensors of any rank that no Keras layer is: members of networks from other frameworks' files.
 
-Like the operations of `depthwise.layers.operation` they are no layers that a user makes. Axes are those of one sample, counted
+Like the operations of `depthwise.layers.operation` they are not layers that a user makes. Axes are those of one sample, counted
 from 0; a tensor has as many as its file says.
 """
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TENSOR_OPERATIONS", "Arithmetic", "ConstantPadding", "MatrixProduct", "PaddedAverage", "Reduction", "StridedCopy",
     "StridedDilatedConv1D", "StridedDilatedConv2D", "TransposedConvolution", "WeightedCells",
+    "is_foreign",
 ]  # fmt: skip
 
 
@@ -289,7 +290,7 @@ class TransposedConvolution(TensorOperation):
     """A transposed convolution as ONNX has it and Keras has not: in groups, with strides and dilation, of any output size.
 
     Args:
-        sides: cells cut off before the first output and after the last one, along each axis; below 0: zeros there.
+        sides: cells cut off before the first output and after the last one, along each axis; below 0 after it: zeros there.
         size: the sizes of the output.
     """
 
@@ -323,7 +324,8 @@ class TransposedConvolution(TensorOperation):
 
     def lower(self, builder: "Builder", call: "Call") -> None:
         (source,) = builder.inputs(call)
-        cut = [side for both in [(0, 0)] * (2 - len(self.sides)) + list(self.sides) for side in both]
+        sides = [(0, 0)] * (2 - len(self.sides)) + [(before, max(0, after)) for before, after in self.sides]
+        cut = [side for both in sides for side in both]
         transposed = op.ConvolveTransposed(
             (source, builder.weight(call, "kernel")),
             (f"{call.name}/transposed" if self.use_bias else call.name,),
@@ -348,3 +350,8 @@ TENSOR_OPERATIONS: dict[str, type[Description]] = {
     )
 }  # fmt: skip
 """Every operation by the name of its class."""
+
+
+def is_foreign(layer: Description) -> bool:
+    """Whether Keras has no such layer, so that no file of Keras can hold it."""
+    return type(layer) in TENSOR_OPERATIONS.values()

@@ -68,7 +68,8 @@ class Explained:
     ) -> "Explanation":
         """Every shape, parameter and MAC as a formula; with `at`, how that one output number comes about.
 
-        In a notebook the result shows a table and the page to play with; `print` it for the terminal's text.
+        In a notebook the result shows a table, or the arithmetic of the cell; `.save("page.html")` of it adds a link to the page
+        to play with, `.show()` puts the page into the output. `print` it for the terminal's text.
 
         Args:
             layer: the name of a layer; None for the whole network.
@@ -89,5 +90,5 @@ class Explained:
         return Explanation(self, layer, at, language, image, sample, picture, invert, scale)
 
     def _repr_html_(self) -> str | None:
-        """What Jupyter shows: table and page; None, so that it falls back to `repr`, before the model knows its shapes."""
+        """What Jupyter shows: the table of layers; None, so that it falls back to `repr`, before the model knows its shapes."""
         return self.explain()._repr_html_() if self.built else None

@@ -45,7 +45,7 @@ AVERAGE, ACCUMULATOR = "average", "gradient_accumulator"
 
 
 PENALTY = "penalty"
-"""A slot for the gradient of a penalty that is no sum over the weight's numbers: the caller puts it in before every step."""
+"""A slot for the gradient of a penalty that is not a sum over the weight's numbers: the caller puts it in before every step."""
 
 
 def _needs_penalty_array(value: Value) -> bool:
@@ -87,7 +87,9 @@ def _quiet(default: Any = None, compare: bool = True) -> Any:
 class OptimizerDescription:
     """Base of all optimizer descriptions.
 
-    All take, besides their own arguments:
+    All take these arguments, and their own.
+
+    Args:
         learning_rate: a number, or a schedule of `depthwise.optimizers.schedules`.
         weight_decay: decoupled weight decay on every trainable weight, biases too (see `exclude_from_weight_decay`); None
             for none.

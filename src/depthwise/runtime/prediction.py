@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from depthwise.collection import without_collections
 from depthwise.compiler.compile import Plan
 from depthwise.compiler.ir.program import Program
 from depthwise.compiler.native.cache import CompileCache
@@ -116,6 +117,7 @@ class Prediction:
         except KeyError:
             return self._make(parts, partial(plan_single, parts=parts))
 
+    @without_collections
     def _make(self, parts: int, plan: Plan) -> Executable:
         with making:
             if parts not in self._executables:

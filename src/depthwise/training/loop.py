@@ -11,9 +11,11 @@ from depthwise.model.inputs import is_batches
 from depthwise.random import next_seed
 from depthwise.training.arguments import (
     check_arguments,
+    claim,
     compiled_for,
     given_batches,
     one_batch,
+    release,
     size_of_batch,
     split_off,
     validation_schedule,
@@ -95,52 +97,71 @@ def fit(
     validation = validation_schedule(
         model, compiled, validation_data, held_out, validation_batch_size or batch_size, validation_steps
     )
-    session = Session(model, compiled, metrics, seed, schedule)
-    session.epoch = initial_epoch
-    listeners, history, guard = _callbacks(model, callbacks, verbose, epochs, schedule)
-    model.history = history
-    model.learn_usage(x)
-    model.stop_training = False
-    compiled.session = session
-    finished = validated = False
-    logs: dict[str, float] = {}
+    training = object()
+    session: Session | None = None
+    listeners = CallbackList()
     try:
-        listeners.call("on_train_begin", None)
-        guard.watch(session)
-        first_step = session.step
-        for epoch in range(session.epoch, epochs):
-            if not first_step:
-                metrics.reset()
-            listeners.call("on_epoch_begin", epoch, None)
-            steps = _train_epoch(model, session, listeners, guard, first_step)
-            if not steps and not first_step:
-                if epoch == session.epoch:
-                    raise InvalidDataError(
-                        "fit: x gave no batches; a generator gives its batches only once: make a new one"
-                    )
-                break  # the data ran out: nothing to say about this epoch
-            first_step = 0
-            session.sync()
-            logs = metrics.results()
-            if validation is not None and _validates(epoch, validation_freq):
-                metrics.reset()
-                values = run_evaluation(model, compiled, metrics, validation(), listeners)
-                if not values and not validated:
-                    raise InvalidDataError(
-                        "fit: validation_data gave no batches; a generator gives its batches only once: make a new one"
-                    )
-                validated = True  # a generator that has run out since then adds nothing to the logs
-                logs.update({f"val_{name}": value for name, value in values.items()})
-                logs = dict(sorted(logs.items()))  # as Keras: accuracy, loss, val_accuracy, val_loss, weighted_…
-            listeners.call("on_epoch_end", epoch, logs)
-            if model.stop_training:
-                break
-        finished = True
+        claim(compiled, training, "fit")
+        session = Session(model, compiled, metrics, seed, schedule)
+        session.epoch = initial_epoch
+        listeners, history, guard = _callbacks(model, callbacks, verbose, epochs, schedule)
+        session.listeners = listeners
+        model.history = history
+        model.learn_usage(x)
+        model.stop_training = False
+        compiled.session = session
+        logs = _train_epochs(session, guard, epochs, validation, validation_freq)
     finally:
-        _close(session, listeners)
-    if finished:
-        listeners.call("on_train_end", logs)
+        try:
+            if session is not None:
+                _close(session, listeners)
+        finally:  # also after a second Ctrl-C
+            release(compiled, training)
+    listeners.call("on_train_end", logs)
     return history
+
+
+def _train_epochs(
+    session: Session, guard: NotFiniteGuard, epochs: int, validation: Any, validation_freq: Any
+) -> dict[str, float]:
+    """All epochs. Returns the logs of the last one."""
+    model, metrics, listeners = session.model, session.metrics, session.listeners
+    logs: dict[str, float] = {}
+    validated = False
+    listeners.call("on_train_begin", None)
+    listeners.set_training_states(session.callback_states)
+    stopped = session.stopped
+    model.stop_training = stopped or model.stop_training
+    guard.watch(session)
+    first_step = session.step
+    for epoch in range(session.epoch, session.epoch if stopped and not first_step else epochs):
+        if not first_step:
+            metrics.reset()
+        listeners.call("on_epoch_begin", epoch, None)
+        steps = 0 if stopped else _train_epoch(model, session, listeners, guard, first_step)
+        if not steps and not first_step:
+            if epoch == session.epoch:
+                raise InvalidDataError(
+                    "fit: x gave no batches; a generator gives its batches only once: make a new one"
+                )
+            break  # the data ran out: nothing to say about this epoch
+        first_step = 0
+        session.sync()
+        logs = metrics.results()
+        if validation is not None and _validates(epoch, validation_freq):
+            metrics.reset()
+            values = run_evaluation(model, session.compiled, metrics, validation(), listeners)
+            if not values and not validated:
+                raise InvalidDataError(
+                    "fit: validation_data gave no batches; a generator gives its batches only once: make a new one"
+                )
+            validated = True  # a generator that has run out since then adds nothing to the logs
+            logs.update({f"val_{name}": value for name, value in values.items()})
+            logs = dict(sorted(logs.items()))  # as Keras: accuracy, loss, val_accuracy, val_loss, weighted_…
+        listeners.call("on_epoch_end", epoch, logs)
+        if model.stop_training:
+            break
+    return logs
 
 
 def _source(
@@ -174,10 +195,10 @@ def _source(
 
 def _close(session: Session, listeners: CallbackList) -> None:
     """Brings the model up to date, however the training ended."""
+    session.compiled.session = None
     try:
         session.finish()
     finally:
-        session.compiled.session = None
         for callback in listeners:
             if isinstance(callback, ProgbarLogger):
                 callback.close()
@@ -213,6 +234,17 @@ def train_on_batch(
 ) -> Any:
     """One training step on the whole of x: `depthwise.Model.train_on_batch`, which describes the arguments."""
     compiled = compiled_for(model, "train_on_batch")
+    training = object()
+    try:
+        claim(compiled, training, "train_on_batch")
+        return _train_on_batch(model, compiled, x, y, sample_weight, class_weight, return_dict)
+    finally:
+        release(compiled, training)
+
+
+def _train_on_batch(
+    model: Any, compiled: Compiled, x: Any, y: Any, sample_weight: Any, class_weight: Any, return_dict: bool
+) -> Any:
     batch = one_batch(prepare(model.graph, compiled.outputs(model.graph), x, y, sample_weight, class_weight))
     metrics = compiled.metric_set(model.graph)
     metrics.reset()

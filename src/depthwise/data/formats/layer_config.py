@@ -22,7 +22,7 @@ from depthwise.layers.descriptions import LAYERS
 from depthwise.layers.input import InputLayer
 from depthwise.layers.names import UNSUPPORTED
 from depthwise.layers.operation import Operation
-from depthwise.layers.tensors import TENSOR_OPERATIONS
+from depthwise.layers.tensors import is_foreign
 from depthwise.regularizers import Regularizer
 
 __all__ = [
@@ -221,7 +221,7 @@ def _activation(owner: str, value: Any) -> str:
         if name in NO_LAYERS:
             raise UnsupportedError(f"{owner}: the activation {name} is not supported: {NO_LAYERS[name]}", subject=name)
         value = None
-    # Keras writes code in several forms: as a __lambda__, as a function whose config is no name, as a bare value.
+    # Keras writes code in several forms: as a __lambda__, as a function whose config is not a name, as a bare value.
     if isinstance(value, dict) and (
         name is not value or "value" in value or value.get("class_name") in ("__lambda__", "Lambda")
     ):
@@ -291,7 +291,7 @@ def as_name(value: Any, what: str) -> str:
 
 
 def check_shown(name: Any, what: str) -> None:
-    """InvalidFileError for a name that is printed in the course of a training and is no plain text; None is no name."""
+    """InvalidFileError for a name that is printed in the course of a training and is not plain text; None means no name."""
     if name is not None and (not isinstance(name, str) or len(name) > LONGEST_NAME or not _is_plain(name)):
         raise InvalidFileError(
             f"{what} must be a text of at most {LONGEST_NAME} characters without control characters, got {describe_value(name)}"
@@ -328,7 +328,7 @@ def layer_config(layer: Description) -> dict[str, Any]:
     Raises:
         UnsupportedError: Keras has no such layer.
     """
-    if type(layer) in TENSOR_OPERATIONS.values():
+    if is_foreign(layer):
         raise UnsupportedError(
             f"{layer.label} comes from an ONNX file and is no layer of Keras, so no file of Keras can hold it; keep the ONNX file, or "
             "write one with model.export"

@@ -28,7 +28,7 @@ from depthwise.data.formats.onnx.reading.network import (
     Tensor,
     Value,
 )
-from depthwise.data.formats.onnx.reading.proto import Ends, Node, OnnxGraph, parse, read_model_proto
+from depthwise.data.formats.onnx.reading.proto import MOST_AXES, Ends, Node, OnnxGraph, parse, read_model_proto
 from depthwise.data.formats.onnx.reading.recognition import Recogniser
 from depthwise.data.formats.onnx.reading.registry import RULES, Given
 from depthwise.data.formats.onnx.shapes import ShapesNeededError
@@ -219,6 +219,19 @@ def _live(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
 # -- node by node ----------------------------------------------------------------------------------------------------
 
 
+_CONTRADICTIONS = (
+    ValueError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ZeroDivisionError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+)
+"""What NumPy and Python raise of numbers that do not fit together."""
+
+
 class _Tracer:
     def __init__(self, graph: OnnxGraph, network: Network) -> None:
         self.graph, self.network = graph, network
@@ -236,6 +249,9 @@ class _Tracer:
             missing = [name for name in node.outputs[len(results) :] if name]
             if missing:
                 raise RefusedError(f"it does not give its output {describe_value(missing[0])}")
+            axes = max((len(self._shape(value)) for value in results), default=0)
+            if axes > MOST_AXES:
+                raise RefusedError(f"its result has {axes} axes; at most {MOST_AXES} are supported")
         except RefusedError as error:
             raise UnsupportedError(
                 f"{self.graph.what}: the operator {describe_value(node.operator)[1:-1]} is not supported as the node "
@@ -245,18 +261,23 @@ class _Tracer:
             raise  # of a node inside
         except DepthwiseError as error:
             raise InvalidFileError(f"{what}: {error}") from error
-        except (ValueError, IndexError, KeyError, TypeError, ZeroDivisionError, OverflowError, MemoryError) as error:
+        except _CONTRADICTIONS as error:
             raise InvalidFileError(f"{what} contradicts itself: {describe_value(str(error), 200)[1:-1]}") from error
         for name, value in zip(node.outputs, results):
             if name:
                 self.values[name] = value
         self.recogniser.add(node)
 
+    def _shape(self, value: Value) -> Shape:
+        return value.array.shape if isinstance(value, Constant) else self.network.full(value)
+
     def _results(self, node: Node, inputs: list[Value | None]) -> Sequence[Value]:
         known = [item for item in inputs if item is not None]
         constants = [item for item in known if isinstance(item, Constant)]
         if len(constants) == len(known) and node.operator in EVALUATORS:
             arguments = [item.array if isinstance(item, Constant) else None for item in inputs]
+            if arguments and arguments[0] is None:
+                raise ValueError("its input 0 is missing")
             with np.errstate(all="ignore"):  # infinities and NaN are numbers of a file like others
                 found = EVALUATORS[node.operator](node, arguments, self.opset)
             arrays = found if isinstance(found, list) else [found]

@@ -14,13 +14,15 @@ from depthwise.data.formats.onnx.package import require_onnx
 from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidFileError, UnsupportedError, describe_value
 
-__all__ = ["Ends", "Node", "OnnxGraph", "attributes_of", "parse", "read_model_proto"]
+__all__ = ["MOST_AXES", "Ends", "Node", "OnnxGraph", "attributes_of", "parse", "read_model_proto"]
 
 PathLike = str | os.PathLike[str]
 
 MOST_NODES = 100_000
 OLDEST_OPSET, MOST_NUMBERS = 6, 2**31 - 1
 DEEPEST_GRAPH = 16
+MOST_AXES = 32
+"""What every version of NumPy computes with."""
 LARGEST_FILE = 2**31 - 1
 """A protocol buffer cannot be larger."""
 LARGEST_OFFSET = 2**62
@@ -88,7 +90,7 @@ def read_model_proto(filepath: PathLike) -> tuple[Any, str]:
     """The message in a file, and what errors call the file.
 
     Raises:
-        InvalidFileError: it cannot be read, or is no ONNX file.
+        InvalidFileError: it cannot be read, or is not an ONNX file.
     """
     onnx = require_onnx()
     what = describe_value(os.fspath(filepath), 200)
@@ -114,7 +116,7 @@ def _whole(text: str | None, default: int) -> int:
 
 
 def _text(value: Any) -> str:
-    """A name; the protobuf of today gives bytes where it is no UTF-8."""
+    """A name; the protobuf of today gives bytes where it is not UTF-8."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
@@ -258,6 +260,10 @@ def _ends(item: Any, what: str) -> Ends:
         if isinstance(given, int) and not 0 <= given <= MOST_NUMBERS:
             raise InvalidFileError(f"{what}: {describe_value(item.name)} has an axis of {given} numbers")
         shape.append(given)
+    if len(shape) > MOST_AXES:
+        raise UnsupportedError(
+            f"{what}: {describe_value(item.name)} has {len(shape)} axes; at most {MOST_AXES} are read"
+        )
     return Ends(_text(item.name), int(tensor.elem_type), tuple(shape))
 
 
@@ -316,7 +322,7 @@ class _Arrays:
     def array(self, tensor: Any) -> NDArray[Any]:
         onnx = require_onnx()
         name, shape = describe_value(tensor.name or "without a name"), tuple(int(size) for size in tensor.dims)
-        if any(size < 0 for size in shape) or prod(shape) > MOST_NUMBERS:
+        if any(size < 0 for size in shape) or prod(shape) > MOST_NUMBERS or len(shape) > MOST_AXES:
             raise InvalidFileError(f"{self.what}: the tensor {name} has the impossible shape {describe_value(shape)}")
         if tensor.HasField("segment"):
             raise UnsupportedError(f"{self.what}: the tensor {name} is stored in segments, which is not supported")
