@@ -17,7 +17,7 @@ from depthwise.dataclass import dataclass
 
 __all__ = ["Recogniser", "Spelled"]
 
-DEEPEST_PRODUCT = 3
+DEEPEST_PRODUCT = 4
 """How many products of products are looked into: exporters put a factor at any of these places."""
 
 CLOSE = 1e-6
