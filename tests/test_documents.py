@@ -144,7 +144,12 @@ def public_modules() -> list[str]:
 
 @pytest.mark.parametrize("name", public_modules())
 def test_docstring_examples_run(name: str) -> None:
-    result = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE, report=True)
+    module = importlib.import_module(name)
+    for inner in pkgutil.iter_modules(
+        getattr(module, "__path__", ())
+    ):  # doctest cannot bear that one is imported as it looks
+        importlib.import_module(f"{name}.{inner.name}")
+    result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE, report=True)
     assert result.failed == 0
 
 

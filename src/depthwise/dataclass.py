@@ -60,7 +60,7 @@ def _delete(self: object, name: str) -> None:
 
 
 def _refuse(self: Any, name: str, action: str) -> None:
-    # As in the standard library: a subclass that is no dataclass may have attributes of its own.
+    # As in the standard library: a subclass that is not a dataclass may have attributes of its own.
     if "__dataclass_fields__" in vars(type(self)) or name in self.__dataclass_fields__:
         raise FrozenInstanceError(f"cannot {action} field {name!r}")
 
@@ -68,7 +68,7 @@ def _refuse(self: Any, name: str, action: str) -> None:
 def _waiting(eq: bool, cls: type) -> type:
     """`cls` as a frozen dataclass whose methods wait.
 
-    It is no frozen one for the standard library, which would write `__setattr__` for each: a class that inherits from it and
+    It is not a frozen one for the standard library, which would write `__setattr__` for each: a class that inherits from it and
     is a dataclass must be one of this module.
     """
     own = {

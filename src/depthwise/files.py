@@ -1,6 +1,6 @@
 """Atomic writes: models, checkpoints, reports, tables, cache.
 
-A temporary file in the same folder is written, flushed to the disk and then put in the place of the old one, so a full
+A temporary file in the same folder is written, flushed to the disk and then put in place of the old one, so a full
 disk, Ctrl-C or a power cut leaves the old file as it was. Where the system can (Linux), the temporary file has no name while it
 is written: a process that is killed leaves nothing behind.
 """

@@ -16,7 +16,7 @@ _DRAWINGS_A_SECOND = 4
 
 
 class ProgressBar:
-    """A bar on the error stream that goes away at the end; invisible where the stream is no terminal.
+    """A bar on the error stream that goes away at the end; invisible where the stream is not a terminal.
 
     Use it in a `with` statement. Rich is imported when it starts.
 

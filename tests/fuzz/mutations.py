@@ -32,7 +32,7 @@ Mutation = Callable[[bytes, random.Random], bytes]
 NUMBERS = (0, 1, -1, 2, 7, 127, 128, 255, 256, 65_535, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**70)
 VALUES: tuple[Any, ...] = (
     *(None, True, False, "", "a", "../a", "\x1b[31m", "\0", "\ud800", "=1+1", "<script>", "Lambda", "__lambda__", "Dense", "Functional"),
-    *(0.5, -0.0, 1e39, 1e300, [], [None], [[]], {}, {"class_name": "Model"}, {"class_name": "__keras_tensor__"}, [0, 0, 0], [2**31, 2**31]),
+    *(0.5, -0.0, 1e39, 1e300, float("inf"), float("nan"), [], [None], [[]], {}, {"class_name": "Model"}, {"class_name": "__keras_tensor__"}, [0, 0, 0], [2**31, 2**31]),
 )  # fmt: skip
 WORDS = (
     b"\0",

@@ -117,7 +117,7 @@ def guard_streams() -> Output | None:
     """Replaces `sys.stdout` and `sys.stderr` for the rest of the process.
 
     Returns:
-        what lies below `sys.stdout`; None where it is no stream of bytes, and so is left as it is.
+        what lies below `sys.stdout`; None where it is not a stream of bytes, and so is left as it is.
     """
     # In this order, so that where descriptors 0 to 2 are closed no file that is opened later gets one of their numbers.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
@@ -172,6 +172,6 @@ def print_json(facts: Any) -> None:
     text = json.dumps(facts, ensure_ascii=not is_unicode, indent=2, allow_nan=False)
     if not text.replace(
         "\n", ""
-    ).isprintable():  # what steers a terminal in a name from a file, or is no UTF-8 in that of a file
+    ).isprintable():  # what steers a terminal in a name from a file, or is not UTF-8 in that of a file
         text = "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
     sys.stdout.write(text + "\n")

@@ -182,7 +182,7 @@ def load_image_folder(
 def class_folders(folder: str | os.PathLike[str]) -> list[Path]:
     """The subfolders of `folder` that can be classes, sorted by name: not hidden, no links.
 
-    Raises `InvalidArgumentError` when `folder` is no folder or cannot be listed.
+    Raises `InvalidArgumentError` when `folder` is not a folder or cannot be listed.
     """
     shown = shown_path(folder)
     try:

@@ -13,7 +13,7 @@ __all__ = ["validate_dataset_arrays", "validate_images", "validate_labels", "val
 def validate_images(images: object, name: str = "x") -> NDArray[Any]:
     """`images` as an array, if it holds at least one image of numbers: (N, H, W) or (N, H, W, C). Messages call it `name`.
 
-    Raises `InvalidDataError` for any other rank, an empty array, or a dtype that is no number.
+    Raises `InvalidDataError` for any other rank, an empty array, or a dtype that is not a number.
 
     >>> validate_images(np.zeros((2, 28, 28), np.uint8)).shape
     (2, 28, 28)

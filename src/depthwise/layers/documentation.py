@@ -20,7 +20,7 @@ class Sheet(NamedTuple):
     """Of one layer.
 
     Attributes:
-        arguments: those of the example, as one types them.
+        arguments: those of the example, as they are typed.
         input_shape, output_shape: in words, with the batch.
         example: the input's shape in the example, and what follows: the output's, and how many numbers the weights hold.
         parameters: the formula of that number; "" for a layer without weights.
@@ -41,6 +41,7 @@ _SEQUENCE = (None, 100, 16)
 
 SHEETS: Mapping[str, Sheet] = {
     "Activation": Sheet('"relu"', ANY, SAME, (_IMAGE, _IMAGE, 0)),
+    "ActivityRegularization": Sheet("l2=1e-4", ANY, SAME, (_IMAGE, _IMAGE, 0)),
     "Add": Sheet("", LIST, "that of the sum", ([_IMAGE, (None, 1, 1, 32)], _IMAGE, 0)),
     "AlphaDropout": Sheet("0.1", ANY, SAME, (_IMAGE, _IMAGE, 0)),
     "Average": Sheet("", LIST, "that of the sum", ([_IMAGE, _IMAGE], _IMAGE, 0)),
@@ -83,6 +84,7 @@ SHEETS: Mapping[str, Sheet] = {
     "Permute": Sheet("(3, 1, 2)", ANY, "the same sizes in the order of `dims`", (_IMAGE, (None, 32, 28, 28), 0)),
     "RandomBrightness": Sheet("0.2", MAP, SAME, (_IMAGE, _IMAGE, 0)),
     "RandomContrast": Sheet("0.2", MAP, SAME, (_IMAGE, _IMAGE, 0)),
+    "RandomCrop": Sheet("24, 24", MAP, "(batch, height, width, channels) of the arguments", (_IMAGE, (None, 24, 24, 32), 0)),
     "RandomFlip": Sheet('"horizontal"', MAP, SAME, (_IMAGE, _IMAGE, 0)),
     "RandomRotation": Sheet("0.1", MAP, SAME, (_IMAGE, _IMAGE, 0)),
     "RandomTranslation": Sheet("0.1, 0.1", MAP, SAME, (_IMAGE, _IMAGE, 0)),

@@ -41,7 +41,7 @@ class Layer:
 
     description_class: ClassVar[type[Description]] = Description
     is_operation: ClassVar[bool] = False
-    """Whether it is no layer but an operation between layers, such as `x + 1`."""
+    """Whether it is not a layer but an operation between layers, such as `x + 1`."""
 
     _given: Description
     _name: str | None
@@ -101,7 +101,7 @@ class Layer:
 
     @property
     def description(self) -> Description:
-        """The layer of now as a value: its arguments, name and `trainable`."""
+        """The layer as it is, as a value: its arguments, name and `trainable`."""
         given = self._given
         if given.name == self._name and given.trainable == self._trainable:
             return given
@@ -127,6 +127,12 @@ class Layer:
                 return getattr(self._given, name)
             if self._facts is not None and any(weight.name == name for weight in self._facts.weights):
                 return self.arrays()[name]  # layer.kernel, layer.bias
+            if (
+                self._facts is not None
+                and name in ("bias", "beta", "gamma")
+                and hasattr(self._given, f"{name}_initializer")
+            ):
+                return None  # it was made without one
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -139,7 +145,7 @@ class Layer:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles: arguments, name and the weights of now; what the layer was called on stays behind."""
+        """For copies and pickles: arguments, name and the current weights; what the layer was called on stays behind."""
         look((self._store,))
         return {name: value for name, value in vars(self).items() if name not in ("_first_output", "_alone")}
 
@@ -287,7 +293,7 @@ class Layer:
         return self._facts.weights
 
     def arrays(self) -> "dict[str, NDArray[np.float32]]":
-        """The weights of now by name, drawn when first asked for; read only."""
+        """The current weights by name, drawn when first asked for; read only."""
         look((self._store,))
         return {name: numbers.array() for name, numbers in self.held_numbers().items()}
 
@@ -324,7 +330,7 @@ class Layer:
 
     @property
     def losses(self) -> list[float]:
-        """The penalties of the layer's regularizers on its weights of now; none where it is not trainable."""
+        """The penalties of the layer's regularizers on its current weights; none where it is not trainable."""
         found = {name: self._given.regularizer_of(name) for name in self._learnt()}
         if not any(found.values()):
             return []

@@ -1,6 +1,6 @@
 """Functions of tensors and numbers as members of a network: what `x + 1` or `x / y` on symbolic tensors records.
 
-Keras keeps each of them as an object of `keras.ops` among the model's layers, with a name, and so do we. They are no layers that a
+Keras keeps each of them as an object of `keras.ops` among the model's layers, with a name, and so do we. They are not layers that a
 user makes: `depthwise.layers` does not have them, and `Add` among them is not the layer `Add`.
 """
 

@@ -190,7 +190,12 @@ class AlphaDropout(_Noise):
 
 @dataclass(frozen=True)
 class ActivityRegularization(Description):
-    """Gives its input, and in training adds l1 · Σ|x| + l2 · Σx² to the loss, as the mean over the samples of the batch."""
+    """Gives its input, and in training adds l1 · Σ|x| + l2 · Σx² to the loss, as the mean over the samples of the batch.
+
+    Args:
+        l1: the factor of the magnitudes, at least 0.
+        l2: the factor of the squares, at least 0.
+    """
 
     l1: float = 0.0
     l2: float = 0.0

@@ -1,6 +1,6 @@
 """Operations on tensors of any rank that no Keras layer is: members of networks from other frameworks' files.
 
-Like the operations of `depthwise.layers.operation` they are no layers that a user makes. Axes are those of one sample, counted
+Like the operations of `depthwise.layers.operation` they are not layers that a user makes. Axes are those of one sample, counted
 from 0; a tensor has as many as its file says.
 """
 

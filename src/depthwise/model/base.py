@@ -103,7 +103,7 @@ class GraphWithWeights(Explained):
         self._structure = structure
 
     def _refresh(self, structure: Structure) -> Graph:
-        """The graph with the layers' `trainable` of now; the same object where nothing changed."""
+        """The graph with the layers' current `trainable`; the same object where nothing changed."""
         seen = TRAINABLE.count
         tree = replace(structure.tree(self.name, self._trainable), shared=tuple(self._shared.items()))
         graph = self._graph
@@ -152,7 +152,7 @@ class GraphWithWeights(Explained):
 
     @property
     def description(self) -> ModelTree:
-        """The model of now as a value: its layers' descriptions, and how they are called."""
+        """The model as it is, as a value: its layers' descriptions, and how they are called."""
         tree = self.graph.tree
         assert tree is not None
         return tree
@@ -344,7 +344,7 @@ class GraphWithWeights(Explained):
 
     @property
     def losses(self) -> list[float]:
-        """The penalties of the layers' regularizers on the weights of now: what they add to the loss."""
+        """The penalties of the layers' regularizers on the current weights: what they add to the loss."""
         return [loss for layer in self.flat_layers() for loss in layer.losses] if self._trainable else []
 
     variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
@@ -407,7 +407,7 @@ class GraphWithWeights(Explained):
         return Weights(numbers)
 
     def _ready(self) -> "Prediction":
-        """The native program with the weights of now."""
+        """The native program with the current weights."""
         made = self._prediction
         if made is not None and made[0] == CHANGES.count:
             return made[1]

@@ -203,7 +203,7 @@ def print_summary(
         layer_range: names, or regular expressions, of the first and the last layer to show; the totals stay those of the model.
         style: "depthwise" has the columns "Parameter formula" and "MACs", "keras" has Keras' alone.
         usage: names of classes and the pictures' scale, said below the totals.
-        words: what to write in the place of the titles of columns and totals, for another language than English.
+        words: what to write in place of the titles of columns and totals, for another language than English.
 
     Raises:
         InvalidArgumentError: an unknown style, positions that do not fit the columns, or a range that matches no layer.

@@ -25,7 +25,7 @@ _serial = itertools.count()
 
 
 def _refused(sign: str, instead: str) -> Any:
-    """A method that says what to write in the place of an operator."""
+    """A method that says what to write in place of an operator."""
 
     def method(self: Any, other: Any) -> Any:
         raise UnsupportedError(f"{sign} of {self!r} is not supported in a network; use {instead}")

@@ -256,7 +256,7 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
 
 
 def _one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> Array:
-    """Class numbers as vectors with a single 1; a number that is no class gives zeros."""
+    """Class numbers as vectors with a single 1; a number that is not a class gives zeros."""
     if sparse:
         raise UnsupportedError("one_hot: sparse=True is not supported; leave it out")
     if isinstance(num_classes, bool) or num_classes < 1:

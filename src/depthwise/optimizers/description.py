@@ -45,7 +45,7 @@ AVERAGE, ACCUMULATOR = "average", "gradient_accumulator"
 
 
 PENALTY = "penalty"
-"""A slot for the gradient of a penalty that is no sum over the weight's numbers: the caller puts it in before every step."""
+"""A slot for the gradient of a penalty that is not a sum over the weight's numbers: the caller puts it in before every step."""
 
 
 def _needs_penalty_array(value: Value) -> bool:

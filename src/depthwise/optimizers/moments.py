@@ -151,7 +151,7 @@ class Nadam(_Moments):
 
 @dataclass(frozen=True)
 class Adamax(OptimizerDescription):
-    """`Adam` with the largest |g| in the place of its mean square (Kingma and Ba 2014, arXiv:1412.6980, section 7.1):
+    """`Adam` with the largest |g| in place of its mean square (Kingma and Ba 2014, arXiv:1412.6980, section 7.1):
     u ← max(beta_2 × u, |g|), then w ← w - learning_rate × m / ((1 - beta_1^t)(u + epsilon)).
 
     Args:

@@ -35,7 +35,7 @@ class Muon(OptimizerDescription):
         adam_lr_ratio: Adam's learning rate as a multiple of `learning_rate`.
         momentum: how slowly m forgets.
         ns_steps: iterations, from 0 to 64.
-        nesterov: False takes m in the place of g + momentum × m.
+        nesterov: False takes m in place of g + momentum × m.
         rms_rate: None leaves the factors rms_rate × √(the longer axis) out (Liu et al. 2025, arXiv:2502.16982).
     """
 

@@ -61,7 +61,7 @@ class Optimizer:
     Attributes:
         steps: training steps done.
         iterations: times that the weights were moved: `steps`, or fewer with `gradient_accumulation_steps`.
-        description: the arguments of now, frozen.
+        description: the current arguments, frozen.
         catch_up: brings `state` up to date where a training step still holds a newer one.
     """
 
@@ -253,7 +253,7 @@ class Optimizer:
     # As a value.
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of now, as Keras writes them."""
+        """The current arguments, as Keras writes them."""
         return dataclasses.replace(self.description, learning_rate=self._rate).get_config()
 
     @classmethod
@@ -311,5 +311,5 @@ def public(description: type[OptimizerDescription]) -> type[Optimizer]:
 
 
 def description_of(optimizer: Optimizer | OptimizerDescription) -> OptimizerDescription:
-    """The arguments of now of an optimizer."""
+    """The current arguments of an optimizer."""
     return optimizer.description if isinstance(optimizer, Optimizer) else optimizer

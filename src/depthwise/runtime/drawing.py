@@ -109,7 +109,7 @@ def _gaussian_dropout(layer: Any, shape: tuple[int, ...], batch: int, generator:
 
 
 DROPPED = -SELU_ALPHA * SELU_SCALE
-"""What AlphaDropout puts in the place of a value: the limit of SELU at −∞."""
+"""What AlphaDropout puts in place of a value: the limit of SELU at −∞."""
 
 
 def _alpha_dropout(layer: Any, shape: tuple[int, ...], batch: int, generator: Generator) -> Sequence[Array]:

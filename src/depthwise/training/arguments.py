@@ -145,7 +145,7 @@ def check_arguments(
     validation_freq: Any,
     verbose: Any,
 ) -> None:
-    """Refuses what is no number, or out of range."""
+    """Refuses what is not a number, or out of range."""
     counts = (
         ("epochs", epochs, 0),
         ("initial_epoch", initial_epoch, 0),

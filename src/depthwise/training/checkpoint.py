@@ -11,7 +11,7 @@ import os
 import struct
 import zipfile
 import zlib
-from dataclasses import asdict, field
+from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, TypeAlias
 
@@ -142,7 +142,7 @@ def load_state(path: str | os.PathLike[str], graph: Graph, optimizer: OptimizerD
                     raise _damaged(path, f"holds {describe_value(key)}, which the optimizer does not keep")
     except DepthwiseError:
         raise
-    # ValueError: a name that is no UTF-8, a size that an array cannot have; struct.error: fields of the zip that are cut off.
+    # ValueError: a name that is not UTF-8, a size that an array cannot have; struct.error: fields of the zip that are cut off.
     except (
         OSError,
         zipfile.BadZipFile,
@@ -190,6 +190,7 @@ def _progress(path: str | os.PathLike[str], archive: zipfile.ZipFile) -> Trainin
         settings_fine = all(value is None or isinstance(value, (bool, int, float)) for value in settings)
         fine = all(type(count) is int and count >= 0 for count in counts) and steps_fine and rate_fine and sums_fine
         fine = fine and settings_fine and kept_fine
+        progress = replace(progress, callbacks=kept)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _damaged(path, "has unreadable metadata") from error
     if not fine:
@@ -299,7 +300,7 @@ class BackupAndRestore(Callback):
             )
         try:
             session.metrics.restore(progress.metrics)
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, OverflowError) as error:  # the last of an infinite count
             raise InvalidArgumentError(
                 f"the backup in {describe_value(os.fspath(self.backup_dir), 200)} is of a training with other metrics; compile "
                 "with the same ones, or delete the backup"

@@ -61,7 +61,7 @@ def names_of_outputs(graph: Graph) -> tuple[str, ...]:
 
 
 def loss_structure(loss: Any) -> Any:
-    """What was given as `loss`, with a description in the place of every name, class and configuration.
+    """What was given as `loss`, with a description in place of every name, class and configuration.
 
     Raises:
         InvalidArgumentError: an unknown loss.

@@ -52,7 +52,7 @@ def get_file(
 
     Raises:
         InvalidArgumentError: an argument that is not allowed, or a name that leads out of the cache.
-        InvalidFileError: the file has another hash (it is deleted), or is no archive, or its members lead out of their folder.
+        InvalidFileError: the file has another hash (it is deleted), or is not an archive, or its members lead out of their folder.
         DepthwiseError: the download failed.
     """
     if not origin or urlsplit(origin).scheme not in ("http", "https"):

@@ -52,7 +52,7 @@ class Expression:
         return ()
 
     def substitute(self, replacements: "Mapping[int, Expression]") -> "Expression":
-        """The same with other expressions in the place of operands."""
+        """The same with other expressions in place of operands."""
         return self
 
 

@@ -1,4 +1,4 @@
-"""Adafactor's second moments: a row and a column of running means in the place of a matrix."""
+"""Adafactor's second moments: a row and a column of running means in place of a matrix."""
 
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand
 from depthwise.compiler.kernels.maps import counted

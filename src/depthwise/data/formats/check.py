@@ -210,7 +210,7 @@ def _training(config: Any) -> dict[str, Any] | None:
 
 
 def _named(value: Any) -> Any:
-    """Names in the place of serialised objects."""
+    """Names in place of serialised objects."""
     if isinstance(value, list):
         return [_named(item) for item in value]
     if isinstance(value, dict) and "class_name" in value:

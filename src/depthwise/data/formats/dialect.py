@@ -25,7 +25,7 @@ DEEPEST = 16
 """Models inside models inside models …"""
 
 CONSTANT = "_CONSTANT_VALUE"
-"""What tf.keras writes in the place of a layer's name where an operation reads a number."""
+"""What tf.keras writes in place of a layer's name where an operation reads a number."""
 
 
 def modern(config: Any, dialect: Dialect, depth: int = 0) -> Any:

@@ -107,7 +107,7 @@ def bare_name(name: Any) -> Any:
 
 
 def policy(value: Any, dialect: Dialect) -> Any:
-    """What a `dtype` means here: float32, other arithmetic is noted; what is no type of floats stays."""
+    """What a `dtype` means here: float32, other arithmetic is noted; what is not a type of floats stays."""
     name = value
     if isinstance(value, dict):
         inner = value.get("config")

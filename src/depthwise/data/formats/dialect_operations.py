@@ -24,7 +24,7 @@ OF_NETWORKS = ("CustomScaleLayer",)
 
 @dataclass(frozen=True)
 class Lowered:
-    """What stands in the place of an operation: a layer or operation of Keras 3, what it is called on, and what follows it.
+    """What stands in place of an operation: a layer or operation of Keras 3, what it is called on, and what follows it.
 
     Those that follow read the one before; `constants` in them are their other arguments.
     """

@@ -221,7 +221,7 @@ def _activation(owner: str, value: Any) -> str:
         if name in NO_LAYERS:
             raise UnsupportedError(f"{owner}: the activation {name} is not supported: {NO_LAYERS[name]}", subject=name)
         value = None
-    # Keras writes code in several forms: as a __lambda__, as a function whose config is no name, as a bare value.
+    # Keras writes code in several forms: as a __lambda__, as a function whose config is not a name, as a bare value.
     if isinstance(value, dict) and (
         name is not value or "value" in value or value.get("class_name") in ("__lambda__", "Lambda")
     ):
@@ -291,7 +291,7 @@ def as_name(value: Any, what: str) -> str:
 
 
 def check_shown(name: Any, what: str) -> None:
-    """InvalidFileError for a name that is printed in the course of a training and is no plain text; None is no name."""
+    """InvalidFileError for a name that is printed in the course of a training and is not plain text; None means no name."""
     if name is not None and (not isinstance(name, str) or len(name) > LONGEST_NAME or not _is_plain(name)):
         raise InvalidFileError(
             f"{what} must be a text of at most {LONGEST_NAME} characters without control characters, got {describe_value(name)}"

@@ -31,7 +31,7 @@ class LegacyState:
 
     Args:
         file: the older file.
-        has_schedule: whether the learning rate follows a schedule: then it is no number of the state.
+        has_schedule: whether the learning rate follows a schedule: then it is not a number of the state.
         slots: (`weight/kind`, shape) of the arrays that the optimizer keeps, in the order of a newer file.
     """
 

@@ -88,7 +88,7 @@ def read_parts(path: Path, custom_objects: Mapping[str, Any] | None = None) -> M
 
     Raises:
         InvalidFileError: it is damaged, or contradicts itself.
-        UnsupportedError: it is no layers model, or has a layer that Depthwise does not have.
+        UnsupportedError: it is not a layers model, or has a layer that Depthwise does not have.
     """
     what = describe_value(os.fspath(path), 200)
     with open_file(path, what) as file:

@@ -40,7 +40,7 @@ class RefusedError(UnsupportedError):
 
 
 class NotBatchedError(Exception):
-    """The first axis is no batch: something mixes its places."""
+    """The first axis is not a batch: something mixes its places."""
 
 
 class ConstantNeededError(Exception):

@@ -259,7 +259,7 @@ def _max_pooling(given: Given) -> Tensor:
 
 
 def _pad_for_maximum(map_: Map, sides: Sides, more: Sides) -> None:
-    """Cells that are no maximum; zeros where nothing is below 0."""
+    """Cells that are not the maximum; zeros where nothing is below 0."""
     together = [(before, after + last) for (before, after), (_, last) in zip(sides, more)]
     map_.padded(together, 0.0 if map_.positive else -math.inf)
 

@@ -90,7 +90,7 @@ def read_model_proto(filepath: PathLike) -> tuple[Any, str]:
     """The message in a file, and what errors call the file.
 
     Raises:
-        InvalidFileError: it cannot be read, or is no ONNX file.
+        InvalidFileError: it cannot be read, or is not an ONNX file.
     """
     onnx = require_onnx()
     what = describe_value(os.fspath(filepath), 200)
@@ -116,7 +116,7 @@ def _whole(text: str | None, default: int) -> int:
 
 
 def _text(value: Any) -> str:
-    """A name; the protobuf of today gives bytes where it is no UTF-8."""
+    """A name; the protobuf of today gives bytes where it is not UTF-8."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 

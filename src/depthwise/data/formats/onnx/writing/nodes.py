@@ -106,7 +106,7 @@ class Nodes:
         return Tensor(own, array.shape, sampled=False)
 
     def constant(self, array: NDArray[Any], name: str) -> Tensor:
-        """A small array that is no weight; equal ones are one."""
+        """A small array that is not a weight; equal ones are one."""
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
             self._constants[key] = self.initializer(name, array).name
