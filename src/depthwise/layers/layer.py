@@ -127,6 +127,12 @@ class Layer:
                 return getattr(self._given, name)
             if self._facts is not None and any(weight.name == name for weight in self._facts.weights):
                 return self.arrays()[name]  # layer.kernel, layer.bias
+            if (
+                self._facts is not None
+                and name in ("bias", "beta", "gamma")
+                and hasattr(self._given, f"{name}_initializer")
+            ):
+                return None  # it was made without one
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
