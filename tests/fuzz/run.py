@@ -43,7 +43,9 @@ def main() -> None:
     for name in names:
         command = [sys.executable, "-m", "fuzz.run", name, "--one", "--keep", str(arguments.keep)]
         with (arguments.keep / f"{name}.log").open("w") as log:  # what atheris and libFuzzer have to say
-            subprocess.run([*command, "--seconds", str(max(1, arguments.seconds / len(names)))], check=False, stderr=log)
+            subprocess.run(
+                [*command, "--seconds", str(max(1, arguments.seconds / len(names)))], check=False, stderr=log
+            )
         print(json.dumps({name: counts(arguments.keep).get(name)}), flush=True)
 
 
