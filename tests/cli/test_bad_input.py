@@ -33,6 +33,8 @@ def refused(*arguments: object, code: int = 2) -> str:
             "no network and no file is named 'nope'; give a .keras, .h5 or .onnx file or one of note-cnn, note-sep",
         ),
         (["summary", "note-cnn", "--style", "tall"], "'tall'"),
+        (["summary", "note"], "depthwise explain note works through; its networks are note-cnn"),
+        (["evaluate", "note-cnn", "--data", "nowhere"], "give mnist, fashion-mnist, cifar10"),
         (["compare", "nope"], "no network and no file is named 'nope'"),
         (["compare", "--epochs", "-1"], "--epochs must be from 0 to 10,000, got -1"),
         (["compare", "--epochs", "0"], "with --epochs 0 both networks must come from files"),

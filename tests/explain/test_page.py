@@ -100,7 +100,7 @@ def test_both_languages_travel_with_the_page() -> None:
 def test_the_twin_stands_beside_the_network() -> None:
     compare = _data(_page(network_and_weights("note-separable")[0]))["compare"]
     assert compare["totals"]["parameters"] == 435_306
-    assert compare["pairs"] == [[index, index] for index in range(13)]
+    assert compare["pairs"] == [[[index], [index]] for index in range(13)]
     assert compare["times"] is None
 
 

@@ -107,6 +107,11 @@ def too_many_outputs() -> Any:
     return model_of([helper.make_node("Abs", ["x"], ["a", "b"]), helper.make_node("Add", ["a", "b"], ["y"])])
 
 
+def too_many_inputs() -> Any:
+    ones = weight("w", np.ones((2, 2)))
+    return model_of([helper.make_node("MatMul", ["w", "w", "x"], ["y"])], [ones])
+
+
 def no_first_input() -> Any:
     nodes = [helper.make_node("Split", ["", "w"], ["a", "b"]), helper.make_node("Add", ["x", "a"], ["y"])]
     return model_of(nodes, [weight("w", [1, 1], TensorProto.INT64)])
@@ -179,7 +184,9 @@ HOSTILE: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "missing value": (missing_value, InvalidFileError, "reads 'nobody', which nothing writes"),
     "written twice": (written_twice, InvalidFileError, "'y' is written twice"),
     "many nodes": (many_nodes, UnsupportedError, "has 100,001 nodes; at most 100,000"),
-    "too many outputs": (too_many_outputs, UnsupportedError, "it does not give its output 'b'"),
+    "too many outputs": (too_many_outputs, InvalidFileError, "it has 2 outputs; the operator has 1 at most"),
+    "too many inputs": (too_many_inputs, InvalidFileError, "it has 3 inputs; the operator has 2 to 2"),
+    "too few inputs": (lambda: model_of([helper.make_node("Add", ["x"], ["y"])]), InvalidFileError, "it has 1 inputs; the operator has 2 to 2"),
     "no first input": (no_first_input, InvalidFileError, r"Split\) contradicts itself: its input 0 is missing"),
     "many axes": (many_axes, InvalidFileError, r"Expand\) contradicts itself"),
     "axes that grow": (axes_that_grow, UnsupportedError, "its result has 34 axes; at most 32 are supported"),

@@ -317,7 +317,7 @@ def test_compare_shows_the_twin_and_the_measured_times(opened: Callable[..., Any
     assert "µs" in text
     rows = page.page.get_by_test_id("compare-layers").locator("tbody tr")
     assert rows.count() == 9
-    assert page.page.locator("tr.changed").count() == 2
+    assert page.page.locator("tbody.changed").count() == 2
 
 
 def test_the_separable_view_counts_up_place_by_place(opened: Callable[..., Any]) -> None:

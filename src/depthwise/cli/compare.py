@@ -28,6 +28,9 @@ from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.messages import text
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from depthwise.compare.report import Report
     from depthwise.compare.run import Contestant
     from depthwise.models import Model
 
@@ -100,7 +103,7 @@ def compare_command(
         Path | None,
         typer.Option(
             "--out",
-            help="Folder for report.html, report.json and both .keras files. One that holds an earlier comparison is refused. By "
+            help="Folder for report.html, report.json, both .keras files and pages that explain what they got wrong. One that holds an earlier comparison is refused. By "
             "default compare, or where that is taken compare-2, compare-3, ….",
             metavar="FOLDER",
             show_default=False,
@@ -291,7 +294,8 @@ def _run(
 
     from depthwise.classification import picture_shape
     from depthwise.compare.console import print_first_results, print_report
-    from depthwise.compare.folder import PAGE_NAME, REPORT_NAME, model_file_names, write_folder
+    from depthwise.compare.folder import PAGE_NAME, explaining_page_name, model_file_names, write_folder
+    from depthwise.compare.mistakes import can_explain
     from depthwise.compare.progress import ProgressDisplay
     from depthwise.compare.run import compare
     from depthwise.layers.tensors import is_foreign
@@ -300,7 +304,8 @@ def _run(
     foreign = [any(is_foreign(call.layer) for call in contestant.graph.calls) for contestant in contestants]
     endings = [".onnx" if item else ".keras" for item in foreign]
     files = model_file_names(names, seeds if epochs else (None,), endings)
-    all_files = [name for group in files for name in group]
+    pages = [explaining_page_name(group[0]) for group in files]
+    all_files = [*(name for group in files for name in group), *pages]
     folder = _folder(out, all_files, overwrite, language)
     data = load_dataset(data_name, skip_unreadable, picture_shape(contestants[0].graph))
     console = Console()
@@ -318,17 +323,14 @@ def _run(
             on_interrupt=lambda: progress.say(text("comparison.stopping", language)),
         )
     first, second = (
-        replace(network, files=tuple(group[: len(trained)]))
-        for network, group, trained in zip(report.networks, files, models)
+        replace(network, files=tuple(group[: len(trained)]), page=page if can_explain(network) else "")
+        for network, group, trained, page in zip(report.networks, files, models, pages)
     )
     report = replace(report, networks=(first, second))
     # Written first, then printed: whatever becomes of the output, the training is kept.
     place, failure = save_or_rescue(folder, lambda place: write_folder(place, report, models, language, overwrite))
-    written = [*first.files, *second.files, REPORT_NAME, PAGE_NAME]
     print_report(report, console, language)
-    line = text("comparison.written", language, folder=f"{place}/", files=", ".join(written))
-    console.print()
-    console.print(Text(on_one_line(line)), soft_wrap=True)
+    _say_where(report, place, console, language)
     if failure is not None:
         raise failure
     page = place / PAGE_NAME
@@ -340,3 +342,16 @@ def _run(
         console.print(Text(on_one_line(line)), soft_wrap=True)
     if not report.is_complete:
         raise typer.Exit(INTERRUPTED)
+
+
+def _say_where(report: "Report", place: Path, console: "Console", language: str) -> None:
+    from rich.text import Text
+
+    from depthwise.compare.folder import PAGE_NAME, REPORT_NAME
+
+    models = [name for network in report.networks for name in network.files]
+    explained = [network.page for network in report.networks if network.page]
+    written = [*models, *explained, REPORT_NAME, PAGE_NAME]
+    line = text("comparison.written", language, folder=f"{place}/", files=", ".join(written))
+    console.print()
+    console.print(Text(on_one_line(line)), soft_wrap=True)

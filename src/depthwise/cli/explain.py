@@ -44,7 +44,10 @@ def explain_command(
     at: Annotated[
         str | None,
         typer.Option(
-            help="One output number of the layer: row,column,channel (or one number for a vector).", metavar="R,C,N"
+            help="One output number of the layer: row,column,channel from 0 on (or one number for a vector); by default the cell "
+            "that has most to show.",
+            metavar="R,C,N",
+            show_default=False,
         ),
     ] = None,
     image: Annotated[
@@ -141,16 +144,18 @@ def explain_command(
 
 
 def _refuse_unused(context: typer.Context, model: str) -> None:
-    """Options that would change nothing: the page shows all, runs on pictures and is measured; a cell is computed from a picture."""
+    """Options that would change nothing: the page shows all, runs on pictures and is measured; a layer's cell is computed from a picture."""
+    # As JSON a layer is facts, without a cell unless one is asked for.
+    computed = "at" if is_given(context, "as_json") else "layer"
     refuse_alone(
         context,
         at="layer",
         seed="untrained",
         invert="image",
-        image="at|output",
-        sample="at|output",
-        scale="at|output",
-        show_all="at",
+        image=f"{computed}|output",
+        sample=f"{computed}|output",
+        scale=f"{computed}|output",
+        show_all=computed,
         overwrite="output|worksheet",
         times="output",
         open_it="output|worksheet",

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["EmbeddedPage", "Explanation", "explain"]
 
+MOST_MACS = 2_000_000_000
+"""A network with more arithmetic a sample is run only where a cell or a picture was asked for."""
+
 FRAME_HEIGHT = 760
 """Pixels of the page inside a notebook."""
 
@@ -61,7 +64,8 @@ def explain(
     Args:
         model: a `depthwise.Model`.
         layer: the name of a layer; None for the whole network.
-        at: a cell of the layer's output: (row, column, channel), or (unit,).
+        at: a cell of the layer's output: (row, column, channel), or (unit,). The text of a layer without it shows the cell that
+            has most to show.
         language: "en" or "zh"; English where None, and the page then speaks what the reader's browser asks for.
         image: a picture to run the network on: brought to its size, colours and scale as `depthwise predict` does.
         sample: instead, the number of an MNIST test image.
@@ -131,38 +135,55 @@ class Explanation:
         """
         if self.layer is None or self.at is None:
             raise InvalidArgumentError("this explanation is not of one cell; give layer and at")
+        return self._cell_at(self.layer, self.at)
+
+    def _cell_at(self, layer: str, place: tuple[int, ...]) -> dict[str, Any]:
         from depthwise.explain.cells import cell_facts
 
-        return cell_facts(
-            self.model.graph, self.model.weights_by_name, self._values_and_picture[0], self.layer, self.at
-        )
+        return cell_facts(self.model.graph, self.model.weights_by_name, self._values_and_picture[0], layer, place)
 
     @cached_property
     def _values_and_picture(self) -> tuple[Any, Any]:
         from depthwise.explain.samples import Asked, choose_picture
-        from depthwise.explain.values import layer_values
+        from depthwise.explain.values import drawn_picture, layer_values
 
+        graph = self.model.graph
         picture = choose_picture(self.model, Asked(*self._asked))
-        return layer_values(self.model.graph, self.model.weights_by_name, (picture.values,)), picture
+        others = [drawn_picture(shape) for shape in graph.input_shapes[1:]]
+        return layer_values(graph, self.model.weights_by_name, (picture.values, *others)), picture
 
     def lines(self, show_all: bool = False) -> list[Any]:
         """The terminal's lines, as `rich.text.Text`."""
         from rich.text import Text
 
-        from depthwise.explain.terminal import cell_lines, layer_lines, network_lines
+        from depthwise.explain.terminal import layer_lines, network_lines
 
         if self.layer is None:
             return list(network_lines(self.facts, self.language))
-        if self.at is None:
-            layer = next(layer for layer in self.facts["layers"] if layer["name"] == self.layer)
-            return list(layer_lines(layer, self.language))
+        if self.at is not None:
+            return self._cell_lines(self.layer, self.cell, show_all)
+        layer = next(layer for layer in self.facts["layers"] if layer["name"] == self.layer)
+        lines = list(layer_lines(layer, self.language))
+        if self.model.graph.macs > MOST_MACS and not any(item is not None for item in self._asked[:3]):
+            return lines
+        from depthwise.explain.values import liveliest_cell
+
+        place = liveliest_cell(self._values_and_picture[0].by_layer[self.layer])
+        hint = Text(text("terminal.liveliest", self.language), "dim")
+        return [*lines, Text(), hint, *self._cell_lines(self.layer, self._cell_at(self.layer, place), show_all)]
+
+    def _cell_lines(self, layer: str, cell: dict[str, Any], show_all: bool) -> list[Any]:
+        from rich.text import Text
+
+        from depthwise.explain.terminal import cell_lines
+
         values, picture = self._values_and_picture
         origin = {name: printable(str(value)) for name, value in picture.facts.items()}
-        inputs = self.model.graph.by_name[self.layer].inputs
+        inputs = self.model.graph.by_name[layer].inputs
         return [
             Text(text(picture.key, self.language, **origin), "dim"),
             *self._answer(values),
-            *cell_lines(self.cell, inputs, self.language, show_all, values.reason),
+            *cell_lines(cell, inputs, self.language, show_all, values.reason),
         ]
 
     def _answer(self, values: Any) -> list[Any]:
