@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares the versions pinned in pyproject.toml with those that its dependencies need.
 
-    .ci/pins.py             fails if a package of the runtime, test or lint group is not pinned, or pinned without need
+    .ci/pins.py             fails if a package of the runtime, test, lint or docs group is not pinned, or pinned without need
     .ci/pins.py --update    resolves anew, newest versions first, and rewrites the pins
 
 The pins are `constraint-dependencies` of `[tool.uv]` and not a lock file: a lock file records where each file was
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = ROOT / "pyproject.toml"
 PINS = re.compile(r"constraint-dependencies = \[\n.*?^\]\n", re.DOTALL | re.MULTILINE)
 EXPORT = ["uv", "export", "--quiet", "--no-hashes", "--no-annotate", "--no-header", "--no-emit-project"]
-GROUPS = ["--group", "test", "--group", "lint"]
+GROUPS = ["--group", "test", "--group", "lint", "--group", "docs"]
 
 
 def resolved(text: str) -> list[str]:

@@ -31,7 +31,7 @@ _TESTS = str(Path(__file__).parent)
 if _TESTS not in sys.path:
     sys.path.insert(0, _TESTS)  # for `from support import …`
 
-from support import clean_state, quick_keras  # noqa: E402 - the path is needed
+from support import clean_state, quick_keras, recorded  # noqa: E402 - the path is needed
 
 quick_keras.install()
 
@@ -39,7 +39,14 @@ settings.register_profile("depthwise", deadline=None, derandomize=True)
 settings.load_profile("depthwise")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-reliability", type=Path, metavar="FILE", help="count what the tests of each file tried")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    record = config.getoption("--record-reliability")
+    if record is not None and not _IS_WORKER:
+        config.pluginmanager.register(recorded.Recorder(record))
     # Keras' own way of turning its variables into NumPy arrays; nothing that we could fix.
     config.addinivalue_line(
         "filterwarnings", "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"

@@ -36,7 +36,7 @@ OTHERWISE = {
 }
 PHRASES = [
     r"mend(s|ed|ing)?", r"kin", "one's own", "(is )?not to be had", "the way of the data", "that there (is|are) not",
-    "for keras' sake", "what one has", "stands to reason",
+    "for keras' sake", "what one has", "stands to reason", "in the place of", "of now", "one types",
 ]  # fmt: skip
 """Nobody says them."""
 

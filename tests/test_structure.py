@@ -11,7 +11,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "depthwise"
 
 LEVELS = [
     # What everything stands on.
-    {"absent", "errors", "moved"},
+    {"absent", "collection", "dataclass", "documentation", "errors", "meanings", "moved"},
     {"configuration"},
     {
         "arguments",
@@ -74,7 +74,7 @@ LAZY_UPWARD = {
     ("layers", "data.formats"): "layer.get_config() and from_config() write and read as files do",
     ("layers", "models"): "a layer called on an array computes, with a model of this layer alone",
     ("layers", "model"): "the same; and which layers may be called with training=False",
-    ("models", "explain"): "model.explain(…) and how a model shows itself in a notebook",
+    ("model", "explain"): "model.explain(…) and how a model shows itself in a notebook",
 }
 """Imports inside functions that go up, each with its reason."""
 

@@ -27,6 +27,7 @@ _MODULES = (
     "losses",
     "metrics",
     "models",
+    "networks",
     "ops",
     "optimizers",
     "preprocessing",
@@ -73,4 +74,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, *_NAMES})
+    return sorted(__all__)

@@ -13,7 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from depthwise.absent import absent
 from depthwise.arguments import ACTIVATIONS, FUNCTIONS_ONLY, LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE, SHRINK_THRESHOLD
+from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.meanings import ARRAYS
 
 __all__ = [*ACTIVATIONS, *FUNCTIONS_ONLY, "deserialize", "get", "hard_swish", "serialize", "swish"]
 
@@ -262,6 +264,13 @@ def serialize(activation: Callable[..., Array]) -> str:
     if name not in (*ACTIVATIONS, *FUNCTIONS_ONLY) or globals()[name] is not activation:
         raise InvalidArgumentError(f"only Depthwise's own activations have a name, got {describe_value(activation)}")
     return name
+
+
+document(globals(), __all__, ARRAYS)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

@@ -64,9 +64,9 @@ ACTIVATIONS = (
 )
 
 NO_LAYERS = {
-    "glu": "it halves the channels, which is no activation",
+    "glu": "it halves the channels, and Keras' layers behind it fail; use layers.Multiply()([x, gate]) with a gate of activation sigmoid",
     "log_softmax": "train on logits, with from_logits=True of the loss",
-    "sparsemax": "it would need to sort the channels",
+    "sparsemax": "Keras' results do not sum to 1; use softmax",
     "threshold": "its threshold has no default; use layers.ReLU(threshold=…)",
 }
 """Activations of Keras that no layer can have, and why."""

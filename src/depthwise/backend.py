@@ -6,7 +6,9 @@ way to get it.
 
 from typing import Any
 
+from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
+from depthwise.meanings import SETTINGS
 
 __all__ = [
     "backend",
@@ -121,6 +123,13 @@ def is_keras_tensor(x: Any) -> bool:
 def int_shape(x: Any) -> tuple[int | None, ...]:
     """The shape of an array, or of a symbolic tensor with its batch as None."""
     return tuple(x.shape)
+
+
+document(globals(), __all__, SETTINGS)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

@@ -15,9 +15,11 @@ from depthwise.layers.merging import Add, Concatenate
 from depthwise.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from depthwise.layers.preprocessing import Rescaling
 from depthwise.layers.regularization import Dropout
+from depthwise.layers.reshaping import Permute, Reshape
 from depthwise.layers.shaping import Flatten, ZeroPadding2D
 from depthwise.losses import SparseCategoricalCrossentropy
 from depthwise.model.inputs import arrays_for
+from depthwise.network.facts import Shape
 from depthwise.network.graph import Graph
 
 __all__ = [
@@ -27,7 +29,9 @@ __all__ = [
     "classes_of",
     "first_scale",
     "gives_probabilities",
+    "has_channels_first",
     "listed",
+    "picture_shape",
     "scaled_for",
 ]
 
@@ -41,7 +45,8 @@ def scaled_for(
     """Images as the network takes them.
 
     What their values mean follows from the values: booleans and numbers up to 1 go from 0 to 1, whole numbers up to 255 from 0 to
-    255, uint16 beyond that from 0 to 65535. Fractions below 0 or above 1 are taken as prepared already.
+    255, uint16 beyond that from 0 to 65535. Fractions below 0 or above 1 are taken as prepared already. Images with their channels
+    last get them first for a network that takes them so.
 
     Args:
         graph: the network.
@@ -59,6 +64,7 @@ def scaled_for(
     >>> scaled_for(graph, np.array([[[[0], [255]]]], np.uint8)).ravel().tolist()
     [0.0, 1.0]
     """
+    images = _arranged(graph, images)
     if scale not in SCALES:
         raise InvalidArgumentError(f"scale must be one of {', '.join(SCALES)}, got {describe_value(scale)}")
     if scale != "none" and white is None:
@@ -74,6 +80,53 @@ def scaled_for(
     if scale == "0..255":
         return scaled * np.float32(255)
     return scaled * np.float32(2) - np.float32(1) if scale == "-1..1" else scaled
+
+
+def _arranged(graph: Graph, images: NDArray[Any]) -> NDArray[Any]:
+    """Images whose channels are last with their channels first, where the network takes them so."""
+    shape = images.shape[1:]
+    if images.ndim != 4 or shape == graph.input_shapes[0] or shape != picture_shape(graph):
+        return images
+    return np.ascontiguousarray(np.moveaxis(images, 3, 1))
+
+
+def picture_shape(graph: Graph) -> Shape:
+    """The pictures that a network takes: (height, width, channels), wherever its input has the channels; another input's shape as it is."""
+    shape = graph.input_shapes[0]
+    return (*shape[1:], shape[0]) if has_channels_first(graph) else shape
+
+
+def has_channels_first(graph: Graph) -> bool:
+    """Whether the network takes images as (channels, height, width), as those from ONNX files do.
+
+    Its first layer that cares says so: one that moves the channels last, or has a `data_format`. Without such a layer it is so where the
+    first size is that of grey or coloured images and the last one is not.
+
+    >>> from depthwise.network.graph import sequential
+    >>> from depthwise.layers import Conv2D
+    >>> has_channels_first(sequential([Permute((2, 3, 1), input_shape=(3, 8, 8)), Conv2D(2, 3)]))
+    True
+    >>> has_channels_first(sequential([Conv2D(2, 3, input_shape=(3, 8, 8))]))
+    False
+    """
+    shape = graph.input_shapes[0]
+    if len(shape) != 3:
+        return False
+    pending, seen = [graph.inputs[0]], set[str]()
+    while pending:
+        name = pending.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        layer = graph.by_name[name].layer
+        form = None if isinstance(layer, Flatten) else getattr(layer, "data_format", None)
+        if form is not None:
+            return bool(form == "channels_first")
+        if isinstance(layer, (Permute, Reshape)) and graph.by_name[name].facts.output_shape == (*shape[1:], shape[0]):
+            return True
+        if graph.by_name[name].facts.output_shape == shape:
+            pending += graph.consumers[name]
+    return shape[0] in (1, 3) and shape[2] not in (1, 3)
 
 
 def white_of(images: NDArray[Any]) -> int | None:
@@ -100,7 +153,7 @@ def white_of(images: NDArray[Any]) -> int | None:
 def first_scale(graph: Graph) -> str:
     """What black and white are by the network's first layers: "0..255" before a `Rescaling`, else "0..1"."""
     readers = [name for start in graph.inputs for name in graph.consumers[start]]
-    while readers and isinstance(graph.by_name[readers[0]].layer, ZeroPadding2D):
+    while readers and isinstance(graph.by_name[readers[0]].layer, (Permute, ZeroPadding2D)):
         readers = list(graph.consumers[readers[0]])
     rescales = bool(readers) and all(isinstance(graph.by_name[name].layer, Rescaling) for name in readers)
     return "0..255" if rescales else "0..1"
@@ -171,7 +224,7 @@ def check_classifier(graph: Graph, data: Dataset, cure: str | None = None) -> No
         )
     if isinstance(graph.by_name[graph.outputs[0]].layer, InputLayer):
         raise UnsupportedError(f"{name} has no layers; add some")
-    arrays_for(graph, data.x_train[:1], f"the images of {describe_value(data.name)} for {name}")
+    arrays_for(graph, _arranged(graph, data.x_train[:1]), f"the images of {describe_value(data.name)} for {name}")
     shape = graph.output_shapes[0]
     if len(shape) != 1 or shape[0] < 2:
         raise ShapeError(

@@ -81,5 +81,9 @@ def enable_unsafe_deserialization() -> None:
     )
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     raise absent("config", name, __all__)

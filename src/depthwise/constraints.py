@@ -6,11 +6,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from depthwise.configuration import identified, serialized
+from depthwise.dataclass import dataclass
+from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
+from depthwise.meanings import SETTINGS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -214,3 +217,10 @@ def deserialize(config: Mapping[str, Any]) -> Constraint | None:
 
 
 max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm
+
+
+document(globals(), __all__, SETTINGS)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -8,5 +8,9 @@ from depthwise.data import cifar10, fashion_mnist, mnist
 __all__ = ["cifar10", "fashion_mnist", "mnist"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     raise absent("datasets", name, __all__)

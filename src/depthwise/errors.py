@@ -36,11 +36,22 @@ class InvalidFileError(DepthwiseError, ValueError):
 
 
 class UnsupportedError(DepthwiseError, NotImplementedError):
-    """The input is legal, but names something that Depthwise does not do; the message names it."""
+    """The input is legal, but names something that Depthwise does not do; the message names it.
+
+    Attributes:
+        subject: the layer's class, the option or the activation of a file that is in the way; "" where it is nothing of a file.
+    """
+
+    def __init__(self, *message: object, subject: object = "") -> None:
+        super().__init__(*message)
+        self.subject = subject if isinstance(subject, str) else ""
 
 
 def describe_value(value: object, limit: int = 80) -> str:
     """`value` as short, printable, single-line text: safe for messages even when it came from a hostile file.
+
+    Args:
+        limit: the most characters of it that are shown.
 
     >>> describe_value("a\\x1b[31m")
     "'a\\\\x1b[31m'"
@@ -73,3 +84,7 @@ def _beginning(value: object, limit: int, left: list[int]) -> object:
             items.append(_beginning(item, limit, left))
         shown = type(value)(items)  # type: ignore[call-arg]
     return shown
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

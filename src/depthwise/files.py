@@ -1,12 +1,14 @@
 """Atomic writes: models, checkpoints, reports, tables, cache.
 
-A temporary file in the same folder is written, flushed to the disk and then put in the place of the old one, so a full
-disk, Ctrl-C or a power cut leaves the old file as it was.
+A temporary file in the same folder is written, flushed to the disk and then put in place of the old one, so a full
+disk, Ctrl-C or a power cut leaves the old file as it was. Where the system can (Linux), the temporary file has no name while it
+is written: a process that is killed leaves nothing behind.
 """
 
 import contextlib
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,8 @@ __all__ = ["atomic_write", "atomic_write_bytes", "atomic_write_text", "check_wri
 
 _PATH_LIMIT = 200  # characters of a path in a message: longer than other values, a path cut short helps nobody
 _PROBE_BYTES = 4096  # a block: a full disk may still have room for a name, but not for this
+_UNNAMED = getattr(os, "O_TMPFILE", None) if os.path.isdir("/proc/self/fd") else None
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -42,18 +46,20 @@ def atomic_write(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]
     try:
         target = Path(os.path.realpath(os.fspath(path)))
         permissions = _permissions_to_keep(target, path)
-        descriptor, temporary = _create_temporary(target)
+        descriptor, temporary, named = _create_temporary(target)
     except DepthwiseError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise explain_failure(error, path) from error
     try:
         with os.fdopen(descriptor, "w+b") as file:
+            if permissions is not None:  # before there is anything to read
+                _set_permissions(descriptor, temporary, permissions)
             write(file)
             file.flush()
-            if permissions is not None:
-                os.chmod(temporary, permissions)
-            os.fsync(file.fileno())
+            os.fsync(descriptor)
+            if not named:
+                _give_name(descriptor, temporary)
         os.replace(temporary, target)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -106,13 +112,15 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     try:
         target = Path(os.path.realpath(os.fspath(path)))
         _permissions_to_keep(target, path)
-        descriptor, temporary = _create_temporary(target)
+        descriptor, temporary, named = _create_temporary(target)
     except DepthwiseError:
         raise
     except (OSError, ValueError) as error:
         raise explain_failure(error, path) from error
     try:
         os.write(descriptor, bytes(_PROBE_BYTES))
+        if not named:
+            _give_name(descriptor, temporary)
     except OSError as error:
         raise explain_failure(error, path) from error
     finally:
@@ -139,16 +147,44 @@ def _permissions_to_keep(target: Path, path: str | os.PathLike[str]) -> int | No
     return stat.S_IMODE(status.st_mode)
 
 
-def _create_temporary(target: Path) -> tuple[int, str]:
-    """A new file beside `target`, with the permissions any new file of this user gets (mkstemp's are narrower)."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+def _create_temporary(target: Path) -> tuple[int, str, bool]:
+    """A new file beside `target`, with the permissions any new file of this user gets (mkstemp's are narrower).
+
+    Returns:
+        Its descriptor, its name, and whether it has that name already; else `_give_name` gives it.
+    """
     while True:
         # Not the target's name: with a suffix it could pass the file system's limit.
         temporary = os.fspath(target.parent / f".depthwise-{os.urandom(8).hex()}.tmp")
+        if _UNNAMED is not None:
+            # Some file systems cannot; whatever else is wrong, the attempt below says so.
+            with contextlib.suppress(OSError):
+                return os.open(target.parent, os.O_RDWR | _UNNAMED, 0o666), temporary, False
         try:
-            return os.open(temporary, flags, 0o666), temporary
+            return os.open(temporary, _NEW, 0o666), temporary, True
         except FileExistsError:
             continue
+
+
+def _give_name(descriptor: int, temporary: str) -> None:
+    """Gives an unnamed file its name: only a file that has one can replace another."""
+    try:
+        # With a `src_dir_fd`, Python follows the link to the file; the path is absolute, so it is not used otherwise.
+        os.link(f"/proc/self/fd/{descriptor}", temporary, src_dir_fd=descriptor, follow_symlinks=True)
+    except OSError:  # A system that cannot: the content goes into a file that has a name.
+        with open(os.open(temporary, _NEW, stat.S_IMODE(os.fstat(descriptor).st_mode)), "wb") as file:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            with open(descriptor, "rb", closefd=False) as source:
+                shutil.copyfileobj(source, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _set_permissions(descriptor: int, temporary: str, permissions: int) -> None:
+    if hasattr(os, "fchmod"):
+        os.fchmod(descriptor, permissions)
+    else:
+        os.chmod(temporary, permissions)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,12 +7,14 @@ those of `keras.initializers`.
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from depthwise.absent import absent
 from depthwise.configuration import identified, serialized
+from depthwise.dataclass import dataclass
+from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
+from depthwise.meanings import INITIALIZERS
 
 __all__ = [
     "Constant",
@@ -230,6 +232,9 @@ _BY_NAME: dict[str, type[Initializer]] = {
 }
 
 
+_ALLOWED = ", ".join(sorted(map(_snake_case, CLASSES)))
+
+
 def get(identifier: str | Initializer | type[Initializer] | dict[str, Any]) -> Initializer:
     """The description that `identifier` names: a name in either of Keras' spellings, a class, Keras' configuration, or a
     description itself.
@@ -242,8 +247,7 @@ def get(identifier: str | Initializer | type[Initializer] | dict[str, Any]) -> I
     """
     if isinstance(identifier, dict) and isinstance(identifier.get("config"), dict):
         identifier = {**identifier, "config": _without_defaults(identifier["config"])}
-    allowed = ", ".join(sorted(_snake_case(name) for name in CLASSES))
-    return identified("initializer", identifier, Initializer, _BY_NAME, allowed)
+    return identified("initializer", identifier, Initializer, _BY_NAME, _ALLOWED)
 
 
 def serialize(initializer: Initializer) -> dict[str, Any]:
@@ -254,6 +258,13 @@ def serialize(initializer: Initializer) -> dict[str, Any]:
 def deserialize(config: dict[str, Any]) -> Initializer:
     """An initializer from what `serialize` gave, here or in Keras."""
     return get(config)
+
+
+document(globals(), __all__, INITIALIZERS)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

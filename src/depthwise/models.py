@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.arrays import numeric
+from depthwise.collection import without_collections
 from depthwise.compiler.native.once import making
 from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError, describe_value
 from depthwise.layers.input import InputLayer
@@ -43,7 +44,6 @@ from depthwise.network.tree import ModelTree, first_path, tree_of
 
 if TYPE_CHECKING:
     from depthwise.data.formats.saved import SavedNetwork
-    from depthwise.explain.explanation import Explanation
 
 __all__ = ["Input", "Model", "Sequential", "clone_model", "from_keras", "load_model", "model_from_json", "save_model"]
 
@@ -216,12 +216,21 @@ class Model(Filed):
     # Files.
 
     def save(self, filepath: PathLike, overwrite: bool = True, zipped: bool | None = None) -> None:
-        """Writes a `.keras` or `.h5` file that real Keras 3 loads; see `save_model`."""
+        """Writes a `.keras` or `.h5` file that real Keras 3 loads.
+
+        Args:
+            filepath, overwrite, zipped: as in `save_model`.
+        """
         save_model(self, filepath, overwrite, zipped)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> "Model":
-        """A model with new weights from what `get_config` gave, here or in Keras; `custom_objects` as in `load_model`."""
+        """A model with new weights.
+
+        Args:
+            config: what `get_config` gave, here or in Keras.
+            custom_objects: as in `load_model`.
+        """
         class_name = "Sequential" if issubclass(cls, Sequential) else "Functional"
         return _from_config(
             {"module": "keras", "class_name": class_name, "config": config}, "the config", custom_objects
@@ -230,30 +239,6 @@ class Model(Filed):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
-    def explain(
-        self,
-        layer: str | None = None,
-        at: Sequence[int] | None = None,
-        language: str | None = None,
-        image: PathLike | None = None,
-        sample: int | None = None,
-        picture: Any = None,
-        invert: str = "auto",
-        scale: str = "auto",
-    ) -> "Explanation":
-        """Every shape, parameter and MAC as a formula; with `at`, how that one output number comes about.
-
-        In a notebook the result shows a table and the page to play with; `print` it for the terminal's text. Arguments as in
-        `depthwise.explain.explanation.explain`.
-        """
-        from depthwise.explain.explanation import Explanation
-
-        return Explanation(self, layer, at, language, image, sample, picture, invert, scale)
-
-    def _repr_html_(self) -> str | None:
-        """What Jupyter shows: table and page; None, so that it falls back to `repr`, before the model knows its shapes."""
-        return self.explain()._repr_html_() if self.built else None
-
 
 class Sequential(Model):
     """A chain of layers, as `keras.Sequential`.
@@ -261,6 +246,7 @@ class Sequential(Model):
     Args:
         layers: the chain; more come with `add`. The first is `depthwise.Input(...)`, or has `input_shape=`; without either the
             shape comes with the first data, or with `build`.
+        trainable: whether training changes the weights; set it, then `compile`.
         name: the model's name.
     """
 
@@ -326,6 +312,7 @@ class Sequential(Model):
 
     @property
     def layers(self) -> list[Any]:
+        """The chain, without the input."""
         if self._structure is None:
             return list(self._chain)
         return list(self._structure.members.values())[1:]
@@ -391,6 +378,12 @@ def _gives_shape(chain: list[Layer]) -> bool:
 def save_model(model: Model, filepath: PathLike, overwrite: bool = True, zipped: bool | None = None) -> None:
     """Writes a `.keras` file, or an `.h5` file of the older kind, that real Keras 3 loads, wholly or not at all.
 
+    Args:
+        model: any model that knows its shapes; a compiled one takes its optimizer's state along.
+        filepath: where the file goes; its ending says which kind.
+        overwrite: whether an existing file is replaced.
+        zipped: None or True: a `.keras` file is one file.
+
     Raises:
         InvalidArgumentError: another ending than .keras, .h5 or .hdf5, or the file exists and `overwrite` is False.
         DepthwiseError: the folder cannot be written to, or the disk is full; an old file is then as it was.
@@ -402,6 +395,7 @@ def save_model(model: Model, filepath: PathLike, overwrite: bool = True, zipped:
     write_any(model.saved(), filepath, overwrite)
 
 
+@without_collections
 def load_model(
     filepath: PathLike,
     custom_objects: Mapping[str, Any] | None = None,
@@ -443,7 +437,7 @@ def load_model(
         def opened(sizes: "Mapping[str, Sequence[int]] | None") -> Model:
             return model_of(read_any(filepath, compile, custom_objects, sizes, external_data))
 
-        model: Any = OpenSizesModel(error.inputs, opened, str(error))
+        model: Any = OpenSizesModel(error.inputs, opened, str(error), error.batches)
         return model  # type: ignore[no-any-return]
     return model_of(saved)
 
@@ -496,3 +490,7 @@ def model_of(network: "SavedNetwork") -> Model:
         network.training.trainable = model.flags()
         model.compiled = network.training
     return model
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

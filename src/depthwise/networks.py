@@ -145,6 +145,10 @@ def open_model(
         raise InvalidArgumentError(
             f"--untrained goes with a network's name ({', '.join(NETWORKS)}), got {describe_value(name_or_path)}"
         )
+    if name_or_path == "note" and not Path(name_or_path).exists():
+        raise InvalidArgumentError(
+            f"'note' is the note itself, which depthwise explain note works through; its networks are {', '.join(NETWORKS)}"
+        )
     if not Path(name_or_path).exists():
         raise InvalidArgumentError(
             f"no network and no file is named {describe_value(name_or_path)}; give a .keras, .h5 or .onnx file or one of "
@@ -153,3 +157,7 @@ def open_model(
     model = load_model(name_or_path, shapes=shapes)
     model.graph  # noqa: B018 - an ONNX file that leaves sizes open says so
     return model, True
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -101,7 +101,7 @@ class DepthwiseBackend(Backend):  # type: ignore[misc, unused-ignore]
 
     @classmethod
     def is_compatible(cls, model: Any, device: str = "CPU", **kwargs: Any) -> bool:
-        """Whether the operators of a model are known; what they are asked for shows when it runs."""
+        """Whether the operators of `model` are known; what they are asked for shows when it runs. `device` as in `prepare`."""
         try:
             cls.prepare(model, device)
         except UnsupportedError:
@@ -124,14 +124,14 @@ class DepthwiseBackend(Backend):  # type: ignore[misc, unused-ignore]
 
     @classmethod
     def run_model(cls, model: Any, inputs: Any, device: str = "CPU", **kwargs: Any) -> tuple[Array, ...]:
-        """Prepares a model and runs it once."""
+        """Prepares `model` for `device` and runs it once, on the arrays `inputs`."""
         return cls.prepare(model, device, **kwargs).run(inputs)
 
     @classmethod
     def run_node(
         cls, node: Any, inputs: Any, device: str = "CPU", outputs_info: Sequence[Any] | None = None, **kwargs: Any
     ) -> tuple[Array, ...]:
-        """Runs one node as a model of its own."""
+        """Runs one `node` as a model of its own, on the arrays `inputs`; `device` and `outputs_info` as `onnx` has them."""
         onnx = require_onnx()
         arrays = [np.asarray(item) for item in inputs]
         names = [name for name in node.input if name]
@@ -148,7 +148,7 @@ class DepthwiseBackend(Backend):  # type: ignore[misc, unused-ignore]
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
-        """The CPU alone."""
+        """Whether `device` is the CPU: there is no other."""
         try:
             return bool(Device(device).type == DeviceType.CPU)
         except (AttributeError, ValueError):
@@ -160,3 +160,7 @@ prepare = DepthwiseBackend.prepare
 run_model = DepthwiseBackend.run_model
 run_node = DepthwiseBackend.run_node
 supports_device = DepthwiseBackend.supports_device
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

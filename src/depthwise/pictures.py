@@ -5,17 +5,17 @@ What a network expects comes from the user, from its file, from a file beside it
 
 import io
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from depthwise.classification import first_scale, scaled_for
+from depthwise.classification import first_scale, picture_shape, scaled_for
 from depthwise.data.digits import centred, is_dark_on_light, reads_digits
 from depthwise.data.formats.beside import usage_beside
 from depthwise.data.images import load_image, native_image_form
+from depthwise.dataclass import dataclass
 from depthwise.errors import UnsupportedError, describe_value
 from depthwise.network.graph import Graph
 from depthwise.networks import is_network
@@ -75,7 +75,8 @@ def reading_of(model: Any, path: str | os.PathLike[str] | None = None, scale: st
             )
             near = Usage()
     rescales = first_scale(graph) == "0..255"
-    takes_photos = len(graph.input_shapes[0]) == 3 and graph.input_shapes[0][2] == 3
+    taken = picture_shape(graph)
+    takes_photos = len(taken) == 3 and taken[2] == 3
     if scale != "auto":
         chosen, scale_from = scale, OPTION
     elif own.scale is not None:
@@ -95,7 +96,7 @@ def load_picture(
     invert: str = "auto",
     center: str = "auto",
 ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """An image file in the size and colours that the network takes.
+    """An image file in the size and colours that the network takes, its channels last.
 
     Args:
         path: the file, or its content.
@@ -111,7 +112,7 @@ def load_picture(
         UnsupportedError: the network takes something else than pictures of 1 or 3 channels.
         InvalidArgumentError, InvalidFileError: see `depthwise.data.load_image`.
     """
-    shape = graph.input_shapes[0]
+    shape = picture_shape(graph)
     if len(shape) != 3 or shape[2] not in (1, 3):
         sizes = ", ".join(map(str, shape))
         raise UnsupportedError(
@@ -136,7 +137,7 @@ def load_picture(
 
 
 def prepared(graph: Graph, pixels: NDArray[np.uint8], reading: Reading) -> NDArray[np.float32]:
-    """Pixels from `load_picture` as one sample."""
+    """Pixels from `load_picture` as one sample, its axes in the network's order."""
     sample: NDArray[np.float32] = scaled_for(graph, pixels[None], reading.scale, 255)[0]
     return sample
 

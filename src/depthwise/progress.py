@@ -3,7 +3,6 @@
 `fit` and `evaluate` draw Keras' own line instead (`training/progress.py`).
 """
 
-import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,7 +16,7 @@ _DRAWINGS_A_SECOND = 4
 
 
 class ProgressBar:
-    """A bar on the error stream that goes away at the end; invisible where the stream is no terminal.
+    """A bar on the error stream that goes away at the end; invisible where the stream is not a terminal.
 
     Use it in a `with` statement. Rich is imported when it starts.
 
@@ -51,7 +50,8 @@ class ProgressBar:
         from rich import progress
         from rich.console import Console
 
-        console = self._console or Console(stderr=True)
+        # In a notebook Rich would leave an empty widget behind for each bar.
+        console = self._console or Console(stderr=True, force_jupyter=False)
         shares: dict[str, list[progress.ProgressColumn]] = {
             "share": [progress.TaskProgressColumn()],
             "counts": [progress.MofNCompleteColumn()],
@@ -65,7 +65,7 @@ class ProgressBar:
             console=console,
             transient=not self._stays,
             refresh_per_second=_DRAWINGS_A_SECOND,
-            disable=not (self._stays or console.is_terminal or "ipykernel" in sys.modules),
+            disable=not (self._stays or console.is_terminal),
         )
         self._task = self._bar.add_task(self._description, total=self.total)
         self._bar.update(self._task, completed=self._done)

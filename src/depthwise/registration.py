@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
+from depthwise.meanings import SETTINGS
 
 __all__ = [
     "custom_object_scope",
@@ -97,3 +99,10 @@ def get_registered_name(obj: Any) -> str:
 def get_registered_object(name: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """What is registered under `name`; None where nothing is."""
     return known_objects(custom_objects).get(name)
+
+
+document(globals(), __all__, SETTINGS)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

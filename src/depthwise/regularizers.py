@@ -9,11 +9,14 @@ L2(l2=0.01)
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from depthwise.configuration import identified, serialized
+from depthwise.dataclass import dataclass
+from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
+from depthwise.meanings import SETTINGS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -218,3 +221,10 @@ def deserialize(config: Mapping[str, Any]) -> Regularizer | None:
 
 
 l1, l2, l1_l2, orthogonal_regularizer = L1, L2, L1L2, OrthogonalRegularizer
+
+
+document(globals(), __all__, SETTINGS)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

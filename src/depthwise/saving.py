@@ -4,6 +4,8 @@ import os
 from typing import Any
 
 from depthwise.absent import absent
+from depthwise.documentation import document
+from depthwise.meanings import SETTINGS
 from depthwise.models import Model, load_model, save_model
 from depthwise.registration import (
     custom_object_scope,
@@ -38,6 +40,13 @@ __all__ = [
     "save_model",
     "save_weights",
 ]
+
+
+document(globals(), __all__, SETTINGS)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,13 +1,13 @@
 """The one source of seeds, and the number that fixes them all."""
 
 import random
-import secrets
 
 from depthwise.errors import InvalidArgumentError, describe_value
 
 __all__ = ["next_seed", "set_random_seed"]
 
-_generator = random.Random(secrets.randbits(128))
+_generator = random.Random()
+"""From the system's entropy, until a seed is set."""
 
 
 def set_random_seed(seed: int) -> None:

@@ -7,7 +7,7 @@ that. Afterwards the whole may be fine-tuned at a low rate.
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.classification import class_loss
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, InvalidDataError, UnsupportedError, describe_value
 from depthwise.layers.activation import Activation, ReLU
 from depthwise.layers.convolution import Conv2D
@@ -172,7 +173,11 @@ def fine_tuned(
     """Trains the whole model, with BatchNormalization as it is: few images would spoil its statistics.
 
     Args:
-        rate: of Adam. Others: see `retrain_head` and `compile`.
+        model, x, y, validation_data, callbacks, verbose: see `retrain_head`.
+        rate: of Adam.
+        epochs: passes over the data.
+        batch_size: samples of a step.
+        loss: see `compile`.
     """
     layers = model.flat_layers()
     before = {layer: layer.trainable for layer in layers}
@@ -361,3 +366,7 @@ def _assembled(graph: Graph, end: str, head: Sequence[Description], weights: Any
         made = Model(tensors[graph.inputs[0]], tensor, name=graph.name)
     made.put_weights(kept)
     return made
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -4,9 +4,9 @@ A model file keeps it beside what Keras reads; see `depthwise.data.formats`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, InvalidFileError, describe_value
 
 __all__ = ["FITS", "SCALES", "Usage", "checked_choice", "checked_names"]

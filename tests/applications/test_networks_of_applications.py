@@ -195,7 +195,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """A server of this machine in the place of Keras' own, and a cache folder of the test."""
+    """A server of this machine in place of Keras' own, and a cache folder of the test."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
     with _Server(("127.0.0.1", 0), _Handler) as made:
         made.files, made.asked = {}, []

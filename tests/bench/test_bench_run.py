@@ -224,7 +224,7 @@ def test_every_step_of_compiling_is_written_to_a_folder(tmp_path: Path, monkeypa
     result = runner.invoke(app, arguments)
     assert result.exit_code == 0, result.output
     names = sorted(path.name.split("-", 1)[1] for path in folder.iterdir())
-    assert names == ["plan_batches", "plan_batches", "plan_with_clocks"]
+    assert names == ["plan_batches", "plan_with_clocks"]
     for path in folder.iterdir():
         assert {item.name for item in path.iterdir()} == {"program.txt", "schedule.txt", "ir", "assembly"}
         assert len(list((path / "ir").iterdir())) == len(list((path / "assembly").iterdir())) > 3

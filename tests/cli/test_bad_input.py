@@ -1,5 +1,8 @@
 """Every wrong argument, file and data: one clear sentence on stderr, exit code 2, nothing on stdout, no traceback."""
 
+import io
+import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,8 @@ def refused(*arguments: object, code: int = 2) -> str:
             "no network and no file is named 'nope'; give a .keras, .h5 or .onnx file or one of note-cnn, note-sep",
         ),
         (["summary", "note-cnn", "--style", "tall"], "'tall'"),
+        (["summary", "note"], "depthwise explain note works through; its networks are note-cnn"),
+        (["evaluate", "note-cnn", "--data", "nowhere"], "give mnist, fashion-mnist, cifar10"),
         (["compare", "nope"], "no network and no file is named 'nope'"),
         (["compare", "--epochs", "-1"], "--epochs must be from 0 to 10,000, got -1"),
         (["compare", "--epochs", "0"], "with --epochs 0 both networks must come from files"),
@@ -46,7 +51,7 @@ def refused(*arguments: object, code: int = 2) -> str:
         (["train", "note-cnn", "--optimizer", "magic"], "unknown optimizer 'magic'; allowed are"),
         (["train", "note-cnn", "--learning-rate", "-3"], "--learning-rate must be a number of at least 0, got -3.0"),
         (["train", "note-cnn", "--seed", "-3"], "seed must be an integer from 0 to 4294967295, got -3"),
-        (["train", "note-cnn", "--out", "model.h5"], "--out must end in .keras, got 'model.h5'"),
+        (["train", "note-cnn", "--out", "model.h5"], "--out must end in .keras or .onnx, got 'model.h5'"),
         (["train", "note-cnn", "--out", "no/such/folder/m.keras"], "its folder does not exist"),
         (["evaluate", "nope.keras"], "no network and no file is named 'nope.keras'"),
         (["predict", "note-cnn", "nope.png"], "'nope.png'"),
@@ -100,6 +105,21 @@ def test_pickles_are_never_loaded(model_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "objects.npy"
     np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     assert "'" + str(path) in refused("predict", model_file, path)
+
+
+def test_arrays_that_are_not_what_they_say(model_file: Path, tmp_path: Path) -> None:
+    """A pipe would be waited for, a header of more bytes than there are reserved, and zeros unpacked for ever."""
+    os.mkfifo(tmp_path / "pipe.npy")
+    assert "is not a file" in refused("predict", model_file, tmp_path / "pipe.npy")
+    os.mkfifo(tmp_path / "pipe.onnx")
+    assert "is not a file" in refused("predict", tmp_path / "pipe.onnx", tmp_path / "pipe.npy")
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (2**30, 28, 28, 1)})
+    (tmp_path / "lie.npy").write_bytes(header.getvalue())
+    assert "bytes, but holds 0; the file is damaged" in refused("predict", model_file, tmp_path / "lie.npy")
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", header.getvalue() + bytes(70 << 20))
+    assert "like a zip bomb" in refused("predict", model_file, tmp_path / "bomb.npz")
 
 
 def test_several_arrays_in_one_file(model_file: Path, tmp_path: Path) -> None:

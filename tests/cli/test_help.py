@@ -34,6 +34,15 @@ def test_every_command_explains_itself_with_examples(command: str) -> None:
         assert parameter.help, f"{command}: {parameter.name} has no help"
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [(["help"], ["--help"]), (["help", "train"], ["train", "--help"]), (["help", "nope"], ["nope", "--help"])],
+)
+def test_help_is_a_word_too(typed: list[str], meant: list[str]) -> None:
+    shown, expected = (runner.invoke(app, arguments) for arguments in (typed, meant))
+    assert (shown.exit_code, shown.output) == (expected.exit_code, expected.output)
+
+
 @pytest.mark.parametrize("option", ["--version", "-V"])
 def test_version(option: str) -> None:
     result = runner.invoke(app, [option])

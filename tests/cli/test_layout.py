@@ -36,8 +36,7 @@ every_width = pytest.mark.parametrize("width", WIDTHS)
 COMMANDS: tuple[list[str], ...] = (
     [],
     ["explain", "tiny.keras"],
-    ["explain", "tiny.keras", "--layer", "separable_conv2d"],
-    ["explain", "note", "--layer", "small_conv2d", "--at", "0,0,0"],
+    ["explain", "note", "--layer", "small_conv2d"],
     ["explain", "note"],
     ["summary", "tiny.keras"],
     ["predict", "tiny.keras", "one.png", "a much longer name of a picture.png", "--top", "2"],

@@ -16,9 +16,11 @@ from depthwise.compare.console import print_report
 from depthwise.compare.page import report_page
 from depthwise.compare.report import Report
 from depthwise.errors import InvalidArgumentError
+from depthwise.layers.descriptions import Conv2D, Dense, GlobalAveragePooling2D
 from depthwise.messages import LANGUAGES, catalogue
+from depthwise.network.graph import sequential
 from depthwise.network.twins import Direction, twin_direction
-from support.made_up import made_up, stopped_early
+from support.made_up import made_up, stopped_early, with_mistakes
 
 HOSTILE = "</style><script>alert(1)</script>\x1b[31m[red]\u202e\"'&"
 
@@ -38,7 +40,11 @@ def parse(page: str) -> ElementTree.Element:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("report", [made_up(), made_up((1, 2, 3)), stopped_early()], ids=["one", "seeds", "stopped"])
+@pytest.mark.parametrize(
+    "report",
+    [made_up(), made_up((1, 2, 3)), stopped_early(), with_mistakes(made_up())],
+    ids=["one", "seeds", "stopped", "mistakes"],
+)
 def test_both_faces_show_the_results(report: Report, language: str) -> None:
     shown = terminal(report, language)
     page = report_page(report, language)
@@ -59,7 +65,7 @@ def test_terminal_fits_80_columns() -> None:
 
 
 def test_hostile_names_stay_text() -> None:
-    report = made_up(name=HOSTILE, layer_name=HOSTILE.replace("/", ""))
+    report = with_mistakes(made_up(name=HOSTILE, layer_name=HOSTILE.replace("/", "")), HOSTILE)
     shown = terminal(report, "en")
     assert "\x1b" not in shown
     assert "\u202e" not in shown
@@ -74,17 +80,19 @@ def test_hostile_names_stay_text() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_page_asks_the_network_for_nothing(language: str) -> None:
-    page = report_page(made_up(), language)
+    page = report_page(with_mistakes(made_up()), language)
     root = parse(page)
     policy = next(item.get("content") for item in root.iter("meta") if item.get("http-equiv"))
     assert policy is not None
-    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
     style = next(root.iter("style")).text or ""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert f"'sha256-{digest}'" in policy
     assert not re.search(r"https?://|url\(|@import", page)
     for item in root.iter():
-        assert {"src", "href", "style", "onload", "onclick"}.isdisjoint(item.keys()), item.tag
+        assert {"style", "onload", "onclick"}.isdisjoint(item.keys()), item.tag
+        assert item.get("src", "data:").startswith("data:")
+        assert item.get("href", "explain-").startswith("explain-")  # a file beside it
     assert root.get("lang") == ("en" if language == "en" else "zh-Hans")
 
 
@@ -167,3 +175,41 @@ def test_a_kind_of_convolution_has_its_colour_whichever_network_is_first() -> No
     assert '<body class="ordinary-first">' in report_page(turned, "en")
     alike = dataclasses.replace(report, networks=(report.networks[0], report.networks[0]))
     assert "<body>" in report_page(alike, "en")
+
+
+def test_the_mistakes_are_shown_with_the_place_that_explains_each() -> None:
+    root = parse(report_page(with_mistakes(made_up()), "en"))
+    links = [item.get("href") for item in root.iter("a")]
+    assert links == [
+        "explain-light.html#/layer/dense/1?language=en&sample=0",
+        "explain-light.html#/layer/dense/2?language=en&sample=1",
+    ]
+    plain = "".join(root.itertext())
+    assert "light: 2 wrong" in plain
+    assert "three, taken for one (75.0 %)" in plain
+    (table,) = (item for item in root.iter("table") if item.get("class") == "confusion")
+    rows = [["".join(cell.itertext()) for cell in row.iter("td")] for row in table.iter("tr")]
+    assert rows[0] == [""]
+    assert rows[3] == ["", "1", "5"] + [""] * 7  # two
+    wrong = [cell for cell in table.iter("td") if cell.get("class") == "wrong-1"]
+    assert [cell.get("title") for cell in wrong] == ["two taken for one: 1", "three taken for one: 1"]
+
+
+def test_every_point_of_a_curve_shows_its_value() -> None:
+    root = parse(report_page(made_up(), "en"))
+    spots = [item for item in root.iter("g") if item.get("class") == "spot"]
+    assert len(spots) == 3 * 3 * 2  # epochs, curves, networks
+    assert spots[0].get("aria-label") == "light, seed 1, epoch 1: 94.00 %"
+    assert spots[0].get("tabindex") == "0"  # by touch and by keyboard too
+    assert [text.text for text in spots[0].iter("text")] == ["94.00 %"]
+
+
+def test_a_part_of_a_bar_that_cannot_be_seen_is_not_explained() -> None:
+    report = made_up()
+    assert report_page(report, "en").count("convolutional part ■ dense head □") == 2
+    tall = sequential([Conv2D(64, 3, input_shape=(32, 32, 8)), GlobalAveragePooling2D(), Dense(10)], "tall")
+    first, second = (dataclasses.replace(network, graph=tall) for network in report.networks)
+    shown = report_page(dataclasses.replace(report, networks=(first, second)), "en")
+    assert (
+        shown.count("convolutional part ■ dense head □") == 1
+    )  # of the parameters; 640 MACs of 4 million are no part of a bar

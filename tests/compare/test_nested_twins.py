@@ -113,7 +113,7 @@ def _blocks(shared: bool, together: bool) -> models.Model:
 def test_blocks_that_are_called_several_times(shared: bool, together: bool) -> None:
     other = ordinary_twin(_blocks(shared, together).graph)
     kinds = [type(call.layer).__name__ for call in other.calls]
-    if together:  # one convolution in the place of each block
+    if together:  # one convolution in place of each block
         assert kinds == ["InputLayer"] + ["Conv2D"] * (1 + shared)
         assert [call.path for call in other.calls[1:]] == [("point",)] * (1 + shared)
     else:  # the pointwise layer works alone too, so it stays

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from depthwise.compare.report import Epoch, Ratio, Timing, TrainingRun
-from depthwise.compare.wording import delivered_sentences, layer_pairs, percent, result_rows, short_number, times
+from depthwise.compare.wording import delivered_sentences, layer_groups, percent, result_rows, short_number, times
 from depthwise.layers.descriptions import Dense
 from depthwise.network.graph import sequential
 from support.made_up import made_up, stopped_early
@@ -143,9 +143,9 @@ def test_result_rows() -> None:
 
 def test_layers_that_correspond_are_paired_and_others_listed_apart() -> None:
     report = made_up()
-    assert all(first and second for first, second in layer_pairs(report))
+    assert all(first and second for first, second in layer_groups(report))
     other = replace(report.networks[1], graph=sequential([Dense(10, input_shape=(4,))], "other"))
-    pairs = layer_pairs(replace(report, networks=(report.networks[0], other)))
+    pairs = layer_groups(replace(report, networks=(report.networks[0], other)))
     assert [(bool(first), bool(second)) for first, second in pairs] == [
         *[(True, False)] * 3,
         (True, True),  # the heads

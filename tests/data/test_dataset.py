@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from depthwise.data import load_data, mnist, validate_dataset_arrays, validate_images, validate_labels, validate_pair
+from depthwise.data.dataset import _NAMED
 from depthwise.data.idx import IDX_NAMES
 from depthwise.errors import InvalidArgumentError, InvalidDataError, InvalidFileError
 
@@ -152,13 +153,21 @@ def test_class_with_one_image(tmp_path: Path) -> None:
         load_data(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["fashion", "Fashion-MNIST", "fashion_mnist"])
+def test_a_data_set_goes_by_any_way_to_write_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    digits = np.zeros((2, 28, 28), np.uint8), np.arange(2)
+    loaded = {**_NAMED, "fashion_mnist": (lambda: (digits, digits), tuple("abcdefghij"))}
+    monkeypatch.setattr("depthwise.data.dataset._NAMED", loaded)
+    assert load_data(name).name == "fashion_mnist"
+
+
 def test_empty_folder_and_unknown_names(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="has no readable images by class; put the images"):
         load_data(tmp_path)
     with pytest.raises(InvalidArgumentError, match="has no subfolders"):
         load_data(tmp_path, image_size=(4, 4), color_mode="rgb")
     (tmp_path / "a.csv").write_text("1,2")
-    with pytest.raises(InvalidArgumentError, match=r"is a file, but not an \.npz file; give mnist, fashion_mnist"):
+    with pytest.raises(InvalidArgumentError, match=r"is a file, but not an \.npz file; give mnist, fashion-mnist"):
         load_data(tmp_path / "a.csv")
     for name in ("minst", "nul\0l", "a" * 5000):
         with pytest.raises(InvalidArgumentError, match="is neither a known name nor an existing path"):

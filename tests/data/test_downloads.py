@@ -69,7 +69,7 @@ def sha256(data: bytes) -> str:
 
 @pytest.fixture
 def fashion_files(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Four small files under the names of Fashion-MNIST, their hashes put in the place of the real ones."""
+    """Four small files under the names of Fashion-MNIST, their hashes put in place of the real ones."""
     arrays = make_arrays(seed=3)
     packed = {f"{name}.gz": gzip.compress(idx_bytes(a)) for name, a in zip(IDX_NAMES, arrays.values(), strict=True)}
     monkeypatch.setattr(fashion_mnist, "SHA256_OF_FILES", {name: sha256(data) for name, data in packed.items()})

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from depthwise.errors import DepthwiseError, InvalidArgumentError
-from depthwise.files import atomic_write, atomic_write_bytes, atomic_write_text
+from depthwise.files import atomic_write, atomic_write_bytes, atomic_write_text, check_writable
 
 
 def failing_writer(error: BaseException) -> Any:
@@ -174,7 +174,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real_open = os.open
 
     def refuse(path: Any, flags: Any, *mode: Any, **options: Any) -> Any:
-        if flags & os.O_CREAT:
+        if flags & (os.O_CREAT | getattr(os, "O_TMPFILE", 0)):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return real_open(path, flags, *mode, **options)
 
@@ -222,3 +222,50 @@ def test_hostile_name_is_printable_in_the_message(tmp_path: Path) -> None:
         atomic_write_bytes(tmp_path / "a\x1b[31m\nb" / "c", b"")
     assert "\x1b" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_killed_process_leaves_nothing_but_the_old_file(tmp_path: Path) -> None:
+    """Where the system has unnamed files; killed when all is written and nothing has a name yet."""
+    if not hasattr(os, "O_TMPFILE"):
+        pytest.skip("a system without unnamed files")
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    script = """
+import os, signal, sys
+from depthwise.files import atomic_write_bytes
+os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+atomic_write_bytes(sys.argv[1], b"new")
+"""
+    assert subprocess.run([sys.executable, "-c", script, os.fspath(path)], check=False).returncode < 0
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("lacking", ["unnamed files", "names for them"])
+def test_a_system_that_lacks_unnamed_files_writes_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    def link(*arguments: Any, **named: Any) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    if lacking == "unnamed files":
+        monkeypatch.setattr("depthwise.files._UNNAMED", None)
+    else:
+        monkeypatch.setattr(os, "link", link)
+    path = tmp_path / "a"
+    for content in (b"one", b"two"):
+        atomic_write_bytes(path, content)
+        check_writable(path)
+        assert path.read_bytes() == content
+        path.chmod(0o640)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_private_file_is_private_while_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    seen = []
+    atomic_write(path, lambda file: seen.append(stat.S_IMODE(os.fstat(file.fileno()).st_mode)))
+    assert seen == [0o600]

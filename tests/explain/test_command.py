@@ -1,6 +1,7 @@
 """`depthwise explain`: what it prints, what it writes, and one clear sentence for what it cannot do."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,12 @@ from typer.testing import CliRunner
 
 from depthwise.cli import app
 from depthwise.cli.explain import register
+from depthwise.data import load_data
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError
+from depthwise.explain.values import layer_values, liveliest_cell
+from depthwise.layers import Add
+from depthwise.models import Input, Model
+from depthwise.networks import trained
 
 CELL = ["note-separable", "--layer", "conv2d", "--at", "3,4,7"]
 
@@ -43,6 +49,7 @@ def test_a_network_a_layer_and_a_cell() -> None:
     layer = _run("note-separable", "--layer", "separable_conv2d")
     assert "32×(1×1×32)+32 = 1,056" in layer
     assert "dense" not in layer
+    assert "they agree" in layer
     cell = _run(*CELL, "--sample", "3")
     assert "MNIST test image 3" in cell
     assert "= what the compiled network computed" in cell
@@ -135,3 +142,27 @@ def test_an_image_of_any_size_and_no_image(tmp_path: Path) -> None:
 
 def test_a_hostile_file_name_is_harmless() -> None:
     _refused("\x1b[31mred\n.keras")
+
+
+def test_a_layer_without_a_place_shows_the_cell_that_has_most_to_show() -> None:
+    """Not a black corner, whose products are all zero."""
+    model, digit = trained("note-cnn"), load_data("mnist").x_test[:1]
+    values = layer_values(model.graph, model.weights_by_name, (digit[0].astype(np.float32) / 255,)).by_layer["conv2d"]
+    row, column, channel = place = liveliest_cell(values)
+    own = values[:, :, channel].astype(np.float64)
+    assert np.abs(own - own.mean()).argmax() == row * own.shape[1] + column
+    assert values.astype(np.float64).var(axis=(0, 1)).argmax() == channel
+    assert digit[0, row : row + 3, column : column + 3].any()
+    shown = _run("note-cnn", "--layer", "conv2d", "--sample", "0")
+    assert (
+        re.split(r"shows\s+another\.", shown)[1].strip()
+        == _run("note-cnn", "--layer", "conv2d", "--sample", "0", "--at", ",".join(map(str, place))).strip()
+    )
+    assert "changes nothing without --at" in str(_refused("note-cnn", "--layer", "conv2d", "--json", "--sample", "0"))
+
+
+def test_one_number_of_a_network_with_several_inputs(tmp_path: Path) -> None:
+    a, b = Input((6, 6, 1), name="a"), Input((6, 6, 1), name="b")
+    Model([a, b], Add(name="sum")([a, b]), name="two").save(tmp_path / "two.keras")
+    shown = _run(str(tmp_path / "two.keras"), "--layer", "sum", "--at", "2,3,0")
+    assert "they agree" in shown

@@ -5,11 +5,13 @@ import hashlib
 import html
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from depthwise.applications import MobileNetV2
 from depthwise.errors import InvalidArgumentError, InvalidDataError, UnsupportedError
 from depthwise.explain.explanation import Explanation, explain
 from depthwise.explain.note import small_network, small_picture, small_weights
@@ -98,7 +100,7 @@ def test_both_languages_travel_with_the_page() -> None:
 def test_the_twin_stands_beside_the_network() -> None:
     compare = _data(_page(network_and_weights("note-separable")[0]))["compare"]
     assert compare["totals"]["parameters"] == 435_306
-    assert compare["pairs"] == [[index, index] for index in range(13)]
+    assert compare["pairs"] == [[[index], [index]] for index in range(13)]
     assert compare["times"] is None
 
 
@@ -112,36 +114,55 @@ def test_a_hostile_name_cannot_end_the_data_or_the_frame() -> None:
     assert page.html.count("</script>") == 3
     assert "<img" not in page.html.split('id="depthwise-data"')[1].split("</script>")[0]
     assert _data(page)["network"]["layers"][1]["name"] == HOSTILE_LAYER
-    notebook = Explanation(Model.from_graph(graph))._repr_html_()
+    explanation = Explanation(Model.from_graph(graph))
+    table = explanation._repr_html_()
+    notebook = explanation.show()._repr_html_()
     assert notebook.count("<iframe") == 1
-    assert "<script" not in notebook
-    assert "<img" not in notebook
+    for shown in (table, notebook):
+        assert "<script" not in shown
+        assert "<img" not in shown
     frame = re.search(r'srcdoc="([^"]*)"', notebook)
     assert frame
     assert html.unescape(frame[1]).startswith("<!doctype html>")
 
 
-def test_in_a_notebook_a_table_and_the_same_page() -> None:
+def test_in_a_notebook_what_the_terminal_says_and_the_way_to_the_page(tmp_path: Path) -> None:
     graph, weights = network_and_weights("note-cnn")
-    shown = explain(Model.from_graph(graph, weights), "conv2d", language="zh")._repr_html_()
-    assert "<caption>note-cnn</caption>" in shown
+    model = Model.from_graph(graph, weights)
+    explanation = explain(model, "conv2d", language="zh")
+    shown = explanation._repr_html_()
     assert "32×(3×3×1)+32 = 320" in shown
-    assert '<iframe sandbox="allow-scripts"' in shown
+    assert "<pre>" in shown
     assert "参数" in shown
+    assert "交互页面" in shown
+    assert "<a " not in shown
+    saved = explanation.save(tmp_path / "a page.html")
+    assert saved is explanation
+    assert re.search(r'<a href="[^"]*/a%20page\.html"', saved._repr_html_())
+    cell = html.unescape(model.explain("conv2d", at=(3, 4, 7), sample=0)._repr_html_())
+    assert str(model.explain("conv2d", at=(3, 4, 7), sample=0)) in cell
 
 
 def test_a_model_shows_itself_in_a_notebook() -> None:
     model = note_cnn()
-    assert model.explain("conv2d")._repr_html_().count("<iframe") == 1
     shown = model._repr_html_()
     assert shown is not None
     assert "<caption>note-cnn</caption>" in shown
+    assert "32×(3×3×1)+32 = 320" in shown
     assert Sequential()._repr_html_() is None
     a, b = Input((4, 4, 1)), Input((4, 4, 1))
     two = Model([a, b], Add()([a, b]))._repr_html_()
     assert two is not None
-    assert "<iframe" not in two
     assert "<table>" in two
+
+
+def test_an_output_in_a_notebook_stays_small() -> None:
+    model = MobileNetV2(weights=None, input_shape=(32, 32, 3))
+    for explanation in (model.explain(), model.explain("Conv1"), note_cnn().explain("conv2d", at=(3, 4, 7))):
+        shown = explanation._repr_html_()
+        assert len(shown.encode()) < 50_000
+        assert "<iframe" not in shown
+    assert "and 56 more layers" in model.explain()._repr_html_()
 
 
 def test_a_picture_of_ones_own_goes_along() -> None:

@@ -156,7 +156,7 @@ def test_many_channels_are_thinned_unless_all_are_asked_for() -> None:
     values = layer_values(graph, weights, (picture,))
     facts = cell_facts(graph, weights, values, "separable_conv2d", (3, 4, 5))
     short, whole = (_text(cell_lines(facts, ("conv2d",), "en", show_all)) for show_all in (False, True))
-    assert short.count("middle channel ") == 8
+    assert short.count(" of stage 1 (input") == 8
     assert "24 more channels" in short
-    assert whole.count("middle channel ") == 32
+    assert whole.count(" of stage 1 (input") == 32
     assert "more channels" not in whole

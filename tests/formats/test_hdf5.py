@@ -311,7 +311,9 @@ def walked(content: bytes) -> int:
 
 
 @pytest.mark.parametrize(("seed_file", "fewest", "most"), [("plain", 300, 900), ("newest", 1000, 1000)])
-def test_damage_is_an_error_of_ours_or_harmless(seed_file: str, fewest: int, most: int) -> None:
+def test_damage_is_an_error_of_ours_or_harmless(
+    seed_file: str, fewest: int, most: int, record_property: Callable[[str, object], None]
+) -> None:
     content = write(tree(3)) if seed_file == "plain" else newest()
     walked(write(tree(1)))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -323,5 +325,6 @@ def test_damage_is_an_error_of_ours_or_harmless(seed_file: str, fewest: int, mos
             except DepthwiseError as error:
                 messages.append(str(error))
     assert fewest <= len(messages) <= most
+    record_property("tried", 1000)
     assert all(message.isprintable() and len(message) < 300 for message in messages)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 2**10  # KiB

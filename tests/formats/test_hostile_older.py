@@ -276,7 +276,7 @@ def outcome(path: Path) -> str:
     return "read"
 
 
-def test_random_damage_of_older_files(tmp_path: Path) -> None:
+def test_random_damage_of_older_files(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     files = corpus(tmp_path)
     path = tmp_path / "damaged.h5"
     outcomes = {"read": 0, "refused": 0}
@@ -286,10 +286,11 @@ def test_random_damage_of_older_files(tmp_path: Path) -> None:
             path.write_bytes(damaged(content, np.random.default_rng(seed)))
             outcomes[outcome(path)] += 1
     assert min(outcomes.values()) > 40
+    record_property("tried", sum(outcomes.values()))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 * 2**20  # KiB: Keras and JAX have most of it
 
 
-def test_random_damage_of_configs(tmp_path: Path) -> None:
+def test_random_damage_of_configs(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """The JSON of an older config with values exchanged, deleted and replaced by others of any type."""
     path = tmp_path / "config.h5"
     base = functional(
@@ -337,6 +338,7 @@ def test_random_damage_of_configs(tmp_path: Path) -> None:
         write_h5(path, config, weights)
         outcomes[outcome(path)] += 1
     assert min(outcomes.values()) > 40
+    record_property("tried", sum(outcomes.values()))
 
 
 def _owners(value: Any) -> list[Any]:

@@ -496,6 +496,115 @@ def test_the_compilation_goes_both_ways_in_h5(tmp_path: Path) -> None:
     assert back.evaluate(np.eye(3), np.array([0, 1, 0]), verbose=0, return_dict=True).keys() == {"loss", "accuracy"}
 
 
+VARIABLES = (("kernel", (3, 2)), ("bias", (2,)))
+STATES: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
+    # the optimizer; how the Keras that wrote it names its arrays; what each is here ("" for nothing)
+    "SGD of tf.keras": (
+        {"class_name": "SGD", "config": {"learning_rate": 0.1, "momentum": 0.9}},
+        ["SGD/iter", "SGD/d/kernel/momentum", "SGD/d/bias/momentum"],
+        ["steps", "d/kernel/momentum", "d/bias/momentum"],
+    ),
+    "RMSprop of tf.keras": (
+        {"class_name": "RMSprop", "config": {"learning_rate": 0.1, "momentum": 0.9, "centered": True}},
+        ["RMSprop/iter", *(f"RMSprop/d/{name}/{kind}" for kind in ("rms", "momentum", "mg") for name, _ in VARIABLES)],
+        ["steps", *(f"d/{name}/{k}" for k in ("velocity", "momentum", "average_gradient") for name, _ in VARIABLES)],
+    ),
+    "Adadelta of tf.keras": (
+        {"class_name": "Adadelta", "config": {"learning_rate": 0.1}},
+        ["iter", *(f"Adadelta/d/{name}/{kind}" for kind in ("accum_grad", "accum_var") for name, _ in VARIABLES)],
+        ["steps", *(f"d/{name}/{k}" for k in ("accumulated_grad", "accumulated_delta_var") for name, _ in VARIABLES)],
+    ),
+    "Nadam of tf.keras": (
+        {"class_name": "Nadam", "config": {"learning_rate": 0.1}},
+        ["Nadam/iter", "Nadam/momentum_cache", *(f"Nadam/d/{name}/{kind}" for kind in "mv" for name, _ in VARIABLES)],
+        ["steps", "u_product", *(f"d/{name}/{k}" for k in ("momentum", "velocity") for name, _ in VARIABLES)],
+    ),
+    "Ftrl of tf.keras": (
+        {"class_name": "Ftrl", "config": {"learning_rate": 0.1}},
+        ["Ftrl/iter", *(f"Ftrl/d/{name}/{kind}" for name, _ in VARIABLES for kind in ("accumulator", "linear"))],
+        ["steps", *(f"d/{name}/{kind}" for name, _ in VARIABLES for kind in ("accumulator", "linear"))],
+    ),
+    "Adamax of tf.keras": (
+        {"class_name": "Adamax", "config": {"learning_rate": 0.1}},
+        ["Adamax/iter", *(f"Adamax/d/{name}/{kind}" for kind in "mv" for name, _ in VARIABLES)],
+        ["steps", *(f"d/{name}/{kind}" for kind in ("momentum", "norm") for name, _ in VARIABLES)],
+    ),
+    "Adam of Keras 2.1": (
+        {"class_name": "Adam", "config": {"lr": 0.1}},
+        ["iterations_1", *(f"Variable_{number}" for number in range(4))],
+        ["steps", *(f"d/{name}/{kind}" for kind in ("momentum", "velocity") for name, _ in VARIABLES)],
+    ),
+    "Adam of Keras 2.3": (
+        {"class_name": "Adam", "config": {"learning_rate": 0.1}},
+        ["Adam/iterations", *(f"training/Adam/Variable_{number}" for number in range(6))],
+        ["steps", *(f"d/{name}/{kind}" for kind in ("momentum", "velocity") for name, _ in VARIABLES), "", ""],
+    ),
+    "Nadam of Keras 2.3": (
+        {"class_name": "Nadam", "config": {"learning_rate": 0.1}},
+        ["Nadam/iterations", "Nadam/m_schedule", *(f"training/Nadam/Variable_{number}" for number in range(4))],
+        ["steps", "u_product", *(f"d/{name}/{k}" for k in ("momentum", "velocity") for name, _ in VARIABLES)],
+    ),
+    "RMSprop of Keras 2.2": (
+        {"class_name": "RMSprop", "config": {"lr": 0.1}},
+        ["training/RMSprop/Variable", "training/RMSprop/Variable_1"],
+        ["d/kernel/velocity", "d/bias/velocity"],
+    ),
+    "SGD of Keras 2.2": (
+        {"class_name": "SGD", "config": {"lr": 0.1, "momentum": 0.0}},
+        ["SGD/iterations", "training/SGD/Variable", "training/SGD/Variable_1"],
+        ["steps", "", ""],
+    ),
+}
+
+
+def _with_state(path: Path, optimizer: Any, names: list[str], arrays: list[Any], version: str = "2.3.1") -> Path:
+    import h5py
+
+    training = {"loss": "mse", "metrics": None, "weighted_metrics": None, "loss_weights": None}
+    config = sequential(layer("Dense", "d", batch_input_shape=[None, 3], units=2))
+    write_h5(path, config, DENSE_WEIGHTS, version=version, training={**training, "optimizer_config": optimizer})
+    with h5py.File(path, "a") as file:
+        group = file.create_group("optimizer_weights")
+        group.attrs["weight_names"] = [f"{name}:0".encode() for name in names]
+        for name, array in zip(names, arrays, strict=True):
+            group[f"{name}:0"] = array
+    return path
+
+
+@pytest.mark.parametrize("kind", STATES)
+def test_every_optimizer_of_keras_2_goes_on(kind: str, tmp_path: Path) -> None:
+    optimizer, names, meanings = STATES[kind]
+    arrays: list[Any] = []
+    for meaning in meanings:
+        shape = (1,) if meaning == "" else dict(VARIABLES).get(meaning.split("/")[1], ()) if "/" in meaning else ()
+        arrays.append(np.int64(7) if meaning == "steps" else random(*shape) + len(arrays))
+    if kind.startswith("SGD of Keras"):
+        arrays[1:] = [random(3, 2), random(2)]
+    read = models.load_model(_with_state(tmp_path / "model.h5", optimizer, names, arrays)).optimizer
+    assert read.steps == (7 if "steps" in meanings else 0)
+    wanted = {meaning: array for meaning, array in zip(meanings, arrays) if meaning not in ("", "steps")}
+    assert {name for name in read.state if name != "iteration"} == set(wanted)
+    for name, array in wanted.items():
+        assert np.array_equal(read.state[name], array), name
+
+
+def test_a_state_that_does_not_fit_is_left_out_and_said(tmp_path: Path) -> None:
+    sgd = {"class_name": "SGD", "config": {"learning_rate": 0.1, "momentum": 0.9}}
+    names, arrays = ["SGD/iter", "SGD/d/kernel/momentum"], [np.int64(3), random(3, 2)]
+    path = _with_state(tmp_path / "model.h5", sgd, names, arrays)
+    with pytest.warns(
+        UserWarning, match=r"starts afresh: of the arrays that it had learnt the file has 1, SGD .* keeps 2"
+    ) as said:
+        model = models.load_model(path)
+    assert said[0].filename == __file__
+    assert model.optimizer.steps == 0
+    assert not model.optimizer.state
+    names = ["SGD/iterations", "Variable", "Variable_1"]
+    path = _with_state(tmp_path / "old.h5", sgd, names, [*arrays, random(2)], version="2.0.5")
+    with pytest.warns(UserWarning, match="starts afresh: Keras before 2.1 kept its arrays in an order that the file"):
+        assert models.load_model(path).optimizer.steps == 0
+
+
 @pytest.mark.parametrize("kind", ["together", "by kind"])
 def test_the_optimizer_of_keras_2_goes_on(kind: str, tmp_path: Path) -> None:
     """Its moments by weight (2.11 to 2.15), or all first ones before all second ones."""

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from depthwise.compiler.ir.program import GradientOperation, IllegalProgramError
 from depthwise.compiler.ir.types import NO_BORDER, ROW, Role, TensorType, Value, Window
 from depthwise.compiler.ir.verify import verify
 from depthwise.compiler.plan.rules import RULES
+from depthwise.dataclass import dataclass
 
 EXPANDED = {op.NormaliseBatch, op.NormaliseBatchGradient}
 """Operations that a pass replaces by others before a plan is made."""

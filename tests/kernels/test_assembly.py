@@ -80,6 +80,27 @@ def _pointwise(family: str, positions: int, channels: int, depth: int, *, packed
     )
 
 
+def _first_layer(family: str, stride: int, filters: int) -> Contraction:
+    """A 3×3 convolution of an image of three channels, 27 columns wide: the windows of neighbours share numbers."""
+    vectors = machine_for(family).vectors
+    rows, columns = 5, (27 - 3) // stride + 1
+    return Contraction(
+        a_rows=tuple(range(0, rows * stride * 81, stride * 81)),
+        out_rows=tuple(range(0, rows * columns * filters, columns * filters)),
+        columns=columns,
+        a_column=3 * stride,
+        out_column=filters,
+        reduction=(Reduction(3, 81), Reduction(9, 1)),
+        channels=filters,
+        packed=True,
+        initial="bias",
+        activation="relu6",
+        exact=False,
+        tile=choose_tile(vectors, rows * columns, filters),
+        panels_outside=False,
+    )
+
+
 def _kernels(family: str) -> dict[str, object]:
     vectors = machine_for(family).vectors
     lanes = vectors.lanes
@@ -93,6 +114,8 @@ def _kernels(family: str) -> dict[str, object]:
         "pointwise 32 by 128": _pointwise(family, 196, 32, 128),
         "pointwise 64 by 64": _pointwise(family, 196, 64, 64),
         "pointwise 128 by 128": _pointwise(family, 49, 128, 128),
+        "first layer 32": _first_layer(family, 2, 32),
+        "first layer 64": _first_layer(family, 1, 64),
         "dense 128": _pointwise(family, 12, 128, 1152),
         "weight gradient 64 by 64": _pointwise(family, 64, 64, 196, packed=False),
         "depthwise 3 by 3": DepthwiseConvolution(
@@ -156,7 +179,7 @@ def test_code_of_every_family_computes_the_same(family: str) -> None:
     program = run_passes(lower(graph), PREDICTION)
     weights = seeded_weights(graph)
     executable = Executable(compile(program, plan_batches, machine, target, CompileCache()))
-    executable.take(PackedParameters(program.parameters, weights))
+    executable.take(PackedParameters(weights))
     x = np.random.default_rng(0).standard_normal((3, 28, 28, 1)).astype(np.float32)
     y = np.empty((3, 10), np.float32)
     executable.reserve(3, 2)

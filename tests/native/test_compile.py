@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from depthwise.compiler.native import linker
 from depthwise.compiler.native.compile import IMPORTED_SYMBOLS, NativeCodeError, assembly, compile_module, load_object
 from depthwise.compiler.native.listing import called_symbols, functions_of, vector_stack_accesses
 from depthwise.compiler.native.scheduler import scheduler_ir, team_ir
@@ -317,3 +318,34 @@ def test_a_signal_handler_may_fork_while_helpers_compile(run_script: Any) -> Non
         """
     )
     assert output == "False"
+
+
+def test_a_linker_goes_with_the_last_program_that_it_has_loaded() -> None:
+    """It keeps a little of every program, so it must not be the same one for ever."""
+    code = compile_module("define i64 @seven() { ret i64 7 }", host_target())
+    gc.collect()
+    before = len(linker._kept)
+    first = load_object(code)
+    for _ in range(2 * linker.LIBRARIES):
+        assert _call(load_object(code), "seven") == 7
+    gc.collect()
+    assert len(linker._kept) <= before + 2  # that of `first`, and the current one
+    assert _call(first, "seven") == 7
+    del first
+    gc.collect()
+    assert len(linker._kept) <= before + 1
+    circle: list[Any] = [load_object(code)]
+    circle.append(circle)
+    own, library = circle[0]._linker, circle[0]._library
+    del circle
+    gc.collect()
+    assert library not in own.users
+
+
+def test_a_program_that_does_not_load_leaves_no_library_behind() -> None:
+    load_object(compile_module("define i64 @seven() { ret i64 7 }", host_target()))
+    gc.collect()
+    before = {name for kept in linker._kept for name in kept.users}
+    with pytest.raises(NativeCodeError, match="does not load"):
+        load_object(b"no object code")
+    assert {name for kept in linker._kept for name in kept.users} <= before

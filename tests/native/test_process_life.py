@@ -183,6 +183,36 @@ print("whole", end="")
     assert output == "whole"
 
 
+def test_handlers_inside_handlers_start_no_workers(run_script: Any) -> None:
+    """A run that interrupts the start of the workers stays in its thread; it does not start them once more."""
+    output = run_script(
+        PRELUDE
+        + """
+import _thread
+inner = Tally([3, 3])
+starts, depth = [], 0
+start = _thread.start_new_thread
+def interrupted_start(function, arguments):
+    # What a signal handler between two bytecodes of the start does.
+    global depth
+    starts.append(function)
+    if depth < 20:
+        depth += 1
+        team().run(*inner.arguments())
+    return start(function, arguments)
+_thread.start_new_thread = interrupted_start
+set_threads(3)
+team().stop()
+team().run(*arguments)
+tally.check(1)
+inner.check(depth)
+assert (len(starts), depth) == (2, 2), (starts, depth)
+print("fine", end="")
+"""
+    )
+    assert output == "fine"
+
+
 def test_a_signal_handler_may_run_too(run_script: Any) -> None:
     output = run_script(
         PRELUDE
@@ -193,8 +223,10 @@ def handle(number, frame):
     global handled
     team().run(*inner.arguments())
     handled += 1
+    # Not a period: on a busy machine the next signal would come before this handler is done.
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
 signal.signal(signal.SIGALRM, handle)
-signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+signal.setitimer(signal.ITIMER_REAL, 0.001)
 runs = 0
 while handled < 100:
     team().run(*arguments)

@@ -65,7 +65,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Source]:
     return found
 
 
-def _compile(program: Program, cache: CompileCache, plan: compiler.Plan = plan_batches) -> compiler.Compiled:
+def _compile(program: Program, cache: CompileCache, plan: compiler.Plan = plan_batches) -> compiler.Planned:
     return compiler.compile(program, plan, host_machine(), host_target(), cache)
 
 
@@ -241,15 +241,15 @@ def test_batches_and_single_samples_share_packed_weights() -> None:
     before = dict(prediction._packed._forms)
     prediction((x[:1].copy(),))
     single, batches = (prediction._executables[parts] for parts in (2, 0))
-    shared = set(single.schedule.forms) & set(batches.schedule.forms)
+    shared = set(single.frame.forms) & set(batches.frame.forms)
     assert {form.parameter for form in shared} >= {"conv2d/bias", "conv2d_1/kernel", "dense/bias"}
     for form in shared:
-        assert prediction._packed.take([form])[0] is before[form]
+        assert prediction._packed.take([form], {})[0] is before[form]
         for executable in (single, batches):
-            place = f"packed{executable.schedule.forms.index(form)}"
+            place = f"packed{executable.frame.forms.index(form)}"
             assert executable.arenas[place] is before[form]
     assert single.arenas["parameters"].nbytes <= 256
-    assert "parameters" not in single.schedule.sizes
+    assert "parameters" not in single.frame.sizes
 
 
 def test_packing_is_what_the_kernel_does() -> None:

@@ -1,5 +1,7 @@
 """Arithmetic in the blocks of the convolutions around it, and on the caller's images where they lie: the same bits."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -106,7 +108,9 @@ def test_arithmetic_goes_by_strips(monkeypatch: pytest.MonkeyPatch, graph: Graph
 
 
 @pytest.mark.parametrize("shape", [(7, 5, 3), (19, 33, 3), (4, 9, 1)])
-def test_images_are_scaled_where_they_lie(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int, int]) -> None:
+def test_images_are_scaled_where_they_lie(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shape: tuple[int, int, int]
+) -> None:
     """Rows shorter and longer than a period, with what is left of one; a number for each channel and for all. Memory that must
     not be touched lies on both sides."""
     start = Input(shape)
@@ -117,13 +121,14 @@ def test_images_are_scaled_where_they_lie(monkeypatch: pytest.MonkeyPatch, shape
     images = np.random.default_rng(3).uniform(0.0, 255.0, (3, *shape)).astype(np.float32)
 
     def predict() -> tuple[list[str], list[np.ndarray]]:
+        program, machine = prediction_program(graph), host_machine()
         prediction = Prediction(lower(graph))
         prediction.load(weights)
         results = [*native_runs.predict(prediction, (images,)), *native_runs.predict(prediction, (images[:1].copy(),))]
         kinds = [
             type(call.kernel).__name__
-            for executable in prediction._executables.values()
-            for stage in executable.schedule.stages
+            for schedule in (plan_batches(program, machine), plan_single(program, machine, 2))
+            for stage in schedule.stages
             for items in stage.lists
             for call in every_call(items)
         ]
@@ -132,6 +137,7 @@ def test_images_are_scaled_where_they_lie(monkeypatch: pytest.MonkeyPatch, shape
     kinds, found = predict()
     assert kinds.count("ElementwiseRuns") >= 2
     assert "Copy" not in kinds[:2]
+    monkeypatch.setenv("DEPTHWISE_CACHE_DIR", str(tmp_path))  # the cache knows no functions of a test
     monkeypatch.setattr("depthwise.compiler.plan.prediction.in_runs", lambda program, vectors: program)
     kinds, wanted = predict()
     assert "ElementwiseRuns" not in kinds

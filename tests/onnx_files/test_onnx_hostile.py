@@ -1,5 +1,6 @@
 """ONNX files that lie, contradict themselves or ask for too much: one sentence each, and nothing is allocated or followed."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,26 @@ def many_nodes() -> Any:
     return model_of([RELU] * 100_001)
 
 
+def too_many_outputs() -> Any:
+    return model_of([helper.make_node("Abs", ["x"], ["a", "b"]), helper.make_node("Add", ["a", "b"], ["y"])])
+
+
+def no_first_input() -> Any:
+    nodes = [helper.make_node("Split", ["", "w"], ["a", "b"]), helper.make_node("Add", ["x", "a"], ["y"])]
+    return model_of(nodes, [weight("w", [1, 1], TensorProto.INT64)])
+
+
+def many_axes() -> Any:
+    return model_of(
+        [helper.make_node("Expand", ["x", "s"], ["y"])], [weight("s", [1] * 70 + [3, 8, 8], TensorProto.INT64)]
+    )
+
+
+def axes_that_grow() -> Any:
+    nodes = [helper.make_node("Unsqueeze", ["x", "s"], ["a"]), helper.make_node("Relu", ["a"], ["y"])]
+    return model_of(nodes, [weight("s", list(range(1, 31)), TensorProto.INT64)])
+
+
 def recursion() -> Any:
     inner = helper.make_node("again", ["a"], ["b"], domain="own")
     function = helper.make_function("own", "again", ["a"], ["b"], [inner], [helper.make_opsetid("own", 1)])
@@ -151,6 +172,11 @@ HOSTILE: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "missing value": (missing_value, InvalidFileError, "reads 'nobody', which nothing writes"),
     "written twice": (written_twice, InvalidFileError, "'y' is written twice"),
     "many nodes": (many_nodes, UnsupportedError, "has 100,001 nodes; at most 100,000"),
+    "too many outputs": (too_many_outputs, UnsupportedError, "it does not give its output 'b'"),
+    "no first input": (no_first_input, InvalidFileError, r"Split\) contradicts itself: its input 0 is missing"),
+    "many axes": (many_axes, InvalidFileError, r"Expand\) contradicts itself"),
+    "axes that grow": (axes_that_grow, UnsupportedError, "its result has 34 axes; at most 32 are supported"),
+    "an input of many axes": (lambda: model_of([RELU], inputs=[info("x", *[1] * 33)]), UnsupportedError, "'x' has 33 axes"),
     "recursion": (recursion, InvalidFileError, "the function 'again' calls itself"),
     "doubling": (doubling, UnsupportedError, r"has 1,099,511,627,776 nodes with its functions"),
     "foreign operator": (foreign_operator, UnsupportedError, "'FusedConv' of the domain 'com.microsoft' is not supported"),
@@ -200,6 +226,29 @@ def test_weights_in_the_named_folder_are_read(tmp_path: Path) -> None:
         load_model(path, external_data=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("offset", "here", "does not fit its shape"),
+        ("offset", "-4", "does not fit its shape"),
+        ("offset", "9" * 30, "does not fit its shape"),
+        ("length", "1_28", "does not fit its shape"),
+        ("location", "a\0b", "cannot be read in the folder"),
+        ("location", "pipe", "cannot be read in the folder"),
+    ],
+)
+def test_what_a_weight_says_of_its_file(key: str, value: str, message: str, tmp_path: Path) -> None:
+    made = outside_weight("w.bin" if key != "location" else value)
+    if key != "location":
+        made.graph.initializer[0].external_data.add(key=key, value=value)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "w.bin").write_bytes(bytes(128))
+    path = tmp_path / "outside.onnx"
+    path.write_bytes(made.SerializeToString())
+    with pytest.raises(InvalidFileError, match=message):
+        load_model(path, external_data=tmp_path)
+
+
 def test_what_is_no_onnx_file_is_said_so(tmp_path: Path) -> None:
     path = tmp_path / "noise.onnx"
     path.write_bytes(b"\x08\x07" + bytes(range(256)))
@@ -219,7 +268,7 @@ def test_truncated_files_are_refused(tmp_path: Path) -> None:
             load_model(path)
 
 
-def test_damaged_files_are_refused_or_read(tmp_path: Path) -> None:
+def test_damaged_files_are_refused_or_read(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """Bytes changed, left out and put in at random: never anything but the package's own exceptions, in one printable line."""
     kernel, pads = weight("w", np.ones((2, 3, 3, 3))), weight("p", [0, 0, 2, 1, 0, 0, 1, 3], TensorProto.INT64)
     nodes = [
@@ -242,4 +291,5 @@ def test_damaged_files_are_refused_or_read(tmp_path: Path) -> None:
         except (InvalidFileError, UnsupportedError) as error:
             messages.append(str(error))
     assert len(messages) > 200
+    record_property("tried", 400)
     assert all(map(str.isprintable, messages))

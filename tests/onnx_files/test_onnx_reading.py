@@ -1,86 +1,18 @@
 """Networks read from ONNX files, beside ONNX Runtime: layouts, batches, folding, open sizes, and what they become."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import onnxruntime
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 import depthwise
-from depthwise.data.formats.onnx.reading.opening import OnnxNetwork, read_onnx
-from depthwise.data.formats.onnx.reading.proto import parse
 from depthwise.errors import DepthwiseError, InvalidArgumentError, UnsupportedError
-from depthwise.models import Model, load_model, model_of
-
-Array = npt.NDArray[Any]
-TOLERANCE = 2e-6
-"""Sums of at most a few hundred products of numbers near 1."""
-
-
-class Draft:
-    """A graph as it is written: nodes by operator, weights by their values."""
-
-    def __init__(self, *shape: int | str, seed: int = 0) -> None:
-        self.nodes: list[Any] = []
-        self.weights: list[Any] = []
-        self.shape, self.rng = shape, np.random.default_rng(seed)
-
-    def node(self, operator: str, *inputs: Any, outputs: int = 1, **attributes: Any) -> Any:
-        names = [item if isinstance(item, str) else self.weight(item) for item in inputs]
-        results = [f"{operator.lower()}_{len(self.nodes)}_{i}" for i in range(outputs)]
-        self.nodes.append(
-            helper.make_node(operator, names, results, name=f"{operator}_{len(self.nodes)}", **attributes)
-        )
-        return results[0] if outputs == 1 else results
-
-    def weight(self, values: Any) -> str:
-        array = np.asarray(values)
-        array = array.astype(np.float32) if array.dtype == np.float64 else array
-        self.weights.append(numpy_helper.from_array(array, f"w{len(self.weights)}"))
-        return f"w{len(self.weights) - 1}"
-
-    def drawn(self, *shape: int) -> Array:
-        return np.asarray(self.rng.normal(size=shape) / np.sqrt(np.prod(shape[1:]) or 1), np.float32)
-
-    def conv(self, x: str, filters: int, channels: int, size: int = 3, **attributes: Any) -> str:
-        kernel, bias = self.drawn(filters, channels, size, size), self.drawn(filters)
-        result: str = self.node("Conv", x, kernel, bias, **attributes)
-        return result
-
-    def model(self, *outputs: str, opset: int = 17) -> Any:
-        inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, list(self.shape))]
-        ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
-        graph = helper.make_graph(self.nodes, "draft", inputs, ends, self.weights)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-
-
-def network_of(model: Any, **options: Any) -> OnnxNetwork:
-    return read_onnx(parse(model, "the draft"), **options)
-
-
-def runtime(model: Any, x: Array) -> list[Array]:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return [np.asarray(item) for item in session.run(None, {"x": x})]
-
-
-def check(model: Any, shape: Sequence[int], transposes: int | None = None) -> Model:
-    """What ONNX Runtime computes, for each sample of a batch too; how many transposes there are."""
-    network = network_of(model)
-    made = model_of(network.saved)
-    x = np.random.default_rng(5).normal(size=shape).astype(np.float32)
-    found = made.predict(x if network.is_batched else x[None], verbose=0)
-    found = found if isinstance(found, list) else [found]
-    for mine, other in zip(found, runtime(model, x), strict=True):
-        mine = mine if network.is_batched else mine[0]
-        assert mine.shape == other.shape
-        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=TOLERANCE)
-    if transposes is not None:
-        assert len(network.transposes) == transposes, network.transposes
-    return made
+from depthwise.layers.tensors import TransposedConvolution
+from depthwise.models import load_model, model_of
+from support.onnx_drafts import TOLERANCE, Draft, check, network_of, runtime
+from support.onnx_runs import run_onnx, written
 
 
 def test_a_plain_network_has_one_transpose_and_keras_layers() -> None:
@@ -156,6 +88,9 @@ OPERATORS: dict[str, Any] = {
     "average with padding": lambda d: d.node("AveragePool", "x", kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1),
     "rounded up": lambda d: d.node("MaxPool", "x", kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
     "dilated maximum": lambda d: d.node("MaxPool", "x", kernel_shape=[2, 3], dilations=[2, 2], pads=[1, 1, 0, 0]),
+    "dilated maximum of few cells": lambda d: d.node(
+        "MaxPool", "x", kernel_shape=[2, 3], dilations=[3, 2], strides=[3, 4], pads=[1, 1, 1, 2]
+    ),
     "dilated average": lambda d: d.node("AveragePool", "x", kernel_shape=[2, 3], dilations=[2, 2], pads=[1, 1, 0, 0]),
     "dilated average of padding": lambda d: d.node("AveragePool", "x", kernel_shape=[3, 2], dilations=[2, 1], strides=[2, 3],
                                                    pads=[1, 1, 2, 0], count_include_pad=1),
@@ -192,6 +127,100 @@ def test_an_operator_among_maps(name: str) -> None:
     check(draft.model(OPERATORS[name](draft), opset=19 if "dilated" in name else 17), (2, 3, 7, 7))
 
 
+def check_again(made: Any) -> None:
+    """What was read is written as a file that ONNX Runtime computes alike."""
+    x = np.random.default_rng(6).normal(size=(2, *made.input_shape[1:])).astype(np.float32)
+    found = made.predict(x, verbose=0)
+    results = found if isinstance(found, list) else [found]
+    for mine, other in zip(results, run_onnx(written(made.graph, made.weights_by_name), [x]), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=TOLERANCE)
+
+
+def test_transposed_convolutions_that_keras_does_not_have() -> None:
+    draft = Draft("n", 6, 5, 4)
+    groups = draft.node(
+        "ConvTranspose", "x", draft.drawn(6, 2, 3, 2), draft.drawn(6), group=3, strides=[2, 1], pads=[1, 0, 0, 1]
+    )
+    each = draft.node("ConvTranspose", "x", draft.drawn(6, 1, 4, 4), group=6, strides=[2, 2], pads=[1, 1, 1, 1])
+    near = draft.node("ConvTranspose", "x", draft.drawn(6, 2, 3, 3), group=2, output_padding=[0, 0], dilations=[2, 1])
+    both = draft.node(
+        "ConvTranspose", "x", draft.drawn(6, 3, 3, 2), strides=[2, 3], dilations=[3, 2], output_padding=[1, 1]
+    )
+    made = check(draft.model(groups, each, near, both), (2, 6, 5, 4))
+    check_again(made)
+    assert sum(isinstance(call.layer, TransposedConvolution) for call in made.graph.calls) == 4
+    assert made.count_params() == 6 * 2 * 6 + 6 + 6 * 16 + 6 * 18 + 6 * 18
+
+
+def test_transposed_convolutions_larger_than_their_windows_reach() -> None:
+    draft = Draft("n", 2, 4)
+    y = draft.node("ConvTranspose", "x", draft.drawn(2, 2, 2), strides=[3], output_shape=[13], group=2)
+    z = draft.node("ConvTranspose", "x", draft.drawn(2, 3, 2), strides=[3], output_shape=[12])
+    check_again(check(draft.model(y, z), (2, 2, 4)))
+
+
+def test_resizing_with_wider_windows_and_of_a_part() -> None:
+    draft = Draft("n", 3, 9, 11)
+    sizes, roi = np.array([4, 6]), np.array([0.2, 0.1, 0.7, 0.9], np.float32)
+    smooth: dict[str, Any] = {"axes": [2, 3], "antialias": 1}
+    outputs = [
+        draft.node("Resize", "x", "", "", sizes, mode="linear", **smooth),
+        draft.node("Resize", "x", "", "", sizes, mode="cubic", **smooth),
+        draft.node("Resize", "x", "", "", sizes, mode="cubic", exclude_outside=1, **smooth),
+        draft.node(
+            "Resize",
+            "x",
+            roi,
+            "",
+            sizes,
+            mode="linear",
+            axes=[2, 3],
+            coordinate_transformation_mode="tf_crop_and_resize",
+        ),
+    ]
+    check(draft.model(*outputs, opset=19), (2, 3, 9, 11))
+    beyond = Draft("n", 3, 9, 11)
+    y = beyond.node(
+        "Resize",
+        "x",
+        roi * 2,
+        "",
+        sizes,
+        mode="linear",
+        axes=[2, 3],
+        coordinate_transformation_mode="tf_crop_and_resize",
+    )
+    with pytest.raises(UnsupportedError, match="tf_crop_and_resize beyond the edges"):
+        network_of(beyond.model(y, opset=19))
+
+
+REFUSED: dict[str, tuple[tuple[int, ...], Any, str]] = {
+    "LpPool": ((3, 8, 8), lambda d: d.node("LpPool", "x", kernel_shape=[2, 2]), "no layer or kernel computes it"),
+    "Conv": ((3, 4, 4, 4), lambda d: d.node("Conv", "x", d.drawn(2, 3, 2, 2, 2)), "over 3 axes; 1 or 2 are supported"),
+    "TopK": ((8,), lambda d: d.node("TopK", "x", np.array([2]), outputs=2)[0], "depends on values that are not known"),
+    "GridSample": (
+        (3, 4, 4),
+        lambda d: d.node("GridSample", "x", d.drawn(1, 2, 2, 2)),
+        "there is no such operator here",
+    ),
+}
+
+
+@pytest.mark.parametrize("operator", REFUSED)
+def test_what_is_not_there_is_refused_by_name(operator: str) -> None:
+    shape, build, reason = REFUSED[operator]
+    draft = Draft(1, *shape)
+    with pytest.raises(UnsupportedError, match=f"the operator {operator} is not supported .*{reason}"):
+        network_of(draft.model(build(draft)))
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_operator_that_was_read_is_written(name: str) -> None:
+    draft = Draft(2, 3, 7, 7, seed=len(name))
+    check_again(model_of(network_of(draft.model(OPERATORS[name](draft), opset=19)).saved))
+
+
 def test_constants_that_are_folded_to_nan_are_computed_without_a_word() -> None:
     draft = Draft(2, 3, 7, 7)
     infinite = np.float32(-np.inf)
@@ -222,6 +251,13 @@ def test_open_sizes_are_given_or_taken_from_the_arrays(tmp_path: Path) -> None:
         load_model(path, shapes={"z": (1, 3, 6, 4)})
 
 
+def test_open_sizes_behind_a_batch_that_the_file_fixes(tmp_path: Path) -> None:
+    draft = Draft(2, "channels", 4)
+    (tmp_path / "open.onnx").write_bytes(draft.model(draft.node("Relu", "x")).SerializeToString())
+    opened: Any = load_model(tmp_path / "open.onnx")
+    assert opened.at({"x": (2, 3, 4)}).input_shape == (None, 3, 4)
+
+
 def test_a_model_that_was_read_trains_and_becomes_a_keras_file(tmp_path: Path) -> None:
     draft = Draft("n", 2, 6, 6)
     x = draft.node("Relu", draft.conv("x", 4, 2, pads=[1, 1, 1, 1]))
@@ -237,6 +273,34 @@ def test_a_model_that_was_read_trains_and_becomes_a_keras_file(tmp_path: Path) -
     first = made.evaluate(x_train, y_train, verbose=0)
     made.fit(x_train, y_train, epochs=8, verbose=0)
     assert made.evaluate(x_train, y_train, verbose=0) < first
+
+
+def test_a_transposed_convolution_in_groups_trains_as_one_with_zeros_between_them() -> None:
+    """One step, in which the gradients of all weights are seen, those of the layer before it too."""
+    rng = np.random.default_rng(3)
+    kernel = rng.normal(size=(4, 2, 2, 3)).astype(np.float32)
+    whole = np.zeros((4, 4, 2, 3), np.float32)
+    parts = [slice(0, 2), slice(2, 4)]
+    for part in parts:
+        whole[part, part] = kernel[part]
+    x, y = (rng.normal(size=(6, 4, *size)).astype(np.float32) for size in ((3, 5), (6, 7)))
+    trained = []
+    for values, groups in ((kernel, 2), (whole, 1)):
+        draft = Draft("n", 4, 3, 5)
+        before = draft.conv("x", 4, 4, 1)
+        made = model_of(
+            network_of(
+                draft.model(draft.node("ConvTranspose", before, values, draft.drawn(4), group=groups, strides=[2, 1]))
+            ).saved
+        )
+        made.compile(depthwise.optimizers.SGD(0.5), "mse")
+        made.fit(x, y, batch_size=6, epochs=1, verbose=0)
+        trained.append(made.get_weights())
+    *others, grouped, bias = trained[0]
+    for mine, wanted in zip([*others, bias], [*trained[1][:2], trained[1][3]], strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=1e-6)
+    for part in parts:
+        np.testing.assert_allclose(grouped[..., part], trained[1][2][..., part, part], rtol=1e-5, atol=1e-6)
 
 
 def test_what_keras_does_not_have_is_named_when_a_keras_file_is_written(tmp_path: Path) -> None:

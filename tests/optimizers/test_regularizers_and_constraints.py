@@ -328,7 +328,7 @@ def active(made: Any) -> Any:
     start = made.Input(shape=(6, 6, 2))
     x = module.Conv2D(4, 3, activation="tanh", activity_regularizer=kinds.L1(0.01))(start)
     x = module.DepthwiseConv2D(3, activity_regularizer=kinds.L2(0.002))(x)
-    x = module.Flatten()(x)
+    x = module.ActivityRegularization(l1=0.003, l2=0.001)(module.Flatten()(x))
     x = module.Dense(5, activation="relu", activity_regularizer=kinds.L1L2(0.01, 0.02), kernel_regularizer="l2")(x)
     return made.Model(start, module.Dense(3, activity_regularizer=kinds.L2(0.1))(x))
 

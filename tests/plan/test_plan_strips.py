@@ -119,7 +119,7 @@ def run(graph: Graph, machine: Machine, work: str, inputs: np.ndarray) -> np.nda
     plan = plan_batches if work == "batches" else partial(plan_single, parts=2)
     executable = Executable(compile(program, plan, machine, host_target(), CompileCache()))
     weights = seeded_weights(graph, 5)
-    executable.take(PackedParameters(program.parameters, weights))
+    executable.take(PackedParameters(weights))
     for name in ("local", "group", "sample", "extra"):  # what is read before it is written shows
         executable._reserve(name, 1 << 21)
         executable.arenas[name][:] = np.nan

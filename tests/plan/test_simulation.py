@@ -1,10 +1,9 @@
 """The simulation judges schedules only if it never passes over a line that reads, writes or points to memory."""
 
-from dataclasses import dataclass
-
 import pytest
 
 from depthwise.compiler.kernels.builder import Function, Kernel
+from depthwise.dataclass import dataclass
 from support.planned import MACHINES
 from support.simulation import UnknownInstructionError, kernel_addresses
 

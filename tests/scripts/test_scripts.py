@@ -1,4 +1,4 @@
-"""Every script runs with Depthwise in the place of Keras, and gives the numbers that Keras gives."""
+"""Every script runs with Depthwise in place of Keras, and gives the numbers that Keras gives."""
 
 import importlib
 import pkgutil

@@ -2,7 +2,17 @@
 
 from dataclasses import replace
 
-from depthwise.compare.report import Epoch, Machine, NetworkResult, Report, Settings, Timing, TrainingRun
+from depthwise.compare.report import (
+    Epoch,
+    Machine,
+    Mistake,
+    Mistakes,
+    NetworkResult,
+    Report,
+    Settings,
+    Timing,
+    TrainingRun,
+)
 from depthwise.layers.descriptions import Conv2D, Dense, Flatten, SeparableConv2D
 from depthwise.network.graph import Graph, sequential
 from depthwise.network.twins import ordinary_twin
@@ -57,6 +67,25 @@ def made_up(seeds: tuple[int, ...] = (1,), name: str = "light", layer_name: str 
         settings,
         machine,
     )
+
+
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="  # one black pixel
+
+
+def with_mistakes(report: Report, three: str = "three") -> Report:
+    """The first network took a two for a one and a three, or what it is called, for a one and a two."""
+    names = ("zero", "one", "two", three, *"456789")
+    counts = [[10 * (row == column) for column in range(10)] for row in range(10)]
+    counts[2][1:3], counts[3][1] = [1, 5], 1
+    mistakes = Mistakes(
+        count=2,
+        class_names=names,
+        confusion=tuple(map(tuple, counts)),
+        gives_shares=True,
+        shown=(Mistake(7, 3, 1, 0.75, DOT), Mistake(9, 2, 2, 0.5, DOT)),
+    )
+    first, second = report.networks
+    return replace(report, networks=(replace(first, mistakes=mistakes, page="explain-light.html"), second))
 
 
 def stopped_early() -> Report:

@@ -62,7 +62,7 @@ def train(
 
 def step_gradients(step: TrainingStep) -> dict[str, Array]:
     """The gradients of the last step, by `node/weight`: what the optimizer saw before it clipped."""
-    arena, offsets = step._executable.arenas["gradients"], step._executable.schedule.parameter_offsets
+    arena, offsets = step._executable.arenas["gradients"], step._executable.frame.parameter_offsets
     return {
         name: arena[offsets[name] : offsets[name] + int(np.prod(parameter.shape))].reshape(parameter.shape).copy()
         for name, parameter in step.program.live_parameters.items()

@@ -18,8 +18,13 @@ _OURS_ALONE = ("input_shape", "dtype", "name", "shape")
 
 
 def keras_layer(layer: layers.Description, name: str | None = None) -> Any:
-    """Keras' own layer with the same arguments; weights as its initializers draw them."""
+    """Keras' own layer with the same arguments; weights as its initializers draw them.
 
+    For RandomCrop it is the layer that computes what Keras' documentation says of its prediction: its own leaves the image whole.
+    """
+    if isinstance(layer, layers.RandomCrop):
+        arguments = {"height": layer.height, "width": layer.width, "data_format": layer.data_format}
+        return _oracle_of("Resizing").Resizing(**arguments, crop_to_aspect_ratio=True, name=name or layer.name)
     arguments = {
         field.name: getattr(layer, field.name)
         for field in dataclasses.fields(layer)

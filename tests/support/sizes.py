@@ -178,8 +178,10 @@ def _relu(rng: np.random.Generator) -> Configuration:
 
 def _layer_normalization(rng: np.random.Generator) -> Configuration:
     center, scale = (bool(rng.random() < 0.8) for _ in range(2))
-    layer = layers.LayerNormalization(epsilon=float(_one_of(rng, 1e-3, 1e-5)), center=center, scale=scale)
-    return Configuration(layer, (_any_shape(rng),))
+    epsilon, shape = float(_one_of(rng, 1e-3, 1e-5)), _any_shape(rng)
+    axes: tuple[Any, ...] = (-1,) if len(shape) == 1 else (-1, 2, (1, 2), (-3, -1))
+    axis = axes[sum(shape) % len(axes)]
+    return Configuration(layers.LayerNormalization(axis, epsilon, center=center, scale=scale), (shape,))
 
 
 def _prelu(rng: np.random.Generator) -> Configuration:
@@ -271,8 +273,10 @@ def _group_normalization(rng: np.random.Generator) -> Configuration:
     channels = abs(groups) * int(rng.integers(1, 6))
     shape = (*_image(rng)[:2], channels) if rng.random() < 0.7 else (channels * 2,)
     center, scale = (bool(rng.random() < 0.8) for _ in range(2))
-    layer = layers.GroupNormalization(groups, epsilon=float(_one_of(rng, 1e-3, 1e-5)), center=center, scale=scale)
-    return Configuration(layer, (shape,))
+    epsilon, axis = float(_one_of(rng, 1e-3, 1e-5)), -1
+    if len(shape) == 3 and shape[0] % 2:
+        shape, axis = (shape[2], *shape[:2]), 1
+    return Configuration(layers.GroupNormalization(groups, axis, epsilon, center=center, scale=scale), (shape,))
 
 
 def _reshape(rng: np.random.Generator) -> Configuration:
@@ -356,6 +360,7 @@ _KINDS: dict[type[layers.Description], Callable[[np.random.Generator], Configura
             "RandomBrightness": {"factor": 0.3},
         }.items()
     },
+    layers.RandomCrop: _random_change("RandomCrop", height=2, width=3),
     layers.Dense: _dense,
     layers.MaxPooling2D: _pooling(layers.MaxPooling2D),
     layers.AveragePooling2D: _pooling(layers.AveragePooling2D),
@@ -390,6 +395,9 @@ _KINDS: dict[type[layers.Description], Callable[[np.random.Generator], Configura
         layers.ThresholdedReLU(float(_one_of(rng, 1.0, 0.5))), (_any_shape(rng),)
     ),
     layers.Identity: lambda rng: Configuration(layers.Identity(), (_any_shape(rng),)),
+    layers.ActivityRegularization: lambda rng: Configuration(
+        layers.ActivityRegularization(0.01, 0.02), (_any_shape(rng),)
+    ),
     layers.Reshape: _reshape,
     layers.SpatialDropout2D: lambda rng: Configuration(layers.SpatialDropout2D(0.4), (_image(rng),)),
     layers.SpatialDropout1D: lambda rng: Configuration(layers.SpatialDropout1D(0.4), (_image(rng)[1:],)),
@@ -496,7 +504,7 @@ def integer_case(
     if isinstance(planar(layer), (*means, layers.BatchNormalization, layers.LayerNormalization, layers.Rescaling)):
         raise ValueError(f"{type(layer).__name__} divides or scales; its results are not whole numbers")
     if (
-        isinstance(layer, (layers.Resizing, layers.CenterCrop))
+        isinstance(layer, (layers.Resizing, layers.CenterCrop, layers.RandomCrop))
         or getattr(layer, "interpolation", "nearest") != "nearest"
     ):
         raise ValueError(f"{type(layer).__name__} interpolates; its results are not whole numbers")

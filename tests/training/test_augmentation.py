@@ -4,10 +4,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
 from depthwise import layers, models, optimizers
+from depthwise.compiler.ir.types import Drawn
 from depthwise.compiler.lower import lower
 from depthwise.errors import InvalidArgumentError, UnsupportedError
 from depthwise.layers import descriptions as d
@@ -35,6 +37,30 @@ def _augmented(layer: d.Description, x: Any, seed: int = 0) -> Any:
 
 def _images(seed: int = 0) -> Any:
     return np.random.default_rng(seed).uniform(0.0, 255.0, (BATCH, *SHAPE)).astype(np.float32)
+
+
+def test_crops_are_those_of_keras(tmp_path: Path) -> None:
+    layer, x = d.RandomCrop(4, 5, seed=5), _images()
+    graph = sequential([d.InputLayer(shape=SHAPE), layer, d.DepthwiseConv2D(1, use_bias=False, name="one")])
+    step = TrainingStep(lower(graph, training=True), MeanSquaredError(), optimizers.SGD())
+    step.load({"one/kernel": np.ones((1, 1, 3, 1), np.float32)}, {})
+    y = step((x,), np.zeros((BATCH, 4, 5, 3), np.float32), None, learning_rate=0.0).predictions
+    places = {(top, left) for top in range(6) for left in range(4) if np.array_equal(y[0], x[0, top:, left:][:4, :5])}
+    assert len(places) == 1
+    theirs = keras.layers.RandomCrop(4, 5)
+    exact_gate(y, np.asarray(theirs.transform_images(x, places.pop(), training=True)))
+    # Every place is drawn, and no other.
+    drawn = {int(draw([Drawn(layer, 0, 0, SHAPE)], 1, 0, step)[0][0, 0]) for step in range(400)}
+    assert drawn == {8 * top + left for top in range(6) for left in range(4)}
+    # A map that is not larger is resized, in training as in prediction.
+    for height, width in ((9, 5), (10, 4), (3, 12)):
+        small = layers.RandomCrop(height, width, seed=3)(layers.Input(SHAPE))
+        model = models.Model(small.layer.input, small)
+        expected = keras.layers.Resizing(height, width, crop_to_aspect_ratio=True)(x)
+        error_gate(model.predict(x, verbose=0), np.asarray(expected), 255.0 * 64 * UNIT_ROUNDOFF, f"{height}×{width}")
+    model.save(tmp_path / "model.keras")
+    theirs = keras.models.load_model(tmp_path / "model.keras").layers[-1]
+    assert layers.RandomCrop.from_config(theirs.get_config()).description == model.layers[-1].description
 
 
 def _drawn(seed: int, *ends: tuple[float, float]) -> list[Any]:
@@ -105,8 +131,6 @@ def test_contrast_and_brightness_are_those_of_keras() -> None:
     ids=str,
 )
 def test_draws_are_uniform(layer: d.Description, low: float, high: float) -> None:
-    from depthwise.compiler.ir.types import Drawn
-
     (values,) = draw([Drawn(layer, 0, 0, SHAPE)], 20_000, seed=1, step=0)
     assert low <= values.min() < low + 0.01 * (high - low)
     assert high - 0.01 * (high - low) < values.max() <= high

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import textwrap
+import types
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -148,6 +149,27 @@ def test_csv_files_are_those_of_keras(tmp_path: Path, arguments: Any, validation
             decisions(module.CSVLogger(path, **arguments), fake_model(library), script)
         texts.append(path.read_bytes())
     assert texts[0].replace(b"\r\n", b"\n") == texts[1].replace(b"\r\n", b"\n")
+
+
+def test_names_that_a_spreadsheet_would_compute_are_texts(tmp_path: Path) -> None:
+    """Names of metrics come from model files too."""
+    path = tmp_path / "log.csv"
+    names = ["=HYPERLINK(1)", "+1", "-1", "@a", "\ta", "\ra", "a=1", "a-b"]
+    logger = callbacks.CSVLogger(path)
+    decisions(logger, fake_model("ours"), [dict.fromkeys([*names, *(f"val_{name}" for name in names)], -1.5)])
+    with path.open(newline="", encoding="utf-8") as file:
+        header, row = csv.reader(file)
+    assert {name for name in names[:6] if f"'{name}" in header} == set(names[:6])
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in header)
+    assert {"a=1", "a-b"} <= set(header)
+    assert row[1:] == ["-1.5"] * (2 * len(names))
+
+
+def test_csv_files_of_others_are_appended_to_whatever_they_hold(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes(b"\xff\xfe\n")
+    decisions(callbacks.CSVLogger(path, append=True), fake_model("ours"), [{"loss": 0.5}])
+    assert path.read_bytes().replace(b"\r\n", b"\n") == b"\xff\xfe\n0,0.5,NA\n"
 
 
 def test_csv_rows_survive_a_crash(tmp_path: Path) -> None:
@@ -459,6 +481,20 @@ def test_the_bar(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "2/2 ━━━━━━━━━━━━━━━━━━━━ 0s " in out
     assert "step - loss: " in out
+
+
+def test_in_a_notebook_the_bar_is_a_line_of_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rich would leave a widget behind for each bar, and an empty output beside it."""
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    x, y = data()
+    model = dense_model()
+    model.compile("sgd", LOSS)
+    model.fit(x, y)
+    lines = capsys.readouterr().out.split("\r")
+    assert [line.startswith("2/2 ━") for line in lines[-1:]] == [True]
+    assert all("\x1b" not in line for line in lines)
 
 
 def test_the_bar_is_drawn_at_most_ten_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:

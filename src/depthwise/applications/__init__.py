@@ -13,6 +13,8 @@ import importlib
 from typing import Any
 
 from depthwise.absent import absent
+from depthwise.documentation import document
+from depthwise.meanings import APPLICATIONS
 
 _FAMILIES = {
     "mobilenet": ("MobileNet",),
@@ -32,7 +34,9 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _HOME:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+        made = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+        document({name: made}, [name], APPLICATIONS)
+        return made
     raise absent("applications", name, _HOME)
 
 

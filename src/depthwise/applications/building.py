@@ -4,12 +4,13 @@ A family is a table and a block; everything here is written once for all of them
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from depthwise import layers
 from depthwise.applications.weights import Cached, NotCachedError, Published, cached, load_published
 from depthwise.arguments import integer
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.models import Input, Model
 from depthwise.network.symbolic import SymbolicTensor, is_input

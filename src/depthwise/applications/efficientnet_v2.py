@@ -5,7 +5,6 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -15,6 +14,7 @@ from depthwise.applications.efficientnet import DROPPED_BLOCKS, HEAD, KERNELS, a
 from depthwise.applications.imagenet_utils import decode_predictions
 from depthwise.applications.mobilenet_v3 import preprocess_input
 from depthwise.applications.weights import Published
+from depthwise.dataclass import dataclass
 from depthwise.initializers import Constant
 from depthwise.models import Model
 

@@ -1,6 +1,5 @@
 """What goes into networks trained on ImageNet and what comes out of them: scales of images, names of classes."""
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import numpy.typing as npt
 from depthwise import layers
 from depthwise.applications.weights import Published, fetched
 from depthwise.arguments import choice, integer
-from depthwise.data.bounded import shown_path
+from depthwise.data.bounded import open_file, shown_path
+from depthwise.data.formats.json_text import LARGEST_JSON, parse_json
 from depthwise.errors import InvalidArgumentError, InvalidFileError, ShapeError, UnsupportedError, describe_value
 from depthwise.network.symbolic import SymbolicTensor
 
@@ -124,7 +124,8 @@ def _class_names(path: str) -> list[tuple[str, str]]:
     """(WordNet's number, name) by the number of the class."""
     what = f"the list of classes {shown_path(Path(path))}"
     try:
-        read = json.loads(Path(path).read_text(encoding="utf-8"))
+        with open_file(path, "the list of ImageNet's classes") as file:
+            read = parse_json(file.read(LARGEST_JSON + 1), what)
         names = [(str(read[str(index)][0]), str(read[str(index)][1])) for index in range(CLASSES)]
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise InvalidFileError(f"{what} is not the one that Keras publishes; delete it and call again") from error

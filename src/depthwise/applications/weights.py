@@ -1,9 +1,9 @@
 """Published weights: in Keras' cache folder, or downloaded there, each file with the hash that Keras publishes."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from depthwise.data.fetch import keras_cache_folder
+from depthwise.dataclass import dataclass
 from depthwise.errors import DepthwiseError, InvalidFileError
 from depthwise.models import Model
 from depthwise.utils.downloads import get_file

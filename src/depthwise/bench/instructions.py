@@ -7,10 +7,11 @@ runs. What is counted is what the generator wrote; LLVM may still join a few ins
 
 import functools
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from depthwise.compiler.kernels.builder import Module, Vectors
+from depthwise.dataclass import dataclass
 
 __all__ = ["Instructions", "count_instructions"]
 

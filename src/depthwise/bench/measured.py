@@ -4,7 +4,7 @@ So a block is timed where it really runs, with the caches as the block before le
 nanoseconds; an empty pair of readings tells how long, and that is taken off.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from depthwise.compiler.native.cache import CompileCache
 from depthwise.compiler.native.targets import Target, host_target
 from depthwise.compiler.plan.placement import ALIGNMENT
 from depthwise.compiler.plan.schedule import Call, Item, Pointer, Repeat, Schedule, Segment, Stage, written_out
+from depthwise.dataclass import dataclass
 from depthwise.runtime.executable import Executable, host_machine
 
 __all__ = ["MeasuredExecutable", "MeasuredRow", "measured_schedule"]
@@ -173,11 +174,11 @@ class MeasuredExecutable(Executable):
 
     def __init__(self, program: Program, schedule: Schedule) -> None:
         target = host_target()
-        clocked, self.rows, self._counters = measured_schedule(schedule, target)
+        self.schedule, self.rows, self._counters = measured_schedule(schedule, target)
         self._reading = float("inf")  # ticks that a reading takes
 
         def plan_with_clocks(program: Program, machine: Machine) -> Schedule:
-            return clocked
+            return self.schedule
 
         super().__init__(compile(program, plan_with_clocks, host_machine(), target, CompileCache()))
 

@@ -6,13 +6,13 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from depthwise.compiler.kernels.builder import Function, Module, Vectors
 from depthwise.compiler.machine import Machine
 from depthwise.compiler.native.compile import Source
 from depthwise.compiler.native.load import load_program
 from depthwise.compiler.native.targets import Target, host_target
+from depthwise.dataclass import dataclass
 from depthwise.runtime.buffers import aligned_empty
 from depthwise.runtime.executable import host_machine
 

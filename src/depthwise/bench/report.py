@@ -1,7 +1,9 @@
 """What a measurement found, as data: rows in the order in which they run, what the machine can do, and totals."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
+
+from depthwise.dataclass import dataclass
 
 __all__ = ["BenchReport", "BenchRow", "Cost"]
 

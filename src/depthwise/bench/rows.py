@@ -7,12 +7,12 @@ layer asked for, such as the loss, is a row by itself, and separates a layer's f
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from depthwise.compiler.kernels.elementwise import Copy, Elementwise, ElementwiseRuns, ElementwiseSum, Fill
 from depthwise.compiler.plan.schedule import Call, Item, every_call, written_out
+from depthwise.dataclass import dataclass
 
 __all__ = ["Group", "group_calls", "kind_of", "main_kind"]
 

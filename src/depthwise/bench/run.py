@@ -15,12 +15,12 @@ from depthwise.bench.probes import MachineRates, probes
 from depthwise.bench.report import BenchReport, BenchRow
 from depthwise.classification import class_loss
 from depthwise.compare.machine import this_machine
-from depthwise.compiler.ir.program import Program
+from depthwise.compiler.compile import Plan
 from depthwise.compiler.lower import lower
 from depthwise.layers.activation import Activation
 from depthwise.losses import Loss, MeanSquaredError
 from depthwise.network.graph import Graph
-from depthwise.optimizers import Adam, Optimizer
+from depthwise.optimizers import Adam
 from depthwise.runtime.executable import Executable, host_machine
 from depthwise.runtime.prediction import Prediction
 from depthwise.runtime.threads import get_threads
@@ -45,26 +45,20 @@ class _MeasuredPrediction(Prediction):
 
     measured: MeasuredExecutable | None = None
 
-    def _with_clocks(self, plain: Executable) -> MeasuredExecutable:
-        if self.measured is None:
-            self.measured = MeasuredExecutable(self.program, plain.schedule)
+    def _make(self, parts: int, plan: Plan) -> Executable:
+        self.measured = MeasuredExecutable(self.program, plan(self.program, host_machine()))
+        self._executables[parts] = self.measured
         return self.measured
-
-    def _for_batches(self) -> Executable:
-        return self._with_clocks(super()._for_batches())
-
-    def _for_single(self, parts: int) -> Executable:
-        return self._with_clocks(super()._for_single(parts))
 
 
 class _MeasuredStep(TrainingStep):
     """A training step by the same plan with clocks in it."""
 
-    def __init__(self, program: Program, loss: Loss, optimizer: Optimizer) -> None:
-        super().__init__(program, loss, optimizer)
-        self.measured = MeasuredExecutable(self.program, self._executable.schedule)
-        self._executable = self.measured
-        self._scalars = self.measured.arenas["scalars"]
+    measured: MeasuredExecutable
+
+    def _compiled(self, plan: Plan) -> Executable:
+        self.measured = MeasuredExecutable(self.program, plan(self.program, host_machine()))
+        return self.measured
 
 
 class _Work:

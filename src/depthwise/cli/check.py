@@ -17,7 +17,7 @@ from depthwise.messages import text
 if TYPE_CHECKING:
     from depthwise.data.formats.check import Findings
 
-__all__ = ["check_command", "convert_command", "register"]
+__all__ = ["ONNX", "check_command", "check_onnx", "convert_command", "register"]
 
 ONNX = ".onnx"
 WRONG_FILE = 2
@@ -162,7 +162,7 @@ def convert_command(
     language = chosen_language(language)
     check_target_file(out, overwrite, "OUT", (".keras", ".h5", ".hdf5", ONNX))
     if out.name.endswith(ONNX):
-        _check_onnx(opset)
+        check_onnx(opset)
     elif opset is not None or channels_first:
         option = "--channels-first" if opset is None else "--opset"
         raise InvalidArgumentError(f"{option} is for .onnx files, got {describe_value(str(out), _PATH_LIMIT)}")
@@ -185,7 +185,7 @@ def convert_command(
         raise failure
 
 
-def _check_onnx(opset: int | None) -> None:
+def check_onnx(opset: int | None) -> None:
     """Whether an ONNX file can be written, before the model is read."""
     from depthwise.data.formats.onnx.package import require_onnx
     from depthwise.data.formats.onnx.writing.file import check_opset

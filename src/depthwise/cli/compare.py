@@ -1,6 +1,5 @@
 """`depthwise compare`: two networks side by side on this machine."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,7 @@ from depthwise.cli.options import (
     Open,
     RayAddress,
     RayCommand,
+    Shapes,
     SkipUnreadable,
     Threads,
     chosen_language,
@@ -23,13 +23,18 @@ from depthwise.cli.options import (
     opened,
     refuse_alone,
     say,
+    shapes_of,
     use_threads,
 )
+from depthwise.cli.streams import on_one_line
 from depthwise.cli.targets import save_or_rescue
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.messages import text
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from depthwise.compare.report import Report
     from depthwise.compare.run import Contestant
     from depthwise.distributed.training import RayTrainer
     from depthwise.models import Model
@@ -60,7 +65,7 @@ def compare_command(
     first: Annotated[
         str,
         typer.Argument(
-            help="A network's name (note-cnn, note-separable, note-ordinary, mobilenetv2:96x96) or a .keras file."
+            help="A network's name (note-cnn, note-separable, note-ordinary, mobilenetv2:96x96) or a .keras, .h5 or .onnx file."
         ),
     ] = "note-separable",
     second: Annotated[
@@ -103,7 +108,7 @@ def compare_command(
         Path | None,
         typer.Option(
             "--out",
-            help="Folder for report.html, report.json and both .keras files. One that holds an earlier comparison is refused. By "
+            help="Folder for report.html, report.json, both .keras files and pages that explain what they got wrong. One that holds an earlier comparison is refused. By "
             "default compare, or where that is taken compare-2, compare-3, ….",
             metavar="FOLDER",
             show_default=False,
@@ -113,6 +118,7 @@ def compare_command(
         bool, typer.Option("--overwrite", help="Replace the earlier comparison in the folder, as a whole.")
     ] = False,
     skip_unreadable: SkipUnreadable = False,
+    shape: Shapes = None,
     open_report: Open = False,
     ray: RayAddress = None,
     bits: Bits = "fast",
@@ -141,7 +147,7 @@ def compare_command(
     language = chosen_language(language)
     refuse_alone(context, bits="ray")
     seed_numbers = _seeds(seeds)
-    contestants = _contestants(first, second, twin, direction)
+    contestants = _contestants(first, second, twin, direction, shape)
     are_loaded = all(contestant.loaded is not None for contestant in contestants)
     if full and epochs is not None:
         raise InvalidArgumentError(f"--full is --epochs {FULL_EPOCHS}; give one of the two")
@@ -192,7 +198,9 @@ def _seeds(given: str) -> tuple[int, ...]:
     return seeds
 
 
-def _contestants(first: str, second: str | None, twin: bool, direction: str | None) -> "tuple[Contestant, Contestant]":
+def _contestants(
+    first: str, second: str | None, twin: bool, direction: str | None, shapes: list[str] | None
+) -> "tuple[Contestant, Contestant]":
     from depthwise.compare.run import Contestant
     from depthwise.network.twins import Direction, twin_direction
     from depthwise.network.twins import twin as twin_of
@@ -204,9 +212,10 @@ def _contestants(first: str, second: str | None, twin: bool, direction: str | No
         )
     if direction is not None and direction not in list(Direction):
         raise InvalidArgumentError(f"--direction must be ordinary or separable, got {describe_value(direction)}")
-    one, model = _named(first)
+    own = _shapes_by_file([first] if second is None else [first, second], shapes)
+    one, model = _named(first, own[0])
     if second is not None:
-        return _told_apart(one, _named(second)[0])
+        return _told_apart(one, _named(second, own[1])[0])
     chosen = Direction(direction) if direction else twin_direction(model.graph)
     # The twin of note-separable has a name of its own in the note's family, and weights that come with the package.
     name = "note-ordinary" if first == "note-separable" and chosen is Direction.ORDINARY else None
@@ -214,11 +223,42 @@ def _contestants(first: str, second: str | None, twin: bool, direction: str | No
     return one, Contestant("twin", graph, shipped=None if name is None else trained(name))
 
 
-def _named(name: str) -> "tuple[Contestant, Model]":
+def _shapes_by_file(names: list[str], given: list[str] | None) -> list[list[str] | None]:
+    """For each network the shapes of its own inputs.
+
+    Raises:
+        InvalidArgumentError: none of them has an input of that name.
+    """
+    from depthwise.data.formats.opening import is_onnx
+    from depthwise.networks import is_network
+
+    if not given:
+        return [None] * len(names)
+    shapes_of(given)  # refuses what is not a shape
+    known: list[list[str]] = []
+    for name in names:
+        if is_network(name) or not Path(name).is_file() or not is_onnx(name):
+            known.append([])
+            continue
+        from depthwise.data.formats.onnx.reading.opening import input_names
+
+        known.append(input_names(name))
+    for item in given:
+        wanted = item.rpartition("=")[0]
+        if not any(wanted in inputs for inputs in known):
+            every = sorted({name for inputs in known for name in inputs})
+            raise InvalidArgumentError(
+                f"--shape names the input {describe_value(wanted)}, which none of the networks has; "
+                + (f"their inputs are {describe_value(every)}" if every else "it is for ONNX files alone, leave it out")
+            )
+    return [[item for item in given if item.rpartition("=")[0] in inputs] or None for inputs in known]
+
+
+def _named(name: str, shapes: list[str] | None = None) -> "tuple[Contestant, Model]":
     from depthwise.compare.run import Contestant
     from depthwise.networks import NETWORKS, is_network
 
-    model, is_trained = opened(name)
+    model, is_trained = opened(name, shapes=shapes)
     if name in NETWORKS:
         return Contestant(name, model.graph, shipped=model), model
     if is_network(name):
@@ -246,7 +286,7 @@ def _folder(out: Path | None, names: list[str], overwrite: bool, language: str) 
     folder = (DEFAULT_FOLDER if overwrite else free_folder(DEFAULT_FOLDER, names)) if out is None else out
     prepare_folder(folder, names, overwrite)
     if out is None and folder != DEFAULT_FOLDER:
-        print(text("comparison.beside", language, taken=f"{DEFAULT_FOLDER}/", folder=f"{folder}/"), file=sys.stderr)
+        say(text("comparison.beside", language, taken=f"{DEFAULT_FOLDER}/", folder=f"{folder}/"))
     return folder
 
 
@@ -269,16 +309,22 @@ def _run(
     from rich.console import Console
     from rich.text import Text
 
+    from depthwise.classification import picture_shape
     from depthwise.compare.console import print_first_results, print_report
-    from depthwise.compare.folder import PAGE_NAME, REPORT_NAME, model_file_names, write_folder
+    from depthwise.compare.folder import PAGE_NAME, explaining_page_name, model_file_names, write_folder
+    from depthwise.compare.mistakes import can_explain
     from depthwise.compare.progress import ProgressDisplay
     from depthwise.compare.run import compare
+    from depthwise.layers.tensors import is_foreign
 
     names = [contestant.graph.name for contestant in contestants]
-    files = model_file_names(names, seeds if epochs else (None,))
-    all_files = [name for group in files for name in group]
+    foreign = [any(is_foreign(call.layer) for call in contestant.graph.calls) for contestant in contestants]
+    endings = [".onnx" if item else ".keras" for item in foreign]
+    files = model_file_names(names, seeds if epochs else (None,), endings)
+    pages = [explaining_page_name(group[0]) for group in files]
+    all_files = [*(name for group in files for name in group), *pages]
     folder = _folder(out, all_files, overwrite, language)
-    data = load_dataset(data_name, skip_unreadable, contestants[0].graph.input_shapes[0])
+    data = load_dataset(data_name, skip_unreadable, picture_shape(contestants[0].graph))
     console = Console()
     with ProgressDisplay(
         Console(stderr=True), names, language, lambda report: print_first_results(report, console, language)
@@ -296,20 +342,21 @@ def _run(
         )
     of_seed = [dict(zip(seeds if epochs else (None,), group)) for group in files]
     first, second = (
-        replace(network, files=tuple(named[run.seed] for run in network.runs))
-        for network, named in zip(report.networks, of_seed)
+        replace(
+            network,
+            files=tuple(named[run.seed] for run in network.runs),
+            page=page if can_explain(network) else "",
+        )
+        for network, named, page in zip(report.networks, of_seed, pages)
     )
     places = () if trainer is None else tuple(sorted(trainer.places.items()))
     report = replace(report, networks=(first, second), places=places)
     # Written first, then printed: whatever becomes of the output, the training is kept.
     place, failure = save_or_rescue(folder, lambda place: write_folder(place, report, models, language, overwrite))
-    written = [*first.files, *second.files, REPORT_NAME, PAGE_NAME]
     print_report(report, console, language)
     for seed, machine in places:
         console.print(Text(text("comparison.place", language, seed=seed, place=machine)), soft_wrap=True)
-    line = text("comparison.written", language, folder=f"{place}/", files=", ".join(written))
-    console.print()
-    console.print(Text(line), soft_wrap=True)
+    _say_where(report, place, console, language)
     if failure is not None:
         raise failure
     page = place / PAGE_NAME
@@ -317,6 +364,20 @@ def _run(
         open_page(page)
     else:
         model = place / first.files[0] if first.files else first.source
-        console.print(Text(text("comparison.next", language, page=str(page), model=str(model))), soft_wrap=True)
+        line = text("comparison.next", language, page=str(page), model=str(model))
+        console.print(Text(on_one_line(line)), soft_wrap=True)
     if not report.is_complete:
         raise typer.Exit(INTERRUPTED)
+
+
+def _say_where(report: "Report", place: Path, console: "Console", language: str) -> None:
+    from rich.text import Text
+
+    from depthwise.compare.folder import PAGE_NAME, REPORT_NAME
+
+    models = [name for network in report.networks for name in network.files]
+    explained = [network.page for network in report.networks if network.page]
+    written = [*models, *explained, REPORT_NAME, PAGE_NAME]
+    line = text("comparison.written", language, folder=f"{place}/", files=", ".join(written))
+    console.print()
+    console.print(Text(on_one_line(line)), soft_wrap=True)

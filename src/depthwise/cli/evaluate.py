@@ -9,6 +9,7 @@ from depthwise.cli.options import (
     ModelName,
     Scale,
     Seed,
+    Shapes,
     SkipUnreadable,
     Threads,
     Untrained,
@@ -40,6 +41,7 @@ def evaluate_command(
     skip_unreadable: SkipUnreadable = False,
     scale: Scale = "auto",
     as_json: Json = False,
+    shape: Shapes = None,
     language: Language = None,
 ) -> None:
     """Test a network: the share of test images that it classifies rightly, and its loss.
@@ -53,14 +55,14 @@ def evaluate_command(
 
       depthwise evaluate keras_model.h5 --data photos/ --json
     """
-    from depthwise.classification import check_classifier, class_loss, classes_of, listed, scaled_for
+    from depthwise.classification import check_classifier, class_loss, classes_of, listed, picture_shape, scaled_for
     from depthwise.compare.statistics import wilson_interval
 
     language = chosen_language(language)
     refuse_alone(context, seed="untrained")
     use_threads(threads)
-    network, reading = open_named(model, untrained, seed, language, scale)
-    images = load_dataset(data, skip_unreadable, network.graph.input_shapes[0], reading.fit)
+    network, reading = open_named(model, untrained, seed, language, scale, shapes=shape)
+    images = load_dataset(data, skip_unreadable, picture_shape(network.graph), reading.fit)
     images = classes_of(network.class_names, images)
     check_classifier(network.graph, images, "test it on data of its own classes")
     network.compile(loss=class_loss(network.graph), metrics=["accuracy"])

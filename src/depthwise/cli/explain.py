@@ -19,7 +19,7 @@ from depthwise.cli.options import (
 )
 from depthwise.cli.streams import print_json
 from depthwise.cli.targets import check_target_file, save_or_rescue
-from depthwise.errors import InvalidArgumentError, InvalidFileError, describe_value
+from depthwise.errors import InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.messages import text
 
 __all__ = ["explain_command", "register"]
@@ -35,7 +35,7 @@ def explain_command(
     model: Annotated[
         str,
         typer.Argument(
-            help="A .keras or .h5 file; or note-cnn, note-separable, note-ordinary, mobilenetv2:96x96; or note: the note's worked "
+            help="A .keras, .h5 or .onnx file; or note-cnn, note-separable, note-ordinary, mobilenetv2:96x96; or note: the note's worked "
             "examples, slips and open questions."
         ),
     ],
@@ -44,7 +44,10 @@ def explain_command(
     at: Annotated[
         str | None,
         typer.Option(
-            help="One output number of the layer: row,column,channel (or one number for a vector).", metavar="R,C,N"
+            help="One output number of the layer: row,column,channel from 0 on (or one number for a vector); by default the cell "
+            "that has most to show.",
+            metavar="R,C,N",
+            show_default=False,
         ),
     ] = None,
     image: Annotated[
@@ -119,7 +122,7 @@ def explain_command(
     if model == "note" and layer is None and at is None and output is None and worksheet is None:
         _explain_note(as_json, language)
         return
-    loaded, is_trained, picture = _load(model, untrained, seed, language, scale, shape)
+    loaded, is_trained, picture = _load(model, untrained, seed, language, scale, shape, as_json)
     if worksheet is not None:
         _write_worksheet(loaded, worksheet, language)
         if open_it:
@@ -141,16 +144,18 @@ def explain_command(
 
 
 def _refuse_unused(context: typer.Context, model: str) -> None:
-    """Options that would change nothing: the page shows all, runs on pictures and is measured; a cell is computed from a picture."""
+    """Options that would change nothing: the page shows all, runs on pictures and is measured; a layer's cell is computed from a picture."""
+    # As JSON a layer is facts, without a cell unless one is asked for.
+    computed = "at" if is_given(context, "as_json") else "layer"
     refuse_alone(
         context,
         at="layer",
         seed="untrained",
         invert="image",
-        image="at|output",
-        sample="at|output",
-        scale="at|output",
-        show_all="at",
+        image=f"{computed}|output",
+        sample=f"{computed}|output",
+        scale=f"{computed}|output",
+        show_all=computed,
         overwrite="output|worksheet",
         times="output",
         open_it="output|worksheet",
@@ -176,7 +181,7 @@ def _place(at: str) -> tuple[int, ...]:
 
 
 def _load(
-    name: str, untrained: bool, seed: int, language: str, scale: str, shapes: list[str] | None
+    name: str, untrained: bool, seed: int, language: str, scale: str, shapes: list[str] | None, as_json: bool
 ) -> tuple[Any, bool, Any]:
     """The model, whether its weights were trained, and the picture that belongs to it; new weights follow from `seed`."""
     from depthwise.models import Model
@@ -193,7 +198,14 @@ def _load(
             f"there is no file {describe_value(name)}; give a .keras, .h5 or .onnx file, or one of note, {', '.join(NETWORKS)}, "
             "or a network of depthwise.applications such as mobilenetv2:96x96:alpha=0.35"
         )
-    model, is_trained = opened(name, untrained, seed, language, shapes=shapes)
+    try:
+        model, is_trained = opened(name, untrained, seed, language, shapes=shapes)
+    except (InvalidFileError, UnsupportedError):
+        if not is_network(name):
+            from depthwise.cli.refused import print_refused
+
+            print_refused(Path(name), shapes, as_json, language)
+        raise
     read_as(model, name, scale)
     return model, is_trained, None
 

@@ -50,12 +50,13 @@ class _Commands(TyperGroup):
         self, args: Any = None, *, standalone_mode: bool = True, **extra: Any
     ) -> Any:
         """As typer's, but for how it shows errors."""
+        given = _help_as_option(sys.argv[1:] if args is None else list(args))
         if not standalone_mode:
-            return super().main(args, standalone_mode=False, **extra)
+            return super().main(given, standalone_mode=False, **extra)
         try:
-            code = super().main(args, standalone_mode=False, **extra)
+            code = super().main(given, standalone_mode=False, **extra)
         except _ClickException as error:
-            say(f"depthwise: {sentence(error, sys.argv[1:] if args is None else list(args))}")
+            say(f"depthwise: {sentence(error, given)}")
             code = WRONG_INPUT
         except typer.Abort:
             code = FAILURE
@@ -74,6 +75,11 @@ class _Commands(TyperGroup):
         except OSError as error:
             place = "" if error.filename is None else f": {describe_value(str(error.filename), 200)}"
             _fail(f"{error.strerror or 'the system failed'}{place}", FAILURE)
+
+
+def _help_as_option(arguments: list[str]) -> list[str]:
+    """`depthwise help` and `depthwise help train` as `depthwise --help` and `depthwise train --help`."""
+    return [*arguments[1:2], "--help"] if arguments[:1] == ["help"] else arguments
 
 
 def _paragraphs(text: str) -> str:

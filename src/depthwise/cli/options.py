@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from depthwise.cli.streams import on_one_line
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.messages import text
 
@@ -195,7 +196,11 @@ def tell(sentence: str) -> None:
 
 
 def _tell(sentence: str, stream: Any) -> None:
-    """Prints a sentence; a terminal gets lines that end between words, everything else one line."""
+    """Prints a sentence; a terminal gets lines that end between words, everything else one line.
+
+    Names from files in it are made harmless here, for all commands.
+    """
+    sentence = on_one_line(sentence)
     if not is_terminal(stream):
         print(sentence, file=stream)
         return

@@ -1,6 +1,5 @@
 """`depthwise predict`: what a trained network says about images."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +26,7 @@ from depthwise.cli.options import (
 )
 from depthwise.cli.streams import print_json
 from depthwise.cli.targets import check_target_file
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, InvalidDataError, describe_value
 from depthwise.messages import text
 

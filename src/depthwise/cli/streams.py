@@ -9,12 +9,11 @@ import errno
 import io
 import json
 import os
-import re
 import sys
 import unicodedata
 from typing import Any
 
-__all__ = ["Output", "guard_streams", "print_json", "substitute"]
+__all__ = ["Output", "guard_streams", "on_one_line", "print_json", "substitute"]
 
 _HANDLER = "depthwise.substitute"
 
@@ -118,7 +117,7 @@ def guard_streams() -> Output | None:
     """Replaces `sys.stdout` and `sys.stderr` for the rest of the process.
 
     Returns:
-        what lies below `sys.stdout`; None where it is no stream of bytes, and so is left as it is.
+        what lies below `sys.stdout`; None where it is not a stream of bytes, and so is left as it is.
     """
     # In this order, so that where descriptors 0 to 2 are closed no file that is opened later gets one of their numbers.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
@@ -140,8 +139,26 @@ def _guarded(stream: Any) -> tuple[Output | None, Any]:
     return output, guarded
 
 
+def on_one_line(sentence: str) -> str:
+    """`sentence` with all that could steer a terminal escaped: line ends, control characters, direction overrides. Spaces of any kind
+    stay.
+
+    >>> on_one_line("a.png\\n\\x1b[31m: skipped")
+    'a.png\\\\n\\\\x1b[31m: skipped'
+    """
+    if sentence.isprintable():
+        return sentence
+    return "".join(
+        char
+        if char.isprintable() or unicodedata.category(char) == "Zs"
+        else char.encode("unicode_escape").decode("ascii")
+        for char in sentence
+    )
+
+
 def print_json(facts: Any) -> None:
-    """`facts` alone on stdout, as JSON; in ASCII where stdout is not UTF-8, so that no character is lost.
+    """`facts` alone on stdout, as JSON; in ASCII where stdout is not UTF-8, so that no character is lost, and what does not print
+    escaped.
 
     >>> print_json({"shape": [3, 3]})
     {
@@ -152,7 +169,9 @@ def print_json(facts: Any) -> None:
     }
     """
     is_unicode = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "").replace("_", "") == "utf8"
-    text = json.dumps(facts, ensure_ascii=False, indent=2, allow_nan=False)
-    if not is_unicode or re.search(r"[\ud800-\udfff]", text):  # the latter of a file's name that is not UTF-8
-        text = json.dumps(facts, indent=2, allow_nan=False)
+    text = json.dumps(facts, ensure_ascii=not is_unicode, indent=2, allow_nan=False)
+    if not text.replace(
+        "\n", ""
+    ).isprintable():  # what steers a terminal in a name from a file, or is not UTF-8 in that of a file
+        text = "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
     sys.stdout.write(text + "\n")

@@ -1,17 +1,18 @@
 """`depthwise train`: a network trained on labelled images and saved."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from depthwise.cli.check import ONNX, check_onnx
 from depthwise.cli.options import (
     BatchSize,
     DataName,
     Language,
     ModelName,
     Scale,
+    Shapes,
     SkipUnreadable,
     Threads,
     chosen_language,
@@ -23,7 +24,8 @@ from depthwise.cli.options import (
     use_threads,
 )
 from depthwise.cli.targets import check_target_file, save_or_rescue
-from depthwise.errors import InvalidArgumentError
+from depthwise.dataclass import dataclass
+from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.messages import text
 
 if TYPE_CHECKING:
@@ -98,7 +100,7 @@ def train_command(
         Path | None,
         typer.Option(
             "--out",
-            help="The file to write; by default the network's name with .keras. One that is there already is refused.",
+            help="The file to write: .keras or .onnx; by default the network's name with .keras. One that is there already is refused.",
             show_default=False,
         ),
     ] = None,
@@ -107,6 +109,7 @@ def train_command(
     threads: Threads = None,
     skip_unreadable: SkipUnreadable = False,
     scale: Scale = "auto",
+    shape: Shapes = None,
     language: Language = None,
 ) -> None:
     """Train a network on images and save it as a .keras file, which Keras loads too.
@@ -124,6 +127,7 @@ def train_command(
 
       depthwise train note-cnn --optimizer sgd --learning-rate 0.05 --batch-size 64 --seed 7
     """
+    from depthwise.classification import picture_shape
     from depthwise.networks import NETWORKS
     from depthwise.seeds import set_random_seed
 
@@ -133,11 +137,14 @@ def train_command(
     use_threads(threads)
     optimizer_made = _optimizer(optimizer, learning_rate)
     path = Path(f"{Path(model).stem}.keras") if out is None else out
-    check_target_file(path, overwrite, "--out", ".keras")
+    check_target_file(path, overwrite, "--out", (".keras", ONNX))
+    if path.name.endswith(ONNX):
+        check_onnx(None)
     is_new = model in NETWORKS and not (head_only or new_head)
-    network, reading = open_named(model, is_new, seed, language, scale, "command.starts_new")
-    images = load_dataset(data, skip_unreadable, network.graph.input_shapes[0], reading.fit)
+    network, reading = open_named(model, is_new, seed, language, scale, "command.starts_new", shape)
+    images = load_dataset(data, skip_unreadable, picture_shape(network.graph), reading.fit)
     network, images = _fitted(network, images, reading, head_only, new_head)
+    _check_keeps(network, path)
     tell(_opening(images, reading, language))
     if head_only:
         epochs = epochs if is_given(context, "epochs") else HEAD_EPOCHS
@@ -152,12 +159,35 @@ def train_command(
     except KeyboardInterrupt:
         interrupted = True
     # A file that appeared during the training is not replaced either.
-    place, failure = save_or_rescue(path, lambda place: network.save(place, overwrite=overwrite))
+    place, failure = save_or_rescue(path, lambda place: _write(network, place, overwrite))
     tell(text("command.stopped" if interrupted else "command.saved", language, path=str(place)))
     if failure is not None:
         raise failure
     if interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def _check_keeps(network: Any, path: Path) -> None:
+    """Whether the file can hold the network: before the training, not after it.
+
+    Raises:
+        UnsupportedError: Keras does not have all of its layers.
+    """
+    from depthwise.layers.tensors import is_foreign
+
+    foreign = [call.layer for call in network.graph.calls if is_foreign(call.layer)]
+    if foreign and not path.name.endswith(ONNX):
+        raise UnsupportedError(
+            f"{foreign[0].label} comes from an ONNX file and is no layer of Keras, so {describe_value(path.name)} cannot hold it; give "
+            "--out a name that ends in .onnx"
+        )
+
+
+def _write(network: Any, place: Path, overwrite: bool) -> None:
+    if place.name.endswith(ONNX):
+        network.export(place, verbose=False, overwrite=overwrite)
+    else:
+        network.save(place, overwrite=overwrite)
 
 
 def _check_options(context: typer.Context, epochs: int, recipe: str | None, head_only: bool, new_head: bool) -> None:

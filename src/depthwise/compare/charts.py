@@ -6,7 +6,8 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from depthwise.dataclass import dataclass
 
 __all__ = ["Bar", "Drawing", "Series", "Shape", "bars", "curves", "layer_bars", "ratio_bars", "ticks"]
 
@@ -21,12 +22,18 @@ def _percent(value: float) -> str:
 
 @dataclass(frozen=True)
 class Shape:
-    """An element of a drawing: its SVG attributes, the text that it shows, and the tip that it shows when pointed at."""
+    """An element of a drawing: its SVG attributes, its text, and what it says when it is pointed at.
+
+    Attributes:
+        tip: the whole sentence, which is read out too.
+        short: what is written beside a point of a curve.
+    """
 
     tag: str
     attributes: dict[str, object]
     text: str = ""
     tip: str = ""
+    short: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,9 +45,9 @@ class Drawing:
     title: str
 
 
-def _shape(tag: str, text: str = "", tip: str = "", **attributes: object) -> Shape:
+def _shape(tag: str, text: str = "", tip: str = "", short: str = "", **attributes: object) -> Shape:
     """In attribute names `_` is `-`, and one at the end is dropped (`class_`)."""
-    return Shape(tag, {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items()}, text, tip)
+    return Shape(tag, {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items()}, text, tip, short)
 
 
 @dataclass(frozen=True)
@@ -49,12 +56,14 @@ class Bar:
 
     Attributes:
         style: the class of the first part; those after it get `style` and "more".
+        tips: what each part says when it is pointed at.
     """
 
     label: str
     value: str
     parts: tuple[float, ...]
     style: str
+    tips: tuple[str, ...] = ()
 
 
 def bars(items: Sequence[Bar], title: str) -> Drawing:
@@ -73,6 +82,7 @@ def bars(items: Sequence[Bar], title: str) -> Drawing:
                 content.append(
                     _shape(
                         "rect",
+                        tip=item.tips[number] if item.tips else f"{item.label}: {item.value}",
                         x=_percent(100 * start / longest),
                         y=top + 20,
                         width=_percent(100 * part / longest),
@@ -98,7 +108,8 @@ def ratio_bars(items: Sequence[Bar], marks: Sequence[tuple[float, str]], title: 
         content.append(_shape("text", item.label, x="0", y=top + 13, class_="label halo"))
         content.append(_shape("text", item.value, x="100%", y=top + 13, class_="value halo", text_anchor="end"))
         width = _percent(100 * sum(item.parts) / longest)
-        content.append(_shape("rect", x="0", y=top + 20, width=width, height=14, rx=2, class_=item.style))
+        tip = f"{item.label}: {item.value}"
+        content.append(_shape("rect", tip=tip, x="0", y=top + 20, width=width, height=14, rx=2, class_=item.style))
     for place, label in marks:
         share = place / longest
         anchor = "end" if share > 0.7 else "start"
@@ -108,11 +119,12 @@ def ratio_bars(items: Sequence[Bar], marks: Sequence[tuple[float, str]], title: 
 
 @dataclass(frozen=True)
 class Series:
-    """A curve over the epochs 1, 2, …: its values, the text shown at each point, and the classes that draw it."""
+    """A curve over the epochs 1, 2, …: its values, what each point says, the classes that draw it, and each value as text."""
 
     values: tuple[float, ...]
     texts: tuple[str, ...]
     style: str
+    shorts: tuple[str, ...] = ()
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
@@ -177,7 +189,10 @@ def _curve(item: Series, x: Callable[[int], str], y: Callable[[float], str]) -> 
             )
     for index, (value, text) in enumerate(zip(item.values, item.texts)):
         if math.isfinite(value):
-            content.append(_shape("circle", tip=text, cx=x(index), cy=y(value), r=4, class_=f"point {item.style}"))
+            short = item.shorts[index] if item.shorts else ""
+            content.append(
+                _shape("circle", tip=text, short=short, cx=x(index), cy=y(value), r=4, class_=f"point {item.style}")
+            )
     return content
 
 

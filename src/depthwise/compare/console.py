@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from depthwise.compare.report import Report
-from depthwise.compare.wording import delivered_sentences, layer_pairs, name_of, result_rows, subtitles
+from depthwise.compare.wording import delivered_sentences, layer_groups, name_of, result_rows, subtitles
 from depthwise.explain.text import printable, shape_text
 from depthwise.messages import text
 from depthwise.network.graph import Call
@@ -58,22 +58,24 @@ def _layers(report: Report, language: str, width: int) -> Table:
     table.add_column(Text(text("comparison.output", language)), no_wrap=True)
     for network in report.networks:
         table.add_column(Text(name_of(network)), ratio=1)
-    for pair in layer_pairs(report):
-        node = pair[0] or pair[1]
-        if node is None or not any(item is not None and item.weights for item in pair):
-            continue
-        room = (width - 20) // 2
-        table.add_row(Text(shape_text(node.output_shape)), *(_layer(item, room) for item in pair))
+    room = (width - 20) // 2
+    for group in layer_groups(report):
+        weighted = [[node for node in side if node.weights] for side in group]
+        if any(weighted):
+            last = (weighted[0] or weighted[1])[-1]
+            table.add_row(Text(shape_text(last.output_shape)), *(_side(nodes, room) for nodes in weighted))
     totals = [Text(f"{network.graph.parameters:,}", style="bold") for network in report.networks]
     table.add_section()
     table.add_row(Text(text("comparison.total", language), style="bold"), *totals)
     return table
 
 
-def _layer(node: Call | None, room: int) -> Text:
-    """A layer's name with its formula below, broken between terms where it is longer than `room`."""
-    if node is None:
-        return Text("")
+def _side(nodes: list[Call], room: int) -> Text:
+    """Each layer's name with its formula below, broken between terms where it is longer than `room`."""
+    return Text("\n").join(_layer(node, room) for node in nodes)
+
+
+def _layer(node: Call, room: int) -> Text:
     pieces = wrapped(Text(node.facts.parameters.text), max(room, LEAST))
     return Text.assemble((printable(node.name), "dim"), "\n", Text("\n").join(pieces))
 

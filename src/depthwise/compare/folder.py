@@ -11,25 +11,41 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from depthwise.compare.mistakes import explaining_page
 from depthwise.compare.page import report_page
 from depthwise.compare.report import FORMAT, Report
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.files import atomic_write_text, check_writable, explain_failure
 from depthwise.models import Model
 
-__all__ = ["PAGE_NAME", "REPORT_NAME", "free_folder", "model_file_names", "prepare_folder", "write_folder"]
+__all__ = [
+    "PAGE_NAME",
+    "REPORT_NAME",
+    "explaining_page_name",
+    "free_folder",
+    "model_file_names",
+    "prepare_folder",
+    "write_folder",
+]
 
 REPORT_NAME = "report.json"
 PAGE_NAME = "report.html"
-_OUR_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*\.keras|report\.json|report\.html")
+_OUR_NAME = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9._-]*\.(keras|onnx)|explain-[A-Za-z0-9._-]+\.html|report\.json|report\.html"
+)
 _LARGEST_REPORT = 64 << 20
 _PATH_LIMIT = 200
 
 
-def model_file_names(names: Sequence[str], seeds: Sequence[int | None]) -> list[list[str]]:
-    """For each network the name of a `.keras` file for each seed: `note-cnn.keras`, `note-cnn-seed-2.keras`, ….
+def model_file_names(
+    names: Sequence[str], seeds: Sequence[int | None], endings: Sequence[str] | None = None
+) -> list[list[str]]:
+    """For each network the name of a file for each seed: `note-cnn.keras`, `note-cnn-seed-2.keras`, ….
 
     Names come from model files, so only letters, digits, dots, hyphens and underscores of them are kept.
+
+    Args:
+        endings: of each network's files: ".onnx" for one that no file of Keras can hold; ".keras" by default.
 
     >>> model_file_names(["note-cnn", "../a b"], [1, 2])
     [['note-cnn.keras', 'note-cnn-seed-2.keras'], ['a-b.keras', 'a-b-seed-2.keras']]
@@ -45,9 +61,18 @@ def model_file_names(names: Sequence[str], seeds: Sequence[int | None]) -> list[
             unique = f"{stem}-{number}"
         stems.append(unique)
     return [
-        [f"{stem}.keras" if index == 0 else f"{stem}-seed-{seed}.keras" for index, seed in enumerate(seeds)]
-        for stem in stems
+        [f"{stem}{ending}" if index == 0 else f"{stem}-seed-{seed}{ending}" for index, seed in enumerate(seeds)]
+        for stem, ending in zip(stems, endings or [".keras"] * len(stems), strict=True)
     ]
+
+
+def explaining_page_name(model_file: str) -> str:
+    """The page that explains the mistakes of the network in a file of the folder.
+
+    >>> explaining_page_name("note-cnn.keras")
+    'explain-note-cnn.html'
+    """
+    return f"explain-{model_file.rpartition('.')[0]}.html"
 
 
 def free_folder(folder: Path, names: Sequence[str]) -> Path:
@@ -95,7 +120,7 @@ def prepare_folder(folder: Path, names: Sequence[str], overwrite: bool = False) 
 def write_folder(
     folder: Path, report: Report, models: Sequence[Sequence[Model]], language: str, overwrite: bool = False
 ) -> list[str]:
-    """Writes the models, `report.json` and `report.html`. Returns the files' names.
+    """Writes the models, the pages that explain their mistakes, `report.json` and `report.html`. Returns the files' names.
 
     All of it is first written to a folder within `folder`. Then the earlier comparison goes, and the files move to their
     places, the report first: at no moment do files of two comparisons lie side by side, or models without their report.
@@ -108,7 +133,12 @@ def write_folder(
         DepthwiseError: the disk is full or failed; what was there before is unchanged.
     """
     trained = [pair for network, runs in zip(report.networks, models) for pair in zip(network.files, runs)]
-    names = [REPORT_NAME, PAGE_NAME, *(name for name, _ in trained)]
+    explained = [
+        (network.page, runs[0], network.mistakes)
+        for network, runs in zip(report.networks, models)
+        if network.page and network.mistakes is not None
+    ]
+    names = [REPORT_NAME, PAGE_NAME, *(name for name, _ in trained), *(name for name, _, _ in explained)]
     _refuse(folder, names, overwrite)
     staging = None
     try:
@@ -118,7 +148,12 @@ def write_folder(
         atomic_write_text(staging / REPORT_NAME, json.dumps(facts, indent=1, allow_nan=False) + "\n")
         atomic_write_text(staging / PAGE_NAME, report_page(report, language))
         for name, model in trained:
-            model.save(staging / name)
+            if name.endswith(".onnx"):
+                model.export(staging / name, verbose=False)
+            else:
+                model.save(staging / name)
+        for name, model, mistakes in explained:
+            atomic_write_text(staging / name, explaining_page(model, mistakes))
         for name in sorted(_written_before(folder) - {REPORT_NAME}):
             (folder / name).unlink(missing_ok=True)
         for name in names:

@@ -6,18 +6,20 @@ named `</svg><script>`. Plots are inline SVG, the style sheet is allowed by its 
 
 import base64
 import hashlib
+import math
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from depthwise.compare.charts import Bar, Drawing, Series, bars, curves, layer_bars, ratio_bars
-from depthwise.compare.report import Report
+from depthwise.compare.report import Mistake, Mistakes, NetworkResult, Report
 from depthwise.compare.wording import (
     delivered_sentences,
-    layer_pairs,
+    layer_groups,
     name_of,
     percent,
     result_rows,
@@ -25,6 +27,7 @@ from depthwise.compare.wording import (
     subtitles,
     times,
 )
+from depthwise.explain.page import kept_layers
 from depthwise.explain.text import printable, shape_text
 from depthwise.messages import check_language, text
 from depthwise.network.graph import Call
@@ -33,6 +36,8 @@ from depthwise.network.twins import Direction, twin_direction
 __all__ = ["report_page"]
 
 _STYLES = ("first", "second")
+_VISIBLE = 0.01
+"""A part of a bar that is a smaller share of the longest one cannot be seen."""
 _HTML_LANGUAGE = {"en": "en", "zh": "zh-Hans"}
 
 
@@ -51,7 +56,7 @@ def report_page(report: Report, language: str = "en") -> str:
     return template.render(
         _Content(report, language).values(),
         html_language=_HTML_LANGUAGE[language],
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         style=Markup(style),  # a file of the package
         styles=_STYLES,
     )
@@ -91,6 +96,7 @@ class _Content:
             "heavier": name_of(report.heavier),
             "lighter": name_of(report.lighter),
             "results": result_rows(report, self.language),
+            "mistakes": self._mistakes(),
             "sizes_and_times": [*self._sizes(), *self._times()],
             "curves": self._curves(),
             "layers": self._layers(),
@@ -111,13 +117,19 @@ class _Content:
 
     def _sizes(self) -> list[tuple[str, Drawing, str]]:
         networks = self.report.networks
-        note = f"{self.say('convolutional')} ■ {self.say('head')} □"
         parameters = [(item.convolutional_parameters, item.head_parameters) for item in networks]
         macs = [(item.graph.macs - item.head_macs, item.head_macs) for item in networks]
         return [
-            (title, self._bars(title, parts, [f"{sum(part):,}" for part in parts]), note)
+            (title, self._bars(title, parts, [f"{sum(part):,}" for part in parts]), self._legend(parts))
             for title, parts in ((self.say("parameters"), parameters), (self.say("macs"), macs))
         ]
+
+    def _legend(self, parts: Sequence[tuple[int, int]]) -> str:
+        """What the two parts of the bars are, where both are large enough to be seen."""
+        longest = max(map(sum, parts)) or 1
+        if any(min(part) > _VISIBLE * longest for part in parts):
+            return f"{self.say('convolutional')} ■ {self.say('head')} □"
+        return ""
 
     def _times(self) -> list[tuple[str, Drawing, str]]:
         """A card for each time that was measured for at least one network."""
@@ -143,7 +155,12 @@ class _Content:
         return cards
 
     def _bars(self, title: str, parts: Sequence[tuple[float, ...]], values: list[str]) -> Drawing:
-        return bars([Bar(*item) for item in zip(self.names, values, parts, _STYLES)], title)
+        kinds = (self.say("convolutional"), self.say("head"))
+        items = []
+        for name, value, own, style in zip(self.names, values, parts, _STYLES):
+            tips = tuple(f"{name}, {kind}: {part:,}" for kind, part in zip(kinds, own)) if len(own) > 1 else ()
+            items.append(Bar(name, value, own, style, tips))
+        return bars(items, title)
 
     def _curves(self) -> list[tuple[str, Drawing | None]]:
         if not any(run.epochs for network in self.report.networks for run in network.runs):
@@ -175,30 +192,78 @@ class _Content:
                     )
                     for number, value in enumerate(values, 1)
                 )
-                result.append(Series(values, texts, style + more))
+                shorts = tuple(percent(value, self.language) if is_share else f"{value:.4f}" for value in values)
+                result.append(Series(values, texts, style + more, shorts))
         return result
 
     def _layers(self) -> list[dict[str, Any]]:
-        pairs = layer_pairs(self.report)
-        most = max((node.facts.macs.value for pair in pairs for node in pair if node), default=0) or 1
+        groups = layer_groups(self.report)
+        sums = [[sum(node.facts.macs.value for node in side) for side in group] for group in groups]
+        most = max((value for pair in sums for value in pair), default=0) or 1
         rows = []
-        for pair in pairs:
-            nodes = [node for node in pair if node is not None]
+        for group, macs in zip(groups, sums):
+            formulas = [" + ".join(node.facts.macs.text for node in side if node.facts.macs.value) for side in group]
+            last = (group[0] or group[1])[-1]
             rows.append(
                 {
-                    "shape": shape_text(nodes[0].output_shape),
-                    "layers": [None if node is None else _layer(node) for node in pair],
-                    "bars": layer_bars(
-                        [
-                            (node.facts.macs.value, node.facts.macs.text, style) if node else (0, "", style)
-                            for node, style in zip(pair, _STYLES)
-                        ],
-                        most,
-                        " / ".join(node.facts.macs.text for node in nodes),
-                    ),
+                    "shape": shape_text(last.output_shape),
+                    "layers": [[_layer(node) for node in side] for side in group],
+                    "macs": " / ".join(f"{value:,}" for value in macs) if any(macs) else "",
+                    "bars": layer_bars(list(zip(macs, formulas, _STYLES)), most, " / ".join(filter(None, formulas))),
                 }
             )
         return rows
+
+    def _mistakes(self) -> list[dict[str, Any]]:
+        """For each network that was tested: its table of classes, and the pictures that it got wrong."""
+        return [
+            {
+                "network": name,
+                "title": self.say("mistakes_of", network=name, count=network.mistakes.count),
+                "classes": network.mistakes.class_names,
+                "confusion": self._confusion(network.mistakes),
+                "shown": [self._mistake(network, network.mistakes, place) for place in _shown(network.mistakes)],
+            }
+            for network, name in zip(self.report.networks, self.names)
+            if network.mistakes is not None
+        ]
+
+    def _confusion(self, mistakes: Mistakes) -> list[dict[str, Any]]:
+        """A row for each right class. Cells off the diagonal are the darker the more images they hold, by factors of four."""
+        return [
+            {
+                "name": printable(mistakes.name(right)),
+                "cells": [
+                    {
+                        "count": f"{count:,}" if count else "",
+                        "heat": "right" if right == answer else f"wrong-{_heat(count)}",
+                        "tip": self.say(
+                            "confusion_cell",
+                            right=printable(mistakes.name(right)),
+                            answer=printable(mistakes.name(answer)),
+                            count=count,
+                        ),
+                    }
+                    for answer, count in enumerate(row)
+                ],
+            }
+            for right, row in enumerate(mistakes.confusion)
+        ]
+
+    def _mistake(self, network: NetworkResult, mistakes: Mistakes, place: int) -> dict[str, str]:
+        mistake = mistakes.shown[place]
+        score = percent(mistake.score, self.language, 1) if mistakes.gives_shares else short_number(mistake.score)
+        facts = {
+            "right": printable(mistakes.name(mistake.label)),
+            "answer": printable(mistakes.name(mistake.answer)),
+            "score": score,
+        }
+        return {
+            "png": f"data:image/png;base64,{mistake.png}",
+            "link": _link(network, mistake, place, self.language) if network.page else "",
+            "text": self.say("mistake", **facts),
+            "tip": self.say("mistake_link", **facts, index=mistake.index),
+        }
 
     def _seeds(self) -> list[dict[str, Any]]:
         return [
@@ -233,6 +298,28 @@ class _Content:
         if self.report.settings.data == "mnist":
             lines.append(self.say("attribution"))
         return lines
+
+
+def _shown(mistakes: Mistakes) -> list[int]:
+    return [place for place, mistake in enumerate(mistakes.shown) if mistake.png]
+
+
+def _heat(count: int) -> int:
+    """0 for none, then 1 to 4.
+
+    >>> [_heat(count) for count in (0, 1, 3, 4, 16, 64, 9999)]
+    [0, 1, 1, 2, 3, 4, 4]
+    """
+    return min(4, 1 + int(math.log2(count)) // 2) if count else 0
+
+
+def _link(network: NetworkResult, mistake: Mistake, place: int, language: str) -> str:
+    """The place in the network's own page that says how it came to the wrong answer."""
+    graph = network.graph
+    answers = graph.by_name[graph.outputs[0]]
+    whole = kept_layers(graph) == len(graph.calls) and len(answers.output_shape) == 1
+    view = f"layer/{quote(answers.name, safe='')}/{mistake.answer}" if whole else "network"
+    return f"{quote(network.page)}#/{view}?language={language}&sample={place}"
 
 
 def _layer(node: Call) -> dict[str, str]:

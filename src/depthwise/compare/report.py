@@ -7,10 +7,10 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from depthwise.compare.statistics import mean_and_spread, wilson_interval
+from depthwise.dataclass import dataclass
 from depthwise.layers.dense import Dense
 from depthwise.layers.input import InputLayer
 from depthwise.network.graph import Call, Graph
@@ -20,6 +20,8 @@ __all__ = [
     "FORMAT_VERSION",
     "Epoch",
     "Machine",
+    "Mistake",
+    "Mistakes",
     "NetworkResult",
     "Ratio",
     "Report",
@@ -117,6 +119,46 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Mistake:
+    """A test image that was taken for another class.
+
+    Attributes:
+        index: its place among the test images. label, answer: the right class and the one with the highest output.
+        score: that output.
+        png: the picture in base64; "" where it is none.
+    """
+
+    index: int
+    label: int
+    answer: int
+    score: float
+    png: str = ""
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """What a network got wrong on all test images.
+
+    Attributes:
+        count: how many images.
+        class_names: a name for each class, as far as they have names.
+        confusion: for each right class how many images got each answer; empty where there are too many classes.
+        gives_shares: whether the outputs are shares of 1.
+        shown: those that it is surest of.
+    """
+
+    count: int
+    class_names: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    gives_shares: bool
+    shown: tuple[Mistake, ...]
+
+    def name(self, number: int) -> str:
+        """The name of a class; its number where it has none."""
+        return self.class_names[number] if number < len(self.class_names) else str(number)
+
+
+@dataclass(frozen=True)
 class NetworkResult:
     """A network and what was measured; what Ctrl-C prevented is missing.
 
@@ -124,6 +166,8 @@ class NetworkResult:
         source: what the user named: a network's name or a file's path; or "twin".
         shipped: how the weights that come with the package do on the test data, where the network has such.
         files: the names of its `.keras` files in the folder, one a run.
+        mistakes: of its first run.
+        page: the name of the page in the folder that explains the mistakes; "" where there is none.
     """
 
     graph: Graph
@@ -133,6 +177,8 @@ class NetworkResult:
     single: Timing | None = None
     files: tuple[str, ...] = ()
     shipped: TrainingRun | None = None
+    mistakes: Mistakes | None = None
+    page: str = ""
 
     @property
     def layers(self) -> tuple[Call, ...]:
@@ -348,6 +394,7 @@ def _network_json(network: NetworkResult) -> dict[str, Any]:
         "epoch_seconds_median": network.epoch_seconds,
         "shipped": None if network.shipped is None else _run_json(network.shipped),
         "runs": [_run_json(run) for run in network.runs],
+        "mistakes": None if network.mistakes is None else _mistakes_json(network.mistakes),
         "batch": _timing_json(network.batch),
         "single": _timing_json(network.single),
     }
@@ -355,6 +402,14 @@ def _network_json(network: NetworkResult) -> dict[str, Any]:
 
 def _run_json(run: TrainingRun) -> dict[str, Any]:
     return dataclasses.asdict(run) | {"accuracy": run.accuracy, "interval": run.interval, "seconds": run.seconds}
+
+
+def _mistakes_json(mistakes: Mistakes) -> dict[str, Any]:
+    """Without the pictures, which the numbers of the images stand for."""
+    facts = dataclasses.asdict(mistakes)
+    for shown in facts["shown"]:
+        del shown["png"]
+    return facts
 
 
 def _timing_json(timing: Timing | None) -> dict[str, Any] | None:

@@ -2,14 +2,16 @@
 the results so far."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from depthwise.classification import check_classifier
 from depthwise.compare.machine import this_machine
+from depthwise.compare.mistakes import find_mistakes
 from depthwise.compare.report import NetworkResult, Report, Settings, TrainingRun
 from depthwise.compare.timing import time_prediction
 from depthwise.compare.training import Observer, Training, count_correct, describe_optimizer
 from depthwise.data.dataset import Dataset
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError
 from depthwise.models import Model
 from depthwise.network.graph import Graph
@@ -136,6 +138,12 @@ def compare(
         pass
     if not is_complete:
         on_interrupt()
+    try:
+        for index, trained in enumerate(models):
+            if trained and runs[index][0].tested:
+                results[index] = replace(results[index], mistakes=find_mistakes(trained[0], data))
+    except KeyboardInterrupt:
+        pass  # in a hurry: the report goes without them
     return report(is_complete), models
 
 

@@ -3,18 +3,17 @@
 Texts here are plain; each face escapes them in its own way, since layers and files may have hostile names.
 """
 
-from dataclasses import dataclass
-
 from depthwise.compare.report import NetworkResult, Ratio, Report, Timing
+from depthwise.dataclass import dataclass
 from depthwise.explain.text import printable
+from depthwise.layers.input import InputLayer
 from depthwise.messages import text
-from depthwise.network.alignment import aligned
-from depthwise.network.graph import Call
+from depthwise.network.alignment import Group, corresponding
 
 __all__ = [
     "ResultRow",
     "delivered_sentences",
-    "layer_pairs",
+    "layer_groups",
     "name_of",
     "percent",
     "result_rows",
@@ -108,10 +107,14 @@ def subtitles(report: Report, language: str) -> list[str]:
     return lines
 
 
-def layer_pairs(report: Report) -> list[tuple[Call | None, Call | None]]:
-    """The layers of both networks, those that correspond side by side."""
-    first, second = (network.layers for network in report.networks)
-    return aligned(first, second)
+def layer_groups(report: Report) -> list[Group]:
+    """The layers of both networks, those that stand for each other side by side, without the inputs."""
+    first, second = (network.graph for network in report.networks)
+    groups = [
+        tuple(tuple(call for call in side if not isinstance(call.layer, InputLayer)) for side in group)
+        for group in corresponding(first, second)
+    ]
+    return [(ours, theirs) for ours, theirs in groups if ours or theirs]
 
 
 def result_rows(report: Report, language: str) -> list[ResultRow]:

@@ -6,12 +6,12 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from depthwise.compiler import functions, kernels, module, sharing
 from depthwise.compiler.dump import Dump
+from depthwise.compiler.frame import Frame, frame_of
 from depthwise.compiler.ir import expression
 from depthwise.compiler.ir.program import Program
 from depthwise.compiler.kernels.builder import Vectors
@@ -20,12 +20,13 @@ from depthwise.compiler.module import emit_stages, kernels_of, stage_names
 from depthwise.compiler.native import scheduler
 from depthwise.compiler.native.cache import CompileCache
 from depthwise.compiler.native.compile import LoadedCode, Source
-from depthwise.compiler.native.load import load_program
+from depthwise.compiler.native.load import load_program, program_key
 from depthwise.compiler.native.targets import Target
 from depthwise.compiler.plan.schedule import Schedule
 from depthwise.compiler.sharing import shared_kernels
+from depthwise.dataclass import dataclass
 
-__all__ = ["Compiled", "Plan", "compile", "modules", "schedule_identity"]
+__all__ = ["Compiled", "Plan", "Planned", "compile", "modules", "schedule_identity"]
 
 Plan = Callable[[Program, Machine], Schedule]
 
@@ -36,13 +37,21 @@ to compile, and save some ten instructions of a call."""
 
 @dataclass(frozen=True)
 class Compiled:
-    """A schedule and its code; `native.scheduler.PARTICIPATE` is the function that a thread team runs."""
+    """The code, `native.scheduler.PARTICIPATE` is the function that a thread team runs, and what it needs of its caller."""
 
-    schedule: Schedule
+    frame: Frame
     code: LoadedCode
 
 
-def compile(program: Program, plan: Plan, machine: Machine, target: Target, cache: CompileCache) -> Compiled:
+@dataclass(frozen=True)
+class Planned(Compiled):
+    """Compiled code with the schedule that it was made of, and its key in the cache."""
+
+    schedule: Schedule
+    key: str
+
+
+def compile(program: Program, plan: Plan, machine: Machine, target: Target, cache: CompileCache) -> Planned:
     """Compiles an optimised program (see `passes.simplify`), or takes its code from the cache.
 
     Args:
@@ -55,14 +64,15 @@ def compile(program: Program, plan: Plan, machine: Machine, target: Target, cach
     dump.program(program)
     schedule = plan(program, machine)
     dump.schedule(schedule)
+    identity = schedule_identity(schedule, machine.vectors)
     code = load_program(
-        schedule_identity(schedule, machine.vectors),
+        identity,
         lambda: [*modules(schedule, machine.vectors, target).values()],
         target,
         cache,
     )
     dump.modules(lambda: modules(schedule, machine.vectors, target), target)
-    return Compiled(schedule, code)
+    return Planned(frame_of(schedule, program), code, schedule, program_key(identity, target))
 
 
 def modules(schedule: Schedule, vectors: Vectors, target: Target) -> dict[str, Source]:

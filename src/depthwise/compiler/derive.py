@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 
 import numpy as np
 
-from depthwise.compiler.ir.types import Value
+from depthwise.compiler.ir.types import Derived
 
 __all__ = ["derive"]
 
@@ -12,17 +12,18 @@ Arrays = MutableMapping[str, np.ndarray]
 Sources = list[np.ndarray | None]
 
 
-def derive(name: str, parameters: Mapping[str, Value], known: Arrays) -> np.ndarray:
+def derive(name: str, recipes: Mapping[str, Derived], known: Arrays) -> np.ndarray:
     """The value of a parameter, rounded nowhere but in the end.
 
     Args:
+        recipes: of the parameters that are not weights of the model.
         known: the model's weights; gets what is derived on the way.
     """
     if name not in known:
-        derived = parameters[name].derived
-        assert derived is not None, f"the weight {name!r} is missing"
+        assert name in recipes, f"the weight {name!r} is missing"
+        derived = recipes[name]
         sources: Sources = [
-            derive(source, parameters, known).astype(np.float64) if source else None for source in derived.sources
+            derive(source, recipes, known).astype(np.float64) if source else None for source in derived.sources
         ]
         known[name] = _RULES[derived.rule](sources, derived.constants)
     return known[name]

@@ -6,7 +6,7 @@ behind.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -16,6 +16,7 @@ from depthwise.compiler.ir.expression import Apply, Operand
 from depthwise.compiler.ir.formula import PREDICTION, TARGET, Formula, Reduction, result
 from depthwise.compiler.ir.program import IllegalProgramError, Operation, Program
 from depthwise.compiler.ir.types import Element, Role, TensorType, Value
+from depthwise.dataclass import dataclass
 
 __all__ = ["LossRule", "Tape", "differentiate"]
 

@@ -8,13 +8,13 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from depthwise.compiler.ir.program import Program
 from depthwise.compiler.native.compile import Source, assembly
 from depthwise.compiler.native.targets import Target
 from depthwise.compiler.plan.schedule import Call, Item, Pointer, Repeat, Schedule, Stage
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.files import atomic_write_text
 

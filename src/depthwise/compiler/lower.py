@@ -9,6 +9,7 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+from depthwise.collection import without_collections
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression
 from depthwise.compiler.ir.program import Operation, Program
@@ -19,6 +20,7 @@ from depthwise.network.graph import Call, Graph
 __all__ = ["Builder", "lower"]
 
 
+@without_collections
 def lower(graph: Graph, *, training: bool = False) -> Program:
     """The program that computes `graph`'s outputs; with `training`, dropout and batch statistics are in it."""
     builder = Builder(training)
@@ -85,7 +87,7 @@ class Builder:
         result = self.tensor_of[call.name]
         self.tensor_of = {**given, call.name: result}
         if len(self.shape(result)) == rank:
-            self.emit(call, op.Transpose((result,), (f"{call.name}/moved",), tuple(order)))
+            self.emit(call, op.Transpose((result,), (f"{call.name}/as given",), tuple(order)))
 
     def _to_end(self, call: Call, source: str, axis: int, result: str) -> str:
         axes = to_end(tuple(range(len(self.shape(source)))), axis)

@@ -1,12 +1,12 @@
 """What the plan knows of a machine, and the model that chooses tiles from it."""
 
 import functools
-from dataclasses import dataclass
 from itertools import product
 
 from depthwise.compiler.kernels.builder import Vectors
 from depthwise.compiler.kernels.depthwise import MAXIMUM_UNROLLED
 from depthwise.compiler.kernels.maps import even_shares
+from depthwise.dataclass import dataclass
 
 __all__ = ["Machine", "choose_depthwise_tile", "choose_tile", "machine_for", "tile_cycles"]
 

@@ -4,23 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Protocol
 
+from depthwise.compiler.frame import frame_of
 from depthwise.compiler.kernels.builder import Function, Kernel, Module, Operand, Vectors
-from depthwise.compiler.plan.schedule import ARENAS, Call, Item, Pointer, Repeat, Schedule, Segment, Stage, every_call
+from depthwise.compiler.plan.schedule import Call, Item, Pointer, Repeat, Schedule, Segment, Stage, every_call
 
-__all__ = ["CONTEXT_NUMBERS", "Code", "arena_names", "emit_kernel", "emit_stages", "kernels_of", "stage_names"]
+__all__ = ["CONTEXT_NUMBERS", "Code", "emit_kernel", "emit_stages", "kernels_of", "stage_names"]
 
 CONTEXT_NUMBERS = ("batch", "samples_per_task", "chunks")
 """Integers at the start of the context block; the arenas' addresses follow."""
 
 BY_PARTICIPANT = ("local", "group", "extra")
-
-
-def arena_names(schedule: Schedule) -> tuple[str, ...]:
-    """The arenas in the order of their addresses in the context block."""
-    fixed = (*(name for name in ARENAS if name != "input0"), *(f"packed{i}" for i in range(len(schedule.forms))))
-    inputs = tuple(f"input{i}" for i in range(len(schedule.input_sizes)))
-    outputs = tuple(f"output{i}" for i in range(len(schedule.output_sizes)))
-    return (*fixed, *inputs, *outputs)
 
 
 def stage_names(schedule: Schedule) -> tuple[str, ...]:
@@ -78,7 +71,7 @@ class _StageWriter:
         self.schedule = schedule
         self.stage = stage
         self.function = function
-        self.names = arena_names(schedule)
+        self.names = frame_of(schedule).arenas
         self.steps = self._sample_steps()
 
     def _sample_steps(self) -> dict[str, int]:

@@ -11,10 +11,10 @@ docs/decisions/0016-shared-kernels.md says what they would cost.
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from depthwise.compiler.kernels.builder import Kernel, Vectors
 from depthwise.compiler.module import emit_kernel
+from depthwise.dataclass import dataclass
 
 __all__ = ["SharedKernel", "share", "shared_kernels"]
 

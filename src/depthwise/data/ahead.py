@@ -1,8 +1,10 @@
 """Batches of a sequence that threads make in advance, in a given order."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ["Ahead", "in_order"]
 
@@ -33,6 +35,8 @@ class Ahead:
     def take(self, order: Any, position: int) -> Any:
         """The item `order[position]` (numbers as a list, range or array); those behind it are begun."""
         if self._threads is None:
+            from concurrent.futures import ThreadPoolExecutor  # slow to import, and most data needs none
+
             self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="depthwise-data")
         if position not in self._waiting:  # another place than was expected: what is under way is of no use
             self._drop()

@@ -11,7 +11,7 @@ __all__ = ["Batch", "Batches", "is_batches", "read_batch"]
 
 
 class Batch(NamedTuple):
-    """One batch as arrays of equal length; `y` and `sample_weight` are None when the source gave none."""
+    """One batch as arrays of equal length, `x` the images; `y` and `sample_weight` are None when the source gave none."""
 
     x: NDArray[Any]
     y: NDArray[Any] | None
@@ -55,7 +55,7 @@ def is_batches(value: object) -> bool:
     """
     if isinstance(value, Batches):
         return True
-    # A class itself has the methods, but is no sequence; arrays of any library have a shape or `__array__`.
+    # A class itself has the methods, but is not a sequence; arrays of any library have a shape or `__array__`.
     if isinstance(value, (list, tuple, str, bytes, bytearray, memoryview, dict, set, frozenset, range, type)):
         return False
     if any(hasattr(value, name) for name in ("__array__", "__array_interface__", "shape", "keys")):

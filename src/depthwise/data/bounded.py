@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from depthwise.errors import InvalidArgumentError, InvalidFileError, describe_value
 
-__all__ = ["DEFAULT_MAX_BYTES", "MAX_DEFLATE_RATIO", "ByteReader", "open_file", "read_exactly", "shown_path"]
+__all__ = [
+    "DEFAULT_MAX_BYTES",
+    "MAX_DEFLATE_RATIO",
+    "ByteReader",
+    "open_file",
+    "read_at_most",
+    "read_exactly",
+    "shown_path",
+]
 
 DEFAULT_MAX_BYTES = 4 << 30  # of decoded arrays in one file
 # The most that deflate can shrink anything: one length-distance pair of 258 bytes in two bits, and a little.
@@ -47,6 +55,15 @@ def open_file(path: str | os.PathLike[str], kind: str) -> BinaryIO:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a path"
         raise InvalidArgumentError(f"Cannot read {shown} ({reason}); give the path of {kind}.") from error
+
+
+def read_at_most(reader: ByteReader, size: int) -> bytes:
+    """The next `size` bytes, fewer where it ends; unlike `reader.read(size)`, it asks for no memory before there are bytes for it."""
+    chunks = []
+    while size and (chunk := reader.read(min(_CHUNK, size))):
+        chunks.append(chunk)
+        size -= len(chunk)
+    return b"".join(chunks)
 
 
 def read_exactly(reader: ByteReader, size: int, prefix: bytes, shown: str, what: str) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from typing import IO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from depthwise.data.bounded import open_file, shown_path
+from depthwise.data.bounded import open_file, read_at_most, shown_path
 from depthwise.data.cifar10_pickle import read_batch_pickle
 from depthwise.data.fetch import fetch, keras_cache_folder
 from depthwise.data.npz import ArrayPairs
@@ -87,7 +87,7 @@ def _read_folder(folder: Path) -> dict[str, _Records]:
         records = {}
         for name, path in paths.items():
             with open_file(path, f"CIFAR-10's file {name}{suffix}") as file:
-                records[name] = parse(file.read(most + 1), shown_path(path))
+                records[name] = parse(read_at_most(file, most + 1), shown_path(path))
         return records
     raise InvalidArgumentError(
         f"The folder {shown} has no CIFAR-10 files; it needs data_batch_1.bin to data_batch_5.bin and test_batch.bin."
@@ -118,7 +118,7 @@ def _read_archive(path: str | os.PathLike[str]) -> dict[str, _Records]:
                         raise InvalidFileError(
                             f"{inside} is too large, there twice, or not a plain file; get cifar-10-binary.tar.gz again."
                         )
-                    records[name] = parse(content.read(most + 1), inside)
+                    records[name] = parse(read_at_most(content, most + 1), inside)
         except DepthwiseError:
             raise
         except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from depthwise.data.idx import find_idx_files, load_idx_dataset
 from depthwise.data.images import ImageFolder, class_folders, image_files, load_image_folder, native_image_form
 from depthwise.data.npz import ArrayPairs, load_npz
 from depthwise.data.validate import validate_dataset_arrays, validate_labels
+from depthwise.dataclass import dataclass
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidDataError, describe_value
 
 __all__ = ["Dataset", "has_names", "load_data"]
@@ -24,6 +25,7 @@ _NAMED: dict[str, tuple[Callable[[], ArrayPairs], tuple[str, ...]]] = {
     "fashion_mnist": (fashion_mnist.load_data, fashion_mnist.CLASS_NAMES),
     "cifar10": (cifar10.load_data, cifar10.CLASS_NAMES),
 }
+_ALIASES = {"fashion": "fashion-mnist", "cifar-10": "cifar10"}
 _MOST_CLASSES = 100_000
 
 
@@ -77,7 +79,7 @@ def load_data(
     """Load a data set by name or path.
 
     Args:
-        name_or_path: "mnist" (in the package), "fashion_mnist" or "cifar10" (from a cache, or downloaded); or the
+        name_or_path: "mnist" (in the package), "fashion-mnist" or "cifar10" (from a cache, or downloaded); or the
             path of an `.npz` file in Keras' MNIST form, of a folder with the four IDX files of MNIST, or of a
             folder of images, with a subfolder a class, or with subfolders `train` and `test` that have those.
         image_size: folders of images only: (height, width) that all are resized to; None is the first image's size.
@@ -99,8 +101,8 @@ def load_data(
     key = os.fspath(name_or_path)
     if not isinstance(key, str):
         raise InvalidArgumentError(f"The data {describe_value(key)} is named in bytes; use text.")
-    if key.lower().replace("-", "_") in _NAMED:
-        name = key.lower().replace("-", "_")
+    name = _ALIASES.get(key.lower(), key.lower()).replace("-", "_")
+    if name in _NAMED:
         load, class_names = _NAMED[name]
         return _from_arrays(name, load(), class_names)
     path, shown = Path(key), shown_path(key)
@@ -113,7 +115,7 @@ def load_data(
     if not is_folder:
         arrived = "is a file, but not an .npz file" if is_file else "is neither a known name nor an existing path"
         raise InvalidArgumentError(
-            f"The data {shown} {arrived}; give {', '.join(_NAMED)}, an .npz file, a folder of IDX files or a folder of "
+            f"The data {shown} {arrived}; give {', '.join(_NAMED).replace('_', '-')}, an .npz file, a folder of IDX files or a folder of "
             f"images by class."
         )
     if find_idx_files(path) is not None:

@@ -125,6 +125,10 @@ def find_idx_files(folder: str | os.PathLike[str]) -> tuple[Path, ...] | None:
 def load_idx_dataset(folder: str | os.PathLike[str], max_bytes: int = DEFAULT_MAX_BYTES) -> ArrayPairs:
     """Read a folder with the four IDX files under MNIST's standard names, each plain or with `.gz`.
 
+    Args:
+        folder: where they are.
+        max_bytes: the most that a file may hold, unpacked.
+
     Returns:
         `((x_train, y_train), (x_test, y_test))`: images (N, H, W), labels (N,).
 

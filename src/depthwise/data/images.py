@@ -10,7 +10,6 @@ import operator
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from depthwise.data.bounded import open_file, shown_path
 from depthwise.data.digits import on_ground
+from depthwise.dataclass import dataclass
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidDataError, InvalidFileError, describe_value
 from depthwise.usage import FITS
 
@@ -182,7 +182,7 @@ def load_image_folder(
 def class_folders(folder: str | os.PathLike[str]) -> list[Path]:
     """The subfolders of `folder` that can be classes, sorted by name: not hidden, no links.
 
-    Raises `InvalidArgumentError` when `folder` is no folder or cannot be listed.
+    Raises `InvalidArgumentError` when `folder` is not a folder or cannot be listed.
     """
     shown = shown_path(folder)
     try:

@@ -21,10 +21,11 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from depthwise.dataclass import dataclass
 
 __all__ = ["EncodedImages", "decode_archive", "decode_images", "encode_archive", "encode_images"]
 

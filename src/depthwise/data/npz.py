@@ -1,10 +1,13 @@
-"""`.npz` files in Keras' MNIST form, read without pickle and without trusting their headers."""
+"""`.npy` and `.npz` files, read without pickle and without trusting their headers."""
 
+import contextlib
 import io
 import math
 import os
+import struct
 import zlib
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +15,12 @@ from numpy.typing import NDArray
 from depthwise.data.bounded import DEFAULT_MAX_BYTES, open_file, read_exactly, shown_path
 from depthwise.data.npy import HEADER_LIMIT, read_npy_header
 from depthwise.data.validate import validate_pair
-from depthwise.errors import DepthwiseError, InvalidFileError, describe_value
+from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, describe_value
 
 if TYPE_CHECKING:
     import zipfile
 
-__all__ = ["ArrayPairs", "load_npz"]
+__all__ = ["ArrayPairs", "load_array", "load_npz"]
 
 ArrayPairs: TypeAlias = tuple[tuple[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]]
 
@@ -49,33 +52,83 @@ def load_npz(path: str | os.PathLike[str], max_bytes: int = DEFAULT_MAX_BYTES) -
     >>> x_train.shape, y_test.tolist()
     ((2, 4, 4), [0, 1])
     """
-    import zipfile  # brings every codec with it
-
     shown = shown_path(path)
     arrays: dict[str, NDArray[Any]] = {}
-    with open_file(path, "an .npz file with x_train, y_train, x_test and y_test") as file:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                members = _find_members(archive, shown, max_bytes)
-                for name, member in members.items():
-                    with archive.open(member) as stream:
-                        arrays[name] = _read_array(stream, member, f"the array {name} in {shown}")
-        except DepthwiseError:
-            raise
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as e:
-            raise InvalidFileError(
-                f"{shown} is not a readable .npz file ({describe_value(str(e))}); save it again with "
-                f"numpy.savez_compressed."
-            ) from e
+    with (
+        open_file(path, "an .npz file with x_train, y_train, x_test and y_test") as file,
+        _opened(file, shown) as archive,
+    ):
+        members = _find_members(archive, shown, max_bytes)
+        for name, member in members.items():
+            with archive.open(member) as stream:
+                arrays[name] = _read_array(stream, member.file_size, f"the array {name} in {shown}")
     x_train, y_train, x_test, y_test = (arrays[name] for name in _NAMES)
     validate_pair(x_train, y_train, ("x_train", "y_train"))
     validate_pair(x_test, y_test, ("x_test", "y_test"))
     return (x_train, y_train), (x_test, y_test)
 
 
-def _find_members(archive: "zipfile.ZipFile", shown: str, max_bytes: int) -> dict[str, "zipfile.ZipInfo"]:
-    import zipfile
+def load_array(path: str | os.PathLike[str], max_bytes: int = DEFAULT_MAX_BYTES) -> NDArray[Any]:
+    """The array in an `.npy` file, or the only one in an `.npz` file, which is told by its first bytes, not by its name.
 
+    Args:
+        path: the file.
+        max_bytes: the most that the array may take, in bytes, before anything is allocated.
+
+    Raises:
+        InvalidArgumentError: no such file, or several arrays in it.
+        InvalidFileError: damaged, larger than allowed, or something else than numbers.
+
+    >>> import tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "three.npy")
+    >>> np.save(path, np.arange(3))
+    >>> load_array(path).tolist()
+    [0, 1, 2]
+    """
+    shown = shown_path(path)
+    with open_file(path, "an .npy or .npz file") as file:
+        is_zip = file.read(2) == b"PK"
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        if not is_zip:
+            if size > max_bytes:
+                raise InvalidFileError(f"{shown} has {size} bytes, more than the {max_bytes} allowed.")
+            return _read_array(file, size, f"the array in {shown}")
+        with _opened(file, shown) as archive:
+            members = archive.infolist()
+            if len(members) != 1:
+                names = [member.filename.removesuffix(".npy") for member in members[:20]]
+                raise InvalidArgumentError(
+                    f"{shown} holds {len(members)} arrays, {describe_value(names)}; save the one to predict by itself"
+                )
+            member = members[0]
+            what = f"the array {describe_value(member.filename.removesuffix('.npy'))} in {shown}"
+            _check_member(member, what)
+            if member.file_size > max_bytes:
+                raise InvalidFileError(
+                    f"{what} unpacks into {member.file_size} bytes, more than the {max_bytes} allowed."
+                )
+            with archive.open(member) as stream:
+                return _read_array(stream, member.file_size, what)
+
+
+@contextlib.contextmanager
+def _opened(file: BinaryIO, shown: str) -> "Iterator[zipfile.ZipFile]":
+    """The archive; whatever is found to be wrong with it while it is open becomes one sentence."""
+    import zipfile  # brings every codec with it
+
+    try:
+        with zipfile.ZipFile(file) as archive:
+            yield archive
+    except DepthwiseError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError) as e:
+        raise InvalidFileError(
+            f"{shown} is not a readable .npz file ({describe_value(str(e))}); save it again with numpy.savez_compressed."
+        ) from e
+
+
+def _find_members(archive: "zipfile.ZipFile", shown: str, max_bytes: int) -> dict[str, "zipfile.ZipInfo"]:
     members: dict[str, zipfile.ZipInfo] = {}
     for name in _NAMES:
         found = [member for member in archive.infolist() if member.filename == f"{name}.npy"]
@@ -86,18 +139,7 @@ def _find_members(archive: "zipfile.ZipFile", shown: str, max_bytes: int) -> dic
                 f"each; it has {describe_value(held)}."
             )
         members[name] = member = found[0]
-        if member.flag_bits & _ENCRYPTED or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise InvalidFileError(
-                f"The array {name} in {shown} is encrypted or compressed in a way NumPy does not write; save the file "
-                f"again with numpy.savez_compressed."
-            )
-        if (
-            member.file_size > _SUSPICIOUS_BYTES and member.file_size > _SUSPICIOUS_RATIO * max(1, member.compress_size)
-        ) or (member.compress_type == zipfile.ZIP_STORED and member.file_size != member.compress_size):
-            raise InvalidFileError(
-                f"The array {name} in {shown} claims to unpack {member.compress_size} bytes into {member.file_size}, "
-                f"like a zip bomb; if it is good, save it with numpy.savez, uncompressed."
-            )
+        _check_member(member, f"The array {name} in {shown}")
     total = sum(member.file_size for member in members.values())
     if total > max_bytes:
         raise InvalidFileError(
@@ -106,7 +148,24 @@ def _find_members(archive: "zipfile.ZipFile", shown: str, max_bytes: int) -> dic
     return members
 
 
-def _read_array(stream: Any, member: "zipfile.ZipInfo", what: str) -> NDArray[Any]:
+def _check_member(member: "zipfile.ZipInfo", what: str) -> None:
+    import zipfile
+
+    if member.flag_bits & _ENCRYPTED or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise InvalidFileError(
+            f"{what} is encrypted or compressed in a way NumPy does not write; save the file again with numpy.savez_compressed."
+        )
+    suspicious = member.file_size > _SUSPICIOUS_BYTES and member.file_size > _SUSPICIOUS_RATIO * max(
+        1, member.compress_size
+    )
+    if suspicious or (member.compress_type == zipfile.ZIP_STORED and member.file_size != member.compress_size):
+        raise InvalidFileError(
+            f"{what} claims to unpack {member.compress_size} bytes into {member.file_size}, like a zip bomb; if it is good, save "
+            f"it with numpy.savez, uncompressed."
+        )
+
+
+def _read_array(stream: Any, length: int, what: str) -> NDArray[Any]:
     start = stream.read(HEADER_LIMIT + 12)
     shape, fortran_order, dtype, offset = _parse_header(start, what)
     if dtype.hasobject or dtype.kind not in "buif":
@@ -115,10 +174,10 @@ def _read_array(stream: Any, member: "zipfile.ZipInfo", what: str) -> NDArray[An
             f"them could run code: save a plain array of numbers."
         )
     size = math.prod(shape) * dtype.itemsize
-    if size != member.file_size - offset:
+    if size != length - offset:
         raise InvalidFileError(
             f"{what} claims the shape {describe_value(shape)} of {dtype}, {size} bytes, but holds "
-            f"{member.file_size - offset}; the file is damaged: save it again."
+            f"{length - offset}; the file is damaged: save it again."
         )
     data = read_exactly(stream, size, start[offset:], what, "the array")
     array = data.view(dtype).reshape(shape, order="F" if fortran_order else "C")

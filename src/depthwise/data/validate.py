@@ -11,9 +11,9 @@ __all__ = ["validate_dataset_arrays", "validate_images", "validate_labels", "val
 
 
 def validate_images(images: object, name: str = "x") -> NDArray[Any]:
-    """`images` as an array, if it holds at least one image of numbers: (N, H, W) or (N, H, W, C).
+    """`images` as an array, if it holds at least one image of numbers: (N, H, W) or (N, H, W, C). Messages call it `name`.
 
-    Raises `InvalidDataError` for any other rank, an empty array, or a dtype that is no number.
+    Raises `InvalidDataError` for any other rank, an empty array, or a dtype that is not a number.
 
     >>> validate_images(np.zeros((2, 28, 28), np.uint8)).shape
     (2, 28, 28)
@@ -34,7 +34,7 @@ def validate_images(images: object, name: str = "x") -> NDArray[Any]:
 
 
 def validate_labels(labels: object, class_count: int | None = None, name: str = "y") -> NDArray[np.int64]:
-    """`labels` as int64 of shape (N,), if they are whole numbers from 0 (below `class_count`, when given).
+    """`labels` as int64 of shape (N,), if they are whole numbers from 0 (below `class_count`, when given). Messages call them `name`.
 
     Labels of shape (N, 1), as Keras' CIFAR-10 has them, are flattened. Raises `InvalidDataError`.
 
@@ -69,7 +69,7 @@ def validate_labels(labels: object, class_count: int | None = None, name: str = 
 
 
 def validate_pair(images: object, labels: object, names: tuple[str, str] = ("x", "y")) -> None:
-    """Raise `InvalidDataError` unless there are as many labels as images, and both fit `validate_*`.
+    """Raise `InvalidDataError` unless there are as many labels as images, and both fit `validate_*`. Messages call them `names`.
 
     >>> validate_pair(np.zeros((2, 4, 4)), [0, 1])
     """
@@ -83,7 +83,7 @@ def validate_pair(images: object, labels: object, names: tuple[str, str] = ("x",
 
 
 def validate_dataset_arrays(x_train: object, y_train: object, x_test: object, y_test: object) -> None:
-    """Raise `InvalidDataError` unless both pairs fit and training and test images have one shape."""
+    """Raise `InvalidDataError` unless the pairs (x_train, y_train) and (x_test, y_test) fit and training and test images have one shape."""
     validate_pair(x_train, y_train, ("x_train", "y_train"))
     validate_pair(x_test, y_test, ("x_test", "y_test"))
     train_shape, test_shape = np.asarray(x_train).shape[1:], np.asarray(x_test).shape[1:]

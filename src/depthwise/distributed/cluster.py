@@ -4,12 +4,12 @@ import contextlib
 import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import depthwise
 from depthwise.compare.machine import this_machine
 from depthwise.compiler.native.targets import Target, llvm_versions, own_target, target_for
+from depthwise.dataclass import dataclass
 from depthwise.errors import DepthwiseError, InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.runtime.threads import get_threads
 

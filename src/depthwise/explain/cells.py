@@ -7,12 +7,12 @@ sum of n products (u = 2⁻²⁴), carried through the activation.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.explain.facts import activation_of, find_node
 from depthwise.explain.operations import call_steps

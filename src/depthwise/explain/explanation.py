@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from depthwise.classification import SCALES, gives_probabilities
-from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
+from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.explain.facts import find_node, network_facts
 from depthwise.explain.text import printable, shape_text
 from depthwise.files import atomic_write_text
@@ -17,10 +18,34 @@ from depthwise.messages import check_language, text
 if TYPE_CHECKING:
     from depthwise.explain.page import Page
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["EmbeddedPage", "Explanation", "explain"]
+
+MOST_MACS = 2_000_000_000
+"""A network with more arithmetic a sample is run only where a cell or a picture was asked for."""
 
 FRAME_HEIGHT = 760
 """Pixels of the page inside a notebook."""
+
+MOST_ROWS = 100
+"""Of the table inside a notebook."""
+
+
+class EmbeddedPage:
+    """What `Explanation.show` returns: the page in a frame of its own, which may run scripts and nothing else."""
+
+    def __init__(self, page: str, title: str) -> None:
+        self._page = page
+        self._title = title
+
+    def __repr__(self) -> str:
+        return f"<the page of {printable(self._title)}, for a notebook>"
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe sandbox="allow-scripts" srcdoc="{html.escape(self._page)}" '
+            f'style="width:100%;height:{FRAME_HEIGHT}px;border:1px solid #8884;border-radius:8px" '
+            f'title="{html.escape(self._title)}"></iframe>'
+        )
 
 
 def explain(
@@ -39,7 +64,8 @@ def explain(
     Args:
         model: a `depthwise.Model`.
         layer: the name of a layer; None for the whole network.
-        at: a cell of the layer's output: (row, column, channel), or (unit,).
+        at: a cell of the layer's output: (row, column, channel), or (unit,). The text of a layer without it shows the cell that
+            has most to show.
         language: "en" or "zh"; English where None, and the page then speaks what the reader's browser asks for.
         image: a picture to run the network on: brought to its size, colours and scale as `depthwise predict` does.
         sample: instead, the number of an MNIST test image.
@@ -60,7 +86,7 @@ def explain(
 
 
 class Explanation:
-    """What `explain` returns. In a notebook it shows a table and the page; `str()` of it is the terminal's text."""
+    """What `explain` returns. In a notebook it shows a table, or the arithmetic of a cell; `str()` of it is the terminal's text."""
 
     def __init__(
         self,
@@ -85,6 +111,7 @@ class Explanation:
             raise InvalidArgumentError(f"invert must be auto, yes or no, got {describe_value(invert)}")
         if scale not in SCALES:
             raise InvalidArgumentError(f"scale must be one of {', '.join(SCALES)}, got {describe_value(scale)}")
+        self._saved: Path | None = None
         self._asked = (image, sample, picture, invert, scale)
         if layer is not None:
             node = find_node(model.graph, layer)
@@ -108,38 +135,55 @@ class Explanation:
         """
         if self.layer is None or self.at is None:
             raise InvalidArgumentError("this explanation is not of one cell; give layer and at")
+        return self._cell_at(self.layer, self.at)
+
+    def _cell_at(self, layer: str, place: tuple[int, ...]) -> dict[str, Any]:
         from depthwise.explain.cells import cell_facts
 
-        return cell_facts(
-            self.model.graph, self.model.weights_by_name, self._values_and_picture[0], self.layer, self.at
-        )
+        return cell_facts(self.model.graph, self.model.weights_by_name, self._values_and_picture[0], layer, place)
 
     @cached_property
     def _values_and_picture(self) -> tuple[Any, Any]:
         from depthwise.explain.samples import Asked, choose_picture
-        from depthwise.explain.values import layer_values
+        from depthwise.explain.values import drawn_picture, layer_values
 
+        graph = self.model.graph
         picture = choose_picture(self.model, Asked(*self._asked))
-        return layer_values(self.model.graph, self.model.weights_by_name, (picture.values,)), picture
+        others = [drawn_picture(shape) for shape in graph.input_shapes[1:]]
+        return layer_values(graph, self.model.weights_by_name, (picture.values, *others)), picture
 
     def lines(self, show_all: bool = False) -> list[Any]:
         """The terminal's lines, as `rich.text.Text`."""
         from rich.text import Text
 
-        from depthwise.explain.terminal import cell_lines, layer_lines, network_lines
+        from depthwise.explain.terminal import layer_lines, network_lines
 
         if self.layer is None:
             return list(network_lines(self.facts, self.language))
-        if self.at is None:
-            layer = next(layer for layer in self.facts["layers"] if layer["name"] == self.layer)
-            return list(layer_lines(layer, self.language))
+        if self.at is not None:
+            return self._cell_lines(self.layer, self.cell, show_all)
+        layer = next(layer for layer in self.facts["layers"] if layer["name"] == self.layer)
+        lines = list(layer_lines(layer, self.language))
+        if self.model.graph.macs > MOST_MACS and not any(item is not None for item in self._asked[:3]):
+            return lines
+        from depthwise.explain.values import liveliest_cell
+
+        place = liveliest_cell(self._values_and_picture[0].by_layer[self.layer])
+        hint = Text(text("terminal.liveliest", self.language), "dim")
+        return [*lines, Text(), hint, *self._cell_lines(self.layer, self._cell_at(self.layer, place), show_all)]
+
+    def _cell_lines(self, layer: str, cell: dict[str, Any], show_all: bool) -> list[Any]:
+        from rich.text import Text
+
+        from depthwise.explain.terminal import cell_lines
+
         values, picture = self._values_and_picture
         origin = {name: printable(str(value)) for name, value in picture.facts.items()}
-        inputs = self.model.graph.by_name[self.layer].inputs
+        inputs = self.model.graph.by_name[layer].inputs
         return [
             Text(text(picture.key, self.language, **origin), "dim"),
             *self._answer(values),
-            *cell_lines(self.cell, inputs, self.language, show_all, values.reason),
+            *cell_lines(cell, inputs, self.language, show_all, values.reason),
         ]
 
     def _answer(self, values: Any) -> list[Any]:
@@ -174,45 +218,65 @@ class Explanation:
             place=None if self.layer is None else (self.layer, self.at),
         )
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the page as one self-contained HTML file."""
+    def save(self, path: str | os.PathLike[str]) -> "Explanation":
+        """Writes the page as one self-contained HTML file.
+
+        Returns:
+            The explanation itself, which a notebook then shows with a link to the page.
+        """
         atomic_write_text(Path(path), self.page().html)
+        self._saved = Path(path)
+        return self
+
+    def show(self) -> "EmbeddedPage":
+        """The page inside a notebook's output: about a megabyte in the notebook's file. `save` keeps it beside the notebook.
+
+        Raises:
+            UnsupportedError: the page does not show networks with several inputs.
+        """
+        return EmbeddedPage(self.page(with_times=False).html, self.model.name)
+
+    def __repr__(self) -> str:
+        place = "" if self.layer is None else f", layer {self.layer}"
+        return f"<Explanation of {self.model.name}{place}{'' if self.at is None else f', cell {self.at}'}>"
 
     def __str__(self) -> str:
         from rich.console import Console
 
         from depthwise.explain.terminal import print_lines
 
-        console = Console(width=110, color_system=None, force_terminal=False, record=False)
+        console = Console(width=110, color_system=None, force_terminal=False, force_jupyter=False)
         with console.capture() as capture:
             print_lines(console, self.lines())
         return capture.get()
 
     def _repr_html_(self) -> str:
-        """Table and page for Jupyter. The page sits in a frame of its own that may run scripts and nothing else."""
-        try:
-            page = self.page(with_times=False).html
-        except UnsupportedError:  # the page shows networks with one input; the table shows every network
-            return self._table()
-        frame = (
-            f'<iframe sandbox="allow-scripts" srcdoc="{html.escape(page)}" '
-            f'style="width:100%;height:{FRAME_HEIGHT}px;border:1px solid #8884;border-radius:8px" '
-            f'title="{html.escape(self.model.name)}"></iframe>'
-        )
-        return self._table() + frame
+        """What Jupyter shows: the network's table, or what the terminal says of a layer or a cell; and the way to the page.
+
+        The page itself is not in it: a notebook would grow by a megabyte with every output.
+        """
+        shown = self._table() if self.layer is None else f"<pre>{html.escape(str(self))}</pre>"
+        if self._saved is not None:
+            target = html.escape(quote(self._saved.as_posix()))
+            words = html.escape(text("terminal.notebook.open", self.language, name=printable(self._saved.name)))
+            return f'{shown}<p><a href="{target}" target="_blank" rel="noopener">{words}</a></p>'
+        return f"{shown}<p>{html.escape(text('terminal.notebook.page', self.language))}</p>"
 
     def _table(self) -> str:
         heads = [text(f"page.table.{name}", self.language) for name in ("layer", "output", "parameters", "macs")]
         rows = []
-        for layer in self.facts["layers"]:
-            marked = ' style="font-weight:bold"' if layer["name"] == self.layer else ""
+        for layer in self.facts["layers"][:MOST_ROWS]:
             cells = [
                 f"{printable(layer['name'])} ({layer['kind']})",
                 shape_text(layer["output_shape"]),
                 layer["parameters"]["text"],
                 layer["macs"]["text"],
             ]
-            rows.append(f"<tr{marked}>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
+            rows.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
+        more = len(self.facts["layers"]) - MOST_ROWS
+        if more > 0:
+            words = html.escape(text("terminal.notebook.more", self.language, count=f"{more:,}"))
+            rows.append(f"<tr><td colspan=4>{words}</td></tr>")
         totals = self.facts["totals"]
         foot = f"<tr><th></th><th></th><th>{totals['parameters']:,}</th><th>{totals['macs']:,}</th></tr>"
         head = "<tr>" + "".join(f"<th>{html.escape(name)}</th>" for name in heads) + "</tr>"

@@ -1,12 +1,12 @@
 """Matrices of numbers for a terminal: coloured by sign, side by side where they fit, else below each other."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from depthwise.dataclass import dataclass
 from depthwise.explain.text import number_text
 
 __all__ = ["Matrix", "Products"]

@@ -57,11 +57,12 @@ class CallProgram:
         """The parameters that the operations read, derived ones among them."""
         keys = [self._call.key(weight.name) for weight in self._call.weights]
         known: dict[str, npt.NDArray[Any]] = {key: np.asarray(weights[key]) for key in keys}
+        recipes = {name: value.derived for name, value in self.values.items() if value.derived is not None}
         found = {}
         for operation in self.operations:
             for name in operation.operands:
                 if self.values[name].role is Role.PARAMETER:
-                    found[name] = derive(name, self.values, known)
+                    found[name] = derive(name, recipes, known)
         return found
 
 

@@ -10,13 +10,13 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidDataError, UnsupportedError
 from depthwise.explain.cells import has_display
 from depthwise.explain.facts import network_facts
@@ -28,12 +28,12 @@ from depthwise.explain.timing import measure
 from depthwise.explain.values import check_input, drawn_picture, pixel_range
 from depthwise.explain.variations import variations
 from depthwise.messages import LANGUAGES, check_language, section
-from depthwise.network.alignment import aligned
+from depthwise.network.alignment import corresponding
 from depthwise.network.graph import Call, Graph
 from depthwise.network.initialize import draw_weights
 from depthwise.network.twins import twin
 
-__all__ = ["MOST_MACS", "MOST_WEIGHT_BYTES", "Page", "Sample", "make_page"]
+__all__ = ["MOST_MACS", "MOST_WEIGHT_BYTES", "Page", "Sample", "kept_layers", "make_page"]
 
 MOST_WEIGHT_BYTES = 1_800_000
 """Weights that a page embeds, at most: with their encoding and everything else it stays below 3 MB."""
@@ -104,7 +104,7 @@ def make_page(
     if len(graph.inputs) != 1:
         raise UnsupportedError(f"the page shows networks with one input; this one has {len(graph.inputs)}")
     shape = graph.input_shapes[0]
-    kept = _kept_layers(graph)
+    kept = kept_layers(graph)
     shown = list(samples or [])[:MOST_SAMPLES] or [_drawn(shape)]
     brightest = largest_pixel or pixel_range(graph)
     arrays, blob = _embedded(graph, weights, kept)
@@ -155,7 +155,7 @@ def _can_run(node: Call) -> bool:
     return has_display(node) or page_operations(node) is not None
 
 
-def _kept_layers(graph: Graph) -> int:
+def kept_layers(graph: Graph) -> int:
     """How many layers, from the first on, the page can run."""
     total_bytes = macs = 0
     for index, node in enumerate(graph.calls):
@@ -223,10 +223,10 @@ def _comparison(graph: Graph, weights: Weights, with_times: bool) -> dict[str, A
     }
 
 
-def _pairs(graph: Graph, other: Graph) -> list[tuple[int | None, int | None]]:
-    """Which layer of the twin stands beside which of the network; None where a layer has no counterpart."""
+def _pairs(graph: Graph, other: Graph) -> list[tuple[list[int], list[int]]]:
+    """Which layers of the network and of the twin stand for each other, by their numbers."""
     own, its = ({call.name: index for index, call in enumerate(one.calls)} for one in (graph, other))
     return [
-        (None if one is None else own[one.name], None if two is None else its[two.name])
-        for one, two in aligned(graph.calls, other.calls)
+        ([own[call.name] for call in ours], [its[call.name] for call in theirs])
+        for ours, theirs in corresponding(graph, other)
     ]

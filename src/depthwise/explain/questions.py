@@ -80,7 +80,7 @@ def _height_mistakes(node: Call) -> list[tuple[int, str]]:
         swapped = describe(replace(layer, padding=other), node.facts.input_shapes)
         mistakes.insert(0, (swapped.output_shape[0], f"{other}_padding"))
     except ShapeError:
-        pass  # with the other padding there would be no output, so it is no plausible guess
+        pass  # with the other padding there would be no output, so it is not a plausible guess
     if axis.dropped:
         mistakes.insert(0, (axis.output + 1, "rounded_up"))
     return mistakes

@@ -1,20 +1,22 @@
 """Pictures to explain a network with: one the user names, one of MNIST's test set, or a drawn one."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from depthwise.classification import scaled_for
+from depthwise.classification import has_channels_first, picture_shape, scaled_for
 from depthwise.data import load_data, mnist
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError
 from depthwise.explain.page import Sample
 from depthwise.explain.values import drawn_picture
+from depthwise.layers.preprocessing import Rescaling
+from depthwise.layers.reshaping import Permute
 from depthwise.network.graph import Graph
-from depthwise.network.tree import with_rescaling
+from depthwise.network.tree import with_first
 from depthwise.pictures import FILE, OPTION, Reading, load_picture, prepared, reading_of
 
 __all__ = ["Asked", "Picture", "choose_picture", "page_graph", "page_samples"]
@@ -64,14 +66,13 @@ def choose_picture(model: Any, asked: Asked) -> Picture:
     if asked.image is not None and asked.sample is not None:
         raise InvalidArgumentError("give either an image or a sample, not both")
     graph, reading = model.graph, reading_of(model, scale=asked.scale)
-    shape = graph.input_shapes[0]
     if asked.array is not None and asked.image is None and asked.sample is None:
         return Picture(np.asarray(asked.array, dtype=np.float32), "terminal.picture_given", {})
     if asked.image is not None:
         pixels, changes = load_picture(asked.image, graph, reading, asked.invert)
         key = f"terminal.picture_{'_'.join(changes) or 'image'}"
         return Picture(prepared(graph, pixels, reading), key, {"name": Path(asked.image).name}, pixels)
-    if asked.sample is not None or shape == MNIST_SHAPE:
+    if asked.sample is not None or picture_shape(graph) == MNIST_SHAPE:
         index = asked.sample or 0
         pixels, label = _mnist(graph, index)
         facts: dict[str, object] = {"index": index, "label": label}
@@ -80,13 +81,13 @@ def choose_picture(model: Any, asked: Asked) -> Picture:
 
 
 def _drawn(graph: Graph, reading: Reading) -> npt.NDArray[np.float32]:
-    drawn: npt.NDArray[np.float32] = scaled_for(graph, drawn_picture(graph.input_shapes[0]), reading.scale, 1)
+    drawn: npt.NDArray[np.float32] = scaled_for(graph, drawn_picture(picture_shape(graph))[None], reading.scale, 1)[0]
     return drawn
 
 
 def _mnist(graph: Graph, index: int) -> tuple[npt.NDArray[np.uint8], int]:
     """The pixels of a test image, and the digit that it shows."""
-    shape = graph.input_shapes[0]
+    shape = picture_shape(graph)
     if shape != MNIST_SHAPE:
         raise InvalidArgumentError(
             f"samples are MNIST images of shape {MNIST_SHAPE}, but the network takes {shape}; give an image instead"
@@ -106,11 +107,17 @@ def _brightest(model: Any, asked: Asked) -> float | None:
 
 
 def page_graph(model: Any, asked: Asked) -> Graph:
-    """The network of the page, whose pictures begin at 0: for a network that takes -1 to 1, a layer that brings 0 to 1 there is first."""
+    """The network of the page, whose pictures begin at 0 and have their channels last.
+
+    For a network that takes -1 to 1, a layer that brings 0 to 1 there is first; for one that takes the channels first, one that moves them.
+    """
     graph: Graph = model.graph
-    if len(graph.inputs) != 1 or asked.array is not None:
+    if len(graph.inputs) != 1:
         return graph
-    return with_rescaling(graph, 2.0, -1.0) if reading_of(model, scale=asked.scale).scale == "-1..1" else graph
+    shape, is_moved = picture_shape(graph), has_channels_first(graph)
+    if asked.array is None and reading_of(model, scale=asked.scale).scale == "-1..1":
+        graph = with_first(graph, Rescaling(2.0, -1.0))
+    return with_first(graph, Permute((3, 1, 2)), shape) if is_moved else graph
 
 
 def page_samples(
@@ -127,6 +134,7 @@ def page_samples(
     asked, names = asked or Asked(), model.class_names if model is not None else ()
     if asked.array is not None and asked.image is None and asked.sample is None:
         values = np.asarray(asked.array, dtype=np.float64)
+        values = np.moveaxis(values, 0, 2) if has_channels_first(graph) else values
         largest = float(max(values.max(), 1.0))
         pixels = np.round(np.clip(values, 0, largest) * 255 / largest).astype(np.uint8)
         return [Sample(pixels, "")], names, largest
@@ -136,7 +144,7 @@ def page_samples(
         picture = choose_picture(model, asked)
         assert picture.pixels is not None
         samples.append(Sample(picture.pixels, str(picture.facts.get("label", picture.facts.get("name", "")))))
-    if graph.input_shapes[0] != MNIST_SHAPE:
+    if picture_shape(graph) != MNIST_SHAPE:
         return samples, names, brightest
     data = load_data("mnist")
     firsts = [int(np.argmax(data.y_test == digit)) for digit in range(10)]

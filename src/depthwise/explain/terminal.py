@@ -161,7 +161,8 @@ def cell_lines(
 
 def _place_line(place: dict[str, Any], language: str) -> Text:
     rows, columns = join_places(place["rows"]), join_places(place["columns"])
-    return Text("  " + text("terminal.window_at", language, rows=rows, columns=columns), "dim")
+    padded = "" if all(map(all, place["inside"])) else text("terminal.window_padding", language)
+    return Text("  " + text("terminal.window_at", language, rows=rows, columns=columns) + padded, "dim")
 
 
 def channel_lines(
@@ -218,7 +219,8 @@ def _convolution(
         facts["place"],
         lambda channel: text("terminal.input_channel", language, channel=channel["input_channel"]),
     )
-    yield _sums_line([channel["sum"] for channel in facts["channels"]], language)
+    if len(facts["channels"]) > 1:
+        yield _sums_line([channel["sum"] for channel in facts["channels"]], language)
     yield from _end(facts, language, "terminal.sum")
 
 

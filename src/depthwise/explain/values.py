@@ -3,18 +3,27 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidDataError, UnsupportedError, describe_value
 from depthwise.layers.preprocessing import Rescaling
+from depthwise.layers.reshaping import Permute
 from depthwise.network.graph import Graph
 from depthwise.reference.layer import forward
 
-__all__ = ["LayerValues", "check_input", "drawn_picture", "layer_values", "native_values", "pixel_range"]
+__all__ = [
+    "LayerValues",
+    "check_input",
+    "drawn_picture",
+    "layer_values",
+    "liveliest_cell",
+    "native_values",
+    "pixel_range",
+]
 
 Array = npt.NDArray[np.float32]
 
@@ -107,8 +116,30 @@ def _reference_values(
 def pixel_range(graph: Graph) -> int:
     """The largest value of a pixel that the network expects: 255 where it rescales its input itself, else 1."""
     readers = graph.consumers[graph.inputs[0]]
+    if len(readers) == 1 and isinstance(graph.by_name[readers[0]].layer, Permute):
+        readers = graph.consumers[readers[0]]
     layers: list[Any] = [graph.by_name[name].layer for name in readers]
     return 255 if any(isinstance(layer, Rescaling) and np.max(np.abs(layer.scale)) < 0.1 for layer in layers) else 1
+
+
+def liveliest_cell(values: Array) -> tuple[int, ...]:
+    """The cell of a map that has most to show: the one farthest from its channel's mean, in the channel that varies most.
+
+    Of a vector, the largest number. The page opens at the same cell.
+
+    >>> import numpy as np
+    >>> values = np.zeros((3, 4, 2), np.float32)
+    >>> values[1, 2, 1] = -5.0
+    >>> liveliest_cell(values)
+    (1, 2, 1)
+    """
+    if values.ndim < 2:
+        return (int(values.argmax()),)
+    channels = values.reshape(-1, values.shape[-1]).astype(np.float64)
+    channel = int(channels.var(axis=0).argmax())
+    own = channels[:, channel]
+    place = int(np.abs(own - own.mean()).argmax())
+    return (*map(int, np.unravel_index(place, values.shape[:-1])), channel)
 
 
 def drawn_picture(shape: tuple[int, ...]) -> Array:

@@ -26,13 +26,19 @@ def _merged(name: str) -> Any:
         return globals()[name](*args, **kwargs)(inputs)
 
     join.__name__ = join.__qualname__ = name.lower()
-    join.__doc__ = f"What a new `{name}` layer makes of a list of symbolic tensors; further arguments are the layer's."
+    join.__doc__ = (
+        f"What a new `{name}` layer makes of `inputs`, a list of symbolic tensors; further arguments are the layer's."
+    )
     return join
 
 
 _MERGES = ("Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract")
 globals().update({name.lower(): _merged(name) for name in _MERGES})
 __all__ += ["Input", *(name.lower() for name in _MERGES)]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ __all__ = [
     "ELU",
     "LAYERS",
     "Activation",
+    "ActivityRegularization",
     "Add",
     "AlphaDropout",
     "Average",
@@ -68,6 +69,7 @@ __all__ = [
     "Permute",
     "RandomBrightness",
     "RandomContrast",
+    "RandomCrop",
     "RandomFlip",
     "RandomRotation",
     "RandomTranslation",
@@ -106,6 +108,18 @@ class Activation(Layer):
     def __init__(
         self,
         activation: str | Callable[[Any], Any],
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class ActivityRegularization(Layer):
+    def __init__(
+        self,
+        l1: float = ...,
+        l2: float = ...,
         *,
         name: str | None = ...,
         trainable: bool = ...,
@@ -744,6 +758,20 @@ class RandomContrast(Layer):
         self,
         factor: float | tuple[float, float],
         value_range: tuple[float, float] = ...,
+        seed: int | None = ...,
+        data_format: str | None = ...,
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class RandomCrop(Layer):
+    def __init__(
+        self,
+        height: int,
+        width: int,
         seed: int | None = ...,
         data_format: str | None = ...,
         *,

@@ -1,12 +1,12 @@
 """Normalisation with the mean and the variance of the data: Normalization."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise.arguments import axes_argument
 from depthwise.compiler.ir.expression import Operand
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.initializers import Initializer, Ones, Zeros
 from depthwise.layers.description import Description

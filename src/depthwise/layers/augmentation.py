@@ -1,13 +1,13 @@
 """Random changes of images in training; in prediction the images stay as they are. What is drawn: `depthwise.runtime.drawing`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise.arguments import choice, integer
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Operand, apply
 from depthwise.compiler.ir.types import Drawn, Element, TensorType
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, image, layer_facts, sizes

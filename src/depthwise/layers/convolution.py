@@ -1,11 +1,12 @@
 """Convolutions: ordinary, depthwise, separable; over images, and over sequences, which are maps one row high."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise.arguments import Pair, activation_name, choice, integer, whole_numbers
 from depthwise.compiler.ir import operations as op
 from depthwise.constraints import Constraint
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description

@@ -1,6 +1,6 @@
 """Transposed convolutions: the gradient of a convolution's input, as a layer that enlarges its map."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -8,6 +8,7 @@ from depthwise.arguments import activation_name, choice, integer, whole_numbers
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Operand
 from depthwise.constraints import Constraint
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description

@@ -1,12 +1,13 @@
 """Dense layers."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.arguments import activation_name, integer
 from depthwise.compiler.ir import operations as op
 from depthwise.constraints import Constraint
+from depthwise.dataclass import dataclass
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, Weight, layer_facts, single, sizes

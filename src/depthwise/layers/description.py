@@ -7,12 +7,13 @@ data_format "channels_first" channels, height, width.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise import constraints, initializers, regularizers
 from depthwise.arguments import LARGEST_FLOAT32, choice, integer
 from depthwise.constraints import Constraint
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.network.facts import LayerFacts, Shape, layer_facts, single, sizes
 from depthwise.regularizers import Regularizer

@@ -16,7 +16,7 @@ from depthwise.layers.description import Description
 
 __all__ = ["LAYERS", "Description"]
 
-_OTHER = ("description", "descriptions", "layer", "names", "operation", "store", "tensors")
+_OTHER = ("description", "descriptions", "documentation", "layer", "names", "operation", "store", "tensors")
 """Files of this folder that describe no layers."""
 
 

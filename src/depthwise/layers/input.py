@@ -1,10 +1,10 @@
 """Where the data enters."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.arguments import integer
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, layer_facts, sizes

@@ -41,7 +41,7 @@ class Layer:
 
     description_class: ClassVar[type[Description]] = Description
     is_operation: ClassVar[bool] = False
-    """Whether it is no layer but an operation between layers, such as `x + 1`."""
+    """Whether it is not a layer but an operation between layers, such as `x + 1`."""
 
     _given: Description
     _name: str | None
@@ -86,6 +86,7 @@ class Layer:
 
     @property
     def name(self) -> str | None:
+        """The layer's name; None before it has one."""
         return self._name
 
     @property
@@ -100,7 +101,7 @@ class Layer:
 
     @property
     def description(self) -> Description:
-        """The layer of now as a value: its arguments, name and `trainable`."""
+        """The layer as it is, as a value: its arguments, name and `trainable`."""
         given = self._given
         if given.name == self._name and given.trainable == self._trainable:
             return given
@@ -108,6 +109,7 @@ class Layer:
 
     @property
     def trainable(self) -> bool:
+        """Whether training changes the weights; set it, then `compile` the model."""
         return self._trainable
 
     @trainable.setter
@@ -125,6 +127,12 @@ class Layer:
                 return getattr(self._given, name)
             if self._facts is not None and any(weight.name == name for weight in self._facts.weights):
                 return self.arrays()[name]  # layer.kernel, layer.bias
+            if (
+                self._facts is not None
+                and name in ("bias", "beta", "gamma")
+                and hasattr(self._given, f"{name}_initializer")
+            ):
+                return None  # it was made without one
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -137,7 +145,7 @@ class Layer:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles: arguments, name and the weights of now; what the layer was called on stays behind."""
+        """For copies and pickles: arguments, name and the current weights; what the layer was called on stays behind."""
         look((self._store,))
         return {name: value for name, value in vars(self).items() if name not in ("_first_output", "_alone")}
 
@@ -155,7 +163,7 @@ class Layer:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Layer":
-        """A new layer from what `get_config` gave, here or in Keras."""
+        """A new layer from `config`, what `get_config` gave, here or in Keras."""
         from depthwise.data.formats.layer_config import layer_from_config
 
         return cls.of(layer_from_config(cls.__name__, config))
@@ -285,7 +293,7 @@ class Layer:
         return self._facts.weights
 
     def arrays(self) -> "dict[str, NDArray[np.float32]]":
-        """The weights of now by name, drawn when first asked for; read only."""
+        """The current weights by name, drawn when first asked for; read only."""
         look((self._store,))
         return {name: numbers.array() for name, numbers in self.held_numbers().items()}
 
@@ -322,7 +330,7 @@ class Layer:
 
     @property
     def losses(self) -> list[float]:
-        """The penalties of the layer's regularizers on its weights of now; none where it is not trainable."""
+        """The penalties of the layer's regularizers on its current weights; none where it is not trainable."""
         found = {name: self._given.regularizer_of(name) for name in self._learnt()}
         if not any(found.values()):
             return []
@@ -398,6 +406,26 @@ def refuse_assignment(owner: str, name: str, hint: str) -> None:
     raise InvalidArgumentError(f"{owner}.{name} cannot be assigned: {hint.format(name=name)}")
 
 
+class _Signature:
+    """The arguments of a class of layers, found when they are asked for: a process makes layers of few classes."""
+
+    def __get__(self, layer: object, owner: type[Layer]) -> inspect.Signature:
+        return inspect.signature(owner.description_class)
+
+
+class _Documentation:
+    """The docstring of a layer's class, put together when somebody reads it."""
+
+    def __get__(self, instance: object, owner: type[Layer]) -> str:
+        from depthwise.layers.documentation import layer_documentation
+
+        return layer_documentation(
+            owner.__name__, owner.description_class.__doc__ or "", list(_SIGNATURE.__get__(None, owner).parameters)
+        )
+
+
+_SIGNATURE = _Signature()
+_DOCUMENTATION = _Documentation()
 _ATTRIBUTES = {"default_name", "input_shape"}
 _PUBLIC: set[type[Layer]] = set()
 _BY_DESCRIPTION: dict[type[Description], type[Layer]] = {}
@@ -410,8 +438,8 @@ def public(description: type[Description]) -> type[Layer]:
         (Layer,),
         {
             "__module__": "depthwise.layers",
-            "__doc__": description.__doc__,
-            "__signature__": inspect.signature(description),
+            "__doc__": _DOCUMENTATION,
+            "__signature__": _SIGNATURE,
             "description_class": description,
             **description.methods,
         },

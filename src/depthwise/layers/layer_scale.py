@@ -1,10 +1,10 @@
 """A learned factor for each channel, as ConvNeXt has it behind every block."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.arguments import integer
 from depthwise.compiler.ir.expression import Operand
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 from depthwise.initializers import Constant, Initializer
 from depthwise.layers.description import Description

@@ -1,12 +1,12 @@
 """Layers that join several inputs."""
 
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.arguments import axes_argument
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression, Operand, apply
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, broadcast, layer_facts, number, sample_axes, sizes

@@ -1,10 +1,11 @@
 """Batch normalisation."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.compiler.ir import operations as op
 from depthwise.constraints import Constraint
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description

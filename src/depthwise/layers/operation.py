@@ -1,15 +1,15 @@
 """Functions of tensors and numbers as members of a network: what `x + 1` or `x / y` on symbolic tensors records.
 
-Keras keeps each of them as an object of `keras.ops` among the model's layers, with a name, and so do we. They are no layers that a
+Keras keeps each of them as an object of `keras.ops` among the model's layers, with a name, and so do we. They are not layers that a
 user makes: `depthwise.layers` does not have them, and `Add` among them is not the layer `Add`.
 """
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise.compiler.ir.expression import Constant, Expression, Operand, apply
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, broadcast, layer_facts, sizes
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
     from depthwise.network.graph import Call
 
-__all__ = ["OPERATIONS", "Operation", "whole_power"]
+__all__ = ["OPERATIONS", "Operation", "raised", "whole_power"]
 
 LARGEST = 3.4028234663852886e38
 """Of float32: a larger constant would be infinite in every result."""
@@ -48,7 +48,7 @@ class Operation(Description):
             raise InvalidArgumentError(f"{self._owner} takes {self.count} arguments, got {len(self.arguments)}")
         for value in self.arguments:
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if value is not None and not (is_number and isfinite(value) and abs(value) <= LARGEST):
+            if value is not None and not (is_number and math.isfinite(value) and abs(value) <= LARGEST):
                 raise InvalidArgumentError(
                     f"{self._owner}: a constant must be a number that float32 can hold, got {describe_value(value)}"
                 )
@@ -79,32 +79,62 @@ class Operation(Description):
 
 
 def _power(base: Expression, exponent: Expression) -> Expression:
-    """A whole exponent is a product; ½ is a root; any other needs a base above 0."""
+    """A whole constant exponent works for any base; ½ is a root; any other constant needs a base above 0."""
     if not isinstance(exponent, Constant):
-        return apply("exp", exponent * apply("log", base))
+        return raised(base, exponent)
     value = exponent.value
     if value == 0.5:
         return apply("sqrt", base)
-    if not value.is_integer() or abs(value) > LARGEST_POWER:
+    if not value.is_integer():
         return apply("exp", apply("log", base) * value)
-    product = whole_power(base, int(abs(value)))
-    return product if value >= 0 else Constant(1.0) / product
+    return whole_power(base, int(value))
 
 
 def whole_power(base: Expression, exponent: int) -> Expression:
-    """The power as products, by squaring."""
+    """The power as products, by squaring; through the logarithm where they would be many."""
     if exponent == 0:
-        return base * 0.0 + 1.0
-    if exponent == 1:
+        return Constant(1.0)  # not 0 · base + 1, which is NaN where the base is infinite or NaN
+    if abs(exponent) > LARGEST_POWER:
+        size = apply("exp", apply("log", apply("abs", base)) * float(exponent))
+        return apply("where_olt", _sign(base), 0.0, -size, size) if exponent % 2 else size
+    product = _product(base, abs(exponent))
+    return product if exponent > 0 else Constant(1.0) / product
+
+
+def _product(base: Expression, count: int) -> Expression:
+    if count == 1:
         return base
-    half = whole_power(base, exponent // 2)
-    return half * half * base if exponent % 2 else half * half
+    half = _product(base, count // 2)
+    return half * half * base if count % 2 else half * half
+
+
+def _sign(x: Expression) -> Expression:
+    """A number below 0 where x is below 0 or −0."""
+    return apply("min", x, Constant(1.0) / x)
+
+
+def raised(x: Expression, y: Expression) -> Expression:
+    """x to the power of y, both of any value: what `pow` of C gives.
+
+    1 where y is 0 or x is 1, whatever the other is; below 0 the sign of an odd whole y, and NaN where y is not whole.
+    """
+    size = apply("exp", apply("log", apply("abs", x)) * y)
+    size = apply("where_oeq", apply("abs", x), 1.0, 1.0, size)  # not ∞ · ln 1
+    half = y * 0.5
+    odd = apply("where_oeq", apply("floor", half), half, size, -size)
+    odd = apply("where_oeq", apply("floor", y), y, odd, size)
+    signed = apply("where_olt", _sign(x), 0.0, odd, size)
+    root = apply("where_oeq", x, -math.inf, size, math.nan)
+    below = apply("where_oeq", apply("floor", y), y, signed, root)
+    return apply("where_oeq", y, 0.0, 1.0, apply("where_olt", x, 0.0, below, signed))
 
 
 def _raise_power(base: Expression, exponent: Expression) -> Expression:
-    if isinstance(base, Constant) and base.value <= 0.0:
+    if not isinstance(base, Constant):
+        return _power(base, exponent)
+    if base.value <= 0.0:
         raise UnsupportedError(f"Power: a constant base must be above 0, got {base.value:g}")
-    return _power(base, exponent)
+    return Constant(1.0) if base.value == 1.0 else apply("exp", exponent * math.log(base.value))
 
 
 _FUNCTIONS: dict[str, tuple[int, str, Callable[..., Expression]]] = {
@@ -119,7 +149,7 @@ _FUNCTIONS: dict[str, tuple[int, str, Callable[..., Expression]]] = {
     "Negative": (1, "−x", lambda x: -x),
     "Power": (
         2,
-        "x to the power of y; where y is no whole constant, a result for x above 0 and NaN below",
+        "x to the power of y; below 0 a number where y is whole, else NaN",
         _raise_power,
     ),
     "Reciprocal": (1, "1 / x", lambda x: Constant(1.0) / x),

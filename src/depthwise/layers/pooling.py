@@ -1,11 +1,11 @@
 """Pooling over windows and over the whole map; sequences are maps one row high."""
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.arguments import choice, whole_numbers
 from depthwise.compiler.ir import operations as op
+from depthwise.dataclass import dataclass
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, as_pair, layer_facts, spatial, window_axes
 from depthwise.network.formula import number

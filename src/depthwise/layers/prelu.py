@@ -1,11 +1,12 @@
 """A rectifier whose slope below zero is learned."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.arguments import integer
 from depthwise.compiler.ir.expression import Operand, apply
 from depthwise.constraints import Constraint
+from depthwise.dataclass import dataclass
 from depthwise.errors import ShapeError
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description

@@ -1,11 +1,11 @@
 """Layers that prepare the data: Rescaling."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.compiler.ir.expression import Constant, Expression, Operand
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, layer_facts, single, sizes

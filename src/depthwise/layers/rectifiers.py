@@ -1,10 +1,10 @@
 """Rectifiers with a setting of their own: LeakyReLU, ELU, ThresholdedReLU."""
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.compiler.ir.expression import Operand, apply
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.layers.description import Description
 

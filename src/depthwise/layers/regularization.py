@@ -1,22 +1,32 @@
-"""Layers that work in training only: Dropout and noise. What is drawn for them: `depthwise.runtime.drawing`."""
+"""Layers that work in training only: Dropout, noise, penalties. What is drawn for them: `depthwise.runtime.drawing`."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise.arguments import integer
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression, Operand
 from depthwise.compiler.ir.types import Drawn, TensorType
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, layer_facts, single, sizes
+from depthwise.regularizers import L1L2, Regularizer
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
     from depthwise.network.graph import Call
 
-__all__ = ["AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D", "SpatialDropout2D"]
+__all__ = [
+    "ActivityRegularization",
+    "AlphaDropout",
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+]
 
 
 @dataclass(frozen=True)
@@ -176,3 +186,33 @@ class AlphaDropout(_Noise):
 
     def _applied(self, x: Expression, *drawn: Expression) -> Expression:
         return x * drawn[0] + drawn[1]
+
+
+@dataclass(frozen=True)
+class ActivityRegularization(Description):
+    """Gives its input, and in training adds l1 · Σ|x| + l2 · Σx² to the loss, as the mean over the samples of the batch.
+
+    Args:
+        l1: the factor of the magnitudes, at least 0.
+        l2: the factor of the squares, at least 0.
+    """
+
+    l1: float = 0.0
+    l2: float = 0.0
+    default_name: ClassVar[str] = "activity_regularization"
+
+    def _normalise(self) -> None:
+        for name in ("l1", "l2"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value < math.inf:
+                raise InvalidArgumentError(
+                    f"{self._owner}: {name} must be a number of at least 0, got {describe_value(value)}"
+                )
+            self._set(**{name: float(value)})
+
+    @property
+    def activity_penalty(self) -> Regularizer | None:
+        return L1L2(self.l1, self.l2) if self.l1 or self.l2 else None
+
+    def lower(self, builder: "Builder", call: "Call") -> None:
+        builder.give(call, *builder.inputs(call))

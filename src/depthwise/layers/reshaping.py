@@ -1,12 +1,12 @@
 """Layers that give the same numbers another shape or order: Reshape, Permute, RepeatVector, Identity."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.arguments import integer
 from depthwise.compiler.ir import operations as op
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, layer_facts, number, single, sizes

@@ -1,12 +1,12 @@
 """Layers that give maps another size: UpSampling, Resizing, CenterCrop."""
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise.arguments import choice, integer, pair
 from depthwise.compiler.ir import operations as op
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Resampling, Shape, image, layer_facts, sequence
@@ -127,19 +127,35 @@ class UpSampling1D(Description):
 
 
 @dataclass(frozen=True)
-class _ToSize(Description):
+class ToSize(Description):
     """Base of what gives every map one size."""
 
     def _output(self, shape: Shape) -> tuple[Formula, ...]:
         layer: Any = self
         return (number(layer.height, "output_height"), number(layer.width, "output_width"), number(shape[2]))
 
-    def _cropped(self, shape: Shape) -> tuple[int, int, int, int]:
+    def largest_part(self, shape: Shape) -> tuple[int, int, int, int]:
         """(first row, first column, rows, columns) of the largest part in the middle with the output's proportions."""
         layer: Any = self
         rows = max(min(shape[0], int(float(shape[1] * layer.height) / layer.width)), 1)
         columns = max(min(shape[1], int(float(shape[0] * layer.width) / layer.height)), 1)
         return (shape[0] - rows) // 2, (shape[1] - columns) // 2, rows, columns
+
+    def part_facts(self, shapes: tuple[Shape, ...], part: tuple[int, int, int, int]) -> LayerFacts:
+        """The facts of a layer that resizes `part` of its map."""
+        layer: Any = self
+        taps = _taps(part[2], layer.height, "bilinear"), _taps(part[3], layer.width, "bilinear")
+        return layer_facts(self, shapes, self._output(shapes[0]), resampling=Resampling(*map(_reads, taps)))
+
+    def take_part(self, builder: "Builder", call: "Call", part: tuple[int, int, int, int]) -> None:
+        """The operations that cut `part` out and resize it."""
+        layer: Any = self
+        grows = part[2:] != (layer.height, layer.width)
+        self._slice(builder, call, f"{call.name}/cropped" if grows else call.name, part)
+        if grows:
+            read = builder.tensor_of[call.name]
+            taps = _taps(part[2], layer.height, "bilinear"), _taps(part[3], layer.width, "bilinear")
+            builder.emit(call, op.Resample((read,), (call.name,), *taps))
 
     def _slice(self, builder: "Builder", call: "Call", name: str, part: tuple[int, int, int, int]) -> None:
         (source,) = builder.inputs(call)
@@ -152,7 +168,7 @@ class _ToSize(Description):
 
 
 @dataclass(frozen=True)
-class Resizing(_ToSize):
+class Resizing(ToSize):
     """Maps of `height` × `width`, interpolated; cut or padded first where the proportions shall stay.
 
     Args:
@@ -199,7 +215,7 @@ class Resizing(_ToSize):
     def _read(self, shape: Shape) -> tuple[int, int]:
         """Rows and columns of what is resized."""
         if self.crop_to_aspect_ratio:
-            return self._cropped(shape)[2:]
+            return self.largest_part(shape)[2:]
         rows, columns = self._padding(shape) if self.pad_to_aspect_ratio else (0, 0)
         return shape[0] + 2 * rows, shape[1] + 2 * columns
 
@@ -217,7 +233,7 @@ class Resizing(_ToSize):
         shape = call.facts.input_shapes[0]
         builder.tensor_of[call.name] = source
         if self.crop_to_aspect_ratio:
-            self._slice(builder, call, f"{call.name}/cropped", self._cropped(shape))
+            self._slice(builder, call, f"{call.name}/cropped", self.largest_part(shape))
         elif self.pad_to_aspect_ratio and any(self._padding(shape)):
             rows, columns = self._padding(shape)
             sides = (rows, rows, columns, columns)
@@ -228,7 +244,7 @@ class Resizing(_ToSize):
 
 
 @dataclass(frozen=True)
-class CenterCrop(_ToSize):
+class CenterCrop(ToSize):
     """The `height` × `width` cells in the middle; of a smaller map the largest part of that proportion, enlarged."""
 
     height: int
@@ -242,20 +258,11 @@ class CenterCrop(_ToSize):
 
     def _part(self, shape: Shape) -> tuple[int, int, int, int]:
         if shape[0] < self.height or shape[1] < self.width:
-            return self._cropped(shape)
+            return self.largest_part(shape)
         return (shape[0] - self.height) // 2, (shape[1] - self.width) // 2, self.height, self.width
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
-        shape = image(self, shapes)
-        _, _, rows, columns = self._part(shape)
-        taps = _taps(rows, self.height, "bilinear"), _taps(columns, self.width, "bilinear")
-        return layer_facts(self, shapes, self._output(shape), resampling=Resampling(*map(_reads, taps)))
+        return self.part_facts(shapes, self._part(image(self, shapes)))
 
     def lower(self, builder: "Builder", call: "Call") -> None:
-        part = self._part(call.facts.input_shapes[0])
-        grows = part[2:] != (self.height, self.width)
-        self._slice(builder, call, f"{call.name}/cropped" if grows else call.name, part)
-        if grows:
-            read = builder.tensor_of[call.name]
-            taps = _taps(part[2], self.height, "bilinear"), _taps(part[3], self.width, "bilinear")
-            builder.emit(call, op.Resample((read,), (call.name,), *taps))
+        self.take_part(builder, call, self._part(call.facts.input_shapes[0]))

@@ -1,6 +1,6 @@
 """Normalisation of each sample by itself: over groups of channels, and to vectors of length 1."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
@@ -8,6 +8,7 @@ from depthwise.arguments import axes_argument, integer
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression, Operand
 from depthwise.constraints import Constraint
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
@@ -29,6 +30,7 @@ class GroupNormalization(Description):
 
     Args:
         groups: how many groups of neighbouring channels; -1 makes each channel a group of its own.
+        axis: that of the channels.
     """
 
     groups: int = 32
@@ -48,21 +50,20 @@ class GroupNormalization(Description):
         if self.groups != -1:
             self._set(groups=integer(self._owner, "groups", self.groups))
         if not isinstance(self.axis, int) or isinstance(self.axis, bool):
-            raise UnsupportedError(
-                f"GroupNormalization: axis must be the last one (-1), got {describe_value(self.axis)}"
-            )
+            raise UnsupportedError(f"GroupNormalization: axis must be one integer, got {describe_value(self.axis)}")
         if not self.epsilon > 0.0:
             raise InvalidArgumentError(f"GroupNormalization: epsilon must be above 0, got {self.epsilon}")
         self._regularizers()
         self._initializers()
+
+    def moved_axis(self, shapes: tuple[Shape, ...]) -> int | None:
+        return self._moved(self.axis, shapes)
 
     def _groups(self, channels: int) -> int:
         return channels if self.groups == -1 else self.groups
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
         shape = single(self, shapes)
-        if self.axis not in (-1, len(shape)):
-            raise ShapeError(f"{self.label}: axis must be the last one (-1 or {len(shape)}), got {self.axis}")
         if shape[-1] % self._groups(shape[-1]):
             raise ShapeError(
                 f"{self.label}: {shape[-1]} channels cannot be divided into {self.groups} groups; choose a divisor"

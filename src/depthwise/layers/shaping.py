@@ -1,11 +1,11 @@
 """Layers that add or leave out rows and columns, and Flatten."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise.arguments import Pair, pair
 from depthwise.compiler.ir import operations as op
+from depthwise.dataclass import dataclass
 from depthwise.errors import ShapeError
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, layer_facts, single, spatial

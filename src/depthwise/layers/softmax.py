@@ -1,10 +1,10 @@
 """Softmax along any axes."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.arguments import axes_argument
 from depthwise.compiler.ir import operations as op
+from depthwise.dataclass import dataclass
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, layer_facts, sample_axes, single, sizes
 

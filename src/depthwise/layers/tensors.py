@@ -1,24 +1,28 @@
 """Operations on tensors of any rank that no Keras layer is: members of networks from other frameworks' files.
 
-Like the operations of `depthwise.layers.operation` they are no layers that a user makes. Axes are those of one sample, counted
+Like the operations of `depthwise.layers.operation` they are not layers that a user makes. Axes are those of one sample, counted
 from 0; a tensor has as many as its file says.
 """
 
-from dataclasses import dataclass
+from fractions import Fraction
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression, Operand
+from depthwise.dataclass import dataclass
 from depthwise.errors import ShapeError
 from depthwise.initializers import Initializer, Zeros
 from depthwise.layers.convolution import Conv1D, Conv2D
 from depthwise.layers.description import Description
 from depthwise.network.facts import (
     LayerFacts,
+    Resampling,
     Shape,
     Weight,
+    as_pair,
     broadcast,
+    kernel_formula,
     layer_facts,
     merged,
     number,
@@ -34,7 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TENSOR_OPERATIONS", "Arithmetic", "ConstantPadding", "MatrixProduct", "PaddedAverage", "Reduction", "StridedCopy",
-    "StridedDilatedConv1D", "StridedDilatedConv2D", "WeightedCells",
+    "StridedDilatedConv1D", "StridedDilatedConv2D", "TransposedConvolution", "WeightedCells",
+    "is_foreign",
 ]  # fmt: skip
 
 
@@ -60,7 +65,7 @@ class Arithmetic(TensorOperation):
         constants: their shapes. Where `merged` finds no map, they must have the whole result's shape.
     """
 
-    expression: Expression = Operand(0)  # noqa: RUF009 - frozen
+    expression: Expression = Operand(0)
     constants: tuple[Shape, ...] = ()
     default_name: ClassVar[str] = "arithmetic"
     constant_initializer: ClassVar[Initializer] = Zeros()
@@ -144,7 +149,7 @@ class WeightedCells(TensorOperation):
     """Every place along `axis` as a weighted sum of the input's: gathering, resizing, padding by reflection."""
 
     axis: int = 0
-    taps: op.Taps = op.Taps(1, (((0, 1.0),),))  # noqa: RUF009 - frozen
+    taps: op.Taps = op.Taps(1, (((0, 1.0),),))
     default_name: ClassVar[str] = "weighted_cells"
 
     def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
@@ -280,11 +285,73 @@ class StridedDilatedConv1D(Conv1D):
     module: ClassVar[str] = ""
 
 
+@dataclass(frozen=True)
+class TransposedConvolution(TensorOperation):
+    """A transposed convolution as ONNX has it and Keras has not: in groups, with strides and dilation, of any output size.
+
+    Args:
+        sides: cells cut off before the first output and after the last one, along each axis; below 0 after it: zeros there.
+        size: the sizes of the output.
+    """
+
+    filters: int = 1
+    kernel_size: tuple[int, ...] = (1, 1)
+    strides: tuple[int, ...] = (1, 1)
+    dilation_rate: tuple[int, ...] = (1, 1)
+    sides: tuple[tuple[int, int], ...] = ((0, 0), (0, 0))
+    size: tuple[int, ...] = (1, 1)
+    groups: int = 1
+    use_bias: bool = True
+    default_name: ClassVar[str] = "transposed_convolution"
+    kernel_initializer: ClassVar[Initializer] = Zeros()
+    bias_initializer: ClassVar[Initializer] = Zeros()
+
+    def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
+        shape, rank = spatial(self, shapes, len(self.kernel_size)), len(self.kernel_size)
+        if min(self.size) < 1:
+            raise ShapeError(f"{self.label}: the output would be empty: {'×'.join(map(str, self.size))} cells")
+        filters = number(self.filters, "filters")
+        kernel = kernel_formula(self.kernel_size, number(shape[-1] // self.groups, "input_channels"))
+        kernel_shape = (*self.kernel_size, self.filters // self.groups, shape[-1])
+        weights = [Weight("kernel", kernel_shape, filters * kernel, self.trainable)]
+        if self.use_bias:
+            weights.append(Weight("bias", (self.filters,), number(self.filters, "biases"), self.trainable))
+        spans = [(cells - 1) * rate + 1 for cells, rate in zip(self.kernel_size, self.dilation_rate)]
+        reach = [(-(-span // stride), Fraction(1, stride)) for span, stride in zip(spans, self.strides)]
+        resampling = Resampling(*([(1, Fraction(1))] * (2 - rank)), *reach)
+        macs = product([*(number(cells) for cells in shape[:-1]), filters, kernel])
+        return layer_facts(self, shapes, sizes((*self.size, self.filters)), weights, macs, resampling=resampling)
+
+    def lower(self, builder: "Builder", call: "Call") -> None:
+        (source,) = builder.inputs(call)
+        sides = [(0, 0)] * (2 - len(self.sides)) + [(before, max(0, after)) for before, after in self.sides]
+        cut = [side for both in sides for side in both]
+        transposed = op.ConvolveTransposed(
+            (source, builder.weight(call, "kernel")),
+            (f"{call.name}/transposed" if self.use_bias else call.name,),
+            as_pair(self.kernel_size),
+            as_pair(self.strides),
+            as_pair(self.dilation_rate),
+            (cut[0], cut[1], cut[2], cut[3]),
+            self.groups,
+            as_pair(self.size),
+            call.output_shape,
+        )
+        result = builder.emit(call, transposed)
+        if self.use_bias:
+            builder.elementwise(call, Operand(0) + Operand(1), result, builder.weight(call, "bias"))
+
+
 TENSOR_OPERATIONS: dict[str, type[Description]] = {
     kind.__name__: kind
     for kind in (
         Arithmetic, ConstantPadding, MatrixProduct, PaddedAverage, Reduction, StridedCopy, StridedDilatedConv1D,
-        StridedDilatedConv2D, WeightedCells,
+        StridedDilatedConv2D, TransposedConvolution, WeightedCells,
     )
 }  # fmt: skip
 """Every operation by the name of its class."""
+
+
+def is_foreign(layer: Description) -> bool:
+    """Whether Keras has no such layer, so that no file of Keras can hold it."""
+    return type(layer) in TENSOR_OPERATIONS.values()

@@ -9,6 +9,7 @@ from typing import Any
 
 from depthwise.absent import ABSENT, absent
 from depthwise.configuration import made_from, serialized
+from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.losses.base import EPSILON, FormulaLoss, Loss, per_sample, shares
 from depthwise.losses.crossentropy import BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy
@@ -32,6 +33,7 @@ from depthwise.losses.regression import (
     Poisson,
 )
 from depthwise.losses.segmentation import Dice, Tversky
+from depthwise.meanings import LOSSES
 
 __all__ = [
     "BCE",
@@ -232,6 +234,13 @@ def serialize(loss: Loss) -> dict[str, Any]:
 def deserialize(name: str | dict[str, Any]) -> Loss:
     """A loss from what `serialize` gave, here or in Keras, or from its name."""
     return get(name)
+
+
+document(globals(), __all__, LOSSES)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from depthwise.compiler.ir.formula import Formula
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, UnsupportedError, describe_value
 from depthwise.losses.arithmetic import evaluate, reduced, value
 
@@ -157,7 +158,7 @@ class Loss:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Loss":
-        """A loss from what `get_config` gave, here or in Keras.
+        """A loss from `config`, what `get_config` gave, here or in Keras.
 
         >>> from depthwise.losses import Huber
         >>> Huber.from_config(Huber(delta=2.0).get_config()).delta
@@ -201,7 +202,7 @@ class FormulaLoss(Loss):
 
 
 def one_hot(labels: Array, predictions: Array) -> Array:
-    """Class numbers (batch, …) as ones among zeros, of the predictions' shape; numbers that are no class as zeros."""
+    """Class numbers (batch, …) as ones among zeros, of the predictions' shape; numbers that are not classes as zeros."""
     classes = np.arange(predictions.shape[-1])
     return np.asarray(labels.reshape(*predictions.shape[:-1], 1) == classes, dtype=predictions.dtype)
 
@@ -301,7 +302,7 @@ def per_sample(loss: Loss, y_true: Array, y_pred: Array) -> Array:
                 f"{predictions.shape}; give one class number {each}"
             )
         valid = _valid(loss, labels, positions)
-        values = loss._values(labels if valid is None else np.where(valid, labels.reshape(positions), 0), predictions)
+        values = _quietly(loss, labels if valid is None else np.where(valid, labels.reshape(positions), 0), predictions)
         return values if valid is None else np.where(valid, values, dtype.type(0))
     batch = len(predictions)
     targets = np.asarray(y_true, dtype=dtype)
@@ -314,4 +315,10 @@ def per_sample(loss: Loss, y_true: Array, y_pred: Array) -> Array:
     if not loss.axes_may_be_several:
         (axis,) = loss.axes(predictions.ndim)
         targets, predictions = np.moveaxis(targets, axis, -1), np.moveaxis(predictions, axis, -1)
-    return np.asarray(loss._values(targets, predictions), dtype=dtype)
+    return np.asarray(_quietly(loss, targets, predictions), dtype=dtype)
+
+
+def _quietly(loss: Loss, targets: Array, predictions: Array) -> Array:
+    """Infinities and NaN are results like others, as in native code; a function of the user's own may warn of them."""
+    with np.errstate(all=None if loss.handed_over else "ignore"):
+        return loss._values(targets, predictions)

@@ -1,10 +1,11 @@
 """Cross-entropies: how far predicted probabilities are from labels."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 import numpy as np
 
+from depthwise.dataclass import dataclass
 from depthwise.losses.base import EPSILON, Array, Loss
 
 __all__ = ["BinaryCrossentropy", "CategoricalCrossentropy", "SparseCategoricalCrossentropy"]

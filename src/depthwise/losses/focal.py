@@ -1,10 +1,11 @@
 """Losses of probabilities by formula: focal cross-entropies, which weigh what is predicted well less, and divergences."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 from depthwise.compiler.ir.expression import Expression, apply
 from depthwise.compiler.ir.formula import PREDICTION, TARGET, Formula, Reduction, mean_of, result
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.losses.base import EPSILON, FormulaLoss
 

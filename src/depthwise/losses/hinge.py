@@ -1,11 +1,12 @@
 """Hinge losses: labels say on which side of a margin a prediction must be."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
 from depthwise.compiler.ir.expression import Expression, apply
 from depthwise.compiler.ir.formula import PREDICTION, TARGET, Formula, Reduction, mean_of, result
+from depthwise.dataclass import dataclass
 from depthwise.losses.base import Array, FormulaLoss
 
 __all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]

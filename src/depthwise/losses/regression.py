@@ -1,12 +1,13 @@
 """Losses of numbers."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import log
 
 import numpy as np
 
 from depthwise.compiler.ir.expression import apply
 from depthwise.compiler.ir.formula import PREDICTION, TARGET, Formula, Reduction, mean_of, result
+from depthwise.dataclass import dataclass
 from depthwise.losses.base import EPSILON, Array, FormulaLoss, Loss
 
 __all__ = [

@@ -1,9 +1,10 @@
 """Losses of overlap, for segmentation: how much of the predicted area lies on the labelled one."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 from depthwise.compiler.ir.formula import PREDICTION, TARGET, Formula, Reduction, result
+from depthwise.dataclass import dataclass
 from depthwise.losses.base import EPSILON, FormulaLoss
 
 __all__ = ["Dice", "Tversky"]

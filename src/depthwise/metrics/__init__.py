@@ -9,6 +9,7 @@ import inspect
 from typing import Any
 
 from depthwise.configuration import serialized
+from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.losses import (
     BCE,
@@ -48,6 +49,7 @@ from depthwise.losses import (
     tversky,
 )
 from depthwise.losses.functions import class_of
+from depthwise.meanings import METRICS
 from depthwise.metrics.accuracy import (
     Accuracy,
     BinaryAccuracy,
@@ -346,3 +348,10 @@ def serialize(metric: Metric) -> dict[str, Any]:
 def deserialize(config: dict[str, Any]) -> Metric:
     """A metric from what `serialize` gave, here or in Keras."""
     return get(config)
+
+
+document(globals(), __all__, METRICS)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

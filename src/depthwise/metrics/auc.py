@@ -124,7 +124,7 @@ class AUC(ConfusionMetric):
         return np.maximum(recall_gain, 0.0), precision_gain
 
     def _interpolated(self) -> Array:
-        """Between two thresholds true positives grow in step with all positives, so precision is no straight line."""
+        """Between two thresholds true positives grow in step with all positives, so precision is not a straight line."""
         right, missed = self.counts[0], self.counts[3]
         positives = right + self.counts[1]
         gained = right[:-1] - right[1:]

@@ -82,7 +82,7 @@ class Metric:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Metric":
-        """A metric from what `get_config` gave, here or in Keras; it has seen no samples.
+        """A metric from `config`, what `get_config` gave, here or in Keras; it has seen no samples.
 
         >>> Mean.from_config(Mean(name="m").get_config()).name
         'm'
@@ -156,6 +156,7 @@ class MeanMetric(Metric):
 
     @property
     def state(self) -> list[float]:
+        """As in `Metric`."""
         return [self.total, self.count]
 
     def restore(self, state: Sequence[float]) -> None:
@@ -201,6 +202,7 @@ class Sum(Metric):
 
     @property
     def state(self) -> list[float]:
+        """As in `Metric`."""
         return [self.total]
 
     def restore(self, state: Sequence[float]) -> None:

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 LOWEST = -1e10
-"""What Keras puts in the place of predictions that are not among the `top_k`; the threshold that all others are above."""
+"""What Keras puts in place of predictions that are not among the `top_k`; the threshold that all others are above."""
 
 
 def ratio(a: Array, b: Array) -> Array:

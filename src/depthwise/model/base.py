@@ -1,6 +1,6 @@
 """A graph with its weights: what a model is before it predicts or trains."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -13,6 +13,7 @@ from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 from depthwise.layers.layer import Layer, checked_flag, connect
 from depthwise.layers.store import CHANGES, LOCK, TRAINABLE, Numbers, Weights, WeightStore, look
 from depthwise.model.copies import restore, state_of
+from depthwise.model.explaining import Explained
 from depthwise.model.own_code import ASSIGNABLE, refuse_model_assignment, refuse_own_code
 from depthwise.network.facts import Shape
 from depthwise.network.graph import Graph, LayerPath
@@ -28,7 +29,7 @@ __all__ = ["GraphWithWeights"]
 Float32 = NDArray[np.float32]
 
 
-class GraphWithWeights:
+class GraphWithWeights(Explained):
     """Names, layers, shapes and weights of a model; `depthwise.models.Model` is what users make.
 
     The weights are the layers' own: a layer that is in several models has one set of them.
@@ -102,7 +103,7 @@ class GraphWithWeights:
         self._structure = structure
 
     def _refresh(self, structure: Structure) -> Graph:
-        """The graph with the layers' `trainable` of now; the same object where nothing changed."""
+        """The graph with the layers' current `trainable`; the same object where nothing changed."""
         seen = TRAINABLE.count
         tree = replace(structure.tree(self.name, self._trainable), shared=tuple(self._shared.items()))
         graph = self._graph
@@ -116,6 +117,7 @@ class GraphWithWeights:
 
     @property
     def name(self) -> str:
+        """The name that the model was given, or got in the model that it is a layer of."""
         return self._name or self._settled or self.default_name
 
     @property
@@ -150,7 +152,7 @@ class GraphWithWeights:
 
     @property
     def description(self) -> ModelTree:
-        """The model of now as a value: its layers' descriptions, and how they are called."""
+        """The model as it is, as a value: its layers' descriptions, and how they are called."""
         tree = self.graph.tree
         assert tree is not None
         return tree
@@ -161,7 +163,11 @@ class GraphWithWeights:
         return self._structure is not None
 
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
-        """Does nothing for a model that knows its shapes, as a functional one always does."""
+        """Does nothing for a model that knows its shapes, as a functional one always does.
+
+        Args:
+            input_shape: with the batch, as in Keras; it must be the model's own.
+        """
         if input_shape is not None and tuple(input_shape)[1:] != self.graph.input_shapes[0]:
             raise ShapeError(
                 f"the model is built for the input shape {self.input_shape}, it cannot be built again for "
@@ -235,6 +241,7 @@ class GraphWithWeights:
 
     @property
     def inputs(self) -> list[SymbolicTensor]:
+        """The symbolic tensors that the model reads."""
         return list(self._made().inputs)
 
     @property
@@ -244,6 +251,7 @@ class GraphWithWeights:
 
     @property
     def outputs(self) -> list[SymbolicTensor]:
+        """The symbolic tensors that the model gives."""
         return list(self._made().outputs)
 
     @property
@@ -260,6 +268,7 @@ class GraphWithWeights:
 
     @property
     def input_names(self) -> list[str]:
+        """The names of the inputs, in their order."""
         return list(self.graph.inputs)
 
     @property
@@ -307,31 +316,6 @@ class GraphWithWeights:
         """Numbers in all weights."""
         return self.graph.parameters
 
-    def summary(
-        self,
-        line_length: int | None = None,
-        positions: Sequence[float] | None = None,
-        print_fn: Callable[[str], object] | None = None,
-        expand_nested: bool = False,
-        show_trainable: bool = False,
-        layer_range: Sequence[str] | None = None,
-        style: str = "depthwise",
-    ) -> None:
-        """Prints the table of layers; see `depthwise.network.summary.print_summary`."""
-        from depthwise.network.summary import print_summary
-
-        print_summary(
-            self.graph,
-            line_length=line_length,
-            positions=positions,
-            print_fn=print_fn,
-            expand_nested=expand_nested,
-            show_trainable=show_trainable,
-            layer_range=layer_range,
-            style=style,
-            usage=getattr(self, "usage", None),
-        )
-
     # Weights.
 
     @property
@@ -360,7 +344,7 @@ class GraphWithWeights:
 
     @property
     def losses(self) -> list[float]:
-        """The penalties of the layers' regularizers on the weights of now: what they add to the loss."""
+        """The penalties of the layers' regularizers on the current weights: what they add to the loss."""
         return [loss for layer in self.flat_layers() for loss in layer.losses] if self._trainable else []
 
     variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
@@ -423,7 +407,7 @@ class GraphWithWeights:
         return Weights(numbers)
 
     def _ready(self) -> "Prediction":
-        """The native program with the weights of now."""
+        """The native program with the current weights."""
         made = self._prediction
         if made is not None and made[0] == CHANGES.count:
             return made[1]

@@ -100,7 +100,12 @@ class Filed(Trainable):
         return SavedNetwork(self.description, self.weights_by_name, self.compiled, usage)
 
     def save_weights(self, filepath: PathLike, overwrite: bool = True) -> None:
-        """Writes the weights alone, as a `.weights.h5` file, or an `.h5` file of the older kind, that real Keras 3 loads."""
+        """Writes the weights alone, as a `.weights.h5` file, or an `.h5` file of the older kind, that real Keras 3 loads.
+
+        Args:
+            filepath: where the file goes; its ending says which kind.
+            overwrite: whether an existing file is replaced.
+        """
         from depthwise.data.formats.writing import write_any_weights
 
         write_any_weights(self.saved(), filepath, overwrite)

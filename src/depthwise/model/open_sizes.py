@@ -27,9 +27,14 @@ class OpenSizesModel:
     """
 
     def __init__(
-        self, input_names: Sequence[str], make: Callable[[Mapping[str, Sequence[int]]], Any], why: str
+        self,
+        input_names: Sequence[str],
+        make: Callable[[Mapping[str, Sequence[int]]], Any],
+        why: str,
+        batches: Sequence[int | None] = (),
     ) -> None:
         self.input_names = list(input_names)
+        self._batches = tuple(batches) or (None,) * len(self.input_names)
         self._make, self._why = make, why
         self._models: dict[tuple[tuple[int, ...], ...], Any] = {}
 
@@ -44,7 +49,9 @@ class OpenSizesModel:
                 f"the model's inputs are {describe_value(self.input_names)}, got shapes of {describe_value(list(shapes))}"
             )
         key = tuple(tuple(int(size) for size in shapes[name]) for name in self.input_names)
-        key = tuple((1, *shape[1:]) for shape in key)  # any batch
+        key = tuple(
+            ((own or 1), *shape[1:]) for own, shape in zip(self._batches, key)
+        )  # any batch but one that is fixed
         found = self._models.pop(key, None)
         if found is None:
             found = self._make(dict(zip(self.input_names, key)))

@@ -139,7 +139,9 @@ class _Progress:
         if self.bar is None and (self.verbose == 1 or late) and self.done != self.total:
             from rich.console import Console
 
-            self.bar = ProgressBar(self.total, "predict", show="counts", console=Console(), stays=True)
+            self.bar = ProgressBar(
+                self.total, "predict", show="counts", console=Console(force_jupyter=False), stays=True
+            )
             self.bar.start()
         if self.bar is not None:
             self.bar.show(self.done)

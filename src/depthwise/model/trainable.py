@@ -47,10 +47,12 @@ class Trainable(GraphWithWeights):
 
     @property
     def optimizer(self) -> Any:
+        """What `compile` got, as an object whose numbers can be set; None before."""
         return None if self.compiled is None else self.compiled.optimizer
 
     @property
     def loss(self) -> Any:
+        """What `compile` got; None before."""
         return None if self.compiled is None else self.compiled.loss
 
     @property
@@ -82,7 +84,43 @@ class Trainable(GraphWithWeights):
         validation_batch_size: int | None = None,
         validation_freq: Any = 1,
     ) -> "History":
-        """Trains the model; see `depthwise.training.loop.fit`."""
+        """Trains a compiled model.
+
+        Args:
+            x: arrays as `predict` takes them, or a sequence or generator of batches (x, y) or (x, y, sample_weight).
+            y: labels as the loss takes them; None with batches. For several outputs a list or a dict of such; an output without
+                a loss and without metrics may be left out.
+            batch_size: samples of a step, 32 by default.
+            epochs: the number of the last epoch, from 1: with `initial_epoch=3, epochs=5` two epochs are run.
+            verbose: 0 nothing, 1 a bar, 2 a line an epoch, "auto" 1 on a terminal, else 2.
+            callbacks: callbacks of `depthwise.callbacks`.
+            validation_split: share of the samples, the last ones before shuffling, that are kept for validation.
+            validation_data: (x, y), (x, y, sample_weight), or batches.
+            shuffle: a new order of the samples (of the batches of a sequence) in each epoch.
+            class_weight: {class number: weight}, for models with one output.
+            sample_weight: one weight a sample, (samples,), or one for each position of an output (…, channels), (samples, …).
+                For several outputs a list or a dict of such; one array (samples,) counts for each of them.
+            initial_epoch: the number of the first epoch, from 0.
+            steps_per_epoch: steps of an epoch; the next epoch goes on where this one stopped.
+            validation_steps, validation_batch_size: the same for the validation.
+            validation_freq: validate after every so many epochs, or after the epochs of a list (from 1).
+
+        Returns:
+            History: its `history` has every epoch's loss and metrics.
+
+        Raises:
+            InvalidDataError, ShapeError, InvalidArgumentError: before the first step; the message says how to fix it. On any
+                exception, Ctrl-C too, the model has the weights of the last finished step. InvalidDataError also where x or
+                validation_data gives no batches; a generator that runs out later ends the training, or leaves val_ values out.
+
+        >>> import numpy as np
+        >>> from depthwise import layers, models
+        >>> model = models.Sequential([layers.Dense(1, input_shape=(2,))])
+        >>> model.compile("sgd", "mse")
+        >>> history = model.fit(np.ones((8, 2)), np.ones(8), epochs=3, verbose=0)
+        >>> len(history.history["loss"])
+        3
+        """
         from depthwise.training import loop
 
         if x is not None and not is_batches(x):
@@ -118,7 +156,26 @@ class Trainable(GraphWithWeights):
         callbacks: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """Loss and metrics on the data; see `depthwise.training.loop.evaluate`."""
+        """Loss and metrics on the data.
+
+        Args:
+            x, y, batch_size, verbose, sample_weight, callbacks: as in `fit`.
+            steps: batches to take, all by default.
+            return_dict: return values by name.
+
+        Returns:
+            The loss, or a list of the loss and the metrics, or a dict.
+
+        Raises:
+            InvalidDataError, ShapeError, InvalidArgumentError: as in `fit`; the first also where x gives no batches.
+
+        >>> import numpy as np
+        >>> from depthwise import layers, models
+        >>> model = models.Sequential([layers.Dense(1, kernel_initializer="ones", input_shape=(2,))])
+        >>> model.compile(loss="mse")
+        >>> model.evaluate(np.ones((8, 2)), np.ones(8), verbose=0)
+        1.0
+        """
         from depthwise.training import loop
 
         if x is not None and not is_batches(x):
@@ -138,7 +195,15 @@ class Trainable(GraphWithWeights):
     def train_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """One training step; see `depthwise.training.loop.train_on_batch`."""
+        """One training step on the whole of x.
+
+        Args:
+            x, y, sample_weight, class_weight: as in `fit`.
+            return_dict: return values by name.
+
+        Returns:
+            Loss and metrics of the batch, from before the update; as `evaluate` returns them.
+        """
         from depthwise.training import loop
 
         self._build_for(x)
@@ -147,7 +212,15 @@ class Trainable(GraphWithWeights):
         )
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """Loss and metrics on one batch; see `depthwise.training.loop.test_on_batch`."""
+        """Loss and metrics of the whole of x as one batch.
+
+        Args:
+            x, y, sample_weight: as in `fit`.
+            return_dict: return values by name.
+
+        Returns:
+            As `evaluate`.
+        """
         from depthwise.training import loop
 
         self._build_for(x)

@@ -1,24 +1,82 @@
-"""Which layer of one network stands beside which of another, for a table that shows both.
+"""Which layers of one network stand beside which of another, for a table that shows both.
+
+A network and its twin are matched by what became of each layer. Other networks are aligned by names, classes and shapes.
 
 >>> from depthwise.network.graph import sequential
 >>> from depthwise.network.twins import twin
 >>> from depthwise.layers.descriptions import Conv2D, DepthwiseConv2D, ReLU
 >>> graph = sequential([DepthwiseConv2D(3, input_shape=(8, 8, 4)), ReLU(), Conv2D(9, 1), ReLU()])
->>> other = twin(graph)
->>> [tuple(one and one.name for one in pair) for pair in aligned(graph.calls[1:], other.calls[1:])]
-[('depthwise_conv2d', None), ('re_lu', None), ('conv2d', 'conv2d'), ('re_lu_1', 're_lu_1')]
+>>> for ours, theirs in corresponding(graph, twin(graph))[1:]:
+...     print([call.name for call in ours], [call.name for call in theirs])
+['depthwise_conv2d', 're_lu', 'conv2d'] ['conv2d']
+['re_lu_1'] ['re_lu_1']
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from depthwise.errors import UnsupportedError
 from depthwise.layers.convolution import Conv2D, DepthwiseConv2D, SeparableConv2D
-from depthwise.network.graph import Call
+from depthwise.network.graph import Call, Graph
+from depthwise.network.twins import Direction, twin_with_origins
 
-__all__ = ["aligned"]
+__all__ = ["Group", "aligned", "corresponding"]
+
+Group = tuple[tuple[Call, ...], tuple[Call, ...]]
+"""Layers of the first and of the second network that stand for each other; one side may be empty."""
 
 _CONVOLUTIONS = (Conv2D, DepthwiseConv2D, SeparableConv2D)
 
 Pair = tuple[Call | None, Call | None]
+
+
+def corresponding(first: Graph, second: Graph) -> list[Group]:
+    """All layers of both networks in order, in groups.
+
+    Where one network is the other's twin, each of its layers stands beside those that it was made of: one convolution beside a
+    whole block of depthwise, normalisation, activation and pointwise.
+    """
+    origins = _origins(first, second)
+    if origins is not None:
+        return _grouped(first, second, origins)
+    origins = _origins(second, first)
+    if origins is not None:
+        return [(ours, theirs) for theirs, ours in _grouped(second, first, origins)]
+    pairs = aligned(first.calls, second.calls)
+    return [(() if one is None else (one,), () if other is None else (other,)) for one, other in pairs]
+
+
+def _origins(graph: Graph, other: Graph) -> dict[str, str] | None:
+    """What stands in `other` for each call of `graph`, where `other` is a twin of it by any name; else None."""
+    for direction in Direction:
+        try:
+            made, origins = twin_with_origins(graph, direction)
+        except UnsupportedError:
+            continue
+        if _form(made) == _form(other):
+            names = {mine.name: its.name for mine, its in zip(made.calls, other.calls)}
+            return {name: names[origin] for name, origin in origins.items()}
+    return None
+
+
+def _form(graph: Graph) -> list[object]:
+    """What two networks that are built alike have in common, whatever their layers are called."""
+    place = {call.name: index for index, call in enumerate(graph.calls)}
+    return [
+        (
+            type(call.layer),
+            call.output_shape,
+            tuple(weight.shape for weight in call.weights),
+            tuple(place[read] for read in call.reads),
+        )
+        for call in graph.calls
+    ]
+
+
+def _grouped(graph: Graph, other: Graph, origins: Mapping[str, str]) -> list[Group]:
+    members: dict[str, list[Call]] = {call.name: [] for call in other.calls}
+    for call in graph.calls:
+        members[origins[call.name]].append(call)
+    return [(tuple(members[call.name]), (call,)) for call in other.calls]
 
 
 def aligned(first: Sequence[Call], second: Sequence[Call]) -> list[Pair]:

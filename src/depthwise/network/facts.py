@@ -12,10 +12,11 @@ window cells count. Shapes are those of one sample, without the batch; images ar
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import ShapeError, describe_value
 from depthwise.network.formula import Formula, number, product, total
 from depthwise.network.window import Axis, window_axis
@@ -378,6 +379,8 @@ def receptive_field(facts: LayerFacts, before: Sequence[ReceptiveField]) -> Rece
     if facts.moved_axis is not None and first:  # the input did not say which of its axes are channels
         rows, columns, *_ = (1, *facts.channels_last.input_shapes[0])[-3:]
         image = (rows, columns)
+    elif first and own is not None and _are_moved(facts.input_shapes[0], shape):
+        image = own
     if image is not None and (facts.reads_all or any(field.is_whole for field in before)):
         return ReceptiveField(number(image[0], "input_height"), number(image[1], "input_width"), (0, 0), image, True)
     sizes, steps = [], []
@@ -394,6 +397,11 @@ def receptive_field(facts: LayerFacts, before: Sequence[ReceptiveField]) -> Rece
         sizes.append(size)
         steps.append(step)
     return ReceptiveField(sizes[0], sizes[1], (steps[0], steps[1]), image)
+
+
+def _are_moved(before: Shape, after: Shape) -> bool:
+    """Whether a layer puts the axes of a map into another order."""
+    return len(after) == 3 and after != before and sorted(after) == sorted(before)
 
 
 def _growth(cells: int, step: Step) -> Formula:

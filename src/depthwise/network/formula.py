@@ -5,7 +5,8 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from depthwise.dataclass import dataclass
 
 __all__ = ["Formula", "number", "product", "total"]
 

@@ -7,10 +7,11 @@ already put in their place; how the author nested them is kept in `Graph.tree`. 
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.layers.description import Description
 from depthwise.layers.input import InputLayer

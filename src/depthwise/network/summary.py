@@ -8,9 +8,10 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.layers.input import InputLayer
 from depthwise.network.facts import BYTES_PER_NUMBER, Formula, Shape, describe
@@ -202,7 +203,7 @@ def print_summary(
         layer_range: names, or regular expressions, of the first and the last layer to show; the totals stay those of the model.
         style: "depthwise" has the columns "Parameter formula" and "MACs", "keras" has Keras' alone.
         usage: names of classes and the pictures' scale, said below the totals.
-        words: what to write in the place of the titles of columns and totals, for another language than English.
+        words: what to write in place of the titles of columns and totals, for another language than English.
 
     Raises:
         InvalidArgumentError: an unknown style, positions that do not fit the columns, or a range that matches no layer.
@@ -233,6 +234,7 @@ def print_summary(
         highlight=False,
         width=max(length, 40),
         force_terminal=False if plain else None,
+        force_jupyter=False,  # there it would add an empty output
         color_system=None if plain else "auto",
     )
     with console.capture() as capture:

@@ -3,9 +3,10 @@
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.keywords import shape_of_input
 from depthwise.layers.input import InputLayer
@@ -24,7 +25,7 @@ _serial = itertools.count()
 
 
 def _refused(sign: str, instead: str) -> Any:
-    """A method that says what to write in the place of an operator."""
+    """A method that says what to write in place of an operator."""
 
     def method(self: Any, other: Any) -> Any:
         raise UnsupportedError(f"{sign} of {self!r} is not supported in a network; use {instead}")
@@ -186,6 +187,7 @@ def Input(  # noqa: N802 - Keras' name
         batch_size: accepted for compatibility with Keras; every batch size works.
         dtype: float32, or None.
         batch_shape: in place of `shape`, with the batch: (None, 28, 28, 1).
+        name: the input's name in the model; None gives one.
         sparse, tensor, optional, ragged: None or False, everything else is refused.
     """
     if shape is None and batch_shape is None:

@@ -6,12 +6,12 @@ with the models inside put in their place.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 from depthwise.layers.description import Description
 from depthwise.layers.input import InputLayer
-from depthwise.layers.preprocessing import Rescaling
 from depthwise.network.facts import Shape, describe
 from depthwise.network.graph import Call, Graph, LayerPath, Port
 
@@ -26,7 +26,7 @@ __all__ = [
     "in_keras_order",
     "inlined",
     "tree_of",
-    "with_rescaling",
+    "with_first",
     "with_shared",
 ]
 
@@ -272,24 +272,31 @@ def tree_of(graph: Graph) -> ModelTree:
     return in_keras_order(ModelTree(graph.name, members, calls, starts, ends, graph.is_sequential))
 
 
-def with_rescaling(graph: Graph, scale: float, offset: float) -> Graph:
-    """The same network with a `Rescaling` layer behind its one input; the other layers keep their names and weights."""
+def with_first(graph: Graph, layer: Description, shape: Shape | None = None) -> Graph:
+    """The same network with one more layer behind its one input; the other layers keep their names and weights.
+
+    Args:
+        layer: gets its own name with a number where another has it.
+        shape: of the input, where the layer changes it.
+    """
     tree = tree_of(graph)
     (start,) = tree.inputs
     taken = {str(member.name) for member in tree.members}
-    name = next(
-        free for free in ("rescaling", *(f"rescaling_{i}" for i in range(1, len(taken) + 2))) if free not in taken
-    )
+    usual = layer.default_name
+    name = next(free for free in (usual, *(f"{usual}_{i}" for i in range(1, len(taken) + 2))) if free not in taken)
     own = TreePort(name)
 
     def behind(ports: Sequence[TreePort]) -> tuple[TreePort, ...]:
         return tuple(own if port == start else port for port in ports)
 
-    members, calls = [], []
+    members: list[Description | ModelTree] = []
+    calls: list[TreeCall] = []
     for member in tree.members:
-        members.append(member)
         if member.name == start.member:
-            members.append(Rescaling(scale, offset, name=name))
+            assert isinstance(member, InputLayer)
+            members += [member if shape is None else replace(member, shape=shape), replace(layer, name=name)]
+        else:
+            members.append(member)
     for call in tree.calls:
         calls.append(replace(call, inputs=behind(call.inputs)))
         if (call.member, call.index) == (start.member, start.call):

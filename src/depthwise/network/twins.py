@@ -42,7 +42,7 @@ from depthwise.network.tree import (
     tree_of,
 )
 
-__all__ = ["Direction", "ordinary_twin", "separable_twin", "twin", "twin_direction"]
+__all__ = ["Direction", "ordinary_twin", "separable_twin", "twin", "twin_direction", "twin_with_origins"]
 
 
 class Direction(StrEnum):
@@ -68,12 +68,41 @@ def twin(graph: Graph, direction: Direction | None = None, name: str | None = No
     return ordinary_twin(graph, name) if chosen is Direction.ORDINARY else separable_twin(graph, name)
 
 
+def twin_with_origins(graph: Graph, direction: Direction | None = None) -> tuple[Graph, dict[str, str]]:
+    """The twin as `twin` makes it, and for each call of `graph` the name of the twin's call in its place.
+
+    All calls of a block that became one convolution have that one.
+
+    Raises:
+        UnsupportedError: no layer would change; the message says why.
+    """
+    chosen = direction or twin_direction(graph)
+    replaced, folded = (_ordinary_layers if chosen is Direction.ORDINARY else _separable_layers)(graph)
+    other, places = _rebuild(graph, replaced, set(folded), f"{graph.name}-{chosen}")
+    its = {use: call.name for call, use in _uses(other)}
+    origins = {}
+    for call, (path, number) in _uses(graph):
+        place = folded.get(path, path)
+        origins[call.name] = its[places.get(place, place), number]
+    return other, origins
+
+
+def _uses(graph: Graph) -> list[tuple[Call, tuple[LayerPath, int]]]:
+    """Each call with its layer and a number, counted from 0 for each layer."""
+    counted: Counter[LayerPath] = Counter()
+    uses = []
+    for call in graph.calls:
+        uses.append((call, (call.path, counted[call.path])))
+        counted[call.path] += 1
+    return uses
+
+
 def ordinary_twin(graph: Graph, name: str | None = None) -> Graph:
     """Every separable convolution replaced by the ordinary one with the same window, shapes, bias and activation.
 
     - `SeparableConv2D` becomes one `Conv2D`.
     - `DepthwiseConv2D` followed by a 1×1 `Conv2D`, with at most batch normalisation, activations and dropout between them
-      (a MobileNet's block), becomes one `Conv2D` in the place of both, and what was between them is dropped (as in the
+      (a MobileNet's block), becomes one `Conv2D` in place of both, and what was between them is dropped (as in the
       comparison of Howard et al. 2017, arXiv:1704.04861, table 4).
       Both must be in one model, and each of their calls must be part of such a block.
     - Any other `DepthwiseConv2D` becomes a `Conv2D` with as many filters as it has output channels.
@@ -81,9 +110,15 @@ def ordinary_twin(graph: Graph, name: str | None = None) -> Graph:
     Raises:
         UnsupportedError: the network has no separable and no depthwise convolution.
     """
+    replaced, folded = _ordinary_layers(graph)
+    return _rebuild(graph, replaced, set(folded), name or f"{graph.name}-ordinary")[0]
+
+
+def _ordinary_layers(graph: Graph) -> tuple[dict[LayerPath, Description], dict[LayerPath, LayerPath]]:
+    """The new layers by their places, and for each layer of a block that goes, the place of the one that stands for it."""
     levels, together = _levels(tree_of(graph)), _in_several_models(graph)
     replaced: dict[LayerPath, Description] = {}
-    removed: set[LayerPath] = set()
+    folded: dict[LayerPath, LayerPath] = {}
     for path, node in graph.layers.items():
         layer: Any = node.layer
         if isinstance(layer, SeparableConv2D):
@@ -93,7 +128,7 @@ def ordinary_twin(graph: Graph, name: str | None = None) -> Graph:
             if block and together.isdisjoint([path, *block]):
                 pointwise: Any = graph.layers[block[-1]].layer
                 replaced[block[-1]] = _ordinary(layer, pointwise.filters, pointwise, pointwise.kernel_initializer)
-                removed.update((path, *block[:-1]))
+                folded.update(dict.fromkeys((path, *block[:-1]), block[-1]))
             else:
                 filters = node.facts.channels_last.output_shape[-1]
                 replaced[path] = _ordinary(layer, filters, layer, layer.depthwise_initializer)
@@ -102,7 +137,7 @@ def ordinary_twin(graph: Graph, name: str | None = None) -> Graph:
             f"{describe_value(graph.name)} has no separable and no depthwise convolution, so its ordinary twin would be "
             "the network itself; ask for its separable twin instead"
         )
-    return _rebuild(graph, replaced, removed, name or f"{graph.name}-ordinary")
+    return replaced, folded
 
 
 def separable_twin(graph: Graph, name: str | None = None) -> Graph:
@@ -119,6 +154,11 @@ def separable_twin(graph: Graph, name: str | None = None) -> Graph:
     Raises:
         UnsupportedError: no layer can be replaced; the message gives the reason for each.
     """
+    return _rebuild(graph, _separable_layers(graph)[0], set(), name or f"{graph.name}-separable")[0]
+
+
+def _separable_layers(graph: Graph) -> tuple[dict[LayerPath, Description], dict[LayerPath, LayerPath]]:
+    """The new layers by their places; none is left out."""
     reasons = {path: _why_ordinary(node) for path, node in graph.layers.items() if isinstance(node.layer, Conv2D)}
     possible = [path for path, reason in reasons.items() if reason is None]
     if not possible:
@@ -150,7 +190,7 @@ def separable_twin(graph: Graph, name: str | None = None) -> Graph:
             trainable=layer.trainable,
             input_shape=layer.input_shape,
         )
-    return _rebuild(graph, replaced, set(), name or f"{graph.name}-separable")
+    return replaced, {}
 
 
 def _levels(tree: ModelTree) -> dict[LayerPath, ModelTree]:
@@ -252,12 +292,13 @@ def _reads_image(graph: Graph, node: Call) -> bool:
 
 def _rebuild(
     graph: Graph, replaced: Mapping[LayerPath, Description], removed: AbstractSet[LayerPath], name: str
-) -> Graph:
-    """The network with some layers replaced and some left out, nested and shared as before.
+) -> tuple[Graph, dict[LayerPath, LayerPath]]:
+    """The network with some layers replaced and some left out, nested and shared as before; where each layer stands in it.
 
     What a removed layer would have read is read by its readers instead.
     """
     tree = tree_of(graph)
+    places: dict[LayerPath, LayerPath] = {(): ()}
     shared, together = dict(tree.shared), _in_several_models(graph)
 
     def edited(within: ModelTree, path: LayerPath) -> ModelTree:
@@ -270,6 +311,9 @@ def _rebuild(
             gone,
             [own for own in of if (*path, own) in together],
         )
+        for own, place in of.items():
+            if own not in gone:
+                places.setdefault(place, (*places[path], names.get(own, own)))
         reads = {(call.member, call.index): call.inputs for call in within.calls}
 
         def port(read: TreePort) -> TreePort:
@@ -295,7 +339,7 @@ def _rebuild(
             replace(within, members=tuple(members), calls=calls, outputs=tuple(map(port, within.outputs)))
         )
 
-    return inlined(replace(edited(tree, ()), name=name))
+    return inlined(replace(edited(tree, ()), name=name)), places
 
 
 def _new_names(

@@ -1,7 +1,6 @@
 """How a window moves along one spatial axis, and the size that follows."""
 
-from dataclasses import dataclass
-
+from depthwise.dataclass import dataclass
 from depthwise.errors import ShapeError
 from depthwise.network.formula import Formula, number
 

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from depthwise import activations
 from depthwise.arguments import ACTIVATIONS
+from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
+from depthwise.meanings import ARRAYS
 from depthwise.ops import networks
 
 Array = NDArray[Any]
@@ -254,7 +256,7 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
 
 
 def _one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> Array:
-    """Class numbers as vectors with a single 1; a number that is no class gives zeros."""
+    """Class numbers as vectors with a single 1; a number that is not a class gives zeros."""
     if sparse:
         raise UnsupportedError("one_hot: sparse=True is not supported; leave it out")
     if isinstance(num_classes, bool) or num_classes < 1:
@@ -280,6 +282,16 @@ def _unstack(x: Any, num: int | None = None, axis: int = 0) -> list[Array]:
     return list(np.moveaxis(np.asarray(x), axis, 0))
 
 
+def _is_tensor(x: Any) -> bool:
+    """Whether x is an array."""
+    return isinstance(x, np.ndarray)
+
+
+def _shape(x: Any) -> tuple[int, ...]:
+    """The sizes of x along its axes."""
+    return tuple(np.shape(x))
+
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(np, name) for name in _NUMPY},
     **{name: getattr(activations, name) for name in _ACTIVATIONS},
@@ -288,20 +300,26 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "convert_to_tensor": _convert,
     "gelu": _gelu,
     "in_top_k": _in_top_k,
-    "is_tensor": lambda x: isinstance(x, np.ndarray),
+    "is_tensor": _is_tensor,
     "log_softmax": _log_softmax,
     "logsumexp": _logsumexp,
     "norm": _norm,
     "one_hot": _one_hot,
     "rsqrt": _rsqrt,
-    "shape": lambda x: tuple(np.shape(x)),
+    "shape": _shape,
     "stop_gradient": np.asarray,
     "swish": activations.silu,
     "top_k": _top_k,
     "unstack": _unstack,
 }
 
+document(_FUNCTIONS, _FUNCTIONS, ARRAYS)
+
 _MADE = {name: _for_both(name, function) for name, function in _FUNCTIONS.items()}
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(

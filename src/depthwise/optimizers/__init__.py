@@ -12,7 +12,9 @@ from typing import Any
 
 from depthwise.absent import ABSENT, absent
 from depthwise.configuration import serialized
+from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
+from depthwise.meanings import OPTIMIZERS
 from depthwise.optimizers import rules, schedules
 from depthwise.optimizers.description import OptimizerDescription
 from depthwise.optimizers.optimizer import Optimizer, description_of, public
@@ -51,6 +53,10 @@ _BY_NAME = {name.lower(): cls for name, cls in CLASSES.items()}
 
 
 _LACKING = {name.lower(): name for name in ABSENT["optimizers"]}
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:
@@ -126,3 +132,6 @@ def serialize(optimizer: Optimizer) -> dict[str, Any]:
 def deserialize(config: dict[str, Any]) -> Optimizer:
     """A new optimizer from what `serialize` gave, here or in Keras."""
     return get(dict(config))
+
+
+document(globals(), __all__, OPTIMIZERS)

@@ -1,13 +1,13 @@
 """Adafactor: second moments of a matrix as a row and a column."""
 
 import math
-from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
 from depthwise.compiler.ir.expression import Expression, apply
 from depthwise.compiler.ir.types import Value
 from depthwise.compiler.ir.update import GRADIENT, WEIGHT, FactoredMoments, Scalar, SpecialPhase, sum_of_squares
+from depthwise.dataclass import dataclass
 from depthwise.errors import UnsupportedError
 from depthwise.optimizers.description import OptimizerDescription, Results
 from depthwise.optimizers.terms import VELOCITY, fma, sqrt

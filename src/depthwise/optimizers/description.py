@@ -7,7 +7,7 @@ changes while training goes on.
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -26,6 +26,7 @@ from depthwise.compiler.ir.update import (
     where,
 )
 from depthwise.constraints import NonNeg, NormConstraint
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.optimizers import schedules
 from depthwise.optimizers.schedules import LearningRateSchedule
@@ -44,7 +45,7 @@ AVERAGE, ACCUMULATOR = "average", "gradient_accumulator"
 
 
 PENALTY = "penalty"
-"""A slot for the gradient of a penalty that is no sum over the weight's numbers: the caller puts it in before every step."""
+"""A slot for the gradient of a penalty that is not a sum over the weight's numbers: the caller puts it in before every step."""
 
 
 def _needs_penalty_array(value: Value) -> bool:
@@ -86,7 +87,9 @@ def _quiet(default: Any = None, compare: bool = True) -> Any:
 class OptimizerDescription:
     """Base of all optimizer descriptions.
 
-    All take, besides their own arguments:
+    All take these arguments, and their own.
+
+    Args:
         learning_rate: a number, or a schedule of `depthwise.optimizers.schedules`.
         weight_decay: decoupled weight decay on every trainable weight, biases too (see `exclude_from_weight_decay`); None
             for none.

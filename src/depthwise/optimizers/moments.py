@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 from depthwise.compiler.ir.expression import Expression, apply
 from depthwise.compiler.ir.update import GRADIENT, WEIGHT, Array, Scalar, sum_of_squares
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError
 from depthwise.optimizers.description import LEARNING_RATE, OptimizerDescription, Results
 from depthwise.optimizers.terms import MOMENTUM, VELOCITY, magnitude, sqrt, towards
@@ -150,7 +151,7 @@ class Nadam(_Moments):
 
 @dataclass(frozen=True)
 class Adamax(OptimizerDescription):
-    """`Adam` with the largest |g| in the place of its mean square (Kingma and Ba 2014, arXiv:1412.6980, section 7.1):
+    """`Adam` with the largest |g| in place of its mean square (Kingma and Ba 2014, arXiv:1412.6980, section 7.1):
     u ← max(beta_2 × u, |g|), then w ← w - learning_rate × m / ((1 - beta_1^t)(u + epsilon)).
 
     Args:

@@ -2,12 +2,13 @@
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 from depthwise.compiler.ir.expression import Expression
 from depthwise.compiler.ir.types import Value
 from depthwise.compiler.ir.update import GRADIENT, WEIGHT, Orthogonalisation, Scalar, SpecialPhase
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.optimizers.description import OptimizerDescription, Results
 from depthwise.optimizers.terms import MOMENTUM, VELOCITY, sqrt, towards
@@ -34,7 +35,7 @@ class Muon(OptimizerDescription):
         adam_lr_ratio: Adam's learning rate as a multiple of `learning_rate`.
         momentum: how slowly m forgets.
         ns_steps: iterations, from 0 to 64.
-        nesterov: False takes m in the place of g + momentum × m.
+        nesterov: False takes m in place of g + momentum × m.
         rms_rate: None leaves the factors rms_rate × √(the longer axis) out (Liu et al. 2025, arXiv:2502.16982).
     """
 

@@ -61,7 +61,7 @@ class Optimizer:
     Attributes:
         steps: training steps done.
         iterations: times that the weights were moved: `steps`, or fewer with `gradient_accumulation_steps`.
-        description: the arguments of now, frozen.
+        description: the current arguments, frozen.
         catch_up: brings `state` up to date where a training step still holds a newer one.
     """
 
@@ -155,6 +155,7 @@ class Optimizer:
 
     @property
     def has_schedule(self) -> bool:
+        """Whether the learning rate follows a schedule."""
         return isinstance(self._rate, LearningRateSchedule)
 
     def take_settings(self, values: Mapping[str, Any]) -> None:
@@ -202,6 +203,7 @@ class Optimizer:
 
     @property
     def iterations(self) -> Iterations:
+        """How often the weights were moved; it can be set."""
         return Iterations(self.steps // (self.description.gradient_accumulation_steps or 1))
 
     @iterations.setter
@@ -251,12 +253,12 @@ class Optimizer:
     # As a value.
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of now, as Keras writes them."""
+        """The current arguments, as Keras writes them."""
         return dataclasses.replace(self.description, learning_rate=self._rate).get_config()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Optimizer":
-        """A new optimizer from what `get_config` gave, here or in Keras."""
+        """A new optimizer from `config`, what `get_config` gave, here or in Keras."""
         return cls(**config)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -309,5 +311,5 @@ def public(description: type[OptimizerDescription]) -> type[Optimizer]:
 
 
 def description_of(optimizer: Optimizer | OptimizerDescription) -> OptimizerDescription:
-    """The arguments of now of an optimizer."""
+    """The current arguments of an optimizer."""
     return optimizer.description if isinstance(optimizer, Optimizer) else optimizer

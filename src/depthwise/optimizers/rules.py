@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from depthwise.compiler.ir.expression import Expression, apply
 from depthwise.compiler.ir.update import Array, Scalar
+from depthwise.dataclass import dataclass
 from depthwise.optimizers.adafactor import Adafactor
 from depthwise.optimizers.description import LEARNING_RATE, OptimizerDescription, Results
 from depthwise.optimizers.moments import Adam, Adamax, AdamW, Lamb, Nadam

@@ -8,11 +8,14 @@ import math
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from depthwise.configuration import made_from, serialized
+from depthwise.dataclass import dataclass
+from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.meanings import SCHEDULES
 
 __all__ = [
     "CosineDecay",
@@ -346,3 +349,10 @@ def serialize(learning_rate_schedule: LearningRateSchedule) -> dict[str, Any]:
 def deserialize(config: dict[str, Any]) -> LearningRateSchedule:
     """A schedule from what `serialize` gave, here or in Keras."""
     return get(config)
+
+
+document(globals(), __all__, SCHEDULES)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,18 +1,20 @@
 """The images that a command names, cut into pieces that are read one by one: an image file, or some samples of an array file."""
 
+import contextlib
 import glob
 import io
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from depthwise.classification import scaled_for, white_of
+from depthwise.classification import picture_shape, scaled_for, white_of
 from depthwise.data.images import IMAGE_SUFFIXES, image_files
+from depthwise.data.npz import load_array
+from depthwise.dataclass import dataclass
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, describe_value
 from depthwise.model.inputs import shaped
 from depthwise.network.graph import Graph
@@ -158,40 +160,23 @@ def read(
 def _array_of(path: Path, graph: Graph) -> NDArray[Any]:
     """The samples in an array file; those of an .npy file stay on the disk until they are used."""
     shown = describe_value(str(path), _PATH_LIMIT)
-    array = _loaded(path, shown)
-    if array.dtype.kind not in "biuf":
-        raise InvalidFileError(f"{shown} holds {describe_value(str(array.dtype))}, not numbers")
+    if not path.exists():
+        raise InvalidFileError(f"there is no file {shown}")
+    array: NDArray[Any] | None = None
+    if path.suffix.lower() == ".npy" and path.is_file():
+        # Whatever is wrong with it, `load_array` has the sentence for.
+        with contextlib.suppress(OSError, ValueError, EOFError, MemoryError):
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if array is None or array.dtype.kind not in "biuf":
+        array = load_array(path)
     return _shaped(array, graph)
 
 
 def _shaped(array: NDArray[Any], graph: Graph) -> NDArray[Any]:
     """With the axis of the samples, and that of the channels where there is only one."""
-    height, width, channels = graph.input_shapes[0]
+    height, width, channels = form = picture_shape(graph)
     if array.shape == (height, width) and channels == 1:
         array = array[..., None]
-    return shaped(graph, array[None] if array.shape == graph.input_shapes[0] else array)[0]
-
-
-def _loaded(path: Path, shown: str) -> NDArray[Any]:
-    """The array in an .npy file, or the only one of an .npz file; never a pickle."""
-    import zipfile
-
-    try:
-        is_plain = path.suffix.lower() == ".npy" and path.is_file()
-        loaded = np.load(path, mmap_mode="r" if is_plain else None, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            names = loaded.files
-            if len(names) != 1:
-                raise InvalidArgumentError(
-                    f"{shown} holds {len(names)} arrays, {describe_value(names)}; save the one to predict by itself"
-                )
-            array: NDArray[Any] = loaded[names[0]]
-            return array
-    except FileNotFoundError:
-        raise InvalidFileError(f"there is no file {shown}") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, MemoryError) as error:
-        if isinstance(error, DepthwiseError):
-            raise
-        raise InvalidFileError(f"{shown} is not an array that can be read: damaged, or of Python objects") from None
+    if array.shape in (graph.input_shapes[0], form):
+        array = array[None]
+    return array if array.shape[1:] == form else shaped(graph, array)[0]

@@ -1,13 +1,14 @@
 """Rows of results: for each sample the classes with the highest outputs, or why there are none."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.classification import gives_probabilities
+from depthwise.dataclass import dataclass
 from depthwise.errors import DepthwiseError, InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.network.graph import Graph
 from depthwise.pictures import Reading

@@ -8,6 +8,10 @@ from depthwise.absent import absent
 __all__ = ["image", "image_dataset_from_directory"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     if name == "image":
         return importlib.import_module("depthwise.preprocessing.image")

@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, InvalidDataError, UnsupportedError, describe_value
+from depthwise.meanings import ARRAYS
 
 __all__ = [
     "FILL_MODES", "apply_affine_transform", "apply_brightness_shift", "apply_channel_shift", "flip_axis",
@@ -210,3 +212,6 @@ def _further(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     if "interpolation_order" in given:
         given["order"] = given.pop("interpolation_order")
     return given
+
+
+document(globals(), __all__, ARRAYS)

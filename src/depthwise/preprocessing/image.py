@@ -337,5 +337,9 @@ def _shift(allowed: Any, extent: int) -> Any:
     return shift * extent if np.max(allowed) < 1 else shift
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     raise absent("preprocessing.image", name, __all__)

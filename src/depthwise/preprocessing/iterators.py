@@ -99,7 +99,16 @@ def _transformed(generator: Any, image: NDArray[Any]) -> NDArray[Any]:
 
 
 class NumpyArrayIterator(Iterator):
-    """Batches of an array of images; see `ImageDataGenerator.flow`."""
+    """Batches of an array of images, which `ImageDataGenerator.flow` makes.
+
+    Args:
+        x: the images, (samples, height, width, channels).
+        y: the labels, as many; None for none.
+        image_data_generator: what changes the images.
+        batch_size, shuffle, sample_weight, seed, save_to_dir, save_prefix, save_format, subset, ignore_class_split: see
+            `ImageDataGenerator.flow`.
+        data_format, dtype: see `ImageDataGenerator`.
+    """
 
     def __init__(
         self,
@@ -162,7 +171,15 @@ class NumpyArrayIterator(Iterator):
 
 
 class DirectoryIterator(Iterator):
-    """Batches of the images of a folder; see `ImageDataGenerator.flow_from_directory`."""
+    """Batches of the images of a folder, which `ImageDataGenerator.flow_from_directory` makes.
+
+    Args:
+        directory: the folder, with a folder for each class.
+        image_data_generator: what changes the images.
+        target_size, color_mode, classes, class_mode, batch_size, shuffle, seed, save_to_dir, save_prefix, save_format,
+            follow_links, subset, interpolation, keep_aspect_ratio: see `ImageDataGenerator.flow_from_directory`.
+        data_format, dtype: see `ImageDataGenerator`.
+    """
 
     def __init__(
         self,

@@ -150,7 +150,10 @@ _VALUES_AND_SLOPES: dict[str, tuple[Function, Function]] = {
     "log_sigmoid": (lambda x: -_softplus(-x), lambda x: _sigmoid(-x)),
     "mish": (lambda x: _times(x, np.tanh(_softplus(x))), _mish_slope),
     "soft_shrink": (lambda x: x - np.clip(x, -0.5, 0.5), lambda x: np.where(np.abs(x) > 0.5, 1.0, 0.0)),
-    "softsign": (lambda x: x / (1.0 + np.abs(x)), lambda x: 1.0 / (1.0 + np.abs(x)) ** 2),
+    "softsign": (
+        lambda x: np.clip(x, -1e300, 1e300) / (1.0 + np.abs(np.clip(x, -1e300, 1e300))),
+        lambda x: 1.0 / (1.0 + np.abs(x)) ** 2,
+    ),
     "sparse_plus": (
         lambda x: np.where(x >= 1.0, x, (np.maximum(x, -1.0) + 1.0) ** 2 / 4.0),
         lambda x: np.clip((x + 1.0) / 2.0, 0.0, 1.0),

@@ -8,7 +8,7 @@ import numpy as np
 from depthwise.layers.description import Description
 from depthwise.layers.operation import OPERATIONS
 from depthwise.reference.rules import Given, Rule
-from depthwise.reference.running import Bounded, apply
+from depthwise.reference.running import Bounded, apply, exact
 from depthwise.reference.windows import Array
 
 __all__ = ["RULES", "summed_to"]
@@ -27,13 +27,15 @@ def summed_to(shape: tuple[int, ...], gradient: Array) -> Array:
 def _power(x: Any, y: Any) -> Bounded:
     """Whole constants by multiplication; anything else through the logarithm, so its error is absolute in the exponent."""
     if not isinstance(y, Bounded) and float(y).is_integer() and abs(y) <= 64:
-        result: Bounded = x * 0.0 + 1.0
-        for _ in range(int(abs(y))):
-            result = result * x
+        result: Bounded = exact(np.ones_like(x.value))
+        for count in range(int(abs(y))):
+            result = result * x if count else x
         return result if y >= 0 else 1.0 / result
     if not isinstance(y, Bounded) and y == 0.5:
         return apply("sqrt", x)
-    return apply("exp", y * apply("log", x))
+    size = apply("exp", y * apply("log", apply("max", x, -x)))
+    with np.errstate(all="ignore"):
+        return Bounded(np.power(*(getattr(item, "value", item) for item in (x, y))), size.error)
 
 
 def _power_slopes(x: Any, y: Any) -> tuple[Any, ...]:

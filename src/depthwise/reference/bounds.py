@@ -270,7 +270,7 @@ def gradient_magnitudes(
     """S = Σ|a||b| of every value of `layer.gradients`: (inputs, weights).
 
     The gradient to the values before the activation is taken as given, so the activation adds nothing. Not for
-    BatchNormalization in training or LayerNormalization, whose gradients are no sums of products of their arrays.
+    BatchNormalization in training or LayerNormalization, whose gradients are not sums of products of their arrays.
     """
     if isinstance(layer, (BatchNormalization, LayerNormalization)):
         raise TypeError(

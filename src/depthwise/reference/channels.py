@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from depthwise.layers.description import Description
+from depthwise.layers.layer_normalization import LayerNormalization
 from depthwise.layers.merging import Concatenate
 from depthwise.layers.normalization import BatchNormalization
+from depthwise.layers.sample_normalization import GroupNormalization
 from depthwise.reference.windows import Array
 
 __all__ = ["moved_axis", "moved_back", "moved_shapes", "moved_to_end", "with_channels_last"]
@@ -19,7 +21,9 @@ def moved_axis(layer: Description, rank: int) -> int | None:
     """The axis of arrays (batch, …) of `rank` axes that the layer works on; None where it is the last one."""
     if getattr(layer, "data_format", None) == "channels_first":
         return 1 if rank > 2 else None
-    if isinstance(layer, (BatchNormalization, Concatenate)):
+    if isinstance(layer, (BatchNormalization, Concatenate, GroupNormalization, LayerNormalization)):
+        if not isinstance(layer.axis, int):
+            return None
         axis = layer.axis % rank
         return None if axis == rank - 1 else axis
     return None

@@ -5,12 +5,12 @@ clips them to [1e-7, 1 − 1e-7]; where it clips, no gradient flows.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from depthwise.dataclass import dataclass
 from depthwise.reference.activations import activation
 from depthwise.reference.forward import float64
 from depthwise.reference.windows import Array

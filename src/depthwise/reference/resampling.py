@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from depthwise.layers import resizing
+from depthwise.layers import random_crop, resizing
 from depthwise.layers.description import Description
 from depthwise.reference.rounding import SMALLEST_NORMAL, UNIT_ROUNDOFF
 from depthwise.reference.rules import Given, Rule, moves
@@ -88,7 +88,7 @@ def _prepared(layer: Any, x: Array, outside: float) -> Array:
             top, left = (rows - layer.height) // 2, (columns - layer.width) // 2
             return x[:, top : top + layer.height, left : left + layer.width]
         return x[:, *_part(layer, x)]
-    if layer.crop_to_aspect_ratio:
+    if isinstance(layer, random_crop.RandomCrop) or layer.crop_to_aspect_ratio:
         return x[:, *_part(layer, x)]
     if layer.pad_to_aspect_ratio:
         above = max(0, int(columns * layer.height / layer.width) - rows) // 2
@@ -133,4 +133,5 @@ RULES: dict[type[Description], Rule] = {
     resizing.UpSampling2D: Rule(_forward, _gradients),
     resizing.Resizing: Rule(_forward, _gradients),
     resizing.CenterCrop: Rule(_forward, _gradients),
+    random_crop.RandomCrop: Rule(_forward, _gradients),
 }

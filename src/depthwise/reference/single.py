@@ -7,6 +7,7 @@ import numpy as np
 
 from depthwise.layers import (
     adapted,
+    layer_normalization,
     layer_scale,
     rectifiers,
     regularization,
@@ -118,7 +119,47 @@ def _group_gradients(given: Given, dy: Array) -> Gradients:
 
 def _group_weights(layer: Any, shapes: Any) -> dict[str, tuple[int, ...]]:
     names = ("gamma", layer.scale), ("beta", layer.center)
-    return {name: (shapes[0][-1],) for name, is_there in names if is_there}
+    return {name: ((None, *shapes[0])[layer.axis],) for name, is_there in names if is_there}
+
+
+def _axes_parts(given: Given) -> tuple[Bounded, Bounded]:
+    """(x − mean, √(variance + epsilon)) over the axes of a LayerNormalization that has several."""
+    x, axes = given.inputs[0], _axes(given.layer, given.arrays[0])
+    centred = x - mean(x, axes)
+    return centred, apply("sqrt", mean(centred * centred, axes) + given.layer.epsilon)
+
+
+def _along_axes(given: Given, weight: Any) -> Any:
+    """A weight in the shape that is broadcast to the input's."""
+    x = given.arrays[0]
+    axes = _axes(given.layer, x)
+    return weight.reshape([size if axis in axes else 1 for axis, size in enumerate(x.shape)])
+
+
+def _over_axes(given: Given) -> Bounded:
+    centred, deviation = _axes_parts(given)
+    y = centred / deviation
+    weights = {name: moved(lambda values: _along_axes(given, values), value) for name, value in given.weights.items()}
+    y = y * weights["gamma"] if "gamma" in weights else y
+    return y + weights["beta"] if "beta" in weights else y
+
+
+def _over_axes_gradients(given: Given, dy: Array) -> Gradients:
+    x = given.arrays[0]
+    axes = _axes(given.layer, x)
+    centred, deviation = (item.value for item in _axes_parts(given))
+    z = centred / deviation
+    g = dy * _along_axes(given, given.weights["gamma"].value) if "gamma" in given.weights else dy
+    dx = (g - g.mean(axis=axes, keepdims=True) - z * (g * z).mean(axis=axes, keepdims=True)) / deviation
+    rest = tuple(axis for axis in range(x.ndim) if axis not in axes)
+    found = {"gamma": (dy * z).sum(axis=rest), "beta": dy.sum(axis=rest)}
+    return [dx], {name: value for name, value in found.items() if name in given.weights}
+
+
+def _over_axes_weights(layer: Any, shapes: Any) -> dict[str, tuple[int, ...]]:
+    names = ("gamma", layer.scale), ("beta", layer.center)
+    shape = tuple((None, *shapes[0])[axis] for axis in layer.axis)
+    return {name: shape for name, is_there in names if is_there}
 
 
 def _data_statistics(given: Given) -> tuple[Bounded, Bounded]:
@@ -205,6 +246,7 @@ RULES: dict[type[Description], Rule] = {
     softmax.Softmax: Rule(_softmax, _softmax_gradients),
     sample_normalization.UnitNormalization: Rule(_unit, _unit_gradients),
     sample_normalization.GroupNormalization: Rule(_group, _group_gradients, _group_weights),
+    layer_normalization.LayerNormalization: Rule(_over_axes, _over_axes_gradients, _over_axes_weights),
     adapted.Normalization: Rule(_by_data, _by_data_gradients, _by_data_weights),
     layer_scale.LayerScale: Rule(
         lambda given: given.inputs[0] * given.weights["gamma"],
@@ -212,6 +254,7 @@ RULES: dict[type[Description], Rule] = {
         lambda layer, shapes: {"gamma": (shapes[0][-1],)},
     ),
     reshaping.Identity: moves(lambda layer, x: x),
+    regularization.ActivityRegularization: moves(lambda layer, x: x),
     reshaping.Reshape: moves(lambda layer, x: x.reshape(_target(layer, x))),
     reshaping.Permute: moves(lambda layer, x: x.transpose(0, *layer.dims)),
     reshaping.RepeatVector: moves(lambda layer, x: np.repeat(x[:, np.newaxis], layer.n, axis=1)),

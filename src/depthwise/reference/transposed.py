@@ -3,11 +3,10 @@
 Images are (batch, rows, columns, channels), kernels (kernel rows, kernel columns, filters, channels).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
+from depthwise.dataclass import dataclass
 from depthwise.reference.windows import Array, Pair
 
 __all__ = ["Scattering", "conv2d_transpose", "conv2d_transpose_gradients"]

@@ -1,11 +1,11 @@
 """Where the windows of a convolution or a pooling lie: padding, output size, and the cells that each window reads."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import ShapeError
 
 __all__ = ["Array", "Pair", "Windows", "windows"]

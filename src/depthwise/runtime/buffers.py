@@ -1,6 +1,7 @@
 """Memory that native code works in: aligned NumPy buffers, and buffers fenced by forbidden pages for tests."""
 
 import ctypes
+import errno
 import mmap
 import sys
 from typing import Final, Literal
@@ -29,6 +30,11 @@ def aligned_empty(nbytes: int, alignment: int = ALIGNMENT) -> NDArray[np.uint8]:
     alignment
         A power of two of at most 4096.
 
+    Raises
+    ------
+    MemoryError
+        The system does not give so much.
+
     Example
     -------
     >>> buffer = aligned_empty(1000)
@@ -42,13 +48,24 @@ def aligned_empty(nbytes: int, alignment: int = ALIGNMENT) -> NDArray[np.uint8]:
             f"A buffer aligned to {alignment} bytes was asked for; use a power of two of at most 4096."
         )
     if nbytes >= _MAPPED_FROM:
-        memory = mmap.mmap(-1, nbytes)
+        memory = _mapped(nbytes)
         if hasattr(mmap, "MADV_HUGEPAGE"):
             memory.madvise(mmap.MADV_HUGEPAGE)
         return np.frombuffer(memory, dtype=np.uint8)
     raw = np.empty(nbytes + alignment, dtype=np.uint8)
     start = -raw.ctypes.data % alignment
     return raw[start : start + nbytes]
+
+
+def _mapped(nbytes: int) -> mmap.mmap:
+    try:
+        return mmap.mmap(-1, nbytes)
+    except (OSError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENOMEM:
+            raise
+        raise MemoryError(
+            f"there is not enough memory: {nbytes / 2**20:,.0f} MB were asked for; use a smaller batch_size or smaller images"
+        ) from error
 
 
 def aligned_zeros(nbytes: int) -> NDArray[np.uint8]:

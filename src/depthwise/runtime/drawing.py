@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from depthwise.arguments import SELU_ALPHA, SELU_SCALE
 from depthwise.compiler.ir.types import Drawn
-from depthwise.layers import augmentation, regularization
+from depthwise.layers import augmentation, random_crop, regularization
 from depthwise.random import stream
 
 __all__ = ["draw", "warp_tables"]
@@ -78,6 +78,14 @@ def _zoom(layer: Any, shape: tuple[int, ...], batch: int, generator: Generator) 
     return warp_tables(layer, shape, np.stack([across, zero, x, zero, down, y], 1))
 
 
+def _crop(layer: Any, shape: tuple[int, ...], batch: int, generator: Generator) -> Sequence[Array]:
+    """(places, shares) of `op.Warp`: the same part of every image, as in Keras."""
+    top, left = (int(generator.integers(0, shape[i] - size + 1)) for i, size in enumerate((layer.height, layer.width)))
+    y, x = np.mgrid[top : top + layer.height, left : left + layer.width]
+    places = np.broadcast_to((y * shape[1] + x).astype(np.int32).reshape(1, -1), (batch, y.size))
+    return places, np.ones(places.shape, np.float32)
+
+
 def _noise_shape(layer: Any, shape: tuple[int, ...], batch: int) -> tuple[int, ...]:
     shared = getattr(layer, "noise_shape", None) is not None and layer.noise_shape[0] == 1
     return (1 if shared else batch, *layer.drawn_shape(shape))
@@ -101,7 +109,7 @@ def _gaussian_dropout(layer: Any, shape: tuple[int, ...], batch: int, generator:
 
 
 DROPPED = -SELU_ALPHA * SELU_SCALE
-"""What AlphaDropout puts in the place of a value: the limit of SELU at −∞."""
+"""What AlphaDropout puts in place of a value: the limit of SELU at −∞."""
 
 
 def _alpha_dropout(layer: Any, shape: tuple[int, ...], batch: int, generator: Generator) -> Sequence[Array]:
@@ -119,6 +127,7 @@ _RULES: dict[type, Callable[[Any, tuple[int, ...], int, Generator], Sequence[Arr
     augmentation.RandomTranslation: _translation,
     augmentation.RandomRotation: _rotation,
     augmentation.RandomZoom: _zoom,
+    random_crop.RandomCrop: _crop,
     regularization.Dropout: _dropout,
     regularization.SpatialDropout1D: _dropout,
     regularization.SpatialDropout2D: _dropout,

@@ -1,4 +1,4 @@
-"""Machine code with its memory: runs a compiled schedule on the thread team."""
+"""Machine code with its memory: runs a compiled program on the thread team."""
 
 import copy
 import ctypes
@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from depthwise.compiler.compile import Compiled
 from depthwise.compiler.machine import Machine, machine_for
-from depthwise.compiler.module import CONTEXT_NUMBERS, arena_names
+from depthwise.compiler.module import CONTEXT_NUMBERS
 from depthwise.compiler.native.scheduler import PARTICIPATE
 from depthwise.compiler.native.targets import host_target
-from depthwise.compiler.plan.schedule import HAND_OVER
 from depthwise.runtime.buffers import aligned_zeros
 from depthwise.runtime.packed import PackedParameters
 from depthwise.runtime.threads import get_threads, team
@@ -45,7 +44,7 @@ def _zeros(numbers: int) -> Floats:
 
 
 class Executable:
-    """One compiled schedule and its arenas.
+    """One compiled program and its arenas.
 
     An exception may arrive between any two lines, from Ctrl-C for one. What it leaves is put right by the next `take` and
     `reserve`; `loaded` and `fits` tell whether they are needed.
@@ -55,30 +54,27 @@ class Executable:
     """
 
     def __init__(self, compiled: Compiled) -> None:
-        self.schedule = compiled.schedule
+        self.frame = compiled.frame
         self._code = compiled.code
         self._function = self._code.function_address(PARTICIPATE)
-        self._names = arena_names(self.schedule)
+        self._names = self.frame.arenas
         self._allocate()
 
     def _allocate(self) -> None:
-        schedule, sizes = self.schedule, self.schedule.sizes
+        frame, sizes = self.frame, self.frame.sizes
         self.arenas: dict[str, Floats] = {
             name: _zeros(sizes.get(name, 0)) for name in ("parameters", "gradients", "slots", "vectors")
         }
-        if schedule.preparation:
-            self.arenas |= {f"packed{i}": _zeros(form.numbers) for i, form in enumerate(schedule.forms)}
+        if frame.packs:
+            self.arenas |= {f"packed{i}": _zeros(form.numbers) for i, form in enumerate(frame.forms)}
         self.arenas["scalars"] = _zeros(64)
         self._context = np.zeros(len(CONTEXT_NUMBERS) + len(self._names), np.int64)
         self._first_arena = len(CONTEXT_NUMBERS)
-        self._first_array = (
-            self._first_arena + len(self._names) - len(schedule.input_sizes) - len(schedule.output_sizes)
-        )
+        self._first_array = self._first_arena + len(self._names) - len(frame.input_sizes) - len(frame.output_sizes)
         for name, arena in self.arenas.items():
             self._point(name, arena)
-        stages = (*schedule.preparation, *schedule.stages)
-        self._pieces = np.array([stage.task_count for stage in stages], np.int64)
-        self._counts = np.zeros(len(stages), np.int64)
+        self._pieces = np.array(frame.tasks, np.int64)
+        self._counts = np.zeros(len(frame.tasks), np.int64)
         self._by_chunk = self._pieces == 0
         self._context_address = self._context.ctypes.data
         self._counts_address = self._counts.ctypes.data
@@ -130,20 +126,20 @@ class Executable:
     def load(self, parameters: Mapping[str, np.ndarray]) -> None:
         """Copies parameters to their places, in training."""
         arena = self.arenas["parameters"]
-        for name, offset in self.schedule.parameter_offsets.items():
+        for name, offset in self.frame.parameter_offsets.items():
             value = parameters[name]
             arena[offset : offset + value.size] = value.reshape(-1)
 
     def take(self, packed: PackedParameters) -> None:
         """Lets the kernels read the forms that `packed` holds; what it lacks is packed now."""
         self._batch = 0
-        for i, array in enumerate(packed.take(self.schedule.forms)):
+        for i, array in enumerate(packed.take(self.frame.forms, self.frame.derived)):
             self.arenas[f"packed{i}"] = array
             self._point(f"packed{i}", array)
 
     def parameter(self, name: str, shape: Sequence[int]) -> Floats:
         """A copy of a parameter."""
-        offset = self.schedule.parameter_offsets[name]
+        offset = self.frame.parameter_offsets[name]
         size = int(np.prod(shape, dtype=np.int64))
         return self.arenas["parameters"][offset : offset + size].reshape(shape).copy()
 
@@ -151,13 +147,13 @@ class Executable:
         """Sets a run's size: memory for `batch` samples, and the number of tasks of every stage."""
         self._batch = 0
         threads = get_threads()
-        sizes, schedule = self.schedule.sizes, self.schedule
+        sizes = self.frame.sizes
         chunks = -(-batch // samples_per_task)
         self._reserve("sample", sizes.get("sample", 0) * batch)
         self._reserve("chunk", sizes.get("chunk", 0) * chunks)
         self._reserve("local", sizes.get("local", 0) * threads)
         self._reserve("extra", sizes.get("extra", 0) * threads)
-        self._reserve("group", sizes.get("group", 0) * schedule.group * threads)
+        self._reserve("group", sizes.get("group", 0) * self.frame.group * threads)
         self._context[:3] = batch, samples_per_task, chunks
         self._counts[:] = np.where(self._by_chunk, chunks, self._pieces)
         self._threads, self._chunks = threads, chunks
@@ -184,12 +180,12 @@ class Executable:
             context[place] = _address(array)
             place += 1
         # No more threads than there is memory for: another Python thread may have called `set_threads` since `reserve`.
-        if hand_over is None:
+        if hand_over is None or self.frame.hand_over is None:
             team().run(self._function, self._context_address, self._counts_address, self._threads)
+            if hand_over is not None:  # nothing waits for it: no weight trains
+                hand_over()
             return
-        stages = (*self.schedule.preparation, *self.schedule.stages)
-        split = next(i for i, stage in enumerate(stages) if stage.name == HAND_OVER)
-        before = np.arange(len(stages)) < split
+        before = np.arange(len(self._counts)) < self.frame.hand_over
         for only, between in ((before, hand_over), (~before, None)):
             counts = np.where(only, self._counts, 0)
             team().run(self._function, self._context_address, counts.ctypes.data, self._threads)

@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from depthwise.compiler.derive import derive
-from depthwise.compiler.ir.types import Value
+from depthwise.compiler.ir.types import Derived
 from depthwise.compiler.native.once import making
 from depthwise.compiler.plan.schedule import Form
 from depthwise.layers.store import LOCK, Numbers, Weights
@@ -31,17 +31,16 @@ class PackedParameters:
     the executables of the program. A weight of a model that its forms hold completely is then kept there alone.
 
     Args:
-        parameters: of the program.
         weights: by name; these arrays must not be changed afterwards.
     """
 
-    def __init__(self, parameters: Mapping[str, Value], weights: Mapping[str, np.ndarray]) -> None:
-        self._parameters = parameters
+    def __init__(self, weights: Mapping[str, np.ndarray]) -> None:
         self._weights = weights
         self._forms: dict[Form, Floats] = {}
 
-    def take(self, forms: Sequence[Form]) -> list[Floats]:
-        """The packed numbers of each form, read-only for all that have them."""
+    def take(self, forms: Sequence[Form], recipes: Mapping[str, Derived]) -> list[Floats]:
+        """The packed numbers of each form, read-only for all that have them; `recipes` say how parameters that are not weights
+        follow from them."""
         if any(form not in self._forms for form in forms):
             with making:  # so that two threads do not pack the same
                 lacking: dict[str, list[Form]] = {}
@@ -49,15 +48,15 @@ class PackedParameters:
                     if form not in self._forms:
                         lacking.setdefault(form.parameter, []).append(form)
                 for parameter, its in lacking.items():
-                    self._forms.update(zip(its, self._pack(parameter, tuple(its)).arrays))
+                    self._forms.update(zip(its, self._pack(parameter, tuple(its), recipes).arrays))
         return [self._forms[form] for form in forms]
 
-    def _pack(self, parameter: str, forms: tuple[Form, ...]) -> "PackedWeight":
+    def _pack(self, parameter: str, forms: tuple[Form, ...], recipes: Mapping[str, Derived]) -> "PackedWeight":
         numbers = self._weights.numbers.get(parameter) if isinstance(self._weights, Weights) else None
         if numbers is not None and numbers.size >= MOVED_FROM:
             return _move(forms, numbers)
         # Not yet rounded where it is derived.
-        value = derive(parameter, self._parameters, ChainMap({}, self._weights))  # type: ignore[arg-type]
+        value = derive(parameter, recipes, ChainMap({}, self._weights))  # type: ignore[arg-type]
         packed = PackedWeight(forms, value.size)
         packed.pack(np.ascontiguousarray(value, np.float32).reshape(-1))
         return packed

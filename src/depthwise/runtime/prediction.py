@@ -6,13 +6,15 @@ from functools import partial
 
 import numpy as np
 
-from depthwise.compiler.compile import Plan, compile
+from depthwise.collection import without_collections
+from depthwise.compiler.compile import Plan
 from depthwise.compiler.ir.program import Program
 from depthwise.compiler.native.cache import CompileCache
 from depthwise.compiler.native.once import making
 from depthwise.compiler.native.targets import host_target
-from depthwise.compiler.passes import PREDICTION, run_passes
+from depthwise.compiler.passes import PREDICTION
 from depthwise.compiler.plan.prediction import GROUP, plan_batches, plan_single
+from depthwise.compiler.recall import Lowered, compile_lowered
 from depthwise.runtime.executable import Executable, host_machine
 from depthwise.runtime.packed import PackedParameters
 from depthwise.runtime.threads import get_threads
@@ -28,7 +30,7 @@ class Prediction:
     handler while a call is under way.
 
     Args:
-        program: as a front end lowers it; it is optimised here.
+        program: as a front end lowers it; it is optimised when code for it is not in the cache.
 
     Attributes:
         weights: what `load` was given, None before.
@@ -44,20 +46,25 @@ class Prediction:
     """
 
     def __init__(self, program: Program) -> None:
-        self.program = run_passes(program, PREDICTION)
+        self._lowered = Lowered(program, PREDICTION)
         self._executables: dict[int, Executable] = {}
         """By the threads that share a single sample; 0 is for batches. Copies of this object share them."""
         self.weights: Mapping[str, np.ndarray] | None = None
-        self._packed = PackedParameters(self.program.parameters, {})
+        self._packed = PackedParameters({})
         """Another one for other weights; an executable keeps the one that it has taken."""
         self._output_shapes = tuple(shape for _, shape in program.outputs)
+
+    @property
+    def program(self) -> Program:
+        """The optimised program."""
+        return self._lowered.optimised
 
     def load(self, weights: Mapping[str, np.ndarray]) -> None:
         """Takes the model's weights: arrays that stay as they are as long as this object has them.
 
         What is derived from them is computed and packed by the calls that need it, once for all of them.
         """
-        self._packed = PackedParameters(self.program.parameters, weights)
+        self._packed = PackedParameters(weights)
         self.weights = weights
 
     def with_weights(self, weights: Mapping[str, np.ndarray]) -> "Prediction":
@@ -110,9 +117,10 @@ class Prediction:
         except KeyError:
             return self._make(parts, partial(plan_single, parts=parts))
 
+    @without_collections
     def _make(self, parts: int, plan: Plan) -> Executable:
         with making:
             if parts not in self._executables:
-                compiled = compile(self.program, plan, host_machine(), host_target(), CompileCache())
+                compiled = compile_lowered(self._lowered, plan, host_machine(), host_target(), CompileCache())
                 self._executables.setdefault(parts, Executable(compiled))
         return self._executables[parts]

@@ -16,7 +16,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from depthwise.compiler.native.compile import LoadedCode, Source
@@ -31,6 +30,7 @@ from depthwise.compiler.native.scheduler import (
     team_ir,
 )
 from depthwise.compiler.native.targets import host_target
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.runtime.buffers import aligned_empty
 
@@ -98,7 +98,8 @@ class ThreadTeam:
         ctypes.c_int64.from_address(self._block + TEAM_SPIN_OFFSET).value = native.pauses(barrier)
         self._native_run = native.run
         self._native_work = native.work
-        # Re-entrant, because a signal handler may start a run between two bytecodes of another one.
+        # Re-entrant, because a signal handler may start a run between two bytecodes of another one. That run stays in this
+        # thread: if it started workers while they are being started, each signal could interrupt the handler of the last.
         self._lock = threading.RLock()
         self._workers: list[_Worker] = []
         self._ready = False
@@ -126,8 +127,9 @@ class ThreadTeam:
         Ctrl-C takes effect after the run.
         """
         limit = self.size if participants is None or participants > self.size else participants
+        nested: bool = self._lock._is_owned()  # type: ignore[attr-defined]  # as threading.Condition asks
         with self._lock:
-            if limit <= 1:
+            if nested or limit <= 1:
                 self._native_run(self._block, function, context, counts, 0, 1)
                 return
             if not self._ready:

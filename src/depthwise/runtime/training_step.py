@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from depthwise import losses, optimizers
-from depthwise.compiler.compile import compile
+from depthwise.compiler.compile import Plan, compile
 from depthwise.compiler.derive import derive
 from depthwise.compiler.differentiate import differentiate
 from depthwise.compiler.ir.program import Program
@@ -18,6 +17,7 @@ from depthwise.compiler.native.cache import CompileCache
 from depthwise.compiler.native.targets import host_target
 from depthwise.compiler.passes import GRADIENTS, TRAINING, run_passes
 from depthwise.compiler.plan.training import plan_training, samples_per_chunk, trainable_weights
+from depthwise.dataclass import dataclass
 from depthwise.regularizers import OrthogonalRegularizer
 from depthwise.runtime.drawing import draw
 from depthwise.runtime.executable import Executable, host_machine
@@ -105,25 +105,28 @@ class TrainingStep:
         self._drawn = [item for item in given if item is not None]
         self.program = run_passes(differentiate(forward, rules), GRADIENTS, "differentiate")
         plan = partial(plan_training, optimizer=_Optimizing(self.optimizer, undecayed))
-        self._executable = Executable(compile(self.program, plan, host_machine(), host_target(), CompileCache()))
+        self._executable = self._compiled(plan)
         self._unread: dict[str, np.ndarray] = {}
         """Weights that no operation of the program reads: they never change."""
         self._iteration = 0
         self._numbers = dict(self.optimizer.numbers)
         self._scalars = self._executable.arenas["scalars"]
-        self._slot_pitch = self._executable.schedule.sizes["parameters"]
+        self._slot_pitch = self._executable.frame.sizes["parameters"]
         self._regularized = [
             (name, value.regularizer)
             for name, value in trainable_weights(self.program).items()
             if value.regularizer is not None
         ]
 
+    def _compiled(self, plan: Plan) -> Executable:
+        return Executable(compile(self.program, plan, host_machine(), host_target(), CompileCache()))
+
     def load(self, weights: Mapping[str, np.ndarray], optimizer_state: Mapping[str, np.ndarray]) -> None:
         """Takes the model's weights, and the optimizer's state ({} for a fresh start)."""
         values = {name: np.asarray(value) for name, value in weights.items()}
         live = self.program.live_parameters
         self._unread = {name: value for name, value in values.items() if name not in live}
-        parameters = {name: np.asarray(derive(name, self.program.parameters, values), np.float32) for name in live}
+        parameters = {name: np.asarray(derive(name, self.program.derived, values), np.float32) for name in live}
         self._executable.load(parameters)
         self._executable.arenas["slots"][:] = 0
         self._iteration = int(optimizer_state.get("iteration", np.zeros((), np.int64)))
@@ -208,7 +211,7 @@ class TrainingStep:
         In NumPy: one pass over the regularised weights, against forward and backward passes over every sample.
         """
         total = 0.0
-        arenas, offsets = self._executable.arenas, self._executable.schedule.parameter_offsets
+        arenas, offsets = self._executable.arenas, self._executable.frame.parameter_offsets
         for name, regularizer in self._regularized:
             shape = self.program.live_parameters[name].shape
             first, size = offsets[name], math.prod(shape)
@@ -242,7 +245,7 @@ class TrainingStep:
 
     def _slots(self) -> dict[str, np.ndarray]:
         """The optimizer's memory by name, as views."""
-        arena, offsets = self._executable.arenas["slots"], self._executable.schedule.parameter_offsets
+        arena, offsets = self._executable.arenas["slots"], self._executable.frame.parameter_offsets
         names = self.optimizer.slots
         views = {}
         for name, parameter in self.program.live_parameters.items():

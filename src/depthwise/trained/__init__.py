@@ -4,11 +4,12 @@
 """
 
 import json
-from dataclasses import dataclass
 from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
+
+from depthwise.dataclass import dataclass
 
 __all__ = ["Record", "record", "weights"]
 

@@ -5,12 +5,13 @@ has these losses. As in Keras the penalty is the mean over the samples of the ba
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import UnsupportedError
 from depthwise.losses import Loss, MeanAbsoluteError, MeanSquaredError
 from depthwise.network.graph import Graph

@@ -6,6 +6,7 @@ from typing import Any
 
 from depthwise import losses
 from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.layers.store import LOCK
 from depthwise.model.inputs import is_batches
 from depthwise.training.batches import ArrayBatches, Batch, GivenBatches, Place, Schedule, Source, StreamedBatches
 from depthwise.training.compiled import Compiled
@@ -13,9 +14,11 @@ from depthwise.training.samples import Samples, prepare
 
 __all__ = [
     "check_arguments",
+    "claim",
     "compiled_for",
     "given_batches",
     "one_batch",
+    "release",
     "size_of_batch",
     "split_off",
     "validation_schedule",
@@ -28,7 +31,7 @@ def compiled_for(model: Any, method: str) -> Compiled:
     """What `compile` left on the model.
 
     Raises:
-        InvalidArgumentError: not compiled, or being trained at this moment.
+        InvalidArgumentError: not compiled.
     """
     if model.compiled is None:
         raise InvalidArgumentError(
@@ -40,9 +43,25 @@ def compiled_for(model: Any, method: str) -> Compiled:
             f"{method}: the model is compiled without a loss; call compile(optimizer=…, loss=…) with one of "
             + ", ".join(repr(name) for name in losses.CLASSES)
         )
-    if compiled.session is not None and method in ("fit", "train_on_batch"):
-        raise InvalidArgumentError(f"{method}: the model is being trained already; call it after fit has returned")
     return compiled
+
+
+def claim(compiled: Compiled, training: object, method: str) -> None:
+    """Makes `training` the only one of the model, until `release`.
+
+    Raises:
+        InvalidArgumentError: there is one, of whatever thread.
+    """
+    with LOCK:
+        if compiled.training is not None:
+            raise InvalidArgumentError(f"{method}: the model is being trained already; call it after fit has returned")
+        compiled.training = training
+
+
+def release(compiled: Compiled, training: object) -> None:
+    """Ends what `claim` began, where it did."""
+    if compiled.training is training:
+        compiled.training = None
 
 
 def size_of_batch(samples: int, batch_size: int | None, steps: int | None) -> int:
@@ -126,7 +145,7 @@ def check_arguments(
     validation_freq: Any,
     verbose: Any,
 ) -> None:
-    """Refuses what is no number, or out of range."""
+    """Refuses what is not a number, or out of range."""
     counts = (
         ("epochs", epochs, 0),
         ("initial_epoch", initial_epoch, 0),

@@ -7,12 +7,12 @@ the pass alone: so a training that is resumed in the middle of an epoch sees the
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from depthwise.data.ahead import Ahead
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, InvalidDataError, describe_value
 from depthwise.model.inputs import length
 from depthwise.random import stream

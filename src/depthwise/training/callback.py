@@ -1,13 +1,18 @@
 """What a callback is: Keras' hooks, called by the loops."""
 
+import inspect
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from depthwise.errors import InvalidArgumentError, describe_value
 
 __all__ = ["Callback", "CallbackList", "LambdaCallback", "Logs"]
 
 Logs: TypeAlias = dict[str, Any] | None
+
+
+_SHOWN = (bool, int, float, str)
+"""Types of arguments that a callback's `repr` shows."""
 
 
 class Callback:
@@ -21,14 +26,23 @@ class Callback:
         params: `{"verbose": …, "epochs": …, "steps": …}`.
     """
 
+    saves_training_state: ClassVar[bool] = False
+    """Whether it is called last at the end of batches and epochs, because it saves what the others know."""
+
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}
         self._model: Any = None
 
+    def __repr__(self) -> str:
+        shown = [name for name in inspect.signature(type(self)).parameters if isinstance(vars(self).get(name), _SHOWN)]
+        return f"<{type(self).__name__}{''.join(f' {name}={vars(self)[name]!r}' for name in shown)}>"
+
     def set_params(self, params: dict[str, Any]) -> None:
+        """Called by `fit` and the like before the first hook, with the attribute `params`."""
         self.params = params
 
     def set_model(self, model: Any) -> None:
+        """Called by `fit` and the like before the first hook, with the model."""
         self._model = model
 
     @property
@@ -39,6 +53,17 @@ class Callback:
         if session is not None:
             session.expose()
         return self._model
+
+    def get_training_state(self) -> dict[str, Any]:
+        """What the callback must remember for a training that is interrupted to go on as if it had not been.
+
+        `BackupAndRestore` keeps it in its file: numbers, texts and None by name, and lists of arrays with the shapes of
+        `model.get_weights()`. Nothing by default.
+        """
+        return {}
+
+    def set_training_state(self, state: dict[str, Any]) -> None:
+        """Takes what `get_training_state` gave, of an interrupted training: called after `on_train_begin`."""
 
     def on_train_begin(self, logs: Logs = None) -> None:
         """Before the first epoch."""
@@ -159,7 +184,9 @@ class CallbackList:
 
     def _listeners(self, hook: str) -> Iterable[Any]:
         aliases = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
-        for callback in self.callbacks:
+        # A backup holds what the other callbacks know after the hook.
+        last = hook in ("on_epoch_end", "on_train_batch_end")
+        for callback in sorted(self.callbacks, key=lambda item: last and item.saves_training_state):
             names = (hook, aliases[hook]) if hook in aliases else (hook,)
             if any(
                 name in vars(callback) or getattr(type(callback), name) is not getattr(Callback, name) for name in names
@@ -175,6 +202,20 @@ class CallbackList:
         """As `call`, with the logs by name, as Keras hands them to batch hooks."""
         for listener in self._listening[hook]:
             listener(batch, logs=logs)
+
+    def get_training_states(self) -> list[tuple[str, dict[str, Any]]]:
+        """The class and the state of each callback that has one."""
+        states = ((type(item).__name__, item.get_training_state()) for item in self.callbacks)
+        return [(name, state) for name, state in states if state]
+
+    def set_training_states(self, states: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        """Gives each state to the next callback of its class; callbacks that are left over begin anew."""
+        waiting = list(self.callbacks)
+        for name, state in states:
+            found = next((item for item in waiting if type(item).__name__ == name), None)
+            if found is not None:
+                waiting.remove(found)
+                found.set_training_state(state)
 
     def __iter__(self) -> Any:
         return iter(self.callbacks)

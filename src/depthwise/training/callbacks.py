@@ -1,9 +1,10 @@
 """`depthwise.callbacks`: Keras' callbacks by name."""
 
+import contextlib
 import csv
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from depthwise.errors import InvalidArgumentError, describe_value
@@ -53,8 +54,22 @@ class LearningRateScheduler(Callback):
             )
         self.schedule = schedule
         self.verbose = verbose
+        self._last: int | None = None
+        self._resumed: int | None = None
+
+    def get_training_state(self) -> dict[str, Any]:
+        return {"epoch": self._last}
+
+    def set_training_state(self, state: dict[str, Any]) -> None:
+        self._resumed = state.get("epoch")
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self._last = self._resumed = None
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        resumed, self._last, self._resumed = self._resumed, epoch, None
+        if epoch == resumed:
+            return  # A backup from the middle of the epoch: its learning rate is the one that was set at its beginning.
         optimizer = self._model.optimizer
         try:
             rate = self.schedule(epoch, float(optimizer.learning_rate))
@@ -95,19 +110,18 @@ class CSVLogger(Callback):
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self._close()
-        try:
+        with self._explained():
             if self.append and os.path.exists(self.filename):
-                with open(self.filename, encoding="utf-8", newline="") as file:
-                    self._header = not file.readline()
+                self._header = os.path.getsize(self.filename) == 0
             self._file = open(self.filename, "a" if self.append else "w", encoding="utf-8", newline="")  # noqa: SIM115
-        except OSError as error:
-            raise InvalidArgumentError(
-                f"CSVLogger: cannot write {describe_value(self.filename)}: {error.strerror}"
-            ) from error
         self.keys, self._writer = None, None
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs = logs or {}
+        with self._explained():
+            self._write(epoch, logs)
+
+    def _write(self, epoch: int, logs: dict[str, Any]) -> None:
         assert self._file is not None
         if self._writer is None:
             keys = sorted(logs)
@@ -117,7 +131,7 @@ class CSVLogger(Callback):
             self.keys = keys
             self._writer = csv.DictWriter(self._file, ["epoch", *keys], delimiter=self.separator)
             if self._header:
-                self._writer.writeheader()
+                self._writer.writerow({"epoch": "epoch", **{key: _plain(key) for key in keys}})
         assert self.keys is not None
         self._writer.writerow({"epoch": epoch, **{key: logs.get(key, "NA") for key in self.keys}})
         self._file.flush()
@@ -125,11 +139,28 @@ class CSVLogger(Callback):
     def on_train_end(self, logs: Logs = None) -> None:
         self._close()
 
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """A disk that fails ends the training with a sentence."""
+        try:
+            yield
+        except OSError as error:
+            self._close()
+            raise InvalidArgumentError(
+                f"CSVLogger: cannot write {describe_value(self.filename)}: {error.strerror}"
+            ) from error
+
     def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._file = self._writer = None
+        file, self._file, self._writer = self._file, None, None
+        if file is not None:
+            with contextlib.suppress(OSError):  # of a row that could not be written, which has been said
+                file.close()
 
     def __del__(self) -> None:
         if self.__dict__.get("_file") is not None:  # interrupted: on_train_end was never reached
             self._close()
+
+
+def _plain(name: str) -> str:
+    """A metric's name as a spreadsheet shows it: one that begins as a formula, which may come from a model's file, is marked as text."""
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name

@@ -1,4 +1,5 @@
-"""Files that an interrupted training continues from: weights, optimizer state, epoch, batch, and the seed of all that is random.
+"""Files that an interrupted training continues from: weights, optimizer state, epoch, batch, the seed of all that is random, and what
+callbacks know.
 
 A file is an `.npz` without pickle, written atomically. Resumed, a training takes the same steps, to the bit, that it would
 have taken without the break.
@@ -7,16 +8,18 @@ have taken without the break.
 import contextlib
 import json
 import os
+import struct
 import zipfile
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, ClassVar, TypeAlias
 
 import numpy as np
 
 from depthwise.data.npy import read_npy_header
-from depthwise.errors import InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
+from depthwise.dataclass import dataclass
+from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.files import atomic_write
 from depthwise.network.graph import Graph
 from depthwise.optimizers import OptimizerDescription
@@ -30,6 +33,9 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 VERSION = 1
 _META_LIMIT = 1 << 20
+WEIGHTS = "/weights"
+"""Stands for weights in the state of a callback."""
+_MOST_REMEMBERED = 8
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class TrainingProgress:
         iterations: steps done in all.
         metrics: the numbers of each metric in the epoch that is running.
         settings: the optimizer's numbers and flags, as they were set last.
+        callbacks: class and state of each callback that has one; where it remembers weights, `WEIGHTS` stands for them.
+        stopped: whether a callback has ended the training.
     """
 
     epoch: int
@@ -56,6 +64,8 @@ class TrainingProgress:
     iterations: int
     metrics: list[list[float]]
     settings: dict[str, Any] = field(default_factory=dict)
+    callbacks: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,8 @@ class TrainingState:
     progress: TrainingProgress
     weights: dict[str, Array]
     optimizer_state: dict[str, Array]
+    remembered: list[dict[str, Array]] = field(default_factory=list)
+    """Weights that callbacks remember, in the order in which `WEIGHTS` stands for them."""
 
 
 def save_state(path: str | os.PathLike[str], state: TrainingState) -> None:
@@ -76,6 +88,8 @@ def save_state(path: str | os.PathLike[str], state: TrainingState) -> None:
     meta = json.dumps({"version": VERSION, **asdict(state.progress)}).encode()
     arrays = {f"weights/{name}": array for name, array in state.weights.items()}
     arrays |= {f"optimizer/{name}": np.asarray(array) for name, array in state.optimizer_state.items()}
+    for number, weights in enumerate(state.remembered):
+        arrays |= {f"callbacks/{number}/{name}": array for name, array in weights.items()}
 
     def write(file: BinaryIO) -> None:
         np.savez(file, allow_pickle=False, meta=np.frombuffer(meta, dtype=np.uint8), **arrays)
@@ -103,10 +117,18 @@ def load_state(path: str | os.PathLike[str], graph: Graph, optimizer: OptimizerD
             except InvalidArgumentError as error:
                 raise _damaged(path, f"has impossible settings ({error})") from error
             weights = {name: _read(path, archive, f"weights/{name}", shape) for name, shape in shapes.items()}
+            count = sum(value == WEIGHTS for _, kept in progress.callbacks for value in kept.values())
+            own = {f"callbacks/{number}/{name}": shape for number in range(count) for name, shape in shapes.items()}
+            remembered = [
+                {name: _read(path, archive, f"callbacks/{number}/{name}", shape) for name, shape in shapes.items()}
+                for number in range(count)
+            ]
             state: dict[str, Array] = {}
             for member in names:
                 key = member.removesuffix(".npy").removeprefix("optimizer/")
                 if not member.startswith("optimizer/"):
+                    if member.removesuffix(".npy") in own:
+                        continue
                     if member != "meta.npy" and member.removesuffix(".npy").removeprefix("weights/") not in shapes:
                         raise _damaged(path, f"holds {describe_value(member)}, which the network does not have")
                     continue
@@ -118,9 +140,21 @@ def load_state(path: str | os.PathLike[str], graph: Graph, optimizer: OptimizerD
                     state[key] = _read(path, archive, f"optimizer/{key}", ())
                 else:
                     raise _damaged(path, f"holds {describe_value(key)}, which the optimizer does not keep")
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
+    except DepthwiseError:
+        raise
+    # ValueError: a name that is not UTF-8, a size that an array cannot have; struct.error: fields of the zip that are cut off.
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        EOFError,
+        KeyError,
+        ValueError,
+        RuntimeError,
+    ) as error:
         raise _damaged(path, f"cannot be read ({describe_value(str(error))})") from error
-    return TrainingState(progress, weights, state)
+    return TrainingState(progress, weights, state, remembered)
 
 
 def _damaged(path: str | os.PathLike[str], what: str) -> InvalidFileError:
@@ -141,6 +175,13 @@ def _progress(path: str | os.PathLike[str], archive: zipfile.ZipFile) -> Trainin
         if meta.pop("version") != VERSION:
             raise _damaged(path, "was written by another version of Depthwise")
         progress = TrainingProgress(**meta)
+        kept: list[tuple[str, dict[str, Any]]] = [(name, dict(state)) for name, state in progress.callbacks]
+        values = [value for _, state in kept for value in state.values()]
+        kept_fine = all(value is None or isinstance(value, (bool, int, float, str)) for value in values)
+        kept_fine = (
+            kept_fine and all(isinstance(name, str) for name, _ in kept) and values.count(WEIGHTS) <= _MOST_REMEMBERED
+        )
+        kept_fine = kept_fine and type(progress.stopped) is bool
         counts = (progress.epoch, progress.step, progress.round, progress.index, progress.seed, progress.iterations)
         steps_fine = progress.steps is None or type(progress.steps) is int
         rate_fine = progress.learning_rate is None or isinstance(progress.learning_rate, float)
@@ -148,7 +189,8 @@ def _progress(path: str | os.PathLike[str], archive: zipfile.ZipFile) -> Trainin
         settings = progress.settings.values()
         settings_fine = all(value is None or isinstance(value, (bool, int, float)) for value in settings)
         fine = all(type(count) is int and count >= 0 for count in counts) and steps_fine and rate_fine and sums_fine
-        fine = fine and settings_fine
+        fine = fine and settings_fine and kept_fine
+        progress = replace(progress, callbacks=kept)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _damaged(path, "has unreadable metadata") from error
     if not fine:
@@ -188,7 +230,9 @@ class BackupAndRestore(Callback):
     """Backs the training up while it runs; when `fit` is called again after a crash, it continues from there.
 
     Pass it to `fit` in both calls, with the same data and arguments: the second call restores weights, optimizer, learning
-    rate, epoch and batch, and the order of the batches that are left.
+    rate, epoch and batch, the order of the batches that are left, and what the other callbacks know (`EarlyStopping`,
+    `ReduceLROnPlateau`, `ModelCheckpoint`, `LearningRateScheduler`, and yours if they have `get_training_state` and
+    `set_training_state`). It is called last at the end of batches and epochs.
 
     Args:
         backup_dir: a folder of its own; made where missing.
@@ -196,6 +240,8 @@ class BackupAndRestore(Callback):
         double_checkpoint: keep the backup before the last one too, for a disk that loses files.
         delete_checkpoint: delete the backup when `fit` comes to its end.
     """
+
+    saves_training_state: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -254,7 +300,7 @@ class BackupAndRestore(Callback):
             )
         try:
             session.metrics.restore(progress.metrics)
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, OverflowError) as error:  # the last of an infinite count
             raise InvalidArgumentError(
                 f"the backup in {describe_value(os.fspath(self.backup_dir), 200)} is of a training with other metrics; compile "
                 "with the same ones, or delete the backup"
@@ -265,6 +311,12 @@ class BackupAndRestore(Callback):
         session.optimizer.steps = progress.iterations
         if progress.learning_rate is not None and not session.optimizer.has_schedule:
             session.optimizer.learning_rate = progress.learning_rate
+        remembered = iter(state.remembered)
+        session.callback_states = [
+            (name, {key: list(next(remembered).values()) if value == WEIGHTS else value for key, value in kept.items()})
+            for name, kept in progress.callbacks
+        ]
+        session.stopped = progress.stopped
         session.restart(progress.seed, progress.epoch, progress.step, Place(progress.round, progress.index))
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
@@ -287,6 +339,7 @@ class BackupAndRestore(Callback):
         session.sync()
         optimizer, schedule = session.optimizer, session.schedule
         assert schedule is not None
+        callbacks, remembered = self._known(session)
         progress = TrainingProgress(
             epoch=epoch,
             step=step,
@@ -298,6 +351,8 @@ class BackupAndRestore(Callback):
             iterations=optimizer.steps,
             metrics=[[float(item) for item in pair] for pair in session.metrics.state],
             settings=optimizer.description.settings,
+            callbacks=callbacks,
+            stopped=bool(self._model.stop_training),
         )
         try:
             self.backup_dir.mkdir(parents=True, exist_ok=True)
@@ -308,7 +363,31 @@ class BackupAndRestore(Callback):
                 f"BackupAndRestore: the folder {describe_value(os.fspath(self.backup_dir), 200)} cannot be used: "
                 f"{error.strerror}"
             ) from error
-        save_state(self.path, TrainingState(progress, dict(self._model.weights_by_name), optimizer.state))
+        weights = dict(self._model.weights_by_name)
+        save_state(self.path, TrainingState(progress, weights, optimizer.state, remembered))
+
+    def _known(self, session: Session) -> tuple[list[tuple[str, dict[str, Any]]], list[dict[str, Array]]]:
+        """What the callbacks remember, as `TrainingProgress` and `TrainingState` hold it."""
+        shapes = dict(self._model.graph.weight_shapes)
+        known: list[tuple[str, dict[str, Any]]] = []
+        remembered: list[dict[str, Array]] = []
+        for owner, state in session.listeners.get_training_states():
+            kept = dict(state)
+            for key, value in state.items():
+                if isinstance(value, list) and [np.shape(item) for item in value] == list(shapes.values()):
+                    remembered.append({name: np.asarray(item, np.float32) for name, item in zip(shapes, value)})
+                    kept[key] = WEIGHTS
+                elif value == WEIGHTS or not (value is None or isinstance(value, (bool, int, float, str))):
+                    raise InvalidArgumentError(
+                        f"BackupAndRestore: {owner}.get_training_state gives {describe_value(value)} for {describe_value(key)}; "
+                        "a backup holds numbers, texts, None, and lists of arrays as model.get_weights() gives them"
+                    )
+            known.append((owner, kept))
+        if len(remembered) > _MOST_REMEMBERED:
+            raise InvalidArgumentError(
+                f"BackupAndRestore: callbacks remember {len(remembered)} sets of weights; a backup holds {_MOST_REMEMBERED}"
+            )
+        return known, remembered
 
     def on_train_end(self, logs: Logs = None) -> None:
         if self.delete_checkpoint:

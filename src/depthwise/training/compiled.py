@@ -80,7 +80,8 @@ class Compiled:
         optimizer: the optimizer: the object that was given, where it was one.
         loss: the loss's description; a list or a dict of such where it was given as one, None where no loss was given.
         loss_weights, metrics, weighted_metrics: as they were given.
-        session: the running training, None outside of `fit`.
+        training: what stands for the one training that runs, None outside of `fit` and `train_on_batch`.
+        session: the training that `fit` runs, None outside of it.
         step_structure: what the optimizer's `structure` was when the native step was made.
         trainable: what each layer's `trainable` was when the model was compiled.
     """
@@ -93,6 +94,7 @@ class Compiled:
         self.optimizer = optimizers.get(optimizer)
         self.metrics = _structure("metrics", metrics)
         self.weighted_metrics = _structure("weighted_metrics", weighted_metrics)
+        self.training: object = None
         self.session: Any = None
         self.trainable: Mapping[Any, bool] = {}
         self._graph_of: tuple[Graph, Graph] | None = None
@@ -147,7 +149,7 @@ class Compiled:
         return self._step
 
 
-_MADE_ANEW = ("session", "_graph_of", "_step", "_step_graph", "_metric_set", "_metric_graph")
+_MADE_ANEW = ("training", "session", "_graph_of", "_step", "_step_graph", "_metric_set", "_metric_graph")
 
 
 def _structure(name: str, value: Any) -> Any:

@@ -28,19 +28,7 @@ def evaluate(
     callbacks: Any = None,
     return_dict: bool = False,
 ) -> Any:
-    """Loss and metrics of the model on the data.
-
-    Args:
-        model: a compiled model. x, y, batch_size, verbose, sample_weight, callbacks: see `fit`.
-        steps: batches to take, all by default.
-        return_dict: return values by name.
-
-    Returns:
-        The loss, or a list of the loss and the metrics, or a dict.
-
-    Raises:
-        InvalidDataError, ShapeError, InvalidArgumentError: see `fit`; the first also where x gives no batches.
-    """
+    """Loss and metrics on the data: `depthwise.Model.evaluate`, which describes the arguments."""
     compiled = compiled_for(model, "evaluate")
     check_arguments(1, 0, batch_size, None, 0.0, 1, verbose)
     source: Source
@@ -105,7 +93,7 @@ def test_on_batch(
     sample_weight: Any = None,  # noqa: PT028
     return_dict: bool = False,  # noqa: PT028
 ) -> Any:
-    """Loss and metrics of the whole of x as one batch; as `evaluate` returns them."""
+    """Loss and metrics of the whole of x as one batch: `depthwise.Model.test_on_batch`, which describes the arguments."""
     compiled = compiled_for(model, "test_on_batch")
     metrics = compiled.metric_set(model.graph)
     metrics.reset()

@@ -21,6 +21,10 @@ class History(Callback):
         self.history: dict[str, list[Any]] = {}
         self.epoch: list[int] = []
 
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items() if values)
+        return f"<History of {len(self.epoch)} epochs{': ' if last else ''}{last}>"
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.epoch = []
 

@@ -11,9 +11,11 @@ from depthwise.model.inputs import is_batches
 from depthwise.random import next_seed
 from depthwise.training.arguments import (
     check_arguments,
+    claim,
     compiled_for,
     given_batches,
     one_batch,
+    release,
     size_of_batch,
     split_off,
     validation_schedule,
@@ -80,36 +82,7 @@ def fit(
     validation_batch_size: int | None = None,
     validation_freq: Any = 1,
 ) -> History:
-    """Trains the model.
-
-    Args:
-        model: a compiled model.
-        x: arrays as `predict` takes them, or a sequence or generator of batches (x, y) or (x, y, sample_weight).
-        y: labels as the loss takes them; None with batches. For several outputs a list or a dict of such; an output without
-            a loss and without metrics may be left out.
-        batch_size: samples of a step, 32 by default.
-        epochs: the number of the last epoch, from 1: with `initial_epoch=3, epochs=5` two epochs are run.
-        verbose: 0 nothing, 1 a bar, 2 a line an epoch, "auto" 1 on a terminal, else 2.
-        callbacks: callbacks of `depthwise.callbacks`.
-        validation_split: share of the samples, the last ones before shuffling, that are kept for validation.
-        validation_data: (x, y), (x, y, sample_weight), or batches.
-        shuffle: a new order of the samples (of the batches of a sequence) in each epoch.
-        class_weight: {class number: weight}, for models with one output.
-        sample_weight: one weight a sample, (samples,), or one for each position of an output (…, channels), (samples, …).
-            For several outputs a list or a dict of such; one array (samples,) counts for each of them.
-        initial_epoch: the number of the first epoch, from 0.
-        steps_per_epoch: steps of an epoch; the next epoch goes on where this one stopped.
-        validation_steps, validation_batch_size: the same for the validation.
-        validation_freq: validate after every so many epochs, or after the epochs of a list (from 1).
-
-    Returns:
-        History: its `history` has every epoch's loss and metrics.
-
-    Raises:
-        InvalidDataError, ShapeError, InvalidArgumentError: before the first step; the message says how to fix it. On any
-            exception, Ctrl-C too, the model has the weights of the last finished step. InvalidDataError also where x or
-            validation_data gives no batches; a generator that runs out later ends the training, or leaves val_ values out.
-    """
+    """Trains the model: `depthwise.Model.fit`, which describes the arguments, and what is returned and raised."""
     compiled = compiled_for(model, "fit")
     check_arguments(
         epochs, initial_epoch, batch_size, validation_batch_size, validation_split, validation_freq, verbose
@@ -124,52 +97,71 @@ def fit(
     validation = validation_schedule(
         model, compiled, validation_data, held_out, validation_batch_size or batch_size, validation_steps
     )
-    session = Session(model, compiled, metrics, seed, schedule)
-    session.epoch = initial_epoch
-    listeners, history, guard = _callbacks(model, callbacks, verbose, epochs, schedule)
-    model.history = history
-    model.learn_usage(x)
-    model.stop_training = False
-    compiled.session = session
-    finished = validated = False
-    logs: dict[str, float] = {}
+    training = object()
+    session: Session | None = None
+    listeners = CallbackList()
     try:
-        listeners.call("on_train_begin", None)
-        guard.watch(session)
-        first_step = session.step
-        for epoch in range(session.epoch, epochs):
-            if not first_step:
-                metrics.reset()
-            listeners.call("on_epoch_begin", epoch, None)
-            steps = _train_epoch(model, session, listeners, guard, first_step)
-            if not steps and not first_step:
-                if epoch == session.epoch:
-                    raise InvalidDataError(
-                        "fit: x gave no batches; a generator gives its batches only once: make a new one"
-                    )
-                break  # the data ran out: nothing to say about this epoch
-            first_step = 0
-            session.sync()
-            logs = metrics.results()
-            if validation is not None and _validates(epoch, validation_freq):
-                metrics.reset()
-                values = run_evaluation(model, compiled, metrics, validation(), listeners)
-                if not values and not validated:
-                    raise InvalidDataError(
-                        "fit: validation_data gave no batches; a generator gives its batches only once: make a new one"
-                    )
-                validated = True  # a generator that has run out since then adds nothing to the logs
-                logs.update({f"val_{name}": value for name, value in values.items()})
-                logs = dict(sorted(logs.items()))  # as Keras: accuracy, loss, val_accuracy, val_loss, weighted_…
-            listeners.call("on_epoch_end", epoch, logs)
-            if model.stop_training:
-                break
-        finished = True
+        claim(compiled, training, "fit")
+        session = Session(model, compiled, metrics, seed, schedule)
+        session.epoch = initial_epoch
+        listeners, history, guard = _callbacks(model, callbacks, verbose, epochs, schedule)
+        session.listeners = listeners
+        model.history = history
+        model.learn_usage(x)
+        model.stop_training = False
+        compiled.session = session
+        logs = _train_epochs(session, guard, epochs, validation, validation_freq)
     finally:
-        _close(session, listeners)
-    if finished:
-        listeners.call("on_train_end", logs)
+        try:
+            if session is not None:
+                _close(session, listeners)
+        finally:  # also after a second Ctrl-C
+            release(compiled, training)
+    listeners.call("on_train_end", logs)
     return history
+
+
+def _train_epochs(
+    session: Session, guard: NotFiniteGuard, epochs: int, validation: Any, validation_freq: Any
+) -> dict[str, float]:
+    """All epochs. Returns the logs of the last one."""
+    model, metrics, listeners = session.model, session.metrics, session.listeners
+    logs: dict[str, float] = {}
+    validated = False
+    listeners.call("on_train_begin", None)
+    listeners.set_training_states(session.callback_states)
+    stopped = session.stopped
+    model.stop_training = stopped or model.stop_training
+    guard.watch(session)
+    first_step = session.step
+    for epoch in range(session.epoch, session.epoch if stopped and not first_step else epochs):
+        if not first_step:
+            metrics.reset()
+        listeners.call("on_epoch_begin", epoch, None)
+        steps = 0 if stopped else _train_epoch(model, session, listeners, guard, first_step)
+        if not steps and not first_step:
+            if epoch == session.epoch:
+                raise InvalidDataError(
+                    "fit: x gave no batches; a generator gives its batches only once: make a new one"
+                )
+            break  # the data ran out: nothing to say about this epoch
+        first_step = 0
+        session.sync()
+        logs = metrics.results()
+        if validation is not None and _validates(epoch, validation_freq):
+            metrics.reset()
+            values = run_evaluation(model, session.compiled, metrics, validation(), listeners)
+            if not values and not validated:
+                raise InvalidDataError(
+                    "fit: validation_data gave no batches; a generator gives its batches only once: make a new one"
+                )
+            validated = True  # a generator that has run out since then adds nothing to the logs
+            logs.update({f"val_{name}": value for name, value in values.items()})
+            logs = dict(sorted(logs.items()))  # as Keras: accuracy, loss, val_accuracy, val_loss, weighted_…
+        listeners.call("on_epoch_end", epoch, logs)
+        if model.stop_training:
+            break
+    return logs
 
 
 def _source(
@@ -203,10 +195,10 @@ def _source(
 
 def _close(session: Session, listeners: CallbackList) -> None:
     """Brings the model up to date, however the training ended."""
+    session.compiled.session = None
     try:
         session.finish()
     finally:
-        session.compiled.session = None
         for callback in listeners:
             if isinstance(callback, ProgbarLogger):
                 callback.close()
@@ -240,15 +232,19 @@ def _train_epoch(model: Any, session: Session, listeners: CallbackList, guard: N
 def train_on_batch(
     model: Any, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
 ) -> Any:
-    """One training step on the whole of x.
-
-    Args:
-        model: a compiled model. x, y, sample_weight, class_weight, return_dict: see `fit` and `evaluate`.
-
-    Returns:
-        Loss and metrics of the batch, from before the update; as `evaluate` returns them.
-    """
+    """One training step on the whole of x: `depthwise.Model.train_on_batch`, which describes the arguments."""
     compiled = compiled_for(model, "train_on_batch")
+    training = object()
+    try:
+        claim(compiled, training, "train_on_batch")
+        return _train_on_batch(model, compiled, x, y, sample_weight, class_weight, return_dict)
+    finally:
+        release(compiled, training)
+
+
+def _train_on_batch(
+    model: Any, compiled: Compiled, x: Any, y: Any, sample_weight: Any, class_weight: Any, return_dict: bool
+) -> Any:
     batch = one_batch(prepare(model.graph, compiled.outputs(model.graph), x, y, sample_weight, class_weight))
     metrics = compiled.metric_set(model.graph)
     metrics.reset()

@@ -4,7 +4,7 @@ import math
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.training.callback import Callback, Logs
@@ -35,6 +35,9 @@ class MonitorCallback(Callback):
         self.best: float | None = baseline
         self.min_delta = abs(min_delta)
         self._rises: bool | None = {"min": False, "max": True}.get(mode)
+
+    _remembered: ClassVar[tuple[str, ...]] = ("best",)
+    """The attributes that change while training."""
 
     @property
     def _owner(self) -> str:
@@ -70,6 +73,22 @@ class MonitorCallback(Callback):
             return value - self.min_delta > reference
         return value + self.min_delta < reference
 
+    def get_training_state(self) -> dict[str, Any]:
+        state = {name: getattr(self, name) for name in self._remembered}
+        return {**state, "best": None if self.best is None else float(self.best)}  # a callback may log a NumPy number
+
+    def set_training_state(self, state: dict[str, Any]) -> None:
+        for name in self._remembered:
+            value = state.get(name)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            fine = {"best": value is None or number, "best_weights": value is None or isinstance(value, list)}
+            if not fine.get(name, type(value) is int and value >= 0):
+                raise InvalidArgumentError(
+                    f"{self._owner}: the training's backup gives {describe_value(value)} for {name}; delete the backup to start "
+                    "afresh"
+                )
+            setattr(self, name, value)
+
     def _missing(self, logs: dict[str, Any], consequence: str) -> None:
         warnings.warn(
             f"{self._owner}: there is no {describe_value(self.monitor)} in the logs ({', '.join(logs)}), so "
@@ -95,6 +114,8 @@ class EarlyStopping(MonitorCallback):
         restore_best_weights: at the end, go back to the weights of the best epoch.
         start_from_epoch: epochs to let pass before looking.
     """
+
+    _remembered: ClassVar[tuple[str, ...]] = ("best", "wait", "stopped_epoch", "best_epoch", "best_weights")
 
     def __init__(
         self,
@@ -170,6 +191,8 @@ class ReduceLROnPlateau(MonitorCallback):
         min_lr: the learning rate is not lowered below it.
     """
 
+    _remembered: ClassVar[tuple[str, ...]] = ("best", "wait", "cooldown_counter")
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -240,6 +263,8 @@ class ModelCheckpoint(MonitorCallback):
         save_freq: "epoch", or after so many batches.
         initial_value_threshold: save only what is better than this.
     """
+
+    _remembered: ClassVar[tuple[str, ...]] = ("best", "_batches")
 
     def __init__(
         self,

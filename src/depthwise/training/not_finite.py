@@ -8,11 +8,11 @@ value went bad.
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import DepthwiseError
 from depthwise.layers.input import InputLayer
 from depthwise.layers.normalization import BatchNormalization

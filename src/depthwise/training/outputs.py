@@ -5,11 +5,11 @@ An output is called what Keras calls it: by its key where the model returns a di
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from depthwise import losses
 from depthwise import metrics as metric_names
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, describe_value
 from depthwise.losses import Loss
 from depthwise.metrics import Metric
@@ -61,7 +61,7 @@ def names_of_outputs(graph: Graph) -> tuple[str, ...]:
 
 
 def loss_structure(loss: Any) -> Any:
-    """What was given as `loss`, with a description in the place of every name, class and configuration.
+    """What was given as `loss`, with a description in place of every name, class and configuration.
 
     Raises:
         InvalidArgumentError: an unknown loss.

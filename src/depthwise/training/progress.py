@@ -11,7 +11,14 @@ from depthwise.training.callback import Callback, Logs
 __all__ = ["ProgbarLogger", "format_metrics", "format_time"]
 
 SECONDS_BETWEEN_DRAWS = 0.1
+SECONDS_BETWEEN_LINES = 1.0
+"""In a notebook, whose file keeps every line."""
 BAR_WIDTH = 20
+
+
+def in_notebook() -> bool:
+    """Whether Jupyter runs this process."""
+    return "ipykernel" in sys.modules
 
 
 def format_metrics(logs: dict[str, Any]) -> str:
@@ -65,7 +72,7 @@ class ProgbarLogger(Callback):
         super().set_params(params)
         verbose = params.get("verbose", "auto")
         if verbose == "auto":
-            verbose = 1 if sys.stdout.isatty() or "ipykernel" in sys.modules else 2
+            verbose = 1 if sys.stdout.isatty() or in_notebook() else 2
         self._verbose = int(verbose)
 
     @property
@@ -112,11 +119,14 @@ class ProgbarLogger(Callback):
         if self._verbose != 1:
             return
         now = time.perf_counter()
-        if now - self._drawn >= SECONDS_BETWEEN_DRAWS:
+        if now - self._drawn >= (SECONDS_BETWEEN_LINES if in_notebook() else SECONDS_BETWEEN_DRAWS):
             self._drawn = now
             self._draw(logs or {}, now)
 
     def _draw(self, logs: dict[str, Any], now: float) -> None:
+        if in_notebook():  # Rich would leave a widget behind
+            print("\r" + self._line(logs, now, final=False).plain, end="", flush=True)
+            return
         if self._live is None:
             from rich.live import Live  # only where something moves
 
@@ -156,7 +166,10 @@ class ProgbarLogger(Callback):
 
             line = self._line(logs or {}, now, final=True)
             line.no_wrap, line.overflow = False, "fold"
-            Console().print(line)
+            if in_notebook():
+                print("\r" + line.plain, flush=True)
+            else:
+                Console().print(line)
         else:
             elapsed = now - self._start
             each = elapsed / max(self._done, 1)

@@ -10,8 +10,7 @@
 More passes bring a little more (two: about 99.2 %) for twice the time.
 """
 
-from dataclasses import dataclass
-
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.optimizers import Adam, Optimizer
 from depthwise.optimizers.schedules import CosineDecay

@@ -6,11 +6,11 @@ values. Everything that would fail later is refused here, with the index of the 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, InvalidDataError, ShapeError, describe_value
 from depthwise.losses import BinaryCrossentropy, CategoricalCrossentropy, Loss
 from depthwise.model.inputs import arrays_for, numeric

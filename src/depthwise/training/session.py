@@ -13,6 +13,7 @@ import numpy as np
 from depthwise.layers.store import CHANGES, LOCK, Weights
 from depthwise.optimizers.description import AVERAGE
 from depthwise.training.batches import Batch, Place, Schedule
+from depthwise.training.callback import CallbackList
 from depthwise.training.compiled import Compiled, StepResult
 from depthwise.training.metric_set import MetricSet
 
@@ -41,6 +42,8 @@ class Session:
 
     Attributes:
         epoch, step: the first epoch and its first step, which a restored checkpoint moves.
+        listeners: the training's callbacks.
+        callback_states, stopped: what a restored checkpoint says of them, and whether one of them had ended the training.
     """
 
     def __init__(
@@ -54,6 +57,9 @@ class Session:
         self.schedule = schedule
         self.epoch = 0
         self.step = 0
+        self.listeners = CallbackList()
+        self.callback_states: list[tuple[str, dict[str, Any]]] = []
+        self.stopped = False
         compiled.optimizer.bind(model)
         self.graph = compiled.graph(model)
         self.native = compiled.step(self.graph)
@@ -154,8 +160,13 @@ class Session:
                     if name.endswith(f"/{AVERAGE}")
                 }
                 self.model.put_weights(dict(self.model.held_weights()) | averages)
-        finally:
+        except KeyboardInterrupt:  # A second one: what was learnt stays in the step, for the first who looks.
+            self.schedule = None
+            raise
+        except BaseException:
             self.model.hold(None)
+            raise
+        self.model.hold(None)
 
     def put(self, weights: Mapping[str, Array], state: dict[str, Array]) -> None:
         """Replaces weights and optimizer state, of the model and of the step."""

@@ -52,7 +52,7 @@ def get_file(
 
     Raises:
         InvalidArgumentError: an argument that is not allowed, or a name that leads out of the cache.
-        InvalidFileError: the file has another hash (it is deleted), or is no archive, or its members lead out of their folder.
+        InvalidFileError: the file has another hash (it is deleted), or is not an archive, or its members lead out of their folder.
         DepthwiseError: the download failed.
     """
     if not origin or urlsplit(origin).scheme not in ("http", "https"):
@@ -145,9 +145,7 @@ def _unpack(archive: Path, place: Path, archive_format: Any) -> None:
                 for member in packed.infolist():
                     parts = Path(member.filename.replace("\\", "/")).parts
                     if ".." in parts or Path(member.filename).is_absolute():
-                        raise InvalidFileError(
-                            f"get_file: {shown_path(archive)} holds {describe_value(member.filename)}, which leads out of its folder"
-                        )
+                        raise _leads_out(archive, member.filename)
                 _check_size(archive, sum(member.file_size for member in packed.infolist()))
                 packed.extractall(temporary)
         else:
@@ -157,12 +155,20 @@ def _unpack(archive: Path, place: Path, archive_format: Any) -> None:
         os.replace(temporary, place)
     except DepthwiseError:
         raise
-    except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+    except tarfile.FilterError as error:
+        raise _leads_out(archive, error.tarinfo.name) from error
+    except Exception as error:  # what the libraries raise for damaged archives is not documented and differs by format
         raise InvalidFileError(
             f"get_file: {shown_path(archive)} cannot be unpacked: {describe_value(str(error))}"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _leads_out(archive: Path, name: str) -> InvalidFileError:
+    return InvalidFileError(
+        f"get_file: {shown_path(archive)} holds {describe_value(name)}, which leads out of its folder or is no file"
+    )
 
 
 def _check_size(archive: Path, size: int) -> None:

@@ -5,8 +5,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.files import atomic_write_text
+from depthwise.meanings import SETTINGS
 from depthwise.utils.layered import layered
 
 __all__ = ["Drawing", "model_to_dot", "plot_model"]
@@ -197,3 +199,6 @@ def _svg(boxes: list[list[str]], edges: list[tuple[int, int]], sideways: bool) -
                 f"{html.escape(line)}</text>"
             )
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+document(globals(), __all__, SETTINGS)

@@ -2,7 +2,8 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from depthwise.dataclass import dataclass
 
 __all__ = ["Layout", "layered"]
 

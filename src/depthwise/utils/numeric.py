@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.arrays import numeric
+from depthwise.documentation import document
 from depthwise.errors import InvalidArgumentError, InvalidDataError, describe_value
+from depthwise.meanings import SETTINGS
 
 __all__ = ["normalize", "pack_x_y_sample_weight", "pad_sequences", "to_categorical", "unpack_x_y_sample_weight"]
 
@@ -100,3 +102,6 @@ def pad_sequences(*_: Any, **__: Any) -> Any:
     raise InvalidArgumentError(
         "pad_sequences is for texts, which Depthwise has no layers for; for arrays of equal length use numpy.pad"
     )
+
+
+document(globals(), __all__, SETTINGS)

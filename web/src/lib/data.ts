@@ -133,7 +133,8 @@ export interface Comparison {
   name: string;
   totals: Totals;
   layers: { name: string; kind: string; output_shape: number[]; parameters: Formula; macs: Formula }[];
-  pairs: [number | null, number | null][];
+  /** Which layers of the network and of the twin stand for each other. */
+  pairs: [number[], number[]][];
   times: {
     processor: string;
     cores: number;

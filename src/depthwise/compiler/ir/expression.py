@@ -9,8 +9,9 @@ The functions, with their machine code and derivatives, are in `depthwise.compil
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
+
+from depthwise.dataclass import dataclass
 
 __all__ = ["Apply", "Constant", "Expression", "Operand", "apply", "describe"]
 
@@ -51,7 +52,7 @@ class Expression:
         return ()
 
     def substitute(self, replacements: "Mapping[int, Expression]") -> "Expression":
-        """The same with other expressions in the place of operands."""
+        """The same with other expressions in place of operands."""
         return self
 
 

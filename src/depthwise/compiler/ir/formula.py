@@ -9,9 +9,8 @@ The mean squared error of a pixel with n outputs, for example:
 Its value for the native step and for NumPy, and its gradient, follow from it.
 """
 
-from dataclasses import dataclass
-
 from depthwise.compiler.ir.expression import Expression, Operand
+from depthwise.dataclass import dataclass
 
 __all__ = ["PREDICTION", "TARGET", "Formula", "Reduction", "mean_of", "result"]
 

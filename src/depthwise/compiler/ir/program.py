@@ -3,12 +3,13 @@ plan turns it into kernel calls."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from depthwise.compiler.ir.types import Role, Shape, TensorType, Value, Window
+from depthwise.compiler.ir.types import Derived, Role, Shape, TensorType, Value, Window
+from depthwise.dataclass import dataclass
 
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape
@@ -148,6 +149,11 @@ class Program:
     def parameters(self) -> Mapping[str, Value]:
         """The values that belong to the model, not to a sample."""
         return {name: value for name, value in self.values.items() if value.role is Role.PARAMETER}
+
+    @cached_property
+    def derived(self) -> Mapping[str, Derived]:
+        """How parameters follow from the model's weights; those that are weights are not in it."""
+        return {name: value.derived for name, value in self.parameters.items() if value.derived is not None}
 
     @cached_property
     def live_parameters(self) -> Mapping[str, Value]:

@@ -1,11 +1,11 @@
 """What a value is: the shape and the element type of one sample, where it comes from, and what is read around it."""
 
-from dataclasses import dataclass
 from enum import Enum
 from math import prod
 from typing import Any
 
 from depthwise.constraints import Constraint
+from depthwise.dataclass import dataclass
 from depthwise.regularizers import Regularizer
 
 __all__ = [

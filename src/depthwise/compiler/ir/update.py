@@ -8,13 +8,13 @@ optimizer keeps for it.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
 from depthwise.compiler.ir.expression import Apply, Expression, apply
 from depthwise.compiler.ir.types import Value
 from depthwise.constraints import NormConstraint
+from depthwise.dataclass import dataclass
 
 __all__ = [
     "CLIP_FACTOR",

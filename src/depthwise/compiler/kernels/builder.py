@@ -12,8 +12,9 @@ import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import ClassVar
+
+from depthwise.dataclass import dataclass
 
 __all__ = ["Function", "Kernel", "Loop", "Module", "Vectors"]
 

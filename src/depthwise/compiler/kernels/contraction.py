@@ -12,12 +12,12 @@ See docs/kernels/contraction.md.
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from math import prod
 
 from depthwise.compiler import functions
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand, Vectors
 from depthwise.compiler.kernels.maps import counted, each_share, even_shares
+from depthwise.dataclass import dataclass
 
 __all__ = ["Contraction", "Reduction"]
 
@@ -324,11 +324,12 @@ class _Writer:
         block = len(sums) * prod(item.count or 1 << 30 for item in inner)
         if loop.count is None:
             return self._counted(loop, inner, a, b, width, sums, b_step, 1, "%depth")
-        if loop.count * block <= UNROLLED_FMAS:
+        apart = self._apart(loop)
+        if loop.count * block <= UNROLLED_FMAS and loop.count <= apart:
             return self._unrolled(loop, inner, a, b, width, sums, b_step, loop.count)
-        unroll = max(1, min(8, UNROLLED_FMAS // block))
+        unroll = max(1, min(8, UNROLLED_FMAS // block, apart))
         divisors = [factor for factor in range(unroll, 0, -1) if loop.count % factor == 0]
-        if divisors[0] * 2 > unroll:
+        if divisors[0] * 2 > unroll or unroll == apart:
             unroll = divisors[0]
         whole = loop.count // unroll * unroll
         sums = self._counted(loop, inner, a, b, width, sums, b_step, unroll, whole)
@@ -337,6 +338,18 @@ class _Writer:
             rest = function.offset(b, whole * b_step)
             sums = self._unrolled(loop, inner, moved, rest, width, sums, b_step, loop.count - whole)
         return sums
+
+    def _apart(self, loop: Reduction) -> int:
+        """After how many steps of `loop` a position reads what its neighbour read first, as where windows on an image of three
+        channels overlap; the loop's count where it never does.
+
+        LLVM keeps a number that it reads twice in one basic block, in memory when no register is free, and then the registers of
+        the sums are not free either. Neighbours that read the same number one step later are what a tile may be chosen for.
+        """
+        count = loop.count or 0
+        step, column = loop.a_step, self.kernel.a_column
+        overlaps = 0 < step < column and column % step == 0
+        return min(count, column // step) if overlaps else count
 
     def _unrolled(
         self,

@@ -4,12 +4,12 @@ The input gradient is a depthwise convolution too: of the output gradient, with 
 Packed weights hold, for each cell of the kernel, all channels (rounded up to whole vectors). See docs/kernels/depthwise.md.
 """
 
-from dataclasses import dataclass
 from itertools import product
 
 from depthwise.compiler import functions
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand
 from depthwise.compiler.kernels.maps import MapView, counted, digest, each_share, even_shares
+from depthwise.dataclass import dataclass
 
 __all__ = ["DepthwiseConvolution", "DepthwiseWeightGradient"]
 

@@ -1,12 +1,12 @@
 """Element by element over maps: expressions, dropout, copies, fills."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from depthwise.compiler import functions
 from depthwise.compiler.ir.expression import Expression, describe
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand
 from depthwise.compiler.kernels.maps import MapView, counted, digest, each_flat_vector, each_pixel, each_vector
+from depthwise.dataclass import dataclass
 
 __all__ = ["Copy", "Dropout", "Elementwise", "ElementwiseRuns", "ElementwiseSum", "Fill", "StridedCopy"]
 

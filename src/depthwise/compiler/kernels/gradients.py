@@ -1,11 +1,11 @@
 """Gradients that are neither convolutions nor value by value: global pooling, softmax, repeated channels."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand
 from depthwise.compiler.kernels.maps import MapView, counted, digest, each_pixel
 from depthwise.compiler.kernels.reductions import first_lanes
+from depthwise.dataclass import dataclass
 
 __all__ = ["GlobalPoolingGradient", "RepeatedSum", "SoftmaxGradient"]
 

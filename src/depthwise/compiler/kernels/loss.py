@@ -8,7 +8,6 @@ one class number a pixel.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from depthwise.compiler import functions
 from depthwise.compiler.ir.expression import Expression
@@ -18,6 +17,7 @@ from depthwise.compiler.kernels.builder import Function, Kernel, Operand
 from depthwise.compiler.kernels.maps import MapView, counted, digest, each_pixel
 from depthwise.compiler.kernels.reductions import first_lanes
 from depthwise.compiler.loss_gradient import gradient_of
+from depthwise.dataclass import dataclass
 
 __all__ = ["LossKernel"]
 

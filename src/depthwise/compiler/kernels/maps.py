@@ -3,9 +3,10 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from depthwise.compiler.kernels.builder import Function, Operand, Vectors
+from depthwise.dataclass import dataclass
 
 __all__ = [
     "MapView",

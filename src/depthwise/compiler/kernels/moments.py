@@ -1,10 +1,9 @@
-"""Adafactor's second moments: a row and a column of running means in the place of a matrix."""
-
-from dataclasses import dataclass
+"""Adafactor's second moments: a row and a column of running means in place of a matrix."""
 
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand
 from depthwise.compiler.kernels.maps import counted
 from depthwise.compiler.kernels.optimizer import each_exact, load_part, store_part, sum_of_lanes
+from depthwise.dataclass import dataclass
 
 __all__ = ["FactorMoments"]
 

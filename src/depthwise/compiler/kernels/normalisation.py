@@ -5,10 +5,10 @@ two such states join without cancellation (Chan, Golub and LeVeque 1983).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand
 from depthwise.compiler.kernels.maps import MapView, counted, digest
+from depthwise.dataclass import dataclass
 
 __all__ = ["CollectMoments", "CollectSums", "FinishMoments", "FinishSums"]
 

@@ -1,7 +1,6 @@
 """The end of a training step: chunk sums become gradients, gradients are clipped, weights move."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import prod
 
 from depthwise.compiler.functions import evaluate_all
@@ -10,6 +9,7 @@ from depthwise.compiler.ir.update import Array, Number, Phase, Scalar
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand
 from depthwise.compiler.kernels.maps import counted, digest
 from depthwise.constraints import EPSILON
+from depthwise.dataclass import dataclass
 
 __all__ = [
     "ClipFactor",

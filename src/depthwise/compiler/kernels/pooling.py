@@ -4,13 +4,13 @@ Maximum: the first cell of the window, in row-major order, that holds the maximu
 again from the saved input, so that no index is kept. Mean: every cell gets the same share.
 """
 
-from dataclasses import dataclass
 from functools import reduce
 
 from depthwise.compiler import functions
 from depthwise.compiler.kernels.builder import Function, Kernel
 from depthwise.compiler.kernels.maps import MapView, digest, each_vector
 from depthwise.compiler.kernels.mathematics import largest_of
+from depthwise.dataclass import dataclass
 
 __all__ = ["Pooling", "PoolingGradient"]
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from depthwise.compiler import functions
 from depthwise.compiler.kernels import mathematics
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand
 from depthwise.compiler.kernels.maps import MapView, counted, digest, each_pixel, each_share, even_shares
+from depthwise.dataclass import dataclass
 
 Axes = Sequence[tuple[int, int, int]]
 """(count, pitch in a, pitch in out) of each axis."""

@@ -1,12 +1,12 @@
 """Maps of another size: weighted sums of cells along rows and columns. The weights are tables of the kernel."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import accumulate
 
 from depthwise.compiler.ir.operations.resampling import Taps
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand
 from depthwise.compiler.kernels.maps import MapView, counted, digest
+from depthwise.dataclass import dataclass
 
 __all__ = ["Resampling"]
 
@@ -58,7 +58,8 @@ class _Axis:
         self.function, self.copies = function, taps.copies
         cells = taps.cells
         self.count = taps.most if taps.most <= MOST_UNROLLED and all(cells) else 0
-        if self.count:  # cells with fewer read their first one again, with the weight 0
+        self.least = min(len(pairs) for pairs in cells)
+        if self.count:  # cells with fewer read their first one again, with the weight 0, and leave it out
             cells = tuple(pairs + ((pairs[0][0], 0.0),) * (self.count - len(pairs)) for pairs in cells)
         pairs = [pair for found in cells for pair in found]
         self.offsets = function.module.table([cell * pitch for cell, _ in pairs])
@@ -83,5 +84,9 @@ class _Axis:
             if self.copies:
                 return value
             weight = function.broadcast(self.weights, index)
-            total = function.fma(weight, value, total) if total else function.fmul(weight, value)
+            if i < self.least:
+                total = function.fma(weight, value, total) if total else function.fmul(weight, value)
+            else:  # not + 0 · ∞
+                unread = function.compare("oeq", weight, function.constant(0.0))
+                total = function.select(unread, total, function.fma(weight, value, total))
         return total

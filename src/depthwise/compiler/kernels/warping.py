@@ -1,9 +1,8 @@
 """Cells taken from the places that tables name."""
 
-from dataclasses import dataclass
-
 from depthwise.compiler.kernels.builder import Function, Kernel
 from depthwise.compiler.kernels.maps import MapView, counted, digest
+from depthwise.dataclass import dataclass
 
 __all__ = ["Warping"]
 

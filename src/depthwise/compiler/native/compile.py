@@ -10,18 +10,17 @@ import _thread
 import contextlib
 import ctypes
 import functools
-import itertools
 import os
 import re
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
+from depthwise.compiler.native.linker import Linker, give_back, take_library
 from depthwise.compiler.native.object_file import undefined_symbols
-from depthwise.compiler.native.once import making, once
+from depthwise.compiler.native.once import making
 from depthwise.compiler.native.processors import usable_processors
 from depthwise.compiler.native.targets import (
     TARGET_NAMES,
@@ -32,6 +31,7 @@ from depthwise.compiler.native.targets import (
     llvm_versions,
     target_for,
 )
+from depthwise.dataclass import dataclass
 
 __all__ = [
     "CODE_MODEL",
@@ -219,9 +219,17 @@ class LoadedCode:
     Whoever keeps a function address must keep this object too.
     """
 
-    def __init__(self, library: str, tracker: Any) -> None:
+    def __init__(self, linker: Linker, library: str, tracker: Any) -> None:
+        self._linker = linker
         self._library = library
         self._trackers: dict[str, Any] = {"": tracker}
+
+    def __del__(self) -> None:
+        if sys.is_finalizing():
+            return  # the process's memory goes as a whole
+        for tracker in self._trackers.values():
+            tracker.close()
+        give_back(self._linker, self._library)
 
     def function_address(self, name: str) -> int:
         """Address of the exported function `name`.
@@ -234,7 +242,7 @@ class LoadedCode:
         with making:
             if name not in self._trackers:
                 try:
-                    self._trackers[name] = _linker().lookup(self._library, name)
+                    self._trackers[name] = self._linker.jit.lookup(self._library, name)
                 except RuntimeError as error:
                     raise NativeCodeError(f"No function {name!r} can be linked: {error}") from None
             return int(self._trackers[name][name])
@@ -260,23 +268,14 @@ def load_objects(objects: Sequence[bytes]) -> LoadedCode:
         builder.add_object_img(code)
     for symbol, address in _imported_addresses().items():
         builder.import_symbol(symbol, address)
-    library = f"depthwise{next(_library_numbers)}"
     with making:
+        linker, library = take_library()
         try:
-            tracker = builder.link(_linker(), library)
+            tracker = builder.link(linker.jit, library)
         except RuntimeError as error:
+            give_back(linker, library)
             raise NativeCodeError(f"The object code does not load: {error}") from None
-    return LoadedCode(library, tracker)
-
-
-_library_numbers = itertools.count()
-
-
-@once
-def _linker() -> Any:
-    # JITLink lays a module out as one piece of memory, so that 32-bit offsets between code and constants always reach;
-    # LLVM's older loader places each section on its own.
-    return llvm().create_lljit_compiler(use_jit_link=True)
+    return LoadedCode(linker, library, tracker)
 
 
 @functools.cache

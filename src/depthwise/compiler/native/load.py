@@ -17,7 +17,7 @@ from depthwise.compiler.native.compile import (
 )
 from depthwise.compiler.native.targets import Target, host_target
 
-__all__ = ["load_program"]
+__all__ = ["load_known", "load_program", "program_key"]
 
 
 def load_program(
@@ -49,13 +49,10 @@ def load_program(
     """
     target = host_target() if target is None else target
     cache = CompileCache() if cache is None else cache
-    key = cache_key(identity, "program", code_generation(), target)
-    stored = cache.get(key)
+    key = program_key(identity, target)
+    stored = load_known(key, cache)
     if stored is not None:
-        try:
-            return load_objects(_apart(stored))
-        except NativeCodeError:
-            pass  # An intact entry that this linker does not take: replaced below.
+        return stored
     sources = generate()
     objects, fresh = _compiled(sources, target, cache)
     try:
@@ -68,6 +65,22 @@ def load_program(
         code = load_objects(objects)
     cache.put_all({**fresh, key: _together(objects)})
     return code
+
+
+def program_key(identity: str, target: Target) -> str:
+    """The cache's key of a program's code, see `load_program`."""
+    return cache_key(identity, "program", code_generation(), target)
+
+
+def load_known(key: str, cache: CompileCache) -> LoadedCode | None:
+    """The code of a program by its key; None where the cache does not have it, or where this linker does not take it."""
+    stored = cache.get(key)
+    if stored is None:
+        return None
+    try:
+        return load_objects(_apart(stored))
+    except NativeCodeError:
+        return None
 
 
 def _compiled(

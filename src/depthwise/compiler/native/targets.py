@@ -6,10 +6,10 @@ Importing this module costs nothing; llvmlite is imported by the first call that
 import dataclasses
 import functools
 import os
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from depthwise.compiler.native.once import making
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, describe_value
 
 __all__ = [

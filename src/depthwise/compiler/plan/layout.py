@@ -1,12 +1,13 @@
 """How each tensor lies in memory: its pitches, the border that its readers want, and which tensors share a place."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from depthwise.compiler.ir.program import Program
 from depthwise.compiler.ir.types import NO_BORDER, Padding
 from depthwise.compiler.kernels.builder import Vectors
 from depthwise.compiler.kernels.maps import MapView
+from depthwise.dataclass import dataclass
 
 __all__ = ["Layout", "border_of", "lay_out", "pack_lifetimes", "reads_exactly", "shared_places"]
 

@@ -8,7 +8,6 @@ Each product is divided into tasks by rows; every number of it is one sum in one
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from depthwise.compiler.ir.expression import Expression, Operand, apply
 from depthwise.compiler.ir.update import Orthogonalisation
@@ -18,6 +17,7 @@ from depthwise.compiler.kernels.maps import MapView
 from depthwise.compiler.machine import choose_tile
 from depthwise.compiler.plan.placement import Placement
 from depthwise.compiler.plan.schedule import NOWHERE, Call, Pointer
+from depthwise.dataclass import dataclass
 
 __all__ = ["Tasks", "orthogonalised"]
 

@@ -1,13 +1,14 @@
 """Where everything lies while a plan is made: what the rules of `plan.rules` ask for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from depthwise.compiler.ir.program import Program
 from depthwise.compiler.kernels.builder import Vectors
 from depthwise.compiler.kernels.elementwise import StridedCopy
 from depthwise.compiler.machine import Machine
 from depthwise.compiler.plan.schedule import Form, Place, Pointer
+from depthwise.dataclass import dataclass
 
 __all__ = ["WHOLE", "Part", "Placement"]
 

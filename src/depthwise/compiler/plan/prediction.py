@@ -1,7 +1,7 @@
 """Plans for prediction: one for batches (a core takes whole samples), one for a single sample (the cores share each map)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
@@ -19,6 +19,7 @@ from depthwise.compiler.plan.rules import calls_of
 from depthwise.compiler.plan.runs import in_runs
 from depthwise.compiler.plan.schedule import Call, Item, Place, Pointer, Schedule, Segment, Stage
 from depthwise.compiler.plan.strips import Block, Strip, find_blocks
+from depthwise.dataclass import dataclass
 
 __all__ = ["plan_batches", "plan_single"]
 

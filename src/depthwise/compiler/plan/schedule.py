@@ -1,11 +1,12 @@
 """The plan as data: stages of calls with their addresses. `emit.program` writes it down, nothing is decided there."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from depthwise.compiler.kernels.builder import Kernel
 from depthwise.compiler.kernels.elementwise import StridedCopy
 from depthwise.compiler.kernels.maps import MapView
+from depthwise.dataclass import dataclass
 
 __all__ = [
     "ARENAS",

@@ -6,7 +6,7 @@ second cache: expand → depthwise → project.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 from depthwise.compiler.ir.program import Operation, Program
@@ -15,6 +15,7 @@ from depthwise.compiler.machine import Machine
 from depthwise.compiler.plan.layout import Layout
 from depthwise.compiler.plan.placement import WHOLE, Part
 from depthwise.compiler.plan.schedule import Place
+from depthwise.dataclass import dataclass
 
 __all__ = ["Block", "Rows", "Strip", "find_blocks"]
 

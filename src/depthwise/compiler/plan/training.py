@@ -6,7 +6,7 @@ alone, and chunks are added up in their order, so results do not depend on the n
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import zip_longest
 from math import prod
 from typing import Any
@@ -36,6 +36,7 @@ from depthwise.compiler.plan.repeats import in_pieces, rolled
 from depthwise.compiler.plan.rules import calls_of
 from depthwise.compiler.plan.schedule import HAND_OVER, Call, Item, Place, Pointer, Schedule, Segment, Stage
 from depthwise.compiler.plan.strips import Block, find_blocks
+from depthwise.dataclass import dataclass
 
 __all__ = ["plan_training", "samples_per_chunk", "trainable_weights"]
 

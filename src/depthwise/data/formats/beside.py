@@ -6,11 +6,11 @@ them.
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from depthwise.data.formats.json_text import parse_json
 from depthwise.data.formats.keras_file import open_file
+from depthwise.dataclass import dataclass
 from depthwise.errors import DepthwiseError, InvalidFileError, describe_value
 from depthwise.usage import LARGEST, Usage, checked_names
 

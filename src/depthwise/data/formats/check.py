@@ -4,7 +4,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from depthwise.data.formats import keras_file, legacy_h5, tfjs
@@ -15,6 +15,7 @@ from depthwise.data.formats.hdf5 import SIGNATURE
 from depthwise.data.formats.hdf5_attributes import text, texts
 from depthwise.data.formats.json_text import LARGEST_JSON, parse_json
 from depthwise.data.formats.opening import is_onnx, open_h5, read_any, starts_with
+from depthwise.dataclass import dataclass
 from depthwise.errors import DepthwiseError, InvalidFileError
 
 __all__ = ["Findings", "Problem", "check_file"]
@@ -26,10 +27,11 @@ DEEPEST = 16
 
 @dataclass(frozen=True)
 class Problem:
-    """What is in the way of opening a file: where, and why."""
+    """What is in the way of opening a file: where, why, and the layer's class, the option or the activation ("" where it is none)."""
 
     where: str
     reason: str
+    subject: str = ""
 
 
 @dataclass
@@ -93,7 +95,7 @@ def check_file(
     found.layers = dict(Counter(_classes(config, 0)))
     found.training = _training(training)
     try:
-        found.problems = [Problem(name, reason) for name, reason in layers_refused(config, dialect)]
+        found.problems = [Problem(*refused) for refused in layers_refused(config, dialect)]
     except DepthwiseError as error:
         found.problems = [Problem("config", str(error))]
     if not found.problems:
@@ -208,7 +210,7 @@ def _training(config: Any) -> dict[str, Any] | None:
 
 
 def _named(value: Any) -> Any:
-    """Names in the place of serialised objects."""
+    """Names in place of serialised objects."""
     if isinstance(value, list):
         return [_named(item) for item in value]
     if isinstance(value, dict) and "class_name" in value:

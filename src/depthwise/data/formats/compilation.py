@@ -6,7 +6,7 @@ for each trainable weight, in the order in which Keras' optimizer makes them.
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -145,9 +145,13 @@ def read(config: Any, file: File, graph: Graph, stacklevel: int = 4, legacy: boo
             weighted_metrics=_metrics(config.get("weighted_metrics")),
         )
         compiled.metric_set(graph)
-        state = LegacyState(file, compiled.optimizer.has_schedule) if legacy else file
+        optimizer = compiled.optimizer
+        slots = list(_slots(optimizer, graph))
+        state = LegacyState(file, optimizer.has_schedule, slots) if legacy else file
         is_scaled = _class_of(config.get("optimizer")) == "LossScaleOptimizer"
-        _restore_state(compiled.optimizer, state, graph, SCALE_VARIABLES if is_scaled else 0)
+        reason = _restore_state(optimizer, state, slots, SCALE_VARIABLES if is_scaled else 0)
+        if reason:
+            warnings.warn(f"{file.what}: the optimizer starts afresh: {reason}", stacklevel=stacklevel)
         return compiled
     except (DepthwiseError, TypeError, ValueError, OverflowError) as error:
         reason = str(error) if isinstance(error, DepthwiseError) else "an option has a wrong type"
@@ -204,14 +208,25 @@ def _class_of(value: Any) -> Any:
     return value.get("class_name") if isinstance(value, dict) else value
 
 
-def _restore_state(optimizer: "Optimizer", file: File | LegacyState, graph: Graph, skipped: int = 0) -> None:
+def _restore_state(
+    optimizer: "Optimizer", file: File | LegacyState, slots: Sequence[tuple[str, tuple[int, ...]]], skipped: int = 0
+) -> str:
+    """Gives the optimizer what the file keeps for `slots`; the result says why it cannot, "" if it can.
+
+    Raises:
+        UnsupportedError: the arrays are those of other weights.
+    """
     members = file.group(STATE) if file.group("optimizer") else None
-    if not members:
-        return
-    slots = list(_slots(optimizer, graph))
     first = skipped + (1 if optimizer.has_schedule else 2)
+    if not members or len(members) <= first < first + len(slots):
+        return ""  # saved before the first step
+    if isinstance(file, LegacyState) and file.refusal:
+        return file.refusal
     if sorted(members) != sorted(str(index) for index in range(first + len(slots))):
-        return  # saved before the first step, or by a Keras whose optimizer keeps other state: it starts afresh
+        return (
+            f"of the arrays that it had learnt the file has {len(members) - first}, {type(optimizer).__name__} with these arguments "
+            f"keeps {len(slots)}"
+        )
     state: dict[str, NDArray[Any]] = {}
     for index, (name, shape) in enumerate(slots, first):
         dataset = file.dataset(f"{STATE}/{index}")
@@ -224,7 +239,11 @@ def _restore_state(optimizer: "Optimizer", file: File | LegacyState, graph: Grap
         ):
             raise UnsupportedError(f"the optimizer's state {describe_value(name)} does not have the shape {shape}")
         state[name] = dataset.read().astype(np.float32, copy=False)
+    if isinstance(file, LegacyState) and not file.counts_steps:
+        optimizer.keep(state)
+        return ""
     steps = file.dataset(f"{STATE}/{skipped}")
     if steps is None or steps.shape != () or steps.dtype.kind not in "iu":
         raise UnsupportedError("the number of steps done is not one integer")
     optimizer.keep({**state, "iteration": np.asarray(int(steps.read()), dtype=np.int64)})
+    return ""

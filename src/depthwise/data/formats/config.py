@@ -5,8 +5,8 @@ Source: the files that Keras 3.0 to 3.15 write (`keras.saving`), read as data; n
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from depthwise.configuration import serialized
@@ -21,6 +21,7 @@ from depthwise.data.formats.layer_config import (
     parse_layer,
     sample_shape,
 )  # fmt: skip
+from depthwise.dataclass import dataclass
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.layers.input import InputLayer
 from depthwise.layers.operation import OPERATIONS, Operation
@@ -142,20 +143,19 @@ def _identities(config: Mapping[str, Any], tree: ModelTree) -> dict[LayerPath, o
     return found
 
 
-def layers_refused(config: Any, dialect: Dialect) -> Iterator[tuple[str, str]]:
-    """(name, reason) for each layer or operation of a config that Depthwise does not read, however many there are.
+def layers_refused(config: Any, dialect: Dialect) -> Iterator[tuple[str, str, str]]:
+    """(name, reason, the class or option in the way) for each layer or operation of a config that Depthwise does not read.
 
     Raises:
         InvalidFileError: the config is none, or contradicts itself.
     """
     dialect.problems = []
     config = modern(as_dict(config, dialect.what), dialect)
-    noted = dict(dialect.problems)
-    yield from noted.items()
-    yield from _refused(config, noted, 0)
+    yield from dialect.problems
+    yield from _refused(config, {name for name, *_ in dialect.problems}, 0)
 
 
-def _refused(config: Any, noted: Mapping[str, str], depth: int) -> Iterator[tuple[str, str]]:
+def _refused(config: Any, noted: Container[str], depth: int) -> Iterator[tuple[str, str, str]]:
     body = config.get("config")
     entries = body.get("layers") if isinstance(body, dict) else None
     for entry in entries if isinstance(entries, list) and depth <= DEEPEST else []:
@@ -171,7 +171,7 @@ def _refused(config: Any, noted: Mapping[str, str], depth: int) -> Iterator[tupl
             try:
                 _member(entry, depth)
             except DepthwiseError as error:
-                yield name, str(error)
+                yield name, str(error), getattr(error, "subject", "")
 
 
 def _model(config: Mapping[str, Any], what: str, depth: int) -> ModelTree:

@@ -8,12 +8,13 @@ for the reader to refuse by name. What layers say of themselves is in dialect_la
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from depthwise.data.formats.dialect_layers import Dialect, bare_name, modern_layer, policy
 from depthwise.data.formats.dialect_operations import is_operation, modern_operation, with_module
 from depthwise.data.formats.layer_config import as_dict, as_list
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidFileError, UnsupportedError, describe_value
 
 __all__ = ["DEEPEST", "MODELS", "MOST_LAYERS", "Dialect", "modern"]
@@ -24,7 +25,7 @@ DEEPEST = 16
 """Models inside models inside models …"""
 
 CONSTANT = "_CONSTANT_VALUE"
-"""What tf.keras writes in the place of a layer's name where an operation reads a number."""
+"""What tf.keras writes in place of a layer's name where an operation reads a number."""
 
 
 def modern(config: Any, dialect: Dialect, depth: int = 0) -> Any:
@@ -207,7 +208,7 @@ class _Functional:
             except UnsupportedError as error:
                 if self.dialect.problems is None:
                     raise
-                self.dialect.problems.append((str(_own_name(entry)), str(error)))
+                self.dialect.problems.append((str(_own_name(entry)), str(error), str(entry.get("class_name"))))
                 yield entry, nodes
                 return
             if any(item.entry != made[0].entry for item in made):

@@ -5,12 +5,13 @@ reader to refuse; `custom_objects` of the user come before the tables.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from depthwise.arguments import ACTIVATIONS
 from depthwise.configuration import serialized
 from depthwise.data.formats.layer_config import layer_config
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.layers.descriptions import LAYERS
 from depthwise.layers.layer import Layer
@@ -86,14 +87,14 @@ class Dialect:
         custom: the user's meaning of names: a class of `depthwise.layers`, a function that makes a layer of options, or for
             activations a name or a function of `depthwise.activations`.
         policies: filled while it is read: arithmetic other than float32 that layers were made for.
-        problems: where it is a list, operations that Depthwise lacks are noted there, by name and reason, instead of raised.
+        problems: where it is a list, operations that Depthwise lacks are noted there, by name, reason and class, instead of raised.
     """
 
     what: str = "the config"
     version: str = ""
     custom: Mapping[str, Any] = field(default_factory=dict)
     policies: set[str] = field(default_factory=set)
-    problems: list[tuple[str, str]] | None = None
+    problems: list[tuple[str, str, str]] | None = None
 
     @property
     def is_older(self) -> bool:
@@ -106,7 +107,7 @@ def bare_name(name: Any) -> Any:
 
 
 def policy(value: Any, dialect: Dialect) -> Any:
-    """What a `dtype` means here: float32, other arithmetic is noted; what is no type of floats stays."""
+    """What a `dtype` means here: float32, other arithmetic is noted; what is not a type of floats stays."""
     name = value
     if isinstance(value, dict):
         inner = value.get("config")

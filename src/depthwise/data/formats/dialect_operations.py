@@ -5,12 +5,13 @@ Keras 3 as a class of `keras.src.ops`. The tables are the allowlist: an operatio
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from depthwise.configuration import serialized
 from depthwise.data.formats.dialect_layers import Dialect, bare_name
 from depthwise.data.formats.layer_config import as_dict
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidFileError, UnsupportedError, describe_value
 from depthwise.layers.operation import OPERATIONS
 
@@ -23,7 +24,7 @@ OF_NETWORKS = ("CustomScaleLayer",)
 
 @dataclass(frozen=True)
 class Lowered:
-    """What stands in the place of an operation: a layer or operation of Keras 3, what it is called on, and what follows it.
+    """What stands in place of an operation: a layer or operation of Keras 3, what it is called on, and what follows it.
 
     Those that follow read the one before; `constants` in them are their other arguments.
     """

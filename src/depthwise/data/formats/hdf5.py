@@ -14,13 +14,13 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depthwise.data.formats import hdf5_structures as structures_of
+from depthwise.dataclass import dataclass
 from depthwise.errors import DepthwiseError, InvalidFileError, UnsupportedError, describe_value
 
 __all__ = ["SIGNATURE", "DamageError", "Dataset", "File"]

@@ -6,8 +6,9 @@ all. Everything is read through an object that bounds it, so that no loop here o
 """
 
 import struct
-from dataclasses import dataclass
 from typing import Protocol
+
+from depthwise.dataclass import dataclass
 
 __all__ = ["Header", "Message", "Reader", "header", "links", "root", "shape"]
 

@@ -5,12 +5,13 @@ The same tree gives the same bytes: h5py notes no times unless asked to. Why h5p
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, describe_value
 
 if TYPE_CHECKING:

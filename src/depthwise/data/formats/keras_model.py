@@ -39,7 +39,7 @@ def _at(model: Any, path: LayerPath) -> Any:
 
 
 def _members(tree: ModelTree, path: LayerPath) -> Iterator[LayerPath]:
-    """Where the layers and models are, but for inputs, which `Sequential` does not give, and operations, which are no layers."""
+    """Where the layers and models are, but for inputs, which `Sequential` does not give, and operations, which are not layers."""
     for member in tree.members:
         if not isinstance(member, (InputLayer, Operation)):
             yield (*path, str(member.name))

@@ -22,7 +22,7 @@ from depthwise.layers.descriptions import LAYERS
 from depthwise.layers.input import InputLayer
 from depthwise.layers.names import UNSUPPORTED
 from depthwise.layers.operation import Operation
-from depthwise.layers.tensors import TENSOR_OPERATIONS
+from depthwise.layers.tensors import is_foreign
 from depthwise.regularizers import Regularizer
 
 __all__ = [
@@ -54,13 +54,16 @@ def parse_layer(entry: Any) -> Description:
     name = as_name(config.get("name", entry.get("name")), f"the name of a {describe_value(class_name)} layer")
     owner = f"the layer {describe_value(name)}"
     if class_name == "Lambda":
-        raise UnsupportedError(f"{owner} is a Lambda, which holds code; code in a model file is never run")
+        raise UnsupportedError(
+            f"{owner} is a Lambda, which holds code; code in a model file is never run", subject="Lambda"
+        )
     check_module(entry, owner, "layers")
     if not isinstance(class_name, str) or class_name not in LAYERS:
         why = UNSUPPORTED.get(class_name) if isinstance(class_name, str) else None
         raise UnsupportedError(
             f"{owner} is a {describe_value(class_name)}, which is not supported"
-            + (f": {why}" if why else "; " + _supported(class_name))
+            + (f": {why}" if why else "; " + _supported(class_name)),
+            subject=class_name,
         )
     cls = LAYERS[class_name]
     check_dtype(config.get("dtype"), owner)
@@ -74,12 +77,15 @@ def parse_layer(entry: Any) -> Description:
         elif key in fields and key != "input_shape":
             options[key] = _option(owner, key, value, fields[key].type)
         elif value is not None and value not in _HARMLESS.get(key, ()):
-            raise UnsupportedError(f"{owner}: {describe_value(key)} = {describe_value(value)} is not supported")
+            raise UnsupportedError(
+                f"{owner}: {describe_value(key)} = {describe_value(value)} is not supported", subject=key
+            )
     try:
         return cls(**options)
     except DepthwiseError as error:
         if isinstance(error, UnsupportedError):
-            raise UnsupportedError(f"{owner}: {error}") from error
+            subject = next((key for key in options if f"{key} " in str(error)), "")
+            raise UnsupportedError(f"{owner}: {error}", subject=subject) from error
         raise InvalidFileError(f"{owner}: {error}") from error
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidFileError(f"{owner}: an option is missing or of a wrong type: {describe_value(config)}") from error
@@ -213,9 +219,9 @@ def _activation(owner: str, value: Any) -> str:
         if _ACTIVATION_ALIASES.get(name, name) in ACTIVATIONS:
             return _ACTIVATION_ALIASES.get(name, name)
         if name in NO_LAYERS:
-            raise UnsupportedError(f"{owner}: the activation {name} is not supported: {NO_LAYERS[name]}")
+            raise UnsupportedError(f"{owner}: the activation {name} is not supported: {NO_LAYERS[name]}", subject=name)
         value = None
-    # Keras writes code in several forms: as a __lambda__, as a function whose config is no name, as a bare value.
+    # Keras writes code in several forms: as a __lambda__, as a function whose config is not a name, as a bare value.
     if isinstance(value, dict) and (
         name is not value or "value" in value or value.get("class_name") in ("__lambda__", "Lambda")
     ):
@@ -257,7 +263,9 @@ def check_dtype(dtype: Any, owner: str) -> None:
         inner = dtype.get("config")
         dtype = inner.get("name") if isinstance(inner, dict) else dtype.get("class_name")
     if dtype not in (None, "float32"):
-        raise UnsupportedError(f"{owner}: dtype must be float32 (all arithmetic is), got {describe_value(dtype)}")
+        raise UnsupportedError(
+            f"{owner}: dtype must be float32 (all arithmetic is), got {describe_value(dtype)}", subject="dtype"
+        )
 
 
 def sample_shape(value: Any, owner: str) -> tuple[int, ...]:
@@ -283,7 +291,7 @@ def as_name(value: Any, what: str) -> str:
 
 
 def check_shown(name: Any, what: str) -> None:
-    """InvalidFileError for a name that is printed in the course of a training and is no plain text; None is no name."""
+    """InvalidFileError for a name that is printed in the course of a training and is not plain text; None means no name."""
     if name is not None and (not isinstance(name, str) or len(name) > LONGEST_NAME or not _is_plain(name)):
         raise InvalidFileError(
             f"{what} must be a text of at most {LONGEST_NAME} characters without control characters, got {describe_value(name)}"
@@ -320,7 +328,7 @@ def layer_config(layer: Description) -> dict[str, Any]:
     Raises:
         UnsupportedError: Keras has no such layer.
     """
-    if type(layer) in TENSOR_OPERATIONS.values():
+    if is_foreign(layer):
         raise UnsupportedError(
             f"{layer.label} comes from an ONNX file and is no layer of Keras, so no file of Keras can hold it; keep the ONNX file, or "
             "write one with model.export"

@@ -8,7 +8,6 @@ first what training changes, then the rest, through the models inside.
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from depthwise.data.formats.dialect import Dialect
 from depthwise.data.formats.hdf5 import Dataset, File
 from depthwise.data.formats.hdf5_attributes import text, texts
 from depthwise.data.formats.json_text import parse_json
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidFileError, UnsupportedError, describe_value
 from depthwise.network.graph import Call, Graph, LayerPath
 from depthwise.network.tree import Member, ModelTree

@@ -1,13 +1,14 @@
 """What a file holds: a network as a value. Files are read into it and written from it; models stand above."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from depthwise.dataclass import dataclass
 from depthwise.network.graph import Graph
 from depthwise.network.tree import ModelTree, inlined
 from depthwise.usage import Usage

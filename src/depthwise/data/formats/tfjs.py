@@ -8,7 +8,6 @@ refused, nothing is fetched, and every size is compared with what the config imp
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from depthwise.data.formats.dialect import Dialect
 from depthwise.data.formats.json_text import LARGEST_JSON, parse_json
 from depthwise.data.formats.keras_file import open_file
 from depthwise.data.formats.layer_config import as_dict, as_list
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidFileError, UnsupportedError, describe_value
 from depthwise.network.graph import Graph
 
@@ -88,7 +88,7 @@ def read_parts(path: Path, custom_objects: Mapping[str, Any] | None = None) -> M
 
     Raises:
         InvalidFileError: it is damaged, or contradicts itself.
-        UnsupportedError: it is no layers model, or has a layer that Depthwise does not have.
+        UnsupportedError: it is not a layers model, or has a layer that Depthwise does not have.
     """
     what = describe_value(os.fspath(path), 200)
     with open_file(path, what) as file:

@@ -1,11 +1,11 @@
 """What adds to the gradient of a parameter. A parameter that several operations read gets the sum of what each adds."""
 
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.compiler.ir.program import GradientOperation, Scope
 from depthwise.compiler.ir.types import WHOLE_MAP, Padding, Shape, TensorType, Window
+from depthwise.dataclass import dataclass
 
 if TYPE_CHECKING:
     pass

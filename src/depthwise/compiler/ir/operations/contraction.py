@@ -1,11 +1,12 @@
 """Vectors times matrices: dense layers."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.compiler.ir.operations.accumulate import AccumulateContraction, AccumulateSum
 from depthwise.compiler.ir.program import GradientOperation, Operation, Scope
 from depthwise.compiler.ir.types import WHOLE_MAP, TensorType, Window
+from depthwise.dataclass import dataclass
 
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape

@@ -1,12 +1,13 @@
 """Convolutions, and the same read backwards: the gradient of a convolution's input is a transposed convolution."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING
 
 from depthwise.compiler.ir.operations.accumulate import AccumulateConvolution, AccumulateDepthwise, AccumulateSum
 from depthwise.compiler.ir.program import GradientOperation, Operation
 from depthwise.compiler.ir.types import NO_BORDER, Padding, TensorType, Window
+from depthwise.dataclass import dataclass
 
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape

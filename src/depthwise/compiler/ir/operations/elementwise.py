@@ -1,6 +1,5 @@
 """Arithmetic element by element."""
 
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, ClassVar
 
@@ -8,6 +7,7 @@ from depthwise.compiler.ir.expression import Apply, Expression, Operand
 from depthwise.compiler.ir.operations.accumulate import Accumulate
 from depthwise.compiler.ir.program import Operation
 from depthwise.compiler.ir.types import ROW, TensorType, Window
+from depthwise.dataclass import dataclass
 
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape

@@ -1,12 +1,12 @@
 """Losses and their gradients: a number for each pixel of the output; one for a vector, and where the loss is of all pixels."""
 
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
 from depthwise.compiler.ir.formula import Formula
 from depthwise.compiler.ir.program import Operation, Scope
 from depthwise.compiler.ir.types import WHOLE_MAP, TensorType, Window
+from depthwise.dataclass import dataclass
 
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape

@@ -4,11 +4,11 @@
 operations: collect over the samples, finish once all samples are done, apply. What is collected is tied together by `key`.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.compiler.ir.program import GradientOperation, Operation, Scope
 from depthwise.compiler.ir.types import ROW, WHOLE_MAP, TensorType, Window
+from depthwise.dataclass import dataclass
 
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape

@@ -1,6 +1,6 @@
 """Maxima, means and sums over windows and over whole maps, and their gradients."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from depthwise.compiler.ir.expression import Operand
@@ -8,6 +8,7 @@ from depthwise.compiler.ir.operations.convolution import Pair
 from depthwise.compiler.ir.operations.elementwise import Elementwise
 from depthwise.compiler.ir.program import GradientOperation, Operation
 from depthwise.compiler.ir.types import NO_BORDER, ROW, WHOLE_MAP, Padding, Shape, TensorType, Window
+from depthwise.dataclass import dataclass
 from depthwise.errors import UnsupportedError
 
 if TYPE_CHECKING:

@@ -1,10 +1,10 @@
 """Maps of another size: every cell of the result is a weighted sum of cells of the operand, along rows, then along columns."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from depthwise.compiler.ir.program import Operation
 from depthwise.compiler.ir.types import WHOLE_MAP, TensorType, Window
+from depthwise.dataclass import dataclass
 
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape

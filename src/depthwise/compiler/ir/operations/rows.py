@@ -1,10 +1,10 @@
 """What mixes the channels of a pixel: softmax and normalisation; and dropout."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from depthwise.compiler.ir.program import GradientOperation, Operation
 from depthwise.compiler.ir.types import ROW, WHOLE_MAP, TensorType, Window
+from depthwise.dataclass import dataclass
 
 if TYPE_CHECKING:
     from depthwise.compiler.differentiate import Tape

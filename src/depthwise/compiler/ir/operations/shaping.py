@@ -1,11 +1,11 @@
 """The same numbers in another place or shape."""
 
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
 from depthwise.compiler.ir.program import GradientOperation, Operation
 from depthwise.compiler.ir.types import ROW, WHOLE_MAP, Padding, Shape, TensorType, Window
+from depthwise.dataclass import dataclass
 from depthwise.errors import UnsupportedError
 
 if TYPE_CHECKING:

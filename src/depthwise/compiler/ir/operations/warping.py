@@ -1,11 +1,11 @@
 """Maps whose cells are taken from other places of the operand, for each sample from other ones: random transformations."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from depthwise.compiler.ir.operations.convolution import Pair
 from depthwise.compiler.ir.program import Operation
 from depthwise.compiler.ir.types import WHOLE_MAP, Element, TensorType, Window
+from depthwise.dataclass import dataclass
 from depthwise.errors import UnsupportedError
 
 if TYPE_CHECKING:

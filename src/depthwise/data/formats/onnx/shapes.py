@@ -10,6 +10,8 @@ class ShapesNeededError(UnsupportedError):
 
     Attributes:
         inputs: the names of the file's inputs.
+        batches: their first sizes where the file says them, else None.
     """
 
     inputs: tuple[str, ...] = ()
+    batches: tuple[int | None, ...] = ()

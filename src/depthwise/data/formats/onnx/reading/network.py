@@ -7,7 +7,7 @@ axes are stored: transposing costs nothing until somebody needs another order.
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from depthwise.arguments import LARGEST_FLOAT32
 from depthwise.compiler.ir.expression import Constant as Number
 from depthwise.compiler.ir.expression import Expression, Operand
+from depthwise.dataclass import dataclass
 from depthwise.errors import UnsupportedError
 from depthwise.layers import descriptions as layer
 from depthwise.layers.description import Description
@@ -39,7 +40,7 @@ class RefusedError(UnsupportedError):
 
 
 class NotBatchedError(Exception):
-    """The first axis is no batch: something mixes its places."""
+    """The first axis is not a batch: something mixes its places."""
 
 
 class ConstantNeededError(Exception):

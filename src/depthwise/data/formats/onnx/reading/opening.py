@@ -4,7 +4,8 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,15 +28,17 @@ from depthwise.data.formats.onnx.reading.network import (
     Tensor,
     Value,
 )
-from depthwise.data.formats.onnx.reading.proto import Ends, Node, OnnxGraph, parse, read_model_proto
+from depthwise.data.formats.onnx.reading.proto import MOST_AXES, Ends, Node, OnnxGraph, parse, read_model_proto
+from depthwise.data.formats.onnx.reading.recognition import Recogniser
 from depthwise.data.formats.onnx.reading.registry import RULES, Given
 from depthwise.data.formats.onnx.shapes import ShapesNeededError
 from depthwise.data.formats.saved import SavedNetwork
+from depthwise.dataclass import dataclass
 from depthwise.errors import DepthwiseError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.layers import descriptions as layer
 from depthwise.network.facts import Shape
 
-__all__ = ["OnnxNetwork", "OnnxOutput", "ShapesNeededError", "load", "read_onnx"]
+__all__ = ["OnnxNetwork", "OnnxOutput", "ShapesNeededError", "input_names", "load", "read_onnx"]
 
 _RULE_FILES = (operators_arithmetic, operators_shapes, operators_sums, operators_windows)
 """Importing them registers the rules."""
@@ -98,6 +101,13 @@ def load(
     return found
 
 
+def input_names(filepath: PathLike) -> list[str]:
+    """What a file calls its inputs; see `read_model_proto` for errors."""
+    graph = read_model_proto(filepath)[0].graph
+    weights = {item.name for item in graph.initializer}
+    return [str(item.name) for item in graph.input if item.name not in weights]
+
+
 def read_onnx(
     graph: OnnxGraph,
     shapes: Mapping[str, Sequence[int]] | None = None,
@@ -126,6 +136,8 @@ def read_onnx(
         whole = {item.name: _whole(item, shapes.get(item.name), graph.what) for item in given}
     except ShapesNeededError as error:
         error.inputs = tuple(item.name for item in given)
+        first_sizes = [item.shape[0] if item.shape else None for item in given]
+        error.batches = tuple(size if isinstance(size, int) else None for size in first_sizes)
         raise
     first = {shape[0] if shape else 0 for shape in whole.values()}
     batch = first.pop() if len(first) == 1 else 0
@@ -207,11 +219,25 @@ def _live(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
 # -- node by node ----------------------------------------------------------------------------------------------------
 
 
+_CONTRADICTIONS = (
+    ValueError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ZeroDivisionError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+)
+"""What NumPy and Python raise of numbers that do not fit together."""
+
+
 class _Tracer:
     def __init__(self, graph: OnnxGraph, network: Network) -> None:
         self.graph, self.network = graph, network
         self.values: dict[str, Value] = {name: Constant(array) for name, array in graph.arrays.items()}
         self.folded, self.depth, self.opset = 0, 0, graph.opset
+        self.recogniser = Recogniser(self.values, lambda tensor: len(network.full(tensor)))
 
     def run(self, node: Node) -> None:
         """Gives the node's outputs their values."""
@@ -220,6 +246,12 @@ class _Tracer:
         self.network.prefix = node.name or next(name for name in node.outputs if name)
         try:
             results = self._results(node, inputs)
+            missing = [name for name in node.outputs[len(results) :] if name]
+            if missing:
+                raise RefusedError(f"it does not give its output {describe_value(missing[0])}")
+            axes = max((len(self._shape(value)) for value in results), default=0)
+            if axes > MOST_AXES:
+                raise RefusedError(f"its result has {axes} axes; at most {MOST_AXES} are supported")
         except RefusedError as error:
             raise UnsupportedError(
                 f"{self.graph.what}: the operator {describe_value(node.operator)[1:-1]} is not supported as the node "
@@ -229,17 +261,23 @@ class _Tracer:
             raise  # of a node inside
         except DepthwiseError as error:
             raise InvalidFileError(f"{what}: {error}") from error
-        except (ValueError, IndexError, KeyError, TypeError, ZeroDivisionError, OverflowError, MemoryError) as error:
+        except _CONTRADICTIONS as error:
             raise InvalidFileError(f"{what} contradicts itself: {describe_value(str(error), 200)[1:-1]}") from error
         for name, value in zip(node.outputs, results):
             if name:
                 self.values[name] = value
+        self.recogniser.add(node)
+
+    def _shape(self, value: Value) -> Shape:
+        return value.array.shape if isinstance(value, Constant) else self.network.full(value)
 
     def _results(self, node: Node, inputs: list[Value | None]) -> Sequence[Value]:
         known = [item for item in inputs if item is not None]
         constants = [item for item in known if isinstance(item, Constant)]
         if len(constants) == len(known) and node.operator in EVALUATORS:
             arguments = [item.array if isinstance(item, Constant) else None for item in inputs]
+            if arguments and arguments[0] is None:
+                raise ValueError("its input 0 is missing")
             with np.errstate(all="ignore"):  # infinities and NaN are numbers of a file like others
                 found = EVALUATORS[node.operator](node, arguments, self.opset)
             arrays = found if isinstance(found, list) else [found]
@@ -249,6 +287,14 @@ class _Tracer:
             source = frozenset[str]().union(*(item.inputs for item in constants))
             return [Constant(np.asarray(array), source) for array in arrays]
         rule = RULES.get(node.operator)
+        spelled = self.recogniser.spelled(node) if len(constants) < len(known) else None
+        if spelled is not None:
+            self.values.update(spelled.constants)
+            with suppress(UnsupportedError, InvalidFileError):  # then it stays what the file says
+                for item in spelled.nodes:
+                    self.run(item)
+                return [self.values[node.outputs[0]]]
+            self.network.prefix = node.name or node.outputs[0]
         if rule is not None and len(constants) < len(known):
             result = rule(Given(self.network, node, inputs, self.opset))
             return result if isinstance(result, list) else [result]

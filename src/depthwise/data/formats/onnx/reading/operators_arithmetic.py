@@ -14,7 +14,7 @@ from depthwise.data.formats.onnx.reading.network import Constant, RefusedError, 
 from depthwise.data.formats.onnx.reading.registry import Given, operator
 from depthwise.layers import descriptions as layer
 from depthwise.layers.description import Description
-from depthwise.layers.operation import OPERATIONS, whole_power
+from depthwise.layers.operation import OPERATIONS, raised, whole_power
 
 X, Y = Operand(0), Operand(1)
 ZERO, ONE = Number(0.0), Number(1.0)
@@ -202,7 +202,7 @@ def _is_nan(given: Given) -> Tensor:
 @operator("IsInf")
 def _is_infinite(given: Given) -> Tensor:
     signs = [sign for sign, name in ((1.0, "detect_positive"), (-1.0, "detect_negative")) if given.attribute(name, 1)]
-    found: Expression = X * 0.0 if not signs else ZERO
+    found: Expression = ZERO
     for sign in signs:
         found = _chosen("oeq", X, math.inf * sign, 1.0, found)
     return given.network.arithmetic("IsInf", found, [given.floats()], "bool", True)
@@ -212,24 +212,16 @@ def _is_infinite(given: Given) -> Tensor:
 
 
 def _power(given: Given) -> Expression:
-    """x to the power of a constant; of another tensor for positive x alone."""
+    """x to the power of a constant or of another tensor."""
     exponent = given.value(1)
     if isinstance(exponent, Constant) and exponent.array.size == 1:
         number = float(np.ravel(exponent.array)[0])
         if number in (0.5, -0.5):
             root = apply("sqrt", X)
             return root if number > 0 else ONE / root
-        if number.is_integer() and abs(number) <= 64:
-            power = whole_power(X, int(abs(number)))
-            return power if number >= 0 else ONE / power
-    x = apply("log", apply("abs", X))
-    size = apply("exp", x * Y)
-    # Of a base below 0: the sign of an odd whole exponent, no number for one that is not whole.
-    half = Y * 0.5
-    odd = _chosen("oeq", apply("floor", half), half, size, -size)
-    below = _chosen("oeq", apply("floor", Y), Y, odd, math.nan)
-    power = _chosen("olt", X, 0.0, below, size)
-    return _chosen("oeq", Y, 0.0, 1.0, power)
+        if number.is_integer():
+            return whole_power(X, int(number))
+    return raised(X, Y)
 
 
 _BINARY: dict[str, tuple[Callable[[Given], Expression], str]] = {

@@ -1,5 +1,6 @@
 """Operators that move numbers: other shapes, other orders, parts, repetitions, borders, sizes."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -395,12 +396,14 @@ def _resize(given: Given) -> Tensor:
     else:
         sizes = [int(np.floor(full[axis] * scale)) for axis, scale in zip(axes, scales)]
     changes = {}
-    for axis, size, scale in zip(axes, sizes, scales):
+    crop = sampling.coordinates == "tf_crop_and_resize"
+    roi = _read_parts(given, len(axes)) if crop else [(0.0, 1.0)] * len(axes)
+    for axis, size, scale, part in zip(axes, sizes, scales, roi):
         if size < 1:
             raise RefusedError("its result is empty")
-        if size != full[axis] or scale != 1.0:
+        if size != full[axis] or scale != 1.0 or part != (0.0, 1.0):
             place = network.axis(tensor, axis)
-            changes[place] = resized(full[axis], size, scale, sampling)
+            changes[place] = resized(full[axis], size, scale, replace(sampling, roi=part))
     enlarged = _up_sampling(given, tensor, changes)
     if enlarged is not None:
         return enlarged
@@ -413,15 +416,19 @@ def _sampling(given: Given) -> Sampling:
     mode = given.attribute("mode", "nearest")
     if given.node.operator == "Upsample" or given.opset < 11:
         return Sampling(mode, "asymmetric", "floor")
-    if given.attribute("antialias", 0):
-        raise RefusedError("antialias is not supported")
-    coordinates = given.attribute("coordinate_transformation_mode", "half_pixel")
-    if coordinates == "tf_crop_and_resize":
-        raise RefusedError("the coordinate_transformation_mode tf_crop_and_resize is not supported")
     return Sampling(
-        mode, coordinates, given.attribute("nearest_mode", "round_prefer_floor"),
-        float(given.attribute("cubic_coeff_a", -0.75)), bool(given.attribute("exclude_outside", 0)),
+        mode, given.attribute("coordinate_transformation_mode", "half_pixel"),
+        given.attribute("nearest_mode", "round_prefer_floor"), float(given.attribute("cubic_coeff_a", -0.75)),
+        bool(given.attribute("exclude_outside", 0)), bool(given.attribute("antialias", 0)),
     )  # fmt: skip
+
+
+def _read_parts(given: Given, count: int) -> list[tuple[float, float]]:
+    """The part of each axis that tf_crop_and_resize reads: first all starts, then all ends."""
+    roi = [float(item) for item in np.ravel(given.constant(1))]
+    if len(roi) != 2 * count or not all(map(math.isfinite, roi)):
+        raise ValueError("its roi does not have two finite numbers for each axis")
+    return list(zip(roi[:count], roi[count:]))
 
 
 def _scales(given: Given) -> tuple[list[float], list[int]]:

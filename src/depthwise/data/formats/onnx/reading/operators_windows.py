@@ -20,10 +20,14 @@ from depthwise.layers.tensors import (
     StridedCopy,
     StridedDilatedConv1D,
     StridedDilatedConv2D,
+    TransposedConvolution,
 )
 from depthwise.network.window import window_axis
 
 Sides = list[tuple[int, int]]
+
+MOST_COPIES = 64
+"""The cells of a dilated pooling window: each is a copy of the map."""
 
 
 class Map:
@@ -54,9 +58,9 @@ class Map:
         """The map becomes what a layer makes of it."""
         self.port = self.network.add(description, [self.port], arrays, name)
 
-    def kind(self, name: str) -> Callable[..., Description]:
+    def kind(self, name: str, behind: str = "") -> Callable[..., Description]:
         """The layer of that name for images or for sequences."""
-        return layer.LAYERS[f"{name}{self.rank}D"]
+        return layer.LAYERS[f"{name}{self.rank}D{behind}"]
 
     def padded(self, sides: Sides, value: float) -> None:
         """Rows, columns or steps around the map."""
@@ -177,31 +181,34 @@ def _transposed(given: Given) -> Tensor:
     map_ = Map(given.network, given.floats())
     if kernel.ndim != map_.rank + 2 or kernel.shape[0] != map_.channels:
         raise ValueError(f"its kernel {kernel.shape} does not fit {map_.channels} channels")
-    if int(given.attribute("group", 1)) != 1:
-        raise RefusedError("in groups it is not supported")
+    groups, filters = int(given.attribute("group", 1)), kernel.shape[1]
+    if groups < 1 or map_.channels % groups:
+        raise ValueError(f"{map_.channels} channels do not make {groups} groups")
     window = Window(given, map_.sizes, kernel.shape[2:])
-    if max(window.strides) > 1 and max(window.dilations) > 1:
-        raise RefusedError("strides and dilations above 1 together are not supported")
     added = [int(size) for size in given.attribute("output_padding", [0] * map_.rank)]
     wanted = given.attribute("output_shape")
     sizes = [
         (size - 1) * stride + span + more
-        for size, stride, span, more in zip(map_.sizes, window.strides, window.spans, added)
+        for size, stride, span, more in zip(map_.sizes, window.strides, window.spans, added, strict=True)
     ]
     sides = _cut(window, sizes, map_.sizes, None if wanted is None else wanted[-map_.rank :])
-    inside = [min(more, stride - 1) for more, stride in zip(added, window.strides)]
-    if inside != added:
-        raise RefusedError("an output_padding that is not below the strides is not supported")
-    axes = tuple(range(2, kernel.ndim))
-    kind = layer.LAYERS[f"Conv{map_.rank}DTranspose"]
+    arrays = [kernel.transpose(*range(2, kernel.ndim), 1, 0), *([] if bias is None else [bias])]
+    both = max(window.strides) > 1 and max(window.dilations) > 1
+    inside = all(0 <= more < stride for more, stride in zip(added, window.strides))
+    if groups > 1 or both or not inside or min(min(pair) for pair in sides) < 0:
+        description: Description = TransposedConvolution(
+            filters=filters * groups, kernel_size=tuple(window.kernel), strides=tuple(window.strides),
+            dilation_rate=tuple(window.dilations), sides=tuple((before, after - more) for (before, after), more in zip(sides, added)),
+            size=tuple(size - sum(pair) for size, pair in zip(sizes, sides)), groups=groups, use_bias=bias is not None,
+            operator="ConvTranspose",
+        )  # fmt: skip
+        map_.run(description, arrays)
+        return map_.result()
     options = {
-        "filters": kernel.shape[1], "kernel_size": _pair(window.kernel), "strides": _pair(window.strides),
-        "dilation_rate": _pair(window.dilations), "output_padding": _pair(inside), "use_bias": bias is not None,
+        "filters": filters, "kernel_size": _pair(window.kernel), "strides": _pair(window.strides),
+        "dilation_rate": _pair(window.dilations), "output_padding": _pair(added), "use_bias": bias is not None,
     }  # fmt: skip
-    more = [max(0, -after) for _, after in sides]
-    if any(more) or any(before < 0 for before, _ in sides):
-        raise RefusedError("an output larger than its windows reach is not supported")
-    map_.run(kind(**options), [kernel.transpose(*axes, 1, 0), *([] if bias is None else [bias])])
+    map_.run(map_.kind("Conv", "Transpose")(**options), arrays)
     if any(map(any, sides)):
         map_.run(map_.kind("Cropping")(tuple(sides) if map_.rank == 2 else sides[0]), name=map_.side_name("crop"))
     return map_.result()
@@ -217,9 +224,12 @@ def _cut(window: Window, sizes: Sequence[int], given: Sequence[int], wanted: Seq
     for size, want in zip(sizes, wanted):
         total = size - int(want)
         small, large = total // 2, total - total // 2
-        found.append((small, large) if window.automatic == "SAME_UPPER" else (large, small))
-    if window.automatic == "NOTSET":  # as the operator's text has it: the larger part at the end
-        found = [(total // 2, total - total // 2) for total in (sum(both) for both in found)]
+        if total < 0:  # zeros, all of them at the end
+            found.append((0, total))
+        elif window.automatic == "NOTSET":  # as the operator's text has it: the larger part at the end
+            found.append((small, large))
+        else:
+            found.append((small, large) if window.automatic == "SAME_UPPER" else (large, small))
     return found
 
 
@@ -231,7 +241,10 @@ def _max_pooling(given: Given) -> Tensor:
     positive, more = map_.positive, window.ceiled() if given.attribute("ceil_mode", 0) else [(0, 0)] * map_.rank
     if max(window.dilations) > 1:
         _pad_for_maximum(map_, window.sides, more)
-        _dilated_maximum(map_, window)
+        if all(step % rate == 0 for step, rate in zip(window.strides, window.dilations)):
+            _thinned_maximum(map_, window)
+        else:
+            _dilated_maximum(map_, window)
         return map_.result(positive)
     same = window.is_same and not any(map(any, more))
     if not same:
@@ -246,32 +259,49 @@ def _max_pooling(given: Given) -> Tensor:
 
 
 def _pad_for_maximum(map_: Map, sides: Sides, more: Sides) -> None:
-    """Cells that are no maximum; zeros where nothing is below 0."""
+    """Cells that are not the maximum; zeros where nothing is below 0."""
     together = [(before, after + last) for (before, after), (_, last) in zip(sides, more)]
     map_.padded(together, 0.0 if map_.positive else -math.inf)
 
 
-def _cells_of_windows(map_: Map, window: Window) -> list[str]:
+def _cells_of_windows(map_: Map, kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> list[str]:
     """Strided copies of the padded map, one for each cell of the window."""
     network, sizes = map_.network, map_.sizes
-    count = [(size - span) // step + 1 for size, span, step in zip(sizes, window.spans, window.strides)]
+    spans = [(cells - 1) * rate + 1 for cells, rate in zip(kernel, dilations)]
+    count = [(size - span) // step + 1 for size, span, step in zip(sizes, spans, strides)]
     if min(count) < 1:
-        raise ValueError(f"its window {window.spans} does not fit into {sizes}")
-    if math.prod(window.kernel) > 64:
-        raise RefusedError("dilated windows of more than 64 cells are not supported")
+        raise ValueError(f"its window {spans} does not fit into {sizes}")
+    if math.prod(kernel) > MOST_COPIES:
+        raise RefusedError(f"dilated windows of more than {MOST_COPIES} cells are not supported")
     shape = (*count, map_.channels)
-    steps = (*((axis, step) for axis, step in enumerate(window.strides)), (map_.rank, 1))
+    steps = (*((axis, step) for axis, step in enumerate(strides)), (map_.rank, 1))
     ports = []
-    for cell in np.ndindex(*window.kernel):
-        start = (*(i * rate for i, rate in zip(cell, window.dilations)), 0)
+    for cell in np.ndindex(*kernel):
+        start = (*(i * rate for i, rate in zip(cell, dilations)), 0)
         ports.append(
             network.add(StridedCopy(shape=shape, start=start, steps=steps), [map_.port], name=map_.side_name("cell"))
         )
     return ports
 
 
+def _thinned_maximum(map_: Map, window: Window) -> None:
+    """Windows that begin at multiples of the dilation read no other cells: an ordinary pooling of these."""
+    steps = (*enumerate(window.dilations), (map_.rank, 1))
+    sizes = [-(-size // rate) for size, rate in zip(map_.sizes, window.dilations)]
+    copy = StridedCopy(shape=(*sizes, map_.channels), start=(0,) * (map_.rank + 1), steps=steps)
+    map_.run(copy, name=map_.side_name("cells"))
+    strides = [step // rate for step, rate in zip(window.strides, window.dilations)]
+    map_.run(map_.kind("MaxPooling")(pool_size=_pair(window.kernel), strides=_pair(strides)))
+
+
 def _dilated_maximum(map_: Map, window: Window) -> None:
-    map_.port = map_.network.add(layer.Maximum(), _cells_of_windows(map_, window))
+    """Along one axis after the other: as many copies as the kernel is long, not as it has cells."""
+    for axis, (size, step, rate) in enumerate(zip(window.kernel, window.strides, window.dilations)):
+        if size > 1 or step > 1:
+            alone = [1] * map_.rank
+            kernel, strides, dilations = ([*alone[:axis], one, *alone[axis + 1 :]] for one in (size, step, rate))
+            cells = _cells_of_windows(map_, kernel, strides, dilations)
+            map_.port = cells[0] if len(cells) == 1 else map_.network.add(layer.Maximum(), cells)
 
 
 def _dilated_average(map_: Map, window: Window, more: Sides, with_padding: bool) -> None:
@@ -285,7 +315,7 @@ def _dilated_average(map_: Map, window: Window, more: Sides, with_padding: bool)
         low, high = (-before, size + after) if with_padding else (0, size)
         counts = counts[..., None] * ((places >= low) & (places < high)).sum(axis=1)
     map_.padded([(before, after + last) for (before, after), (_, last) in zip(window.sides, more)], 0.0)
-    cells = _cells_of_windows(map_, window)
+    cells = _cells_of_windows(map_, window.kernel, window.strides, window.dilations)
     total: Expression = Operand(0)
     for i in range(1, len(cells)):
         total = total + Operand(i)
@@ -402,10 +432,10 @@ def _layer_normalisation(given: Given) -> Tensor | list[Value]:
     axes = list(range(first, len(tensor.shape)))
     if given.node.operator == "RMSNormalization" or any(given.node.outputs[1:]):
         return _spelled_out(given, tensor, axes, scale, shift)
-    axis: Any = len(tensor.shape) if len(axes) == 1 else tuple(i + 1 for i in axes)
-    description = layer.LayerNormalization(axis=axis, epsilon=epsilon, center=shift is not None)
-    port = network.add(description, [tensor.port], [scale] if shift is None else [scale, shift])
-    return network.result(port, tensor)
+    row = tensor if len(axes) == 1 else network.reshaped(tensor, (*tensor.shape[:first], math.prod(whole)))
+    description = layer.LayerNormalization(epsilon=epsilon, center=shift is not None)
+    port = network.add(description, [row.port], [scale] if shift is None else [scale, shift])
+    return network.reshaped(network.result(port, row), tensor.shape)
 
 
 def _spelled_out(given: Given, tensor: Tensor, axes: Sequence[int], scale: Any, shift: Any) -> list[Value]:

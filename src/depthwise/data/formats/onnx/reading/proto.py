@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -10,18 +9,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depthwise.data.formats.keras_file import open_file
 from depthwise.data.formats.onnx.package import require_onnx
+from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidFileError, UnsupportedError, describe_value
 
-__all__ = ["Ends", "Node", "OnnxGraph", "attributes_of", "parse", "read_model_proto"]
+__all__ = ["MOST_AXES", "Ends", "Node", "OnnxGraph", "attributes_of", "parse", "read_model_proto"]
 
 PathLike = str | os.PathLike[str]
 
 MOST_NODES = 100_000
 OLDEST_OPSET, MOST_NUMBERS = 6, 2**31 - 1
 DEEPEST_GRAPH = 16
+MOST_AXES = 32
+"""What every version of NumPy computes with."""
 LARGEST_FILE = 2**31 - 1
 """A protocol buffer cannot be larger."""
+LARGEST_OFFSET = 2**62
 
 
 @dataclass(frozen=True)
@@ -86,15 +90,16 @@ def read_model_proto(filepath: PathLike) -> tuple[Any, str]:
     """The message in a file, and what errors call the file.
 
     Raises:
-        InvalidFileError: it cannot be read, or is no ONNX file.
+        InvalidFileError: it cannot be read, or is not an ONNX file.
     """
     onnx = require_onnx()
     what = describe_value(os.fspath(filepath), 200)
     try:
-        size = os.path.getsize(filepath)
-        if size > LARGEST_FILE:
-            raise InvalidFileError(f"{what} is {size:,} bytes large; an ONNX file has at most {LARGEST_FILE:,}")
-        data = Path(filepath).read_bytes()
+        with open_file(filepath, what) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > LARGEST_FILE:
+                raise InvalidFileError(f"{what} is {size:,} bytes large; an ONNX file has at most {LARGEST_FILE:,}")
+            data = file.read()
     except OSError as error:
         raise InvalidFileError(f"{what} cannot be read: {describe_value(str(error))[1:-1]}") from error
     try:
@@ -103,8 +108,15 @@ def read_model_proto(filepath: PathLike) -> tuple[Any, str]:
         raise InvalidFileError(f"{what} is not an ONNX file, or a damaged one") from error
 
 
+def _whole(text: str | None, default: int) -> int:
+    """A whole number from 0 that a file gives as text; −1 for any other text."""
+    if not text:
+        return default
+    return int(text) if len(text) < 20 and text.isascii() and text.isdigit() else -1
+
+
 def _text(value: Any) -> str:
-    """A name; the protobuf of today gives bytes where it is no UTF-8."""
+    """A name; the protobuf of today gives bytes where it is not UTF-8."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
@@ -248,6 +260,10 @@ def _ends(item: Any, what: str) -> Ends:
         if isinstance(given, int) and not 0 <= given <= MOST_NUMBERS:
             raise InvalidFileError(f"{what}: {describe_value(item.name)} has an axis of {given} numbers")
         shape.append(given)
+    if len(shape) > MOST_AXES:
+        raise UnsupportedError(
+            f"{what}: {describe_value(item.name)} has {len(shape)} axes; at most {MOST_AXES} are read"
+        )
     return Ends(_text(item.name), int(tensor.elem_type), tuple(shape))
 
 
@@ -306,7 +322,7 @@ class _Arrays:
     def array(self, tensor: Any) -> NDArray[Any]:
         onnx = require_onnx()
         name, shape = describe_value(tensor.name or "without a name"), tuple(int(size) for size in tensor.dims)
-        if any(size < 0 for size in shape) or prod(shape) > MOST_NUMBERS:
+        if any(size < 0 for size in shape) or prod(shape) > MOST_NUMBERS or len(shape) > MOST_AXES:
             raise InvalidFileError(f"{self.what}: the tensor {name} has the impossible shape {describe_value(shape)}")
         if tensor.HasField("segment"):
             raise UnsupportedError(f"{self.what}: the tensor {name} is stored in segments, which is not supported")
@@ -351,14 +367,14 @@ class _Arrays:
                 "directly in the folder given as external_data are read"
             )
         path = Path(self.folder) / location
-        offset, length = int(said.get("offset") or 0), int(said.get("length") or needed)
-        if offset < 0 or length != needed or path.is_symlink():
+        offset, length = (_whole(said.get(key), default) for key, default in (("offset", 0), ("length", needed)))
+        if not 0 <= offset < LARGEST_OFFSET or length != needed or path.is_symlink():
             raise InvalidFileError(f"{self.what}: what the tensor {name} says of its file does not fit its shape")
         try:
-            with open(path, "rb") as file:
+            with open_file(path, describe_value(location)) as file:
                 file.seek(offset)
                 data = file.read(length)
-        except OSError as error:
+        except (OSError, InvalidFileError) as error:
             raise InvalidFileError(
                 f"{self.what}: the file {describe_value(location)} of the tensor {name} cannot be read in the folder "
                 f"{describe_value(os.fspath(self.folder), 200)}"

@@ -1,9 +1,10 @@
 """Which cells of its input every cell of a resized or padded axis reads, with which weights."""
 
 import math
-from dataclasses import dataclass
 
 from depthwise.compiler.ir.operations import Taps
+from depthwise.data.formats.onnx.reading.network import RefusedError
+from depthwise.dataclass import dataclass
 
 __all__ = ["Sampling", "reflected", "resized"]
 
@@ -17,6 +18,9 @@ class Sampling:
     nearest: str = "round_prefer_floor"
     cubic: float = -0.75
     exclude_outside: bool = False
+    antialias: bool = False
+    roi: tuple[float, float] = (0.0, 1.0)
+    """The part of an axis that "tf_crop_and_resize" reads."""
 
 
 MOST_CELLS = 2**16
@@ -28,9 +32,16 @@ def _check(output: int) -> None:
         raise ValueError(f"an axis of {output:,} cells would be made; at most {MOST_CELLS:,} are")
 
 
-def _place(i: int, size: int, output: int, scale: float, how: str) -> float:
+def _place(i: int, size: int, output: int, scale: float, sampling: Sampling) -> float:
     """Where the output's cell i lies among the input's."""
+    how = sampling.coordinates
     match how:
+        case "tf_crop_and_resize":
+            first, last = (part * (size - 1) for part in sampling.roi)
+            place = first + i * (last - first) / (output - 1) if output > 1 else (first + last) / 2
+            if not 0 <= place <= size - 1:
+                raise RefusedError("tf_crop_and_resize beyond the edges of its input is not supported")
+            return place
         case "align_corners":
             return i * (size - 1) / (scale * size - 1) if output > 1 else 0.0
         case "asymmetric":
@@ -67,24 +78,40 @@ def _cubic(distance: float, a: float) -> float:
     return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a if x < 2 else 0.0
 
 
+def _weights(place: float, scale: float, sampling: Sampling) -> list[tuple[int, float]]:
+    """The cells around a place with their weights; with antialiasing a shrunken axis has wider windows."""
+    reach = 1 if sampling.mode == "linear" else 2
+    dense = min(scale, 1.0) if sampling.antialias else 1.0
+    first = math.floor(place)
+    around = range(math.floor(place - reach / dense), math.ceil(place + reach / dense) + 1)
+    if dense == 1.0:
+        around = range(first - reach + 1, first + reach + 1)
+    pairs = []
+    for cell in around:
+        apart = (cell - place) * dense
+        weight = max(0.0, 1.0 - abs(apart)) if sampling.mode == "linear" else _cubic(apart, sampling.cubic)
+        pairs.append((cell, weight))
+    if not sampling.antialias:
+        return pairs
+    total = sum(weight for _, weight in pairs)
+    return [(cell, weight / total) for cell, weight in pairs]
+
+
 def resized(size: int, output: int, scale: float, sampling: Sampling) -> Taps:
     """How `size` cells become `output`.
 
     Raises:
         ValueError: too many, or a mode that is not known.
+        RefusedError: cells beyond the edges.
     """
     _check(output)
     cells = []
     for i in range(output):
-        place = _place(i, size, output, scale, sampling.coordinates)
+        place = _place(i, size, output, scale, sampling)
         if sampling.mode == "nearest":
             pairs = [(_nearest(place, sampling.nearest), 1.0)]
-        elif sampling.mode == "linear":
-            first = math.floor(place)
-            pairs = [(first, 1.0 - (place - first)), (first + 1, place - first)]
-        elif sampling.mode == "cubic":
-            first = math.floor(place)
-            pairs = [(cell, _cubic(place - cell, sampling.cubic)) for cell in range(first - 1, first + 3)]
+        elif sampling.mode in ("linear", "cubic"):
+            pairs = _weights(place, scale, sampling)
             if sampling.exclude_outside:
                 pairs = [(cell, weight) for cell, weight in pairs if 0 <= cell < size]
                 total = sum(weight for _, weight in pairs)

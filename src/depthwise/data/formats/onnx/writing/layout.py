@@ -13,9 +13,10 @@ A vector that such a map is flattened to is the same tensor: its one axis has tw
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
+
+from depthwise.dataclass import dataclass
 
 __all__ = ["Layout", "View", "in_axes", "permutation", "transposed", "view"]
 

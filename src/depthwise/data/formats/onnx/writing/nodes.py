@@ -1,11 +1,11 @@
 """The graph of an ONNX file as it grows: nodes, initializers, and the type of everything between them."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from depthwise.dataclass import dataclass
 from depthwise.network.facts import broadcast
 
 __all__ = ["BATCH", "Node", "Nodes", "Tensor", "printable"]
@@ -106,7 +106,7 @@ class Nodes:
         return Tensor(own, array.shape, sampled=False)
 
     def constant(self, array: NDArray[Any], name: str) -> Tensor:
-        """A small array that is no weight; equal ones are one."""
+        """A small array that is not a weight; equal ones are one."""
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
             self._constants[key] = self.initializer(name, array).name

@@ -118,7 +118,7 @@ class Writer:
 
     def array(self, parameter: str) -> NDArray[np.float32]:
         """The numbers of a parameter."""
-        return np.asarray(derive(parameter, self.program.parameters, self._known), np.float32)
+        return np.asarray(derive(parameter, self.program.derived, self._known), np.float32)
 
     def weight(
         self, parameter: str, key: Hashable, change: Callable[[NDArray[np.float32]], NDArray[np.float32]]
