@@ -30,11 +30,12 @@ def texts() -> Iterator[tuple[str, str]]:
     for path in sorted((ROOT / "src" / "depthwise" / "messages").glob("*.toml")):
         for place, entry in leaves(tomllib.loads(path.read_text(encoding="utf-8"))):
             yield f"{path.name} {place}", entry
-    inside = False
-    for number, line in enumerate((ROOT / "README.zh.md").read_text(encoding="utf-8").split("\n"), 1):
-        inside ^= line.startswith("```")
-        if not inside:
-            yield f"README.zh.md:{number}", line
+    for path in (ROOT / "README.zh.md", *sorted((ROOT / "docs").rglob("*.zh.md"))):
+        inside = False
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+            inside ^= line.startswith("```")
+            if not inside:
+                yield f"{path.name}:{number}", line
 
 
 def leaves(entry: object, place: str = "") -> Iterator[tuple[str, str]]:
