@@ -21,7 +21,7 @@ from depthwise.predictions.pieces import files_of, grouped, pieces_of
 from depthwise.predictions.rows import Classifier, Rows
 from depthwise.predictions.tables import json_rows, write_table
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Ray leaves processes and sockets to the end
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore")]  # Ray leaves processes and sockets to the end
 NAMES = ["photos", "digits.npy"]
 
 
@@ -97,7 +97,6 @@ def workers(cluster: Any) -> list[int]:
     return sorted(found)
 
 
-@pytest.mark.sweep
 def test_the_bytes_of_one_process(
     machines: Any, classifier: Classifier, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +111,6 @@ def test_the_bytes_of_one_process(
     assert [row["file"] for row in rows if "error" in row] == ["photos/077.png"]
 
 
-@pytest.mark.sweep
 def test_datasets_of_ray(
     machines: Any, classifier: Classifier, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,7 +164,6 @@ def killer(machines: Any) -> Callable[[], bool]:
     return kill
 
 
-@pytest.mark.sweep
 def test_killed_workers_cost_nothing_but_time(
     machines: Any, classifier: Classifier, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,7 +174,6 @@ def test_killed_workers_cost_nothing_but_time(
     assert rows == plain(classifier, one_process(classifier, NAMES))
 
 
-@pytest.mark.long
 def test_twenty_kills(machines: Any, classifier: Classifier, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     monkeypatch.setattr(prediction, "BATCH_BYTES", 32 * 28 * 28 * 4)
@@ -186,7 +182,6 @@ def test_twenty_kills(machines: Any, classifier: Classifier, place: Path, monkey
     assert rows == plain(classifier, one_process(classifier, NAMES))
 
 
-@pytest.mark.sweep
 def test_a_machine_that_goes_away(
     machines: Any, classifier: Classifier, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,7 +201,6 @@ def test_a_machine_that_goes_away(
     assert rows == plain(classifier, one_process(classifier, NAMES))
 
 
-@pytest.mark.sweep
 def test_code_is_compiled_once_on_a_machine(
     machines: Any, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,7 @@
 """One network trained with one seed, an epoch at a time, and what is kept when Ctrl-C stops it."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -130,17 +130,6 @@ class Training:
             if self._watch.weights:
                 self.model.set_weights_by_name(self._watch.weights)
         return not self._interrupted
-
-    @property
-    def epochs(self) -> tuple[Epoch, ...]:
-        """Those that are done."""
-        return tuple(self._watch.epochs)
-
-    def resume(self, model: Model, epochs: Sequence[Epoch]) -> None:
-        """Goes on with a copy of the model, compiled and with what its optimizer knew, after these epochs."""
-        self.model = model
-        self._watch.epochs = list(epochs)
-        self._watch.weights = dict(model.weights_by_name)
 
     def run(self) -> TrainingRun:
         """What came of it."""
