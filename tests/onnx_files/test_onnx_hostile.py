@@ -55,6 +55,12 @@ def negative_weight() -> Any:
     return model_of([helper.make_node("MatMul", ["x", "w"], ["y"])], [tensor])
 
 
+def empty_weight() -> Any:
+    """No numbers, but extents that no array can have."""
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[0, 2**40, 2**40])
+    return model_of([helper.make_node("MatMul", ["x", "w"], ["y"])], [tensor])
+
+
 def bomb() -> Any:
     shape = weight("s", [2**20, 2**20], TensorProto.INT64)
     return model_of(
@@ -168,6 +174,7 @@ HOSTILE: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "circle": (circle, InvalidFileError, "circle through 'Add'"),
     "lying weight": (lying_weight, InvalidFileError, "'w' does not hold the numbers of its shape"),
     "huge weight": (huge_weight, InvalidFileError, "'w' has the impossible shape"),
+    "empty weight": (empty_weight, InvalidFileError, "'w' does not hold the numbers of its shape"),
     "negative weight": (negative_weight, InvalidFileError, "'w' has the impossible shape"),
     "bomb": (bomb, InvalidFileError, r"ConstantOfShape\) contradicts itself: a constant of the shape"),
     "bomb of tiles": (bomb_of_tiles, InvalidFileError, r"Tile\) contradicts itself: a constant of the shape"),
