@@ -30,11 +30,12 @@ def texts() -> Iterator[tuple[str, str]]:
     for path in sorted((ROOT / "src" / "depthwise" / "messages").glob("*.toml")):
         for place, entry in leaves(tomllib.loads(path.read_text(encoding="utf-8"))):
             yield f"{path.name} {place}", entry
-    inside = False
-    for number, line in enumerate((ROOT / "README.zh.md").read_text(encoding="utf-8").split("\n"), 1):
-        inside ^= line.startswith("```")
-        if not inside:
-            yield f"README.zh.md:{number}", line
+    for path in (ROOT / "README.zh.md", *sorted((ROOT / "docs").rglob("*.zh.md"))):
+        inside = False
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+            inside ^= line.startswith("```")
+            if not inside:
+                yield f"{path.name}:{number}", line
 
 
 def leaves(entry: object, place: str = "") -> Iterator[tuple[str, str]]:
@@ -47,6 +48,7 @@ def leaves(entry: object, place: str = "") -> Iterator[tuple[str, str]]:
 
 
 def wrong(text: str) -> list[str]:
+    text = re.sub(r"--\w+ \S+", " ", text)  # what is typed
     return [f"{match[0]}: {use}" for pattern, use in INSTEAD.items() for match in re.finditer(pattern, text)]
 
 
@@ -67,6 +69,7 @@ def test_what_is_found() -> None:
         ("乘加次数少 7.2 倍", 1),
         ("乘加次数只有 1/7.2，小了一圈", 0),
         ("你好,世界", 1),
+        ("用 --at 行,列,通道 看", 0),
         ("shape (2,3)：两个数", 0),
     ):
         assert len(wrong(text)) == count, text

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer.main
+from PIL import Image
 
 import depthwise
 from depthwise.cli import app
@@ -84,6 +85,8 @@ def test_commands_and_their_options_exist(document: Path) -> None:
                 assert words[1] in groups, f"no dependency group {words[1]}"
                 words = words[2:]
         if not words or words[0] != "depthwise" or len(words) == 1 or words[1].startswith("-"):
+            continue
+        if words[1] == "help":  # which says what --help says
             continue
         assert words[1] in commands, f"no command {words[1]}"
         known = {option for parameter in commands[words[1]].params for option in parameter.opts} | {"--help", "-h"}
@@ -192,3 +195,14 @@ def test_both_readmes_have_the_same_parts() -> None:
     english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md"))
     assert re.findall(r"^(#+) ", english, re.MULTILINE) == re.findall(r"^(#+) ", chinese, re.MULTILINE)
     assert list(command_lines(english)) == list(command_lines(chinese))
+
+
+def test_pictures_are_small_and_the_first_one_moves() -> None:
+    """`.ci/pictures.py` makes them of the real page."""
+    pictures = sorted((ROOT / "docs" / "pictures").glob("*.webp"))
+    assert {path.stem for path in pictures} == {"page", "story", "network", "layer", "kernel"}
+    assert max(path.stat().st_size for path in pictures) < 1_000_000
+    with Image.open(ROOT / "docs" / "pictures" / "page.webp") as picture:
+        assert getattr(picture, "n_frames", 1) > 10
+    for name in ("README.md", "README.zh.md"):
+        assert "](docs/pictures/page.webp)" in (ROOT / name).read_text(encoding="utf-8").partition("\n## ")[0]

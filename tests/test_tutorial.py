@@ -16,6 +16,12 @@ TUTORIAL = Path(__file__).resolve().parent.parent / "docs" / "tutorial.md"
 FENCE = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+def test_both_languages_have_the_same_steps() -> None:
+    english, chinese = (path.read_text(encoding="utf-8") for path in (TUTORIAL, TUTORIAL.with_suffix(".zh.md")))
+    assert FENCE.findall(english) == FENCE.findall(chinese)
+    assert re.findall(r"^(#+ \d?)", english, re.MULTILINE) == re.findall(r"^(#+ \d?)", chinese, re.MULTILINE)
+
+
 @pytest.mark.sweep
 def test_every_step_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the first 512 training and 128 test images of MNIST, which changes what is learnt and nothing else."""

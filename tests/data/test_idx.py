@@ -95,6 +95,16 @@ def test_header_that_overflows(tmp_path: Path, extents: Any, compress: bool) -> 
         load_idx(write(tmp_path / "a", gzip.compress(data) if compress else data))
 
 
+def test_no_numbers_but_extents_that_no_array_can_have(tmp_path: Path) -> None:
+    header = bytes([0, 0, 13, 3]) + struct.pack(">3I", 0, 2**32 - 1, 2**32 - 1)
+    with pytest.raises(InvalidFileError, match="claims the impossible shape"):
+        load_idx(write(tmp_path / "a", header))
+    assert load_idx(write(tmp_path / "b", bytes([0, 0, 8, 2]) + struct.pack(">2I", 0, 2**32 - 1))).shape == (
+        0,
+        2**32 - 1,
+    )
+
+
 @pytest.mark.parametrize("compress", [False, True])
 def test_large_claim_is_refused_before_anything_is_read(tmp_path: Path, compress: bool) -> None:
     """3 GB would be allowed, but a file of a hundred bytes cannot hold them, not even compressed."""

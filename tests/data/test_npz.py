@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from depthwise.data import load_npz
+from depthwise.data.npz import load_array
 from depthwise.errors import InvalidArgumentError, InvalidDataError, InvalidFileError
 
 from .conftest import make_arrays
@@ -153,7 +154,9 @@ def test_stored_member_that_lies_about_its_size(tmp_path: Path) -> None:
 )
 def test_header_that_claims_another_size(tmp_path: Path, header: str) -> None:
     path = write_members(tmp_path / "a.npz", {"y_train": npy_with_header(header, bytes(6))})
-    with pytest.raises(InvalidFileError, match=r"claims the shape .* but holds 6; the file is damaged"):
+    with pytest.raises(
+        InvalidFileError, match=r"claims the shape .* but holds 6; the file is damaged|claims the impossible shape"
+    ):
         load_npz(path)
 
 
@@ -216,3 +219,11 @@ def test_contradicting_arrays(tmp_path: Path, name: str, value: Any, message: st
     path = write_members(tmp_path / "a.npz", {name: npy(value)})
     with pytest.raises(InvalidDataError, match=message):
         load_npz(path)
+
+
+@pytest.mark.parametrize("shape", [(0, 2**62, 2**62), (2**62, 0), (-1, 4)])
+def test_extents_that_no_array_can_have(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    path = tmp_path / "a.npy"
+    path.write_bytes(npy_with_header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}\n", b""))
+    with pytest.raises(InvalidFileError, match="claims the impossible shape"):
+        load_array(path)

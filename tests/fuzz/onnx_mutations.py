@@ -88,16 +88,8 @@ def _change_node(graph: Any, rng: random.Random) -> None:
             _change_attribute(node.attribute[place], rng)
 
 
-def change_onnx(data: bytes, rng: random.Random) -> bytes:
-    """One or two changes to the nodes, weights, ends and the operator set; every eighth time to the bytes."""
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(data)
-    except Exception:  # of the protobuf in use
-        return change_bytes(data, rng)
+def _change_graph(model: Any, rng: random.Random) -> None:
     graph = model.graph
-    if rng.randrange(8) == 0 or not graph.node:
-        return change_bytes(data, rng)
     for _ in range(rng.randrange(1, 3)):
         kind = rng.randrange(8)
         if kind == 0 and graph.initializer:
@@ -112,5 +104,23 @@ def change_onnx(data: bytes, rng: random.Random) -> bytes:
                 item.version = rng.choice((6, 7, 9, 11, 13, 18, 21, 23))
         elif graph.node:
             _change_node(graph, rng)
+
+
+def change_onnx(data: bytes, rng: random.Random) -> bytes:
+    """One or two changes to the nodes, weights, ends and the operator set; every eighth time to the bytes."""
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except Exception:  # of the protobuf in use
+        return change_bytes(data, rng)
+    graph = model.graph
+    if rng.randrange(8) == 0 or not graph.node:
+        return change_bytes(data, rng)
+    try:
+        _change_graph(model, rng)
+    except (
+        UnicodeDecodeError
+    ):  # a name of bytes that were changed before: some versions of protobuf decode it only when it is read
+        return change_bytes(data, rng)
     changed: bytes = model.SerializeToString()
     return changed

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from onnx import TensorProto, helper
 from PIL import Image
@@ -147,6 +148,53 @@ NESTED = functional(
 TRAINING = {"loss": "mse", "metrics": ["mae"], "optimizer_config": {"class_name": "SGD", "config": {"lr": 0.1}}}
 
 
+ADAM = {"class_name": "Adam", "config": {"learning_rate": 0.1}}
+KERAS_2_15 = sequential(
+    {**layer("InputLayer", "i", batch_input_shape=[None, 3]), "module": "keras.layers", "registered_name": None},
+    {**layer("Dense", "d", units=2, dtype="float32"), "module": "keras.layers", "registered_name": None},
+)
+STATES = (
+    # what wrote it; the network; its optimizer; the names of the arrays that it keeps, with their shapes
+    (
+        "2.0.5",
+        CHAIN,
+        {"class_name": "Adam", "config": {"lr": 0.1}},
+        ["iterations_1", *(f"Variable_{i}" for i in range(4))],
+    ),
+    (
+        "2.2.4-tf",
+        CHAIN,
+        ADAM,
+        ["training/Adam/iter", *(f"Adam/d/{name}/{kind}" for kind in "mv" for name in ("kernel", "bias"))],
+    ),
+    ("2.3.1", NESTED, ADAM, ["Adam/iterations", *(f"Variable_{i}" for i in range(6))]),
+    (
+        "2.15.0",
+        KERAS_2_15,
+        ADAM,
+        ["iteration", *(f"Adam/{kind}/d/{name}" for name in ("kernel", "bias") for kind in "mv")],
+    ),
+)
+
+
+def trained_h5(number: int) -> Callable[[Path], object]:
+    """A model of one of `STATES`, with what its optimizer had learnt."""
+    version, network, optimizer, names = STATES[number]
+
+    def write(path: Path) -> None:
+        write_h5(path, network, {"d": DENSE}, version=version, training={"loss": "mse", "optimizer_config": optimizer})
+        with h5py.File(path, "a") as file:
+            group = file.create_group("optimizer_weights")
+            group.attrs["weight_names"] = [f"{name}:0".encode() for name in names]
+            for place, name in enumerate(names):
+                by_weight = version == "2.15.0"
+                is_kernel = place in ((1, 2) if by_weight else (1, 3))
+                shape = (3, 2) if is_kernel else (2,) if place < 5 else (1,)
+                group[f"{name}:0"] = np.int64(7) if place == 0 else np.ones(shape, np.float32)
+
+    return write
+
+
 def h5_files(folder: Path) -> list[bytes]:
     return contents(
         folder,
@@ -157,6 +205,7 @@ def h5_files(folder: Path) -> list[bytes]:
                 path, {**KERAS_1, "config": KERAS_1["config"]["layers"]}, {"d": DENSE}, version="1.2.2"
             ),
             saved(branched(), ".h5"),
+            *(trained_h5(number) for number in range(len(STATES))),
         ],
     )
 

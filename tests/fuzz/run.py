@@ -39,9 +39,13 @@ def main() -> None:
     from .readers import READERS
 
     names = arguments.readers or list(READERS)
+    arguments.keep.mkdir(parents=True, exist_ok=True)
     for name in names:
         command = [sys.executable, "-m", "fuzz.run", name, "--one", "--keep", str(arguments.keep)]
-        subprocess.run([*command, "--seconds", str(max(1, arguments.seconds / len(names)))], check=False)
+        with (arguments.keep / f"{name}.log").open("w") as log:  # what atheris and libFuzzer have to say
+            subprocess.run(
+                [*command, "--seconds", str(max(1, arguments.seconds / len(names)))], check=False, stderr=log
+            )
         print(json.dumps({name: counts(arguments.keep).get(name)}), flush=True)
 
 

@@ -291,3 +291,13 @@ def test_a_model_with_own_functions_is_loaded_uncompiled(tmp_path: Path, argumen
         UserWarning, match="loaded but not compiled: .* 'cubic' is a Python function, which a file does not"
     ):
         assert models.load_model(tmp_path / "model.keras").compiled is None
+
+
+def test_python_functions_where_nothing_trains() -> None:
+    """No gradient is needed, so nothing in the native step waits for the loss."""
+    model = models.Sequential([layers.ReLU(input_shape=(4,))])
+    model.compile(
+        "sgd", losses.FunctionLoss(lambda true, made: np.sum(made - true, axis=-1), lambda true, made: 1 + 0 * made)
+    )
+    data, labels = np.full((3, 4), 2.0, np.float32), np.ones((3, 4), np.float32)
+    assert model.train_on_batch(data, labels) == model.test_on_batch(data, labels) == 4.0

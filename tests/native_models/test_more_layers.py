@@ -155,6 +155,12 @@ def test_every_number_is_explained_by_operations(name: str) -> None:
         (lambda x: layers.Dot((1, 2))([x, x]), ShapeError, "equal sizes, got 5 and 6"),
         (lambda x: layers.Subtract()([x]), ShapeError, "takes two inputs, got 1"),
         (lambda x: layers.Multiply()([x, layers.Permute((2, 1, 3))(x)]), ShapeError, "do not fit together"),
+        (
+            lambda x: layers.ReLU(negative_slope=None),  # type: ignore[arg-type]
+            InvalidArgumentError,
+            "negative_slope must be at least 0, got None",
+        ),
+        (lambda x: layers.ReLU("6"), InvalidArgumentError, "max_value must be at least 0, got '6'"),  # type: ignore[arg-type]
         (lambda x: layers.LeakyReLU(-0.1), InvalidArgumentError, "negative_slope must be a number of at least 0"),
     ],
 )

@@ -55,6 +55,12 @@ def negative_weight() -> Any:
     return model_of([helper.make_node("MatMul", ["x", "w"], ["y"])], [tensor])
 
 
+def empty_weight() -> Any:
+    """No numbers, but extents that no array can have."""
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[0, 2**40, 2**40])
+    return model_of([helper.make_node("MatMul", ["x", "w"], ["y"])], [tensor])
+
+
 def bomb() -> Any:
     shape = weight("s", [2**20, 2**20], TensorProto.INT64)
     return model_of(
@@ -99,6 +105,11 @@ def many_nodes() -> Any:
 
 def too_many_outputs() -> Any:
     return model_of([helper.make_node("Abs", ["x"], ["a", "b"]), helper.make_node("Add", ["a", "b"], ["y"])])
+
+
+def too_many_inputs() -> Any:
+    ones = weight("w", np.ones((2, 2)))
+    return model_of([helper.make_node("MatMul", ["w", "w", "x"], ["y"])], [ones])
 
 
 def no_first_input() -> Any:
@@ -163,6 +174,7 @@ HOSTILE: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "circle": (circle, InvalidFileError, "circle through 'Add'"),
     "lying weight": (lying_weight, InvalidFileError, "'w' does not hold the numbers of its shape"),
     "huge weight": (huge_weight, InvalidFileError, "'w' has the impossible shape"),
+    "empty weight": (empty_weight, InvalidFileError, "'w' does not hold the numbers of its shape"),
     "negative weight": (negative_weight, InvalidFileError, "'w' has the impossible shape"),
     "bomb": (bomb, InvalidFileError, r"ConstantOfShape\) contradicts itself: a constant of the shape"),
     "bomb of tiles": (bomb_of_tiles, InvalidFileError, r"Tile\) contradicts itself: a constant of the shape"),
@@ -172,7 +184,9 @@ HOSTILE: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "missing value": (missing_value, InvalidFileError, "reads 'nobody', which nothing writes"),
     "written twice": (written_twice, InvalidFileError, "'y' is written twice"),
     "many nodes": (many_nodes, UnsupportedError, "has 100,001 nodes; at most 100,000"),
-    "too many outputs": (too_many_outputs, UnsupportedError, "it does not give its output 'b'"),
+    "too many outputs": (too_many_outputs, InvalidFileError, "it has 2 outputs; the operator has 1 at most"),
+    "too many inputs": (too_many_inputs, InvalidFileError, "it has 3 inputs; the operator has 2 to 2"),
+    "too few inputs": (lambda: model_of([helper.make_node("Add", ["x"], ["y"])]), InvalidFileError, "it has 1 inputs; the operator has 2 to 2"),
     "no first input": (no_first_input, InvalidFileError, r"Split\) contradicts itself: its input 0 is missing"),
     "many axes": (many_axes, InvalidFileError, r"Expand\) contradicts itself"),
     "axes that grow": (axes_that_grow, UnsupportedError, "its result has 34 axes; at most 32 are supported"),

@@ -31,6 +31,12 @@ def tanh_of_cubic(d: Draft, x: str) -> Any:
     return d.node("Add", d.node("Tanh", inside), n(1.0))
 
 
+def tanh_of_triple(d: Draft, x: str) -> Any:
+    """As PyTorch writes the cube."""
+    cubic = d.node("Mul", n(0.044715), d.node("Mul", x, d.node("Mul", x, x)))
+    return d.node("Add", n(1.0), d.node("Tanh", d.node("Mul", n(sqrt(2.0 / pi)), d.node("Add", x, cubic))))
+
+
 def tanh_of_square(d: Draft, x: str) -> Any:
     square = d.node("Add", n(1.0), d.node("Mul", d.node("Mul", x, n(0.044715)), x))
     inside = d.node("Mul", d.node("Mul", n(sqrt(2.0 / pi)), x), square)
@@ -51,6 +57,7 @@ SPELLED: dict[str, tuple[Build, str]] = {
     "gelu, half first": (lambda d, x: d.node("Mul", d.node("Mul", n(0.5), x), erf(d, x)), "gelu"),
     "gelu, half of the share": (lambda d, x: d.node("Mul", x, d.node("Mul", erf(d, x), n(0.5))), "gelu"),
     "gelu by tanh": (lambda d, x: d.node("Mul", d.node("Mul", x, tanh_of_cubic(d, x)), n(0.5)), "Gelu"),
+    "gelu by tanh of three": (lambda d, x: d.node("Mul", n(0.5), d.node("Mul", x, tanh_of_triple(d, x))), "Gelu"),
     "gelu by tanh of a product": (lambda d, x: d.node("Mul", d.node("Mul", x, n(0.5)), tanh_of_square(d, x)), "Gelu"),
 }  # fmt: skip
 NEARLY: dict[str, Build] = {

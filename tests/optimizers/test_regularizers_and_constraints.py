@@ -379,3 +379,14 @@ def test_an_orthogonal_penalty_on_what_a_layer_gives() -> None:
     for use in (model.train_on_batch, model.test_on_batch, model.fit, model.evaluate):
         with pytest.raises(UnsupportedError, match=r"Dense 'a': OrthogonalRegularizer is not supported as activity_r"):
             use(x, y)
+
+
+def test_layers_without_a_penalty_say_what_to_do(tmp_path: Path) -> None:
+    sentence = r"activity_regularizer.* is not supported; put layers\.ActivityRegularization\(l1, l2\) behind the layer"
+    with pytest.raises(UnsupportedError, match=sentence):
+        layers.ReLU(activity_regularizer="l2")  # type: ignore[call-arg]
+    assert layers.ReLU(activity_regularizer=None).description == layers.ReLU().description  # type: ignore[call-arg]
+    theirs = keras.Sequential([keras.Input((3,)), keras.layers.ReLU(activity_regularizer="l2")])
+    theirs.save(tmp_path / "theirs.keras")
+    with pytest.raises(UnsupportedError, match=sentence):
+        models.load_model(tmp_path / "theirs.keras")

@@ -140,6 +140,21 @@ def _row_normalisation(
     return (inverse + inverse_error) * (inner_error + 6.0 * U * inner) + inverse_error * inner, errors
 
 
+def _over_axes(
+    layer: Any, weights: network.Weights, x: Array, x_error: Array, dy: Array, dy_error: Array
+) -> tuple[Array, dict[str, Array]]:
+    """The same over the layer's own axes: as rows of all that is normalised together."""
+    axes = sorted(axis % x.ndim for axis in ((layer.axis,) if isinstance(layer.axis, int) else layer.axis))
+    order = [*(axis for axis in range(x.ndim) if axis not in axes), *axes]
+    moved = x.transpose(order).shape
+    rows = (*moved[: x.ndim - len(axes)], -1)
+    given = [np.asarray(values).transpose(order).reshape(rows) for values in (x, x_error, dy, dy_error)]
+    flat = {name: np.asarray(value).ravel() for name, value in weights.items()}
+    to_input, errors = _row_normalisation(layer, flat, *given)
+    shape = moved[x.ndim - len(axes) :]
+    return to_input.reshape(moved).transpose(np.argsort(order)), {k: v.reshape(shape) for k, v in errors.items()}
+
+
 def _prelu(
     layer: Any, weights: network.Weights, x: Array, x_error: Array, dy: Array, dy_error: Array
 ) -> tuple[Array, dict[str, Array]]:
@@ -193,7 +208,7 @@ def _node(
         to_input, to_weights = _normalisation(layer, weights, xs[0], x_errors[0], dy, dy_error)
         return [to_input], to_weights
     if isinstance(layer, (layers.LayerNormalization, layers.PReLU)):
-        judge = _prelu if isinstance(layer, layers.PReLU) else _row_normalisation
+        judge = _prelu if isinstance(layer, layers.PReLU) else _over_axes
         to_input, to_weights = judge(layer, weights, xs[0], x_errors[0], dy, dy_error)
         return [to_input], to_weights
     name = one_layer.activation_name(layer)

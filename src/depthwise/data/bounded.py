@@ -1,6 +1,8 @@
 """Reading from files that may lie about their size: nothing is allocated on the word of a header alone."""
 
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -23,6 +25,7 @@ DEFAULT_MAX_BYTES = 4 << 30  # of decoded arrays in one file
 # The most that deflate can shrink anything: one length-distance pair of 258 bytes in two bits, and a little.
 MAX_DEFLATE_RATIO = 1032
 _CHUNK = 1 << 20
+_MOST_AXES = 32  # of NumPy 1; NumPy 2 has 64
 
 
 class ByteReader(Protocol):
@@ -55,6 +58,15 @@ def open_file(path: str | os.PathLike[str], kind: str) -> BinaryIO:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a path"
         raise InvalidArgumentError(f"Cannot read {shown} ({reason}); give the path of {kind}.") from error
+
+
+def can_be_array(shape: Sequence[int], itemsize: int) -> bool:
+    """Whether NumPy can have an array of this shape: without numbers it takes no memory, but its extents still have to be countable.
+
+    >>> can_be_array((0, 2**40), 4), can_be_array((0, 2**40, 2**40), 4), can_be_array((2, -1), 4)
+    (True, False, False)
+    """
+    return len(shape) <= _MOST_AXES and min(shape, default=0) >= 0 and math.prod(filter(None, shape)) * itemsize < 2**63
 
 
 def read_at_most(reader: ByteReader, size: int) -> bytes:

@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from depthwise.data.bounded import DEFAULT_MAX_BYTES, MAX_DEFLATE_RATIO, ByteReader, open_file, read_exactly, shown_path
+from depthwise.data.bounded import (
+    DEFAULT_MAX_BYTES,
+    MAX_DEFLATE_RATIO,
+    ByteReader,
+    can_be_array,
+    open_file,
+    read_exactly,
+    shown_path,
+)
 from depthwise.data.npz import ArrayPairs
 from depthwise.data.validate import validate_pair
 from depthwise.errors import InvalidArgumentError, InvalidFileError, describe_value
@@ -97,6 +105,8 @@ def _read(reader: ByteReader, shown: str, most: int, max_bytes: int) -> NDArray[
             f"{shown} is truncated: its header claims the shape {shape} of {dtype.name}, {size} bytes, more than a file "
             f"of this size can hold; get the file again."
         )
+    if not can_be_array(shape, dtype.itemsize):
+        raise InvalidFileError(f"{shown} claims the impossible shape {shape} of {dtype.name}; get the file again.")
     values = read_exactly(reader, size, b"", shown, "the array")
     return values.view(dtype).astype(dtype.newbyteorder("="), copy=False).reshape(shape)
 

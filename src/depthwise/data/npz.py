@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from depthwise.data.bounded import DEFAULT_MAX_BYTES, open_file, read_exactly, shown_path
+from depthwise.data.bounded import DEFAULT_MAX_BYTES, can_be_array, open_file, read_exactly, shown_path
 from depthwise.data.npy import HEADER_LIMIT, read_npy_header
 from depthwise.data.validate import validate_pair
 from depthwise.errors import DepthwiseError, InvalidArgumentError, InvalidFileError, describe_value
@@ -190,6 +190,6 @@ def _parse_header(start: bytes, what: str) -> tuple[tuple[int, ...], bool, np.dt
         shape, fortran_order, dtype = read_npy_header(head)
     except ValueError as error:
         raise InvalidFileError(f"{what} has no valid .npy header; save the file again with NumPy.") from error
-    if any(extent < 0 for extent in shape) or len(shape) > 32:
+    if not can_be_array(shape, dtype.itemsize):
         raise InvalidFileError(f"{what} claims the impossible shape {describe_value(shape)}; save the file again.")
     return shape, fortran_order, dtype, head.tell()

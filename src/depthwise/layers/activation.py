@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 from depthwise.arguments import activation_name
 from depthwise.compiler.ir.expression import Operand, apply
 from depthwise.dataclass import dataclass
-from depthwise.errors import InvalidArgumentError
+from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.layers.description import Description
 
 if TYPE_CHECKING:
@@ -43,8 +43,10 @@ class ReLU(Description):
     def _normalise(self) -> None:
         for name in ("max_value", "negative_slope", "threshold"):
             value = getattr(self, name)
-            if value is not None and not value >= 0.0:
-                raise InvalidArgumentError(f"ReLU: {name} must be at least 0, got {value}")
+            if value is None and name == "max_value":
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0.0:
+                raise InvalidArgumentError(f"ReLU: {name} must be at least 0, got {describe_value(value)}")
 
     def lower(self, builder: "Builder", call: "Call") -> None:
         (source,) = builder.inputs(call)

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
     from depthwise.network.graph import Call
 
-__all__ = ["Description"]
+__all__ = ["PENALISED", "Description"]
+
+PENALISED = "put layers.ActivityRegularization(l1, l2) behind the layer instead"
+"""What to do where a layer takes no `activity_regularizer`."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
 from depthwise.keywords import normalised
-from depthwise.layers.description import Description
+from depthwise.layers.description import PENALISED, Description
 from depthwise.layers.operation import OPERATIONS
 from depthwise.layers.store import LOCK, TRAINABLE, Numbers, WeightStore, look
 from depthwise.layers.tensors import TENSOR_OPERATIONS
@@ -62,7 +62,11 @@ class Layer:
         return object.__new__(cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._start(self.description_class(*args, **normalised(type(self).__name__, kwargs)))
+        arguments = normalised(type(self).__name__, kwargs)
+        takes_penalty = hasattr(self.description_class, "activity_regularizer")
+        if not takes_penalty and arguments.pop("activity_regularizer", None) is not None:
+            raise UnsupportedError(f"{type(self).__name__}: activity_regularizer is not supported; {PENALISED}")
+        self._start(self.description_class(*args, **arguments))
 
     def _start(self, description: Description) -> None:
         self._given = description
@@ -127,6 +131,12 @@ class Layer:
                 return getattr(self._given, name)
             if self._facts is not None and any(weight.name == name for weight in self._facts.weights):
                 return self.arrays()[name]  # layer.kernel, layer.bias
+            if (
+                self._facts is not None
+                and name in ("bias", "beta", "gamma")
+                and hasattr(self._given, f"{name}_initializer")
+            ):
+                return None  # it was made without one
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:

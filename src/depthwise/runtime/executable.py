@@ -180,10 +180,11 @@ class Executable:
             context[place] = _address(array)
             place += 1
         # No more threads than there is memory for: another Python thread may have called `set_threads` since `reserve`.
-        if hand_over is None:
+        if hand_over is None or self.frame.hand_over is None:
             team().run(self._function, self._context_address, self._counts_address, self._threads)
+            if hand_over is not None:  # nothing waits for it: no weight trains
+                hand_over()
             return
-        assert self.frame.hand_over is not None
         before = np.arange(len(self._counts)) < self.frame.hand_over
         for only, between in ((before, hand_over), (~before, None)):
             counts = np.where(only, self._counts, 0)

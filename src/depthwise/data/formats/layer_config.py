@@ -17,7 +17,7 @@ from depthwise.configuration import serialized
 from depthwise.constraints import Constraint
 from depthwise.errors import DepthwiseError, InvalidFileError, UnsupportedError, describe_value
 from depthwise.initializers import Initializer
-from depthwise.layers.description import Description
+from depthwise.layers.description import PENALISED, Description
 from depthwise.layers.descriptions import LAYERS
 from depthwise.layers.input import InputLayer
 from depthwise.layers.names import UNSUPPORTED
@@ -78,7 +78,9 @@ def parse_layer(entry: Any) -> Description:
             options[key] = _option(owner, key, value, fields[key].type)
         elif value is not None and value not in _HARMLESS.get(key, ()):
             raise UnsupportedError(
-                f"{owner}: {describe_value(key)} = {describe_value(value)} is not supported", subject=key
+                f"{owner}: {describe_value(key)} = {describe_value(value)} is not supported"
+                + (f"; {PENALISED}" if key == "activity_regularizer" else ""),
+                subject=key,
             )
     try:
         return cls(**options)

@@ -1,15 +1,42 @@
 """Operators that ONNX defines by others: their nodes, for those that have no rule; and the branch of an If that is taken."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from depthwise.data.formats.onnx.package import require_onnx
 from depthwise.data.formats.onnx.reading.network import Constant, Network, Value
 from depthwise.data.formats.onnx.reading.proto import Node, attributes_of
 
-__all__ = ["branch_nodes", "function_nodes"]
+__all__ = ["branch_nodes", "check_ends", "function_nodes"]
 
 _ELEMENTS = {"float": 1, "bool": 9, "int": 7}
+
+
+@lru_cache(maxsize=1024)
+def _ends_allowed(operator: str, opset: int) -> tuple[int, int, int] | None:
+    """The fewest and the most inputs and the most outputs of an operator; None where ONNX has none of that name."""
+    onnx = require_onnx()
+    try:
+        schema = onnx.defs.get_schema(operator, opset)
+    except onnx.defs.SchemaError:
+        return None
+    return schema.min_input, schema.max_input, schema.max_output
+
+
+def check_ends(node: Node, opset: int) -> None:
+    """ValueError where a node has more or fewer inputs, or more outputs, than its operator."""
+    allowed = _ends_allowed(node.operator, opset)
+    if allowed is None:
+        return
+    fewest, most, outputs = allowed
+    given = max((i + 1 for i, name in enumerate(node.inputs) if name), default=0)
+    # What later operator sets have as inputs, some files keep as attributes.
+    if given > most or (len(node.inputs) < fewest and not node.attributes):
+        raise ValueError(f"it has {len(node.inputs)} inputs; the operator has {fewest} to {most}")
+    written = max((i + 1 for i, name in enumerate(node.outputs) if name), default=0)
+    if written > outputs:
+        raise ValueError(f"it has {len(node.outputs)} outputs; the operator has {outputs} at most")
 
 
 def function_nodes(

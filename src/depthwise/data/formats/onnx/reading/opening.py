@@ -18,7 +18,7 @@ from depthwise.data.formats.onnx.reading import (
     operators_windows,
 )
 from depthwise.data.formats.onnx.reading.folding import EVALUATORS, MOST_FOLDED
-from depthwise.data.formats.onnx.reading.functions import branch_nodes, function_nodes
+from depthwise.data.formats.onnx.reading.functions import branch_nodes, check_ends, function_nodes
 from depthwise.data.formats.onnx.reading.network import (
     Constant,
     ConstantNeededError,
@@ -245,6 +245,7 @@ class _Tracer:
         inputs = [self.values[name] if name else None for name in node.inputs]
         self.network.prefix = node.name or next(name for name in node.outputs if name)
         try:
+            check_ends(node, self.opset)
             results = self._results(node, inputs)
             missing = [name for name in node.outputs[len(results) :] if name]
             if missing:

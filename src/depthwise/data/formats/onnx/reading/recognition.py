@@ -17,7 +17,7 @@ from depthwise.dataclass import dataclass
 
 __all__ = ["Recogniser", "Spelled"]
 
-DEEPEST_PRODUCT = 3
+DEEPEST_PRODUCT = 4
 """How many products of products are looked into: exporters put a factor at any of these places."""
 
 CLOSE = 1e-6
@@ -74,7 +74,7 @@ class Recogniser:
 
     def _number(self, name: str) -> float | None:
         value = self.values.get(name)
-        if isinstance(value, Constant) and value.array.shape in ((), (1,)) and value.array.dtype.kind == "f":
+        if isinstance(value, Constant) and value.array.shape in ((), (1,)) and value.array.dtype.kind in "fi":
             return float(np.ravel(value.array)[0])
         return None
 
