@@ -62,7 +62,25 @@ __all__ = ["__version__", *sorted({*_MODULES, *_NAMES})]
 moved.install()
 
 
+def _refuse_sub_interpreters() -> None:
+    """What is native is there once in a process, and a second interpreter would share it without its locks."""
+    for name in ("_interpreters", "_xxsubinterpreters"):  # from Python 3.13 on, and before
+        try:
+            interpreters = importlib.import_module(name)
+        except ImportError:
+            continue
+        if interpreters.get_current() != interpreters.get_main():
+            raise ImportError(
+                "Depthwise does not run in a sub-interpreter, as NumPy does not; use it in the main interpreter, or in a process of "
+                "its own (multiprocessing)"
+            )
+        return
+
+
 def __getattr__(name: str) -> Any:
+    if (name in _MODULES or name in _NAMES) and "_checked" not in globals():
+        _refuse_sub_interpreters()
+        globals()["_checked"] = True
     if name in _MODULES:
         value: Any = importlib.import_module(f"depthwise.{name}")
     elif name in _NAMES:
