@@ -637,3 +637,11 @@ def test_the_optimizer_of_keras_2_goes_on(kind: str, tmp_path: Path) -> None:
     found = optimizer.state
     assert np.array_equal(found["d/kernel/momentum"], state["d/kernel/m"])
     assert np.array_equal(found["d/bias/velocity"], state["d/bias/v"])
+
+
+def test_a_loss_that_is_a_list_of_lists_is_said(tmp_path: Path) -> None:
+    config = sequential(layer("Dense", "d", batch_input_shape=[None, 3], units=2))
+    training = {"loss": [["mse"]], "optimizer_config": {"class_name": "SGD", "config": {"lr": 0.1}}}
+    path = write_h5(tmp_path / "nested.h5", config, DENSE_WEIGHTS, training=training)
+    with pytest.warns(UserWarning, match="loaded but not compiled: compile: each output has one loss, got"):
+        assert models.load_model(path).compiled is None

@@ -223,6 +223,8 @@ def _metric(identifier: Any, loss: Loss | None, shape: Shape, name: str) -> Metr
 
 def _check(loss: Loss, shape: Shape, name: str | None) -> None:
     """Whether an output can be trained with the loss at all."""
+    if not isinstance(loss, Loss):
+        raise InvalidArgumentError(f"compile: each output has one loss, got {describe_value(loss)}")
     if loss.probabilities == "softmax" and shape[-1] < 2:
         what = "the network has one output" if name is None else f"the output {describe_value(name)} has one value"
         where = "" if len(shape) == 1 else " at each position"
