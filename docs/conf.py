@@ -17,6 +17,7 @@ exclude_patterns = [".*", "build", "dist", "node_modules", "shared", "tests", "w
 html_theme = "furo"
 html_title = "Depthwise"
 html_copy_source = False
+html_show_copyright = False
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4

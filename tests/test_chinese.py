@@ -48,6 +48,7 @@ def leaves(entry: object, place: str = "") -> Iterator[tuple[str, str]]:
 
 
 def wrong(text: str) -> list[str]:
+    text = re.sub(r"--\w+ \S+", " ", text)  # what is typed
     return [f"{match[0]}: {use}" for pattern, use in INSTEAD.items() for match in re.finditer(pattern, text)]
 
 
@@ -68,6 +69,7 @@ def test_what_is_found() -> None:
         ("乘加次数少 7.2 倍", 1),
         ("乘加次数只有 1/7.2，小了一圈", 0),
         ("你好,世界", 1),
+        ("用 --at 行,列,通道 看", 0),
         ("shape (2,3)：两个数", 0),
     ):
         assert len(wrong(text)) == count, text

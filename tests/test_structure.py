@@ -58,8 +58,10 @@ LEVELS = [
     # The user's tools.
     {"classification"},
     {"pictures", "transfer"},
+    {"predictions"},
     {"explain"},
     {"compare"},
+    {"distributed"},
     {"bench"},
     {"cli"},
     {"__main__"},

@@ -3,6 +3,7 @@
 What a network expects comes from the user, from its file, from a file beside it, or from its first layers, in this order.
 """
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -89,11 +90,16 @@ def reading_of(model: Any, path: str | os.PathLike[str] | None = None, scale: st
 
 
 def load_picture(
-    path: str | os.PathLike[str], graph: Graph, reading: Reading, invert: str = "auto", center: str = "auto"
+    path: str | os.PathLike[str] | io.BytesIO,
+    graph: Graph,
+    reading: Reading,
+    invert: str = "auto",
+    center: str = "auto",
 ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """An image file in the size and colours that the network takes, its channels last.
 
     Args:
+        path: the file, or its content.
         invert: "yes" swaps light and dark, "no" does not, "auto" does so for dark digits on light paper where the network reads
             digits of MNIST's form.
         center: "auto" brings digits for such a network to the place and size that MNIST's have, where the image has another
@@ -111,7 +117,7 @@ def load_picture(
         sizes = ", ".join(map(str, shape))
         raise UnsupportedError(
             f"image files have 1 or 3 channels, the network takes samples of the shape {shape}; give an array of the shape "
-            f"(count, {sizes}) in an .npy file instead of {describe_value(os.fspath(path), 200)}"
+            f"(count, {sizes}) in an .npy file instead of {'bytes' if isinstance(path, io.BytesIO) else describe_value(os.fspath(path), 200)}"
         )
     size, changes = (shape[0], shape[1]), []
     digits = reads_digits(shape, graph.output_shapes[0], reading.class_names)

@@ -1,10 +1,12 @@
 """Options and helpers that several commands share."""
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from depthwise.cli.streams import on_one_line
 from depthwise.errors import InvalidArgumentError, describe_value
@@ -15,11 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchSize",
+    "Bits",
     "DataName",
     "Json",
     "Language",
     "ModelName",
     "Open",
+    "RayAddress",
+    "RayCommand",
     "Scale",
     "Seed",
     "Shapes",
@@ -42,6 +47,7 @@ __all__ = [
 ]
 
 _PATH_LIMIT = 200
+_RAY_ADDRESS = re.compile(r"auto|local|ray://.*|[\w.-]+:\d+|\[[0-9a-fA-F:]+\]:\d+")
 
 ModelName = Annotated[
     str,
@@ -102,7 +108,45 @@ Language = Annotated[
         "--language", help="en or zh; by default the system's (LANG).", metavar="LANGUAGE", show_default=False
     ),
 ]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        help="Work on a Ray cluster: at ADDRESS (auto, local or HOST:PORT); without it the one that RAY_ADDRESS names or that runs here, "
+        "else one on this machine for as long as it takes. Needs depthwise[ray].",
+        metavar="[ADDRESS]",
+        show_default=False,
+    ),
+]
+Bits = Annotated[
+    str,
+    typer.Option(
+        "--bits",
+        help="With --ray: fast uses each machine's own vectors, which may differ in the last bits between kinds of machines; same uses "
+        "those that all have.",
+        metavar="KIND",
+    ),
+]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser when it is written.")]
+
+
+class RayCommand(TyperCommand):
+    """A command whose `--ray` takes an address or nothing: what follows it counts as one where it looks like one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = list(args)
+        for place, word in enumerate(given):
+            if word == "--":
+                break
+            if word == "--ray":
+                follows = given[place + 1] if place + 1 < len(given) else ""
+                if _RAY_ADDRESS.fullmatch(follows) and not Path(follows).exists():
+                    given[place : place + 2] = [f"--ray={follows}"]
+                else:
+                    given[place] = "--ray="
+                break
+        parsed: list[str] = super().parse_args(ctx, given)
+        return parsed
 
 
 def chosen_language(language: str | None) -> str:

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from depthwise.cli.options import (
+    Bits,
     Json,
     Language,
     ModelName,
+    RayAddress,
+    RayCommand,
     Scale,
     Seed,
     Shapes,
@@ -18,37 +21,31 @@ from depthwise.cli.options import (
     open_named,
     refuse_alone,
     say,
+    tell,
     use_threads,
 )
 from depthwise.cli.streams import print_json
+from depthwise.cli.targets import check_target_file
 from depthwise.dataclass import dataclass
-from depthwise.errors import (
-    DepthwiseError,
-    InvalidArgumentError,
-    InvalidDataError,
-    InvalidFileError,
-    UnsupportedError,
-    describe_value,
-)
+from depthwise.errors import InvalidArgumentError, InvalidDataError, describe_value
 from depthwise.messages import text
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Iterator
+
     from rich.console import Console
 
-    from depthwise.network.graph import Graph
     from depthwise.pictures import Reading
+    from depthwise.predictions.rows import Classifier, Rows
 
 __all__ = ["predict_command", "register"]
 
-_ARRAY_SUFFIXES = (".npy", ".npz")
 _PATH_LIMIT = 200
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command `predict` to the application."""
-    app.command("predict")(predict_command)
+    app.command("predict", cls=RayCommand)(predict_command)
 
 
 @dataclass(frozen=True)
@@ -62,13 +59,34 @@ class _Answer:
     scores: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class _Request:
+    """What the options say.
+
+    Attributes:
+        names: files, folders and patterns. out: the table to write, None to print.
+        ray: the address of a cluster, "" for any; None for this process alone.
+        bits: see `depthwise.distributed.predict`.
+    """
+
+    names: list[str]
+    skip_unreadable: bool
+    out: Path | None
+    overwrite: bool
+    ray: str | None
+    bits: str
+    as_json: bool
+    language: str
+
+
 def predict_command(
     context: typer.Context,
     model: ModelName,
     files: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
-            help="Images (PNG, JPEG, BMP, GIF, WebP, PPM), or .npy and .npz arrays of shape (count, height, width, channels).",
+            help="Images (PNG, JPEG, BMP, GIF, WebP, PPM), .npy and .npz arrays of shape (count, height, width, channels), folders of "
+            "images, or patterns such as 'photos/**/*.jpg'.",
             show_default=False,
         ),
     ],
@@ -99,10 +117,22 @@ def predict_command(
         ),
     ] = "auto",
     shape: Shapes = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Write all rows to this .json, .csv or .parquet file; an image that cannot be read is a row that says why.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    ray: RayAddress = None,
+    bits: Bits = "fast",
     as_json: Json = False,
     language: Language = None,
 ) -> None:
-    """Classify images: the highest outputs for each, as a table or as JSON.
+    """Classify images: the highest outputs for each, as a table, as JSON or as a file.
 
     The names of the classes come from the model's file, or from labels.txt or metadata.json beside it. Image files are resized to what
     the network takes, and scaled to what it was trained on: as the model's file says, or a file of Teachable Machine beside it, or
@@ -116,121 +146,129 @@ def predict_command(
       depthwise predict keras_model.h5 *.jpg --top 1 --json
 
       depthwise predict model.keras digits.npy
+
+      depthwise predict model.keras photos/ --out rows.parquet --ray
     """
     language = chosen_language(language)
-    refuse_alone(context, seed="untrained")
-    if center not in ("auto", "no"):
-        raise InvalidArgumentError(f"--center must be auto or no, got {describe_value(center)}")
-    if invert not in ("auto", "yes", "no"):
-        raise InvalidArgumentError(f"--invert must be auto, yes or no, got {describe_value(invert)}")
+    refuse_alone(context, seed="untrained", overwrite="out", bits="ray")
+    _check_options(invert, center, out, overwrite, skip_unreadable, as_json, files)
     use_threads(threads)
     network, reading = open_named(model, untrained, seed, language, scale, shapes=shape)
-    graph = network.graph
-    _check(graph)
+    from depthwise.predictions.rows import Classifier
+
+    classifier = Classifier(network, reading, top, invert, center)
+    request = _Request(files, skip_unreadable, out, overwrite, ray, bits, as_json, language)
+    if out is not None:
+        _write(classifier, request, out)
+        return
     answers: list[_Answer] = []
-    for path in files:
-        try:
-            images, is_array = _read(path, graph, reading, invert, center, language)
-            outputs = _shares(graph, network.predict(images, verbose=0), reading, path)
-        except DepthwiseError as error:
-            if not skip_unreadable:
-                raise
-            say(text("command.skipped", language, reason=str(error)))
-            continue
-        answers += [
-            _answer(str(path), index if is_array else None, row, top, reading) for index, row in enumerate(outputs)
-        ]
+    facts: list[dict[str, Any]] = []
+    for rows in _results(classifier, request):
+        answers += _answers(rows, classifier, request)
+        if as_json:
+            from depthwise.predictions.tables import json_rows
+
+            facts += [row for row in json_rows(rows, reading, classifier.columns) if "error" not in row]
     if not answers:
         raise InvalidDataError(f"none of the {len(files):,} files could be read, so there is nothing to show")
     if as_json:
-        print_json([_json(answer, reading) for answer in answers])
+        print_json(facts)
     else:
         _print(answers, reading, language)
 
 
-def _check(graph: "Graph") -> None:
-    """Whether the command can show what the network gives."""
-    if len(graph.inputs) != 1 or len(graph.input_shapes[0]) != 3 or len(graph.outputs) != 1:
-        raise UnsupportedError(
-            f"predict takes networks with one image as input and one output, but {describe_value(graph.name)} takes "
-            f"{list(graph.input_shapes)} and gives {list(graph.output_shapes)}; use depthwise.load_model in Python instead"
-        )
-    if len(graph.output_shapes[0]) != 1:
-        raise UnsupportedError(
-            f"predict shows class scores, but the output of {describe_value(graph.name)} has the shape "
-            f"{(None, *graph.output_shapes[0])}; use depthwise.load_model in Python instead"
-        )
+def _check_options(
+    invert: str, center: str, out: Path | None, overwrite: bool, skip_unreadable: bool, as_json: bool, files: list[str]
+) -> None:
+    from depthwise.predictions.pieces import is_array
+    from depthwise.predictions.tables import TABLE_SUFFIXES, check_table
+
+    if center not in ("auto", "no"):
+        raise InvalidArgumentError(f"--center must be auto or no, got {describe_value(center)}")
+    if invert not in ("auto", "yes", "no"):
+        raise InvalidArgumentError(f"--invert must be auto, yes or no, got {describe_value(invert)}")
+    arrays = [name for name in files if is_array(name)]
+    if arrays and invert == "yes":
+        shown = describe_value(arrays[0], _PATH_LIMIT)
+        raise InvalidArgumentError(f"--invert is for image files, and {shown} holds arrays; leave it out")
+    if out is None:
+        return
+    check_target_file(out, overwrite, "--out", tuple(TABLE_SUFFIXES))
+    check_table(out)
+    for is_on, option, reason in (
+        (skip_unreadable, "--skip-unreadable", "keeps what cannot be read as rows that say why"),
+        (as_json, "--json", "writes a file"),
+    ):
+        if is_on:
+            raise InvalidArgumentError(f"--out {reason}; leave {option} out, or leave out --out")
 
 
-def _read(
-    path: Path, graph: "Graph", reading: "Reading", invert: str, center: str, language: str
-) -> "tuple[NDArray[np.float32], bool]":
-    """The images of a file as the network takes them, and whether it is a file of arrays."""
-    from depthwise.classification import picture_shape, scaled_for
-    from depthwise.pictures import load_picture, prepared
+def _results(classifier: "Classifier", request: _Request) -> "Iterator[Rows]":
+    """The rows of all files, in their order: computed here, or on a cluster."""
+    from depthwise.predictions.pieces import batch_size, files_of, grouped, pieces_of
 
-    height, width, channels = form = picture_shape(graph)
-    shown = describe_value(str(path), _PATH_LIMIT)
-    if path.is_dir():
-        raise InvalidArgumentError(f"{shown} is a folder; name the images in it, such as {path.name or '.'}/*.png")
-    if path.suffix.lower() in _ARRAY_SUFFIXES:
-        if invert == "yes":
-            raise InvalidArgumentError(f"--invert is for image files, and {shown} holds arrays; leave it out")
-        array = _read_array(path)
-        if array.shape == (height, width) and channels == 1:
-            array = array[..., None]
-        if array.shape in (graph.input_shapes[0], form):
-            array = array[None]
-        return scaled_for(graph, array, reading.scale), True
-    pixels, changes = load_picture(path, graph, reading, invert, center)
-    for change in changes:
-        say(text(f"command.{change}", language, file=shown))
-    return prepared(graph, pixels, reading)[None], False
+    if request.ray is not None:
+        from depthwise.distributed.prediction import predicted
+
+        yield from predicted(classifier, request.names, request.ray or None, request.bits, tell=say)
+        return
+    # A picture of a screen is named as soon as it is read; a table may have a million.
+    size = batch_size(classifier.graph) if request.out is not None else 1
+    files = files_of(request.names)
+    for pieces in grouped(
+        pieces_of(files, classifier.graph, classifier.reading.scale, batch_size(classifier.graph)), size
+    ):
+        yield classifier.rows(pieces)
 
 
-def _shares(graph: "Graph", outputs: "NDArray[np.float32]", reading: "Reading", path: Path) -> "NDArray[np.float32]":
-    """A score for each class: a single probability has two, once the classes have names."""
-    import numpy as np
+def _answers(rows: "Rows", classifier: "Classifier", request: _Request) -> list[_Answer]:
+    """The rows to show; what was done to images, and what cannot be read, is said on stderr.
 
-    from depthwise.classification import gives_probabilities
+    Raises:
+        InvalidDataError: a file cannot be read, and --skip-unreadable was not given.
+    """
+    from depthwise.predictions.rows import names_of
 
-    if not np.isfinite(outputs).all():
-        raise InvalidDataError(
-            f"{describe_value(str(path), _PATH_LIMIT)}: the network's output holds NaN or infinity; the file or the network's "
-            "weights hold such, or values too large"
-        )
-    if outputs.shape[1] == 1 and len(reading.class_names) == 2 and gives_probabilities(graph):
-        return np.concatenate([1 - outputs, outputs], axis=1)
-    return outputs
-
-
-def _read_array(path: Path) -> "NDArray[Any]":
-    """The array in an .npy file, or the only one of an .npz file; never a pickle."""
-    from depthwise.data.npz import load_array
-
-    if not path.exists():
-        raise InvalidFileError(f"there is no file {describe_value(str(path), _PATH_LIMIT)}")
-    return load_array(path)
-
-
-def _answer(file: str, index: int | None, row: "NDArray[np.float32]", top: int, reading: "Reading") -> _Answer:
-    import numpy as np
-
-    order = tuple(int(number) for number in np.argsort(-row, kind="stable")[:top])
-    known = reading.class_names if len(reading.class_names) == len(row) else ("",) * len(row)
-    return _Answer(file, index, order, tuple(known[n] for n in order), tuple(float(row[n]) for n in order))
+    names = names_of(classifier.reading, classifier.columns)
+    answers: list[_Answer] = []
+    said = ""
+    for number, (file, index, error) in enumerate(zip(rows.files, rows.indices, rows.errors)):
+        for change in rows.changes[number]:
+            say(text(f"command.{change}", request.language, file=describe_value(file, _PATH_LIMIT)))
+        if error:
+            if not request.skip_unreadable:
+                raise InvalidDataError(error)
+            if error != said:  # once for all samples of a file
+                say(text("command.skipped", request.language, reason=error))
+            said = error
+            continue
+        classes = tuple(rows.classes[number].tolist())
+        scores = tuple(rows.scores[number].tolist())
+        answers.append(_Answer(file, index, classes, tuple(names[each] for each in classes), scores))
+    return answers
 
 
-def _json(answer: _Answer, reading: "Reading") -> dict[str, Any]:
-    found = zip(answer.classes, answer.names, answer.scores)
-    return {
-        "file": answer.file,
-        "index": answer.index,
-        "predictions": [{"class": number, "name": name or None, "score": score} for number, name, score in found],
-        "scale": reading.scale,
-        "scale_from": reading.scale_from,
-        "names_from": reading.names_from or None,
-    }
+def _write(classifier: "Classifier", request: _Request, out: Path) -> None:
+    """The rows as a file, and on stdout how many there are."""
+    from depthwise.predictions.tables import write_table
+    from depthwise.progress import ProgressBar
+
+    done = failed = 0
+
+    def counted() -> "Iterator[Rows]":
+        nonlocal done, failed
+        for rows in _results(classifier, request):
+            done += len(rows)
+            failed += sum(map(bool, rows.errors))
+            bar.show(done)
+            yield rows
+
+    with ProgressBar(None, text("command.predicting", request.language), "counts") as bar:
+        write_table(out, counted(), classifier.reading, classifier.columns, classifier.top)
+    if done == failed:
+        shown = describe_value(str(out), _PATH_LIMIT)
+        raise InvalidDataError(f"none of the {done:,} images could be read; every row of {shown} says why")
+    tell(text("command.rows_written", request.language, count=done, failed=failed, path=str(out)))
 
 
 def _print(answers: list[_Answer], reading: "Reading", language: str) -> None:

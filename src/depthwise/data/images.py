@@ -68,7 +68,7 @@ class ImageFolder:
 
 
 def load_image(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | io.BytesIO,
     image_size: tuple[int, int] | None = None,
     color_mode: str = "rgb",
     max_pixels: int = DEFAULT_MAX_PIXELS,
@@ -81,7 +81,7 @@ def load_image(
     transparency dropped as Keras does, 16-bit grey scaled to 8 bit.
 
     Args:
-        path: a PNG, JPEG, BMP, GIF, WebP or PPM file.
+        path: a PNG, JPEG, BMP, GIF, WebP or PPM file, or the content of one.
         image_size: (height, width) to resize to, bilinear with antialiasing; None keeps the size.
         color_mode: "rgb" or "grayscale".
         max_pixels: the most pixels that the file may hold; checked before it is decoded.
@@ -209,7 +209,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def native_image_form(
-    path: str | os.PathLike[str], max_pixels: int = DEFAULT_MAX_PIXELS
+    path: str | os.PathLike[str] | io.BytesIO, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> tuple[tuple[int, int], str]:
     """The size (height, width) and colour mode ("rgb" or "grayscale") that an image file has by itself.
 
@@ -259,7 +259,7 @@ def _list_files(
 
 
 def _decode(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | io.BytesIO,
     size: tuple[int, int] | None,
     color_mode: str,
     max_pixels: int,

@@ -164,6 +164,9 @@ class _Ordinary(_Convolution):
 class Conv2D(_Ordinary):
     """Ordinary convolution: each of the `filters` kernels reads every channel of its group and gives one channel.
 
+    y[i, j, n] = activation(Σ kernel[a, b, c, n] · x[i·s + a·r, j·s + b·r, c] + bias[n]) over a, b and c, with strides s and
+    dilation r.
+
     Input (height, width, channels), output (new height, new width, filters). Weights: kernel (kernel height, kernel width,
     channels / groups, filters), bias (filters). It is a cross-correlation: the kernel is not mirrored.
     """
@@ -224,6 +227,9 @@ class _Depthwise(_Convolution):
 @dataclass(frozen=True)
 class DepthwiseConv2D(_Depthwise):
     """Each input channel has `depth_multiplier` kernels of its own; nothing is added over channels.
+
+    y[i, j, c·m + q] = activation(Σ kernel[a, b, c, q] · x[i·s + a·r, j·s + b·r, c] + bias[c·m + q]) over a and b, with strides
+    s, dilation r and m = depth_multiplier.
 
     Output channel c·depth_multiplier + q comes from input channel c. Weights: kernel (kernel height, kernel width, channels,
     depth_multiplier), bias (channels · depth_multiplier).
@@ -294,6 +300,9 @@ class _Separable(_Convolution):
 @dataclass(frozen=True)
 class SeparableConv2D(_Separable):
     """A depthwise convolution, then a pointwise (1×1) one; no activation between, one bias after the second.
+
+    z[i, j, c·m + q] = Σ depthwise_kernel[a, b, c, q] · x[i·s + a·r, j·s + b·r, c] over a and b, with strides s, dilation r and
+    m = depth_multiplier; y[i, j, n] = activation(Σ pointwise_kernel[0, 0, k, n] · z[i, j, k] + bias[n]) over k.
 
     Weights: depthwise_kernel (kernel height, kernel width, channels, depth_multiplier), pointwise_kernel
     (1, 1, channels · depth_multiplier, filters), bias (filters).

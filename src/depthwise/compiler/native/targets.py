@@ -12,7 +12,17 @@ from depthwise.compiler.native.once import making
 from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, describe_value
 
-__all__ = ["TARGET_NAMES", "Target", "can_run", "host_target", "llvm", "llvm_versions", "target_for"]
+__all__ = [
+    "TARGET_NAMES",
+    "Target",
+    "can_run",
+    "host_target",
+    "llvm",
+    "llvm_versions",
+    "own_target",
+    "restrict",
+    "target_for",
+]
 
 VectorFamily = Literal["avx512", "avx2", "sse", "neon"]
 
@@ -120,9 +130,36 @@ def llvm() -> Any:
     return binding
 
 
-@functools.cache
+_restriction: Target | None = None
+
+
 def host_target() -> Target:
-    """The machine this process runs on: its features, each said to be there or not."""
+    """The machine this process generates code for: its own, with each feature said to be there or not, or less by `restrict`."""
+    return own_target() if _restriction is None else _restriction
+
+
+def restrict(target: Target | None) -> None:
+    """From now on code is generated for this target only, so that its results are the bits of every machine that does so too.
+
+    Programs that are compiled already stay as they are; call it before the first. None takes the restriction back.
+
+    Raises
+    ------
+    InvalidArgumentError
+        This machine cannot run such code.
+    """
+    global _restriction
+    if target is not None and not can_run(target):
+        raise InvalidArgumentError(
+            f"This machine has the vectors {own_target().vector_family}, not {target.vector_family}; leave it out of the cluster or "
+            "start again."
+        )
+    _restriction = target
+
+
+@functools.cache
+def own_target() -> Target:
+    """The machine this process runs on."""
     binding = llvm()
     flags = binding.get_host_cpu_features()
     features = [("+" if present else "-") + name for name, present in flags.items()]
@@ -157,7 +194,7 @@ def target_for(name: str) -> Target:
             f"The vector family {describe_value(name)} is unknown; use one of {', '.join(TARGET_NAMES)}."
         )
     architecture, features = _RESTRICTED[name]
-    host = host_target()
+    host = own_target()
     triple = host.triple if host.architecture == architecture else _FOREIGN_TRIPLES[architecture]
     target = Target(triple, "generic", tuple(sorted(features)))
     return dataclasses.replace(target, processor=_PROCESSORS[target.vector_family])
@@ -169,7 +206,7 @@ def can_run(target: Target) -> bool:
     >>> can_run(host_target())
     True
     """
-    host = host_target()
+    host = own_target()
     if target == host:
         return True
     if target.triple != host.triple or target.processor not in _IMPLIED:
