@@ -91,8 +91,8 @@ def test_compare_writes_and_prints_everything(run: Run, model_file: Path, data_f
     assert "tiny 与 tiny-ordinary 并排比较" in result.stdout
     assert "4×(3×3×1)+8×(1×1×4)+8 = 76" in result.stdout
     assert "8×(3×3×4)+8 = 296" in result.stdout
-    names = ["report.html", "report.json", "tiny-ordinary-seed-2.keras", "tiny-ordinary.keras"]
-    names += ["tiny-seed-2.keras", "tiny.keras"]
+    names = ["explain-tiny-ordinary.html", "explain-tiny.html", "report.html", "report.json"]
+    names += ["tiny-ordinary-seed-2.keras", "tiny-ordinary.keras", "tiny-seed-2.keras", "tiny.keras"]
     assert sorted(path.name for path in (tmp_path / "compare").iterdir()) == names
     report = json.loads((tmp_path / "compare" / "report.json").read_text())
     assert report["files"] == names

@@ -80,7 +80,7 @@ def test_the_folder_holds_a_page_with_the_pictures_that_its_links_name(digits: D
         rf'href="{name}#/layer/dense_1/(\d)\?language=zh&amp;sample=(\d+)"', (tmp_path / "report.html").read_text()
     )
     assert links == [(str(mistake.answer), str(place)) for place, mistake in enumerate(own.mistakes.shown)]
-    for sample, mistake in zip(facts["samples"], own.mistakes.shown, strict=True):
+    for sample, mistake in zip(facts["inputs"][0]["samples"], own.mistakes.shown, strict=True):
         pixels = np.frombuffer(base64.b64decode(sample["pixels"]), np.uint8)
         np.testing.assert_array_equal(pixels, digits.x_test[mistake.index].ravel())
         assert sample["label"] == str(mistake.label)

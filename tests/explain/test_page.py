@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from depthwise.applications import MobileNetV2
-from depthwise.errors import InvalidArgumentError, InvalidDataError, UnsupportedError
+from depthwise.errors import InvalidArgumentError, InvalidDataError
 from depthwise.explain.explanation import Explanation, explain
 from depthwise.explain.note import small_network, small_picture, small_weights
 from depthwise.explain.page import MOST_WEIGHT_BYTES, Page, Sample, make_page
 from depthwise.explain.page_values import computed_maps
 from depthwise.explain.samples import page_samples
 from depthwise.explain.values import native_values
-from depthwise.layers import Add
+from depthwise.layers import Add, Concatenate, Dense, Flatten, Rescaling
 from depthwise.messages import LANGUAGES
 from depthwise.models import Model, Sequential
 from depthwise.network.graph import Graph
@@ -172,8 +172,8 @@ def test_a_picture_of_ones_own_goes_along() -> None:
     )
     assert explanation.cell["check"]["computed"] == 26.0
     data = _data(explanation.page(with_times=False))
-    pixels = np.frombuffer(base64.b64decode(data["samples"][0]["pixels"]), np.uint8).reshape(5, 5, 2)
-    np.testing.assert_array_equal(pixels * data["input"]["range"] / 255, small_picture())
+    pixels = np.frombuffer(base64.b64decode(data["inputs"][0]["samples"][0]["pixels"]), np.uint8).reshape(5, 5, 2)
+    np.testing.assert_array_equal(pixels * data["inputs"][0]["range"] / 255, small_picture())
 
 
 def test_the_explanation_as_text_facts_and_file(tmp_path: Any) -> None:
@@ -197,9 +197,6 @@ def test_bad_input_is_refused() -> None:
         make_page(graph, weights, samples=[Sample(np.zeros((3, 3, 1), np.uint8), "x")], with_times=False)
     with pytest.raises(InvalidDataError, match="must be uint8"):
         make_page(graph, weights, samples=[Sample(np.zeros((28, 28, 1)), "x")], with_times=False)  # type: ignore[arg-type]
-    a, b = Input((4, 4, 1)), Input((4, 4, 1))
-    with pytest.raises(UnsupportedError, match="networks with one input; this one has 2"):
-        make_page(functional([a, b], Add()([a, b])), {}, with_times=False)
 
 
 def test_times_are_measured_for_both_networks() -> None:
@@ -219,7 +216,7 @@ def test_maps_of_layers_that_the_page_does_not_run_are_those_of_the_compiled_net
     weights = draw_weights(graph, 0)
     picture = np.random.default_rng(4).random(graph.input_shapes[0]).astype(np.float32)
     kept = len(graph.calls) - 12
-    found = computed_maps(graph, weights, picture, kept)
+    found = computed_maps(graph, weights, (picture,), kept)
     expected = native_values(graph, weights, (picture,))
     assert list(found) == [node.name for node in graph.calls[kept:] if node.output_shape]
     for name, stored in found.items():
@@ -230,4 +227,39 @@ def test_maps_of_layers_that_the_page_does_not_run_are_those_of_the_compiled_net
             np.testing.assert_allclose(values, own, rtol=0, atol=0.5001 * stored["factor"])
         else:
             np.testing.assert_array_equal(np.frombuffer(blob, "<f4"), expected[name])
-    assert computed_maps(graph, weights, picture, len(graph.calls)) == {}
+    assert computed_maps(graph, weights, (picture,), len(graph.calls)) == {}
+
+
+def test_each_input_of_a_network_has_a_picture() -> None:
+    a, b = Input((6, 6, 1), name="a"), Input((5, 4, 3), name="b")
+    joined = Concatenate(name="joined")([Flatten()(a), Flatten()(Rescaling(1 / 255)(b))])
+    graph = functional([a, b], Dense(2, name="end")(joined))
+    own = Sample(np.arange(36, dtype=np.uint8).reshape(6, 6, 1), "mine")
+    data = _data(make_page(graph, draw_weights(graph, 0), samples=[own], with_times=False))
+    first, second = data["inputs"]
+    assert (first["name"], first["shape"], first["range"], first["samples"][0]["label"]) == ("a", [6, 6, 1], 1, "mine")
+    assert (second["name"], second["shape"], second["range"], len(second["samples"])) == ("b", [5, 4, 3], 255, 1)
+
+
+def test_the_notes_page_holds_its_examples_and_slips() -> None:
+    graph = small_network()
+    assert [graph.by_name[name].facts.parameters.value for name in graph.outputs] == [57, 27]  # both read the same map
+    page = (
+        Model.from_graph(graph, small_weights(graph))
+        .explain(picture=small_picture())
+        .page(False, False, with_note=True)
+    )
+    note = _data(page)["note"]
+    assert [[layer["value"] for layer in item["layers"]] for item in note["examples"]] == [
+        [57], [320, 18_496, 36_928], [27], [1344], [2400]
+    ]  # fmt: skip
+    assert len(note["answers"]) == 15
+    for item in [*note["examples"], *note["answers"]]:
+        alive = item["alive"]
+        if alive is not None:
+            shape = graph.by_name[alive["layer"]].output_shape
+            assert all(place < size for place, size in zip(alive["position"], shape, strict=True))
+        for text in (item.get("quote") or item["title"], item.get("answer") or item["title"]):
+            assert not re.search(r"[一-鿿]", text["en"])
+    plain = _data(Model.from_graph(graph, small_weights(graph)).explain().page(False, False))
+    assert plain["note"] is None

@@ -17,7 +17,7 @@ Object.assign(window, {
     fill,
     tick,
     state,
-    run: (input: number[] | Float32Array) => run(Float32Array.from(input), data.kept_layers),
+    run: (...pictures: (number[] | Float32Array)[]) => run(pictures.map((picture) => Float32Array.from(picture)), data.kept_layers),
     explain: (layer: string, position: number[]) => explain(layerByName.get(layer)!, position, state.values),
   },
 });

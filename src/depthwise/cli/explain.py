@@ -133,7 +133,7 @@ def explain_command(
     words = language if output is None else named
     explanation = Explanation(loaded, layer, place, words, image, sample, picture, invert, scale)
     if output is not None:
-        _write_page(explanation, output, is_trained, times, language)
+        _write_page(explanation, output, is_trained, times, language, with_note=model == "note")
         if open_it:
             open_page(output)
         return
@@ -228,13 +228,13 @@ def _json_facts(explanation: Any) -> dict[str, Any]:
     return dict(next(layer for layer in explanation.facts["layers"] if layer["name"] == explanation.layer))
 
 
-def _write_page(explanation: Any, output: Path, is_trained: bool, times: bool, language: str) -> None:
+def _write_page(explanation: Any, output: Path, is_trained: bool, times: bool, language: str, with_note: bool) -> None:
     from rich.text import Text
 
     from depthwise.explain.text import printable
     from depthwise.files import atomic_write_text
 
-    page = explanation.page(is_trained=is_trained, with_times=times)
+    page = explanation.page(is_trained=is_trained, with_times=times, with_note=with_note)
     place, failure = save_or_rescue(output, lambda place: atomic_write_text(place, page.html))
     size = f"{len(page.html.encode('utf-8')) / 1e6:.2f} MB"
     lines = [Text(text("terminal.page_written", language, path=printable(str(place), 200), size=size))]

@@ -199,8 +199,9 @@ class Explanation:
         answer = printable(names[best]) if names else str(best)
         return [Text(text("terminal.answer", self.language, answer=answer, score=f"{scores[best]:.1%}"), "dim")]
 
-    def page(self, is_trained: bool = True, with_times: bool = True) -> "Page":
-        """The interactive page, opened at this explanation's layer and cell."""
+    def page(self, is_trained: bool = True, with_times: bool = True, with_note: bool = False) -> "Page":
+        """The interactive page, opened at this explanation's layer and cell; with the note's examples and slips where asked for."""
+        from depthwise.explain.note_page import note_view
         from depthwise.explain.page import make_page
         from depthwise.explain.samples import Asked, page_graph, page_samples
 
@@ -216,6 +217,7 @@ class Explanation:
             with_times=with_times,
             largest_pixel=pixel_range,
             place=None if self.layer is None else (self.layer, self.at),
+            note=note_view() if with_note else None,
         )
 
     def save(self, path: str | os.PathLike[str]) -> "Explanation":
@@ -229,16 +231,12 @@ class Explanation:
         return self
 
     def show(self) -> "EmbeddedPage":
-        """The page inside a notebook's output: about a megabyte in the notebook's file. `save` keeps it beside the notebook.
-
-        Raises:
-            UnsupportedError: the page does not show networks with several inputs.
-        """
+        """The page inside a notebook's output: about a megabyte in the notebook's file. `save` keeps it beside the notebook."""
         return EmbeddedPage(self.page(with_times=False).html, self.model.name)
 
     def __repr__(self) -> str:
-        place = "" if self.layer is None else f", layer {self.layer}"
-        return f"<Explanation of {self.model.name}{place}{'' if self.at is None else f', cell {self.at}'}>"
+        place = "" if self.layer is None else f", layer {printable(self.layer)}"
+        return f"<Explanation of {printable(self.model.name)}{place}{'' if self.at is None else f', cell {self.at}'}>"
 
     def __str__(self) -> str:
         from rich.console import Console

@@ -3,35 +3,36 @@
 Every number in an answer is computed here, by `arithmetic` or on a small seeded layer, and not typed.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from depthwise import layers
 from depthwise.explain.cells import cell_facts, equivalent_kernel
 from depthwise.explain.facts import separable_stages
 from depthwise.explain.text import number_text, shape_text
 from depthwise.explain.values import layer_values
 from depthwise.layers.convolution import Conv2D, SeparableConv2D
 from depthwise.layers.pooling import MaxPooling2D
+from depthwise.messages import catalogue, text
+from depthwise.models import Input, Model
 from depthwise.network.facts import LayerFacts, describe, largest_smaller_depth_multiplier
-from depthwise.network.graph import Graph, sequential
+from depthwise.network.graph import Graph
 from depthwise.network.twins import ordinary_twin
 from depthwise.networks import note_cnn, note_separable
 from depthwise.reference import forward as reference
 
-__all__ = ["answers", "examples", "small_network", "small_picture", "small_weights"]
+__all__ = ["answers", "examples", "quoted", "small_network", "small_picture", "small_weights"]
 
 
 def small_network() -> Graph:
-    """The note's small example, 5×5×2 → 3×3×3, once ordinary and then (on its output) separable."""
-    return sequential(
-        [
-            Conv2D(3, (3, 3), activation="relu", input_shape=(5, 5, 2), name="small_conv2d"),
-            SeparableConv2D(3, (3, 3), padding="same", name="small_separable_conv2d"),
-        ],
-        name="note",
-    )
+    """The note's small examples, 5×5×2 → 3×3×3, once ordinary and once separable, on one and the same map."""
+    map_read = Input((5, 5, 2), name="map")
+    ordinary = layers.Conv2D(3, (3, 3), activation="relu", name="small_conv2d")(map_read)
+    separable = layers.SeparableConv2D(3, (3, 3), name="small_separable_conv2d")(map_read)
+    return Model(map_read, [ordinary, separable], name="note").graph
 
 
 def small_picture() -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -123,6 +124,12 @@ def answers() -> tuple[dict[str, Any], ...]:
     )  # fmt: skip
 
 
+def quoted(answer: Mapping[str, Any], language: str) -> str:
+    """The note's own words, translated where they are Chinese and the reader's language is another."""
+    key = f"note.quote.{str(answer['key']).removeprefix('note.answer.')}"
+    return text(key, language) if key in catalogue() else str(answer["quote"])
+
+
 def _small_ordinary() -> LayerFacts:
     return describe(Conv2D(3, (3, 3)), ((5, 5, 2),))
 
@@ -204,8 +211,10 @@ def _no_activation() -> dict[str, Any]:
     depthwise = weights["small_separable_conv2d/depthwise_kernel"]
     pointwise = weights["small_separable_conv2d/pointwise_kernel"]
     same = equivalent_kernel(depthwise, pointwise)
-    ranks = [int(np.linalg.matrix_rank(same[:, :, channel].reshape(-1, same.shape[3]))) for channel in range(3)]
-    x = np.random.default_rng(1).random((1, 6, 6, 3))
+    ranks = [
+        int(np.linalg.matrix_rank(same[:, :, channel].reshape(-1, same.shape[3]))) for channel in range(same.shape[2])
+    ]
+    x = np.random.default_rng(1).random((1, 6, 6, same.shape[2]))
     difference = np.abs(reference.separable_conv2d(x, depthwise, pointwise) - reference.conv2d(x, same)).max()
     return {"multiplier": depthwise.shape[3], "rank": max(ranks), "difference": f"{difference:.0e}"}
 

@@ -7,7 +7,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from depthwise.explain.cells import cell_facts
-from depthwise.explain.note import answers, examples, small_network, small_picture, small_weights
+from depthwise.explain.note import answers, examples, quoted, small_network, small_picture, small_weights
 from depthwise.explain.terminal import channel_lines, line
 from depthwise.explain.text import shape_text
 from depthwise.explain.values import layer_values
@@ -20,13 +20,21 @@ def note_facts(language: str) -> dict[str, Any]:
     """The same for programs: the examples, and each question with the note's words and the answer."""
     return {
         "examples": [{**example, "title": text(example["key"], language)} for example in examples()],
-        "answers": [{**answer, "answer": text(answer["key"], language, **answer["facts"])} for answer in answers()],
+        "answers": [
+            {
+                **answer,
+                "translation": quoted(answer, language),
+                "answer": text(answer["key"], language, **answer["facts"]),
+            }
+            for answer in answers()
+        ],
     }
 
 
 def note_lines(language: str) -> Iterator[RenderableType]:
     """All of it, in the note's order."""
     yield Text(text("note.title", language), "bold")
+    yield Text(text("note.intro", language))
     yield Text()
     yield from _picture(language)
     yield Text()
@@ -46,7 +54,9 @@ def note_lines(language: str) -> Iterator[RenderableType]:
     for index, answer in enumerate(answers(), 1):
         yield Text()
         yield Text.assemble(
-            (f"{index}. ", "cyan"), (text("note.says", language) + ": ", "dim"), (f"“{answer['quote']}”", "dim")
+            (f"{index}. ", "cyan"),
+            (text("note.says", language) + ": ", "dim"),
+            (f"“{quoted(answer, language)}”", "dim"),
         )
         yield Text("   " + text(answer["key"], language, **answer["facts"]))
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depthwise.dataclass import dataclass
-from depthwise.errors import InvalidDataError, UnsupportedError
+from depthwise.errors import InvalidDataError, UnsupportedError, describe_value
 from depthwise.explain.cells import has_display
 from depthwise.explain.facts import network_facts
 from depthwise.explain.operations import CallProgram
@@ -25,7 +25,7 @@ from depthwise.explain.page_operations import page_operations
 from depthwise.explain.page_values import computed_maps
 from depthwise.explain.questions import questions
 from depthwise.explain.timing import measure
-from depthwise.explain.values import check_input, drawn_picture, pixel_range
+from depthwise.explain.values import drawn_picture, pixel_range
 from depthwise.explain.variations import variations
 from depthwise.messages import LANGUAGES, check_language, section
 from depthwise.network.alignment import corresponding
@@ -42,6 +42,8 @@ MOST_MACS = 60_000_000
 """Arithmetic that a page does for one picture, at most: about a tenth of a second in a browser."""
 
 MOST_SAMPLES = 12
+
+NOTE_WORDS = ("note.title", "note.intro", "note.examples", "note.answers", "note.says", "note.right", "note.wrong")
 
 _DATA_MARK = "<!--depthwise:data-->"
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -81,6 +83,7 @@ def make_page(
     with_times: bool = True,
     largest_pixel: float | None = None,
     place: tuple[str, Sequence[int] | None] | None = None,
+    note: Mapping[str, Any] | None = None,
 ) -> Page:
     """The page of a network.
 
@@ -93,36 +96,35 @@ def make_page(
         largest_pixel: what a sample's pixel of 255 stands for; what the network's own first layer implies where None.
         with_times: measure the network and its twin on this machine.
         place: a layer, and a cell of it, that the page opens at.
+        note: the note's examples and slips, as `note_page.note_view` gives them: a view of their own.
 
     Raises:
         InvalidArgumentError: a language that the catalogue lacks.
         InvalidDataError: a sample of another shape than the network takes.
-        UnsupportedError: a network with several inputs.
     """
     if language is not None:
         check_language(language)
-    if len(graph.inputs) != 1:
-        raise UnsupportedError(f"the page shows networks with one input; this one has {len(graph.inputs)}")
-    shape = graph.input_shapes[0]
     kept = kept_layers(graph)
-    shown = list(samples or [])[:MOST_SAMPLES] or [_drawn(shape)]
-    brightest = largest_pixel or pixel_range(graph)
+    inputs = [
+        _input_facts(graph, index, samples or [] if index == 0 else [], largest_pixel if index == 0 else None)
+        for index in range(len(graph.inputs))
+    ]
     arrays, blob = _embedded(graph, weights, kept)
     data = {
         "network": _with_operations(graph),
         "variations": variations(graph),
         "questions": questions(graph),
         "compare": _comparison(graph, weights, with_times),
-        "input": {"shape": list(shape), "range": brightest},
-        "samples": [_sample_facts(graph, sample) for sample in shown],
-        "computed": computed_maps(graph, weights, _as_read(shown[0], brightest), kept),
+        "inputs": [facts for facts, _ in inputs],
+        "computed": computed_maps(graph, weights, tuple(first for _, first in inputs), kept),
         "class_names": list(class_names),
         "is_trained": is_trained,
         "kept_layers": kept,
         "weights": arrays,
         "languages": LANGUAGES,
         "language": language,
-        "messages": section("page.", "quiz.", "kind.", "meaning.", "remark.", "terminal.convention"),
+        "messages": section("page.", "quiz.", "kind.", "meaning.", "remark.", "terminal.convention", *NOTE_WORDS),
+        "note": note,
         "place": None if place is None else {"layer": place[0], "position": list(place[1]) if place[1] else None},
     }
     payload = (
@@ -193,10 +195,29 @@ def _as_read(sample: Sample, brightest: float) -> npt.NDArray[np.float32]:
     return (sample.pixels.astype(np.float64) * brightest / 255).astype(np.float32)
 
 
-def _sample_facts(graph: Graph, sample: Sample) -> dict[str, Any]:
+def _input_facts(
+    graph: Graph, index: int, samples: Sequence[Sample], largest_pixel: float | None
+) -> tuple[dict[str, Any], npt.NDArray[np.float32]]:
+    """One of the network's inputs with the pictures to choose from, and the first of them as the network reads it."""
+    shape = graph.input_shapes[index]
+    shown = list(samples)[:MOST_SAMPLES] or [_drawn(shape)]
+    brightest = largest_pixel or pixel_range(graph, index)
+    facts = {
+        "name": graph.inputs[index],
+        "shape": list(shape),
+        "range": brightest,
+        "samples": [_sample_facts(graph.inputs[index], shape, sample) for sample in shown],
+    }
+    return facts, _as_read(shown[0], brightest)
+
+
+def _sample_facts(name: str, shape: tuple[int, ...], sample: Sample) -> dict[str, Any]:
     if sample.pixels.dtype != np.uint8:
         raise InvalidDataError(f"a sample's pixels must be uint8, got {sample.pixels.dtype}")
-    check_input(graph, (sample.pixels.astype(np.float32),))
+    if sample.pixels.shape != shape:
+        raise InvalidDataError(
+            f"the input {describe_value(name)} takes one sample of shape {shape}, got {sample.pixels.shape}"
+        )
     return {
         "label": sample.label,
         "pixels": base64.b64encode(np.ascontiguousarray(sample.pixels).tobytes()).decode("ascii"),

@@ -1,4 +1,4 @@
-"""What the network computed for the page's first picture, of the layers that the page does not run itself.
+"""What the network computed for the page's first pictures, one for each input, of the layers that the page does not run itself.
 
 A page carries weights up to a limit. Of the layers behind it it shows a few channels each, as whole numbers from −127 to 127 and
 the number that they are multiplied with; vectors, the answer among them, as float32.
@@ -28,7 +28,10 @@ LONGEST_VECTOR = 4096
 
 
 def computed_maps(
-    graph: Graph, weights: Mapping[str, npt.NDArray[np.float32]], picture: npt.NDArray[np.float32], kept: int
+    graph: Graph,
+    weights: Mapping[str, npt.NDArray[np.float32]],
+    pictures: tuple[npt.NDArray[np.float32], ...],
+    kept: int,
 ) -> dict[str, dict[str, Any]]:
     """By the name of each layer from the number `kept` on: shape, channels, factor, and the numbers.
 
@@ -37,7 +40,7 @@ def computed_maps(
     if kept == len(graph.calls) or graph.macs > MOST_MACS:
         return {}
     try:
-        values = native_values(graph, weights, (picture,))
+        values = native_values(graph, weights, pictures)
     except (UnsupportedError, ImportError, OSError):
         return {}
     behind = {node.name: values[node.name] for node in graph.calls[kept:]}

@@ -65,17 +65,16 @@ def check_input(graph: Graph, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
     """The inputs as float32 in the shapes that the graph takes, or `InvalidDataError`."""
     if len(inputs) != len(graph.inputs):
         raise InvalidDataError(f"the network takes {len(graph.inputs)} inputs, got {len(inputs)}")
-    checked = []
-    for name, shape, value in zip(graph.inputs, graph.input_shapes, inputs):
-        array = np.ascontiguousarray(value, dtype=np.float32)
-        if array.shape != shape:
-            raise InvalidDataError(
-                f"the input {describe_value(name)} takes one sample of shape {shape}, got {array.shape}"
-            )
-        if not np.isfinite(array).all():
-            raise InvalidDataError(f"the input {describe_value(name)} holds NaN or infinity; give finite numbers")
-        checked.append(array)
-    return tuple(checked)
+    return tuple(map(_checked, graph.inputs, graph.input_shapes, inputs))
+
+
+def _checked(name: str, shape: tuple[int, ...], value: Array) -> Array:
+    array = np.ascontiguousarray(value, dtype=np.float32)
+    if array.shape != shape:
+        raise InvalidDataError(f"the input {describe_value(name)} takes one sample of shape {shape}, got {array.shape}")
+    if not np.isfinite(array).all():
+        raise InvalidDataError(f"the input {describe_value(name)} holds NaN or infinity; give finite numbers")
+    return array
 
 
 def native_values(graph: Graph, weights: Mapping[str, npt.ArrayLike], inputs: tuple[Array, ...]) -> dict[str, Array]:
@@ -113,9 +112,9 @@ def _reference_values(
     return values
 
 
-def pixel_range(graph: Graph) -> int:
-    """The largest value of a pixel that the network expects: 255 where it rescales its input itself, else 1."""
-    readers = graph.consumers[graph.inputs[0]]
+def pixel_range(graph: Graph, index: int = 0) -> int:
+    """The largest value of a pixel that the network expects of an input: 255 where it rescales it itself, else 1."""
+    readers = graph.consumers[graph.inputs[index]]
     if len(readers) == 1 and isinstance(graph.by_name[readers[0]].layer, Permute):
         readers = graph.consumers[readers[0]]
     layers: list[Any] = [graph.by_name[name].layer for name in readers]

@@ -145,6 +145,27 @@ export interface Comparison {
   } | null;
 }
 
+/** One of the network's inputs, and pictures to choose from. */
+export interface InputFacts {
+  name: string;
+  shape: number[];
+  range: number;
+  samples: { label: string; pixels: string }[];
+}
+
+type Texts = Record<string, string>;
+/** The cell of the page that shows at work what a text speaks of. */
+export type Alive = { layer: string; position: number[] } | null;
+
+export interface Note {
+  examples: {
+    title: Texts;
+    alive: Alive;
+    layers: { kind: string; shapes: string; parts: { label: Texts; text: string }[]; value: number; printed: number }[];
+  }[];
+  answers: { quote: Texts; answer: Texts; alive: Alive }[];
+}
+
 export interface PageData {
   network: { name: string; inputs: string[]; outputs: string[]; totals: Totals; layers: Layer[] };
   variations: {
@@ -160,8 +181,9 @@ export interface PageData {
   };
   questions: Question[];
   compare: Comparison | null;
-  input: { shape: number[]; range: number };
-  samples: { label: string; pixels: string }[];
+  inputs: InputFacts[];
+  /** The note's examples and slips, on its own page. */
+  note: Note | null;
   /** Maps of layers that the page does not run, for the first sample; see `lib/computed.ts`. */
   computed: Record<string, { shape: number[]; channels: number[]; factor: number; numbers: string }>;
   class_names: string[];
@@ -187,6 +209,13 @@ function element(id: string): string {
 }
 
 export const data: PageData = JSON.parse(element("depthwise-data"));
+
+/** The input whose picture is shown and can be changed: the only one, or the one chosen of several. */
+export let input: InputFacts = data.inputs[0];
+
+export function chooseInput(index: number): void {
+  input = data.inputs[index];
+}
 
 const blob = decodeBytes(element("depthwise-weights"));
 const numbers = new Float32Array(blob.buffer, 0, blob.length / 4);

@@ -1,6 +1,6 @@
 /** What the address holds beside the place: language, theme and picture, so that a link shows the same to another reader. */
 
-import { data } from "./data";
+import { data, input } from "./data";
 
 const LEVELS = "abcdefghijklmnop";
 const MOST_PIXELS = 4096;
@@ -20,7 +20,7 @@ export function pictureText(picture: Float32Array): string {
   return text.length > MOST_TEXT ? "" : text;
 }
 
-const levelOf = (value: number) => Math.max(0, Math.min(15, Math.round((value / data.input.range) * 15)));
+const levelOf = (value: number) => Math.max(0, Math.min(15, Math.round((value / input.range) * 15)));
 
 /** The picture that such a text stands for; null where it is none of this network's input. */
 export function pictureOf(text: string, count: number): Float32Array | null {
@@ -29,7 +29,7 @@ export function pictureOf(text: string, count: number): Float32Array | null {
   for (const [, letter, times] of text.matchAll(/([a-p])(\d*)/g)) {
     const end = at + Number(times || 1);
     if (end > count) return null;
-    picture.fill(Math.fround((LEVELS.indexOf(letter) / 15) * data.input.range), at, end);
+    picture.fill(Math.fround((LEVELS.indexOf(letter) / 15) * input.range), at, end);
     at = end;
   }
   return at === count ? picture : null;

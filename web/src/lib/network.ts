@@ -1,18 +1,18 @@
 /** Runs the network in the page: every layer's output for one picture, sums in double precision, results in float32. */
 
 import { activation, reluLayer, softmaxSteps } from "./activations";
-import { layers, weight, type Layer } from "./data";
+import { data, layers, weight, type Layer } from "./data";
 import { broadcast, runOperations } from "./operations";
 import { convolve, convolveDepthwise, pool, product, reduceMap } from "./windows";
 
 export type Values = Map<string, Float32Array>;
 
-/** The values of all layers that the page can run, or of those up to `last`. */
-export function run(input: Float32Array, count: number): Values {
+/** The values of the first `count` layers, from the pictures of the inputs, in their order. */
+export function run(pictures: Float32Array[], count: number): Values {
   const values: Values = new Map();
   for (const layer of layers.slice(0, count)) {
     if (layer.kind === "InputLayer") {
-      values.set(layer.name, input);
+      values.set(layer.name, pictures[data.network.inputs.indexOf(layer.name)]);
       continue;
     }
     const inputs = layer.inputs.map((name) => values.get(name));

@@ -1,6 +1,6 @@
 /** The picture as whole numbers, and windows moving over it: what the story and the kernel editor compute. */
 
-import { data } from "./data";
+import { input } from "./data";
 
 export interface Plane {
   height: number;
@@ -25,13 +25,13 @@ export const COPY: Kernel = [
 
 /** The picture in shades from 0 to 255, no larger than `most` cells on a side; a network without pictures gets a disc. */
 export function greyPlane(picture: Float32Array, most: number): Plane {
-  const shape = data.input.shape;
+  const shape = input.shape;
   if (shape.length !== 3 || shape[0] < 5 || shape[1] < 5) return disc();
   const [height, width, channels] = shape;
   const shade = (row: number, column: number) => {
     const at = (row * width + column) * channels;
     const value = channels === 3 ? 0.299 * picture[at] + 0.587 * picture[at + 1] + 0.114 * picture[at + 2] : picture[at];
-    return Math.max(0, Math.min(255, (value / data.input.range) * 255));
+    return Math.max(0, Math.min(255, (value / input.range) * 255));
   };
   const scale = Math.max(1, height / most, width / most);
   const [tall, wide] = [Math.floor(height / scale), Math.floor(width / scale)];

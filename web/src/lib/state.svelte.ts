@@ -1,19 +1,17 @@
 /** What the reader has chosen: language, theme, place, picture. */
 
-import { data, decodeBytes, layerByName, layers, type Layer } from "./data";
+import { chooseInput, data, decodeBytes, input, layerByName, layers, type InputFacts, type Layer } from "./data";
 import { browserLanguage, pictureOf, pictureText, readLink } from "./link";
 import { liveliestPlace } from "./lively";
 import { run, type Values } from "./network";
 import type { Plane } from "./planes";
 
-export type View = "story" | "network" | "layer" | "kernel" | "try" | "guess" | "compare";
+export type View = "note" | "story" | "network" | "layer" | "kernel" | "try" | "guess" | "compare";
 export type Theme = "auto" | "light" | "dark";
 
-export const VIEWS: View[] = ["story", "network", "layer", "kernel", "try", "guess", "compare"];
+export const VIEWS: View[] = [...(data.note ? (["note"] as View[]) : []), "story", "network", "layer", "kernel", "try", "guess", "compare"];
 export const THEMES: Theme[] = ["auto", "light", "dark"];
 
-const shape = data.input.shape;
-const pixels = shape.reduce((a, b) => a * b, 1);
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 
 function remembered(key: string): string | null {
@@ -39,10 +37,13 @@ function firstLanguage(): string {
 }
 
 /** The picture of a sample, scaled to the range that the network takes. */
-export function samplePicture(index: number): Float32Array {
-  const bytes = decodeBytes(data.samples[index].pixels);
-  return Float32Array.from(bytes, (byte) => Math.fround((byte * data.input.range) / 255));
+export function samplePicture(index: number, of: InputFacts = input): Float32Array {
+  const bytes = decodeBytes(of.samples[index].pixels);
+  return Float32Array.from(bytes, (byte) => Math.fround((byte * of.range) / 255));
 }
+
+/** The pictures that the page opens with, one for each input. */
+const FIRST = data.inputs.map((of) => samplePicture(0, of));
 
 class State {
   language = $state(firstLanguage());
@@ -60,14 +61,22 @@ class State {
   private isPlaced = false;
   /** The step of the story that a link names. */
   step = $state(1);
-  picture = $state.raw<Float32Array>(data.samples.length ? samplePicture(0) : new Float32Array(pixels));
+  /** Which of the network's inputs the picture is for. */
+  inputIndex = $state(0);
+  /** The pictures of all inputs. */
+  pictures = $state.raw<Float32Array[]>(FIRST);
+  /** What `sample` says of each input while another one is chosen. */
+  private samples = FIRST.map(() => 0);
+  picture: Float32Array = $derived(this.pictures[this.inputIndex]);
   /** A photo that was opened, in shades and larger than the network takes it: for the kernel editor. */
   photo = $state.raw<Plane | null>(null);
   showHelp = $state(false);
   /** What is said about the thing that is pointed at, and where. */
   tip = $state.raw<{ title: string; text: string; node: Element; box: DOMRect } | null>(null);
 
-  values: Values = $derived(run(this.picture, data.kept_layers));
+  values: Values = $derived(run(this.pictures, data.kept_layers));
+  /** Whether the network reads what it read when the page was made. */
+  isAsMade: boolean = $derived(this.pictures.every((picture, index) => picture === FIRST[index]));
   layer: Layer = $derived(layerByName.get(this.layerName)!);
   isDark: boolean = $derived(this.theme === "dark" || (this.theme === "auto" && this.systemDark));
 
@@ -133,9 +142,21 @@ class State {
   }
 
   setPicture(picture: Float32Array, sample = -1, photo: Plane | null = null): void {
-    this.picture = picture;
+    const next = sample === 0 ? FIRST[this.inputIndex] : picture;
+    this.pictures = this.pictures.map((other, index) => (index === this.inputIndex ? next : other));
     this.photo = photo;
     this.sample = sample;
+    writeHash();
+  }
+
+  /** Makes another input the one whose picture is shown and can be changed. */
+  chooseInput(index: number): void {
+    if (index === this.inputIndex) return;
+    this.samples[this.inputIndex] = this.sample;
+    chooseInput(index);
+    this.inputIndex = index;
+    this.sample = this.samples[index];
+    this.photo = null;
     writeHash();
   }
 
@@ -156,6 +177,7 @@ export const state = new State();
 export function linkTo(view: View): string {
   const name = encodeURIComponent(state.layerName);
   const places: Record<View, string> = {
+    note: "#/note",
     story: state.step > 1 ? `#/story/${state.step}` : "#/",
     network: "#/network",
     layer: `#/layer/${name}/${state.position.join(",")}`,
@@ -167,6 +189,7 @@ export function linkTo(view: View): string {
   const options: string[] = [];
   if (state.language !== (data.language ?? browserLanguage())) options.push(`language=${state.language}`);
   if (state.theme !== "auto") options.push(`theme=${state.theme}`);
+  if (state.inputIndex > 0) options.push(`input=${state.inputIndex}`);
   if (state.sample > 0) options.push(`sample=${state.sample}`);
   const drawn = state.sample < 0 ? pictureText(state.picture) : "";
   if (drawn) options.push(`picture=${drawn}`);
@@ -214,14 +237,14 @@ function goTo(hash: string): void {
     }
     const position = at?.split(",").map(Number);
     if (layerByName.has(layer)) state.open(view, layer, position?.every(Number.isFinite) ? position : undefined);
-  } else if (view === "story" || view === "network" || view === "kernel" || view === "guess" || view === "compare") {
+  } else if ((view === "note" && data.note) || view === "story" || view === "network" || view === "kernel" || view === "guess" || view === "compare") {
     if (view === "story") state.step = Math.max(1, Math.min(5, Math.round(Number(name)) || 1));
     state.open(view);
   } else if (data.place && !hash) {
     state.open("layer", data.place.layer, data.place.position ?? undefined);
   } else {
     state.step = 1;
-    state.open("story");
+    state.open(VIEWS[0]);
   }
 }
 
@@ -230,10 +253,12 @@ function readOptions(options: URLSearchParams): void {
   if (language && language in data.languages) state.language = language;
   const theme = options.get("theme") as Theme | null;
   if (theme && THEMES.includes(theme)) state.theme = theme;
+  const which = Number(options.get("input") ?? 0);
+  if (Number.isInteger(which) && which >= 0 && which < data.inputs.length) state.chooseInput(which);
   const sample = Number(options.get("sample") ?? -1);
-  if (Number.isInteger(sample) && sample >= 0 && sample < data.samples.length) {
+  if (Number.isInteger(sample) && sample >= 0 && sample < input.samples.length) {
     state.setPicture(samplePicture(sample), sample);
   }
-  const drawn = pictureOf(options.get("picture") ?? "", pixels);
+  const drawn = pictureOf(options.get("picture") ?? "", input.shape.reduce((a, b) => a * b, 1));
   if (drawn) state.setPicture(drawn);
 }
