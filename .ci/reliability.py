@@ -1,7 +1,7 @@
 """Writes the tables of docs/reliability.md: what is promised, which tests try it, how often they did, how often it failed.
 
     .ci/reliability.py record          runs those tests, quick ones and sweeps, and writes docs/reliability.json and the tables
-    .ci/reliability.py record "not sweep and not long"     the same with other tests of these files
+    .ci/reliability.py record "not sweep and not long" [FILE ...]     the same with other tests of these files
     .ci/reliability.py write           writes the tables from what was recorded
 
 The promise of a test file is its first paragraph, after "Promise:". No figure is written by hand: those of the tests come from the run,
@@ -13,6 +13,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,22 @@ def main() -> None:
     if command not in ("record", "write"):
         sys.exit(__doc__)
     if command == "record":
-        marks = sys.argv[2] if len(sys.argv) > 2 else "not long"
-        options = ["-q", "-m", marks, "--record-reliability", str(RECORD)]
-        code = subprocess.run([sys.executable, "-m", "pytest", *options, *promises()], cwd=ROOT, check=False).returncode
+        record(sys.argv[2] if len(sys.argv) > 2 else "not long", sys.argv[3:] or list(promises()))
+    DOCUMENT.write_text(written(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def record(marks: str, files: list[str]) -> None:
+    """Runs tests and puts what they counted in the place of what was recorded of the same files."""
+    with tempfile.TemporaryDirectory() as folder:
+        new = Path(folder) / "record.json"
+        options = ["-q", "-m", marks, "--record-reliability", str(new)]
+        code = subprocess.run([sys.executable, "-m", "pytest", *options, *files], cwd=ROOT, check=False).returncode
         if code not in (0, 1):
             sys.exit(code)
-    DOCUMENT.write_text(written(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
+        counted = json.loads(new.read_text(encoding="utf-8"))
+    before = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+    kept = {name: counts for name, counts in sorted((before | counted).items()) if name in promises()}
+    RECORD.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 def promises() -> dict[str, str]:

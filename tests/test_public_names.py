@@ -109,10 +109,14 @@ def test_reprs_say_something() -> None:
     assert repr(history) == "<History of 0 epochs>"
     history.on_epoch_end(0, {"loss": 0.25, "accuracy": 0.5})
     assert repr(history) == "<History of 1 epochs: loss=0.25, accuracy=0.5>"
+    history.on_epoch_end(1, {"loss": 0.125, "accuracy": [0.5, 1.0], "a\x1b": 1.0})
+    assert repr(history) == "<History of 2 epochs: loss=0.125, accuracy=0.75, 'a\\x1b'=1>"
     model = models.Sequential([layers.Dense(2, input_shape=(3,), name="last")], name="small")
     things = [model, model.layers[0], model.explain(), model.explain("last"), losses.get("mse"), optimizers.get("adam")]
     things += [metrics.get("accuracy"), model.inputs[0], callbacks.EarlyStopping(), callbacks.CSVLogger("log.csv")]
     assert [repr(thing) for thing in things if re.search(r" object at 0x", repr(thing))] == []
+    hostile = models.Sequential([layers.Dense(2, input_shape=(3,))], name="a\x1b[31m")
+    assert repr(hostile.explain()) == "<Explanation of a\\x1b[31m>"
     assert repr(model.explain("last", (1,))) == "<Explanation of small, layer last, cell (1,)>"
 
 

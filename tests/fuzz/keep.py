@@ -11,7 +11,7 @@ from typing import Any
 from .corpus import FAILED, FOLDER, store, stored
 from .readers import READERS
 
-MOST_FILES, MOST_BYTES = 40, 60_000
+MOST_FILES, MOST_BYTES = 20, 40_000
 """Of one reader: 19 of them stay far below 2 MB together, and are read in seconds."""
 
 

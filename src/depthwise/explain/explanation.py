@@ -235,8 +235,8 @@ class Explanation:
         return EmbeddedPage(self.page(with_times=False).html, self.model.name)
 
     def __repr__(self) -> str:
-        place = "" if self.layer is None else f", layer {self.layer}"
-        return f"<Explanation of {self.model.name}{place}{'' if self.at is None else f', cell {self.at}'}>"
+        place = "" if self.layer is None else f", layer {printable(self.layer)}"
+        return f"<Explanation of {printable(self.model.name)}{place}{'' if self.at is None else f', cell {self.at}'}>"
 
     def __str__(self) -> str:
         from rich.console import Console

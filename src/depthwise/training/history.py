@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from depthwise.training.callback import Callback
 
 __all__ = ["History"]
@@ -22,7 +24,11 @@ class History(Callback):
         self.epoch: list[int] = []
 
     def __repr__(self) -> str:
-        last = ", ".join(f"{name}={values[-1]:.4g}" for name, values in self.history.items() if values)
+        last = ", ".join(
+            f"{name if name.isprintable() else ascii(name)}={float(np.mean(values[-1])):.4g}"
+            for name, values in self.history.items()
+            if values
+        )
         return f"<History of {len(self.epoch)} epochs{': ' if last else ''}{last}>"
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
