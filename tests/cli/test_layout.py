@@ -162,7 +162,7 @@ def test_bench_keeps_the_names_of_its_blocks(report: Any, width: int) -> None:
         ),
         (["fly"], "there is no command 'fly'; see depthwise --help"),
         (["compar"], "there is no command 'compar'; did you mean 'compare'?; see depthwise --help"),
-        (["predict", "--fly"], "there is no option --fly; see depthwise predict --help"),
+        (["predict", "--xyzzy"], "there is no option --xyzzy; see depthwise predict --help"),
         (["predict", "--topp", "3"], "there is no option --topp; did you mean --top?; see depthwise predict --help"),
         (["explain", "note", "more"], "'more' is one argument too many; see depthwise explain --help"),
         (["explain", "note", "--layer"], "--layer needs a value; see depthwise --help"),

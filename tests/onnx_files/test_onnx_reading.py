@@ -251,6 +251,14 @@ def test_open_sizes_are_given_or_taken_from_the_arrays(tmp_path: Path) -> None:
         load_model(path, shapes={"z": (1, 3, 6, 4)})
 
 
+def test_a_product_of_constants_that_a_tensor_is_added_to() -> None:
+    draft = Draft(2, 3)
+    check(
+        draft.model(draft.node("Gemm", draft.drawn(2, 4), draft.drawn(3, 4), "x", alpha=0.5, beta=2.0, transB=1)),
+        (2, 3),
+    )
+
+
 def test_open_sizes_behind_a_batch_that_the_file_fixes(tmp_path: Path) -> None:
     draft = Draft(2, "channels", 4)
     (tmp_path / "open.onnx").write_bytes(draft.model(draft.node("Relu", "x")).SerializeToString())

@@ -6,7 +6,7 @@ See `depthwise.compiler.functions`, which names them all.
 from collections.abc import Callable
 from math import factorial, pi, sqrt
 
-from depthwise.compiler.ir.expression import Constant, Expression, apply
+from depthwise.compiler.ir.expression import Expression, apply
 from depthwise.compiler.kernels import mathematics
 from depthwise.compiler.kernels.builder import Function as Code
 from depthwise.dataclass import dataclass
@@ -77,15 +77,9 @@ def _shared(predicate: str, opposite: str) -> Slope:
     return slope
 
 
-def _with_nan(function: str) -> Callable[[Arguments], Expression]:
+def _with_nan(extreme: Callable[[Code, str, str], str]) -> Callable[[Code, str, str], str]:
     """NaN where either is NaN: the instructions of x86 give their second operand then."""
-
-    def definition(args: Arguments) -> Expression:
-        first, second = args
-        chosen = apply(function, first, second)
-        return chosen if isinstance(first, Constant) else apply("where_uno", first, first, first, chosen)
-
-    return definition
+    return lambda code, a, b: code.select(code.compare("uno", a, a), a, extreme(code, a, b))
 
 
 def _where_negative(code: Code, a: str, x: str, y: str) -> str:
@@ -141,8 +135,8 @@ ARITHMETIC: dict[str, Elementary] = {
     "abs": Elementary(
         lambda code, x: code.intrinsic("fabs", x), slope=lambda g, args, y: (apply("where_oge", args[0], 0.0, g, -g),)
     ),
-    "maximum": Elementary(definition=_with_nan("max"), slope=_shared("ogt", "olt")),
-    "minimum": Elementary(definition=_with_nan("min"), slope=_shared("olt", "ogt")),
+    "maximum": Elementary(_with_nan(Code.largest), slope=_shared("ogt", "olt")),
+    "minimum": Elementary(_with_nan(Code.smallest), slope=_shared("olt", "ogt")),
     "sqrt": Elementary(
         lambda code, x: code.intrinsic("sqrt", x), slope=lambda g, args, y: (g * 0.5 / y,), reads_output=True
     ),

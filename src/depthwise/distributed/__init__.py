@@ -2,7 +2,7 @@
 
 `predict` classifies images or a Ray dataset; `depthwise predict … --ray` does the same from the command line. Ray is imported by the
 first call that needs it.
-docs/distributed.md says when it pays.
+docs/distributed.md says what holds.
 """
 
 from depthwise.distributed.prediction import predict

@@ -28,7 +28,6 @@ _ENVIRONMENT = {
     # How long a machine's own processes may take to start: one that is busy ends itself after half a minute otherwise.
     "RAY_agent_register_timeout_ms": "300000",
     "RAY_worker_register_timeout_seconds": "300",
-    "RAY_raylet_start_wait_time_s": "300",
 }
 
 

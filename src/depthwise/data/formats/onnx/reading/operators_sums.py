@@ -8,6 +8,7 @@ import numpy as np
 
 from depthwise.compiler.ir.expression import Constant as Number
 from depthwise.compiler.ir.expression import Expression, Operand, apply
+from depthwise.data.formats.onnx.reading.folding import MOST_FOLDED
 from depthwise.data.formats.onnx.reading.network import Constant, NotBatchedError, RefusedError, Tensor, Value
 from depthwise.data.formats.onnx.reading.registry import Given, operator
 from depthwise.layers import descriptions as layer
@@ -67,7 +68,14 @@ def _general_gemm(given: Given, alpha: float, beta: float) -> Tensor:
             sides.append(_turned(given, network.settled(value)) if turned else network.settled(value))
         else:
             sides.append(Constant(value.array.T if turned else value.array, value.inputs))
-    product = _product(given, sides[0], sides[1])
+    first, second = sides
+    if isinstance(first, Constant) and isinstance(second, Constant):  # what is added to their product is no constant
+        if first.array.size * second.array.size > MOST_FOLDED:
+            raise ValueError("the product of its constants would hold too many numbers")
+        known = np.matmul(first.array.astype(np.float32), second.array.astype(np.float32)) * np.float32(alpha)
+        values = [Constant(known, first.inputs | second.inputs), given.value(2)]
+        return network.arithmetic("Gemm", X + Y * beta, values)
+    product = _product(given, first, second)
     if alpha != 1.0:
         product = network.arithmetic("Gemm", X * alpha, [product])
     if not given.has(2) or beta == 0.0:
