@@ -31,7 +31,7 @@ def test_messages_name_the_option(model_file: Path, data_file: Path, tmp_path: P
         (("predict", model_file, data_file, "--invert", "x"), "--invert must be auto"),
         (("explain", model_file, "--layer", "conv2d", "--at", "0,0,0", "--sample", 10**6), "--sample must be from 0 to 9999"),
         (("explain", model_file, "--layer", "conv2d", "--at", "0,0,0", "--scale", "7"), "--scale must be one of auto"),
-        (("explain", model_file, "--scale", "0..1"), "--scale changes nothing without --at or --output"),
+        (("explain", model_file, "--scale", "0..1"), "--scale changes nothing without --layer or --output"),
     ):  # fmt: skip
         assert fails(*arguments).startswith(f"depthwise: {begins}"), begins
 

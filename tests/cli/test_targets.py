@@ -236,4 +236,5 @@ def test_results_are_written_before_they_are_printed(
     monkeypatch.setattr(depthwise.compare.console, "print_report", fail)
     result = runner.invoke(app, list(map(str, comparing(model_file, data_file, tmp_path / "new"))))
     assert isinstance(result.exception, UnicodeEncodeError)
-    assert sorted(content(tmp_path / "new")) == ["report.html", "report.json", "tiny-2.keras", "tiny.keras"]
+    pages = ["explain-tiny-2.html", "explain-tiny.html"]
+    assert sorted(content(tmp_path / "new")) == [*pages, "report.html", "report.json", "tiny-2.keras", "tiny.keras"]

@@ -105,8 +105,8 @@ def predicted(
         target = agreed_target(nodes, bits, tell)
         arguments = (classifier.model, classifier.reading, classifier.top, classifier.invert, classifier.center)
         shared = ray.put((arguments, target, os.getcwd()))
-        actor = ray.remote(Predictor).options(num_cpus=processors, max_restarts=0, max_concurrency=1)
-        jobs, has_names = _jobs(ray, classifier, dataset)
+        jobs, has_names, is_read_by_ray = _jobs(ray, classifier, dataset)
+        actor = ray.remote(Predictor).options(max_restarts=0, max_concurrency=1, **_place(processors, is_read_by_ray))
         done = 0
         try:
             for batches in run_in_order(
@@ -135,15 +135,20 @@ def _wanted(ray: Any, processors: int) -> Callable[[], int]:
     return wanted
 
 
-def _jobs(ray: Any, classifier: Classifier, dataset: Any) -> tuple[Iterable[Any], bool]:
-    """What the workers get one by one, and whether the rows have names of files."""
+def _place(processors: int, is_read_by_ray: bool) -> dict[str, Any]:
+    """What a worker asks the cluster for. Ray Data's readers run beside the workers, which must not hold every processor then."""
+    return {"num_cpus": 0, "scheduling_strategy": "SPREAD"} if is_read_by_ray else {"num_cpus": processors}
+
+
+def _jobs(ray: Any, classifier: Classifier, dataset: Any) -> tuple[Iterable[Any], bool, bool]:
+    """What the workers get one by one, whether the rows have names of files, and whether Ray Data reads them."""
     names = [dataset] if isinstance(dataset, (str, os.PathLike)) else dataset
     if isinstance(names, (list, tuple)):
         remote = [name for name in names if isinstance(name, str) and "://" in name]
         if not remote:
             size = batch_size(classifier.graph, BATCH_BYTES)
             files = files_of(names)
-            return grouped(pieces_of(files, classifier.graph, classifier.reading.scale, size), size), True
+            return grouped(pieces_of(files, classifier.graph, classifier.reading.scale, size), size), True, False
         if len(remote) < len(names):
             raise InvalidArgumentError("files of this machine and of a store cannot be mixed; name them in two calls")
         names = ray.data.read_binary_files(list(remote), include_paths=True)
@@ -151,7 +156,7 @@ def _jobs(ray: Any, classifier: Classifier, dataset: Any) -> tuple[Iterable[Any]
         raise InvalidArgumentError(
             f"dataset must be a ray.data.Dataset or names of files, got {describe_value(type(dataset).__name__)}"
         )
-    return _blocks(names), "path" in (names.columns() or ())
+    return _blocks(names), "path" in (names.columns() or ()), True
 
 
 def _blocks(dataset: Any) -> Iterator[Any]:
