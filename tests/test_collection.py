@@ -11,7 +11,7 @@ from depthwise.collection import without_collections
 def test_the_collector_is_as_it_was(enabled: bool) -> None:
     seen = []
 
-    @without_collections
+    @without_collections()
     def build(parts: int) -> int:
         seen.append(gc.isenabled())
         if not parts:

@@ -395,7 +395,6 @@ def save_model(model: Model, filepath: PathLike, overwrite: bool = True, zipped:
     write_any(model.saved(), filepath, overwrite)
 
 
-@without_collections
 def load_model(
     filepath: PathLike,
     custom_objects: Mapping[str, Any] | None = None,
@@ -429,7 +428,8 @@ def load_model(
     from depthwise.data.formats.opening import read_any
 
     try:
-        saved = read_any(filepath, compile, custom_objects, shapes, external_data)
+        with without_collections():
+            return model_of(read_any(filepath, compile, custom_objects, shapes, external_data))
     except ShapesNeededError as error:
         if shapes is not None:
             raise
@@ -439,7 +439,6 @@ def load_model(
 
         model: Any = OpenSizesModel(error.inputs, opened, str(error), error.batches)
         return model  # type: ignore[no-any-return]
-    return model_of(saved)
 
 
 def from_keras(model: Any) -> Model:

@@ -174,8 +174,9 @@ def test_what_was_trained_is_saved_though_it_cannot_be_printed(folder: Path, red
     shell(folder, COMMANDS["train"], redirection)
     shell(folder, COMMANDS["compare"].replace("tiny.keras tiny.keras", "tiny.keras --twin --epochs 1"), redirection)
     assert depthwise.load_model(folder / "new.keras").name == "tiny"
+    pages = {"explain-tiny.html", "explain-tiny-ordinary.html"}
     assert {path.name for path in (folder / "both").iterdir()} == {
-        "tiny.keras", "tiny-ordinary.keras", "report.json", "report.html",
+        "tiny.keras", "tiny-ordinary.keras", "report.json", "report.html", *pages,
     }  # fmt: skip
 
 

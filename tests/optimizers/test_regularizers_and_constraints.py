@@ -333,22 +333,30 @@ def active(made: Any) -> Any:
     return made.Model(start, module.Dense(3, activity_regularizer=kinds.L2(0.1))(x))
 
 
+def loss_of(model: Any, batch_size: int) -> float:
+    """Keras' loss step by step: traced for JAX once more, for a smaller batch, it has been seen to forget a penalty."""
+    total = 0.0
+    for start in range(0, len(X), batch_size):
+        x, y = X[start : start + batch_size], Y[start : start + batch_size]
+        error = np.mean(np.square(np.asarray(model(x), np.float64) - y))
+        total += len(x) * float(error + sum(float(item) for item in model.losses))
+    return total / len(X)
+
+
 def test_penalties_on_what_layers_give(tmp_path: Path) -> None:
     ours, theirs = active(depthwise), active(keras)
     theirs.set_weights(ours.get_weights())
     ours.compile(optimizers.SGD(0.02, momentum=0.5), "mse")
     theirs.compile(keras.optimizers.SGD(0.02, momentum=0.5), "mse")
-    assert ours.evaluate(X, Y, batch_size=5, verbose=0) == pytest.approx(
-        theirs.evaluate(X, Y, batch_size=5, verbose=0), rel=1e-5
-    )
-    options: dict[str, Any] = {"batch_size": 5, "epochs": 2, "shuffle": False, "verbose": 0}
+    assert ours.evaluate(X, Y, batch_size=5, verbose=0) == pytest.approx(loss_of(theirs, 5), rel=1e-5)
+    options: dict[str, Any] = {"batch_size": 4, "epochs": 2, "shuffle": False, "verbose": 0}
     logs, wanted = (model.fit(X, Y, **options).history["loss"] for model in (ours, theirs))
     assert logs == pytest.approx(wanted, rel=1e-5)
     assert_near(ours, theirs, 6)
-    assert ours.test_on_batch(X, Y) == pytest.approx(float(theirs.test_on_batch(X, Y)), rel=1e-5)
+    assert ours.test_on_batch(X, Y) == pytest.approx(loss_of(theirs, len(X)), rel=1e-5)
     ours.save(tmp_path / "ours.keras")
     again = keras.models.load_model(tmp_path / "ours.keras")
-    assert float(again.test_on_batch(X, Y)) == pytest.approx(ours.test_on_batch(X, Y), rel=1e-5)
+    assert loss_of(again, len(X)) == pytest.approx(ours.test_on_batch(X, Y), rel=1e-5)
 
 
 def test_every_call_of_a_layer_is_penalised(rng: np.random.Generator) -> None:

@@ -20,7 +20,7 @@ from depthwise.network.graph import Call, Graph
 __all__ = ["Builder", "lower"]
 
 
-@without_collections
+@without_collections()
 def lower(graph: Graph, *, training: bool = False) -> Program:
     """The program that computes `graph`'s outputs; with `training`, dropout and batch statistics are in it."""
     builder = Builder(training)

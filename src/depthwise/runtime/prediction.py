@@ -117,7 +117,7 @@ class Prediction:
         except KeyError:
             return self._make(parts, partial(plan_single, parts=parts))
 
-    @without_collections
+    @without_collections()
     def _make(self, parts: int, plan: Plan) -> Executable:
         with making:
             if parts not in self._executables:
