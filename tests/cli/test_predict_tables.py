@@ -167,4 +167,4 @@ def test_an_address_may_follow(words: list[str], address: str | None, files: lis
     command = typer.main.get_command(app).commands["predict"]  # type: ignore[attr-defined]
     assert isinstance(command, RayCommand)
     context = command.make_context("predict", ["note-cnn", *words])
-    assert (context.params["ray"], context.params["files"]) == (address, files)
+    assert (context.params["ray"], list(context.params["files"])) == (address, files)
