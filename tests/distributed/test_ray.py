@@ -21,7 +21,7 @@ from depthwise.predictions.pieces import files_of, grouped, pieces_of
 from depthwise.predictions.rows import Classifier, Rows
 from depthwise.predictions.tables import json_rows, write_table
 
-pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore")]  # Ray leaves processes and sockets to the end
+pytestmark = [pytest.mark.sweep, pytest.mark.filterwarnings("ignore")]  # Ray leaves processes and sockets to the end
 NAMES = ["photos", "digits.npy"]
 
 

@@ -25,6 +25,8 @@ _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    # Under `uv run` Ray would start each worker by `uv run` in a copy of the current folder; Depthwise is on every machine already.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     # How long a machine's own processes may take to start: one that is busy ends itself after half a minute otherwise.
     "RAY_agent_register_timeout_ms": "300000",
     "RAY_worker_register_timeout_seconds": "300",
