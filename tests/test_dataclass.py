@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import inspect
 import pickle
 from typing import Any, ClassVar
@@ -130,3 +131,29 @@ def test_layers_show_their_arguments() -> None:
     parameters = inspect.signature(layers.Dense).parameters
     assert [*parameters][:3] == ["units", "activation", "use_bias"]
     assert inspect.signature(layers.ReLU).parameters.keys() != parameters.keys()
+
+
+def test_a_copy_bears_properties_that_come_meanwhile() -> None:
+    """What another thread does in the middle of `deepcopy`, at a fixed place."""
+
+    class Asks:
+        owner: Any = None
+
+        def __deepcopy__(self, memo: object) -> "Asks":
+            assert self.owner.total == 3
+            return Asks()
+
+    @dataclass(frozen=True)
+    class Sum:
+        first: Any
+        numbers: tuple[int, ...]
+
+        @functools.cached_property
+        def total(self) -> int:
+            return sum(self.numbers)
+
+    asks = Asks()
+    asks.owner = original = Sum(asks, (1, 2))
+    copied = copy.deepcopy(original)
+    assert copied.numbers == (1, 2)
+    assert copied.total == 3

@@ -65,6 +65,11 @@ def _refuse(self: Any, name: str, action: str) -> None:
         raise FrozenInstanceError(f"cannot {action} field {name!r}")
 
 
+def _state(self: object) -> dict[str, Any]:
+    """A copy: while `copy.deepcopy` goes through it, another thread may ask for a `cached_property`, which then comes to the original."""
+    return dict(vars(self))
+
+
 def _waiting(eq: bool, cls: type) -> type:
     """`cls` as a frozen dataclass whose methods wait.
 
@@ -79,6 +84,8 @@ def _waiting(eq: bool, cls: type) -> type:
     for name in ("__init__", "__repr__", *(("__eq__", "__hash__") if eq else ())):
         if name not in own:
             setattr(cls, name, _Method(name, cls))
+    if cls.__getstate__ is object.__getstate__:  # type: ignore[comparison-overlap]
+        cls.__getstate__ = _state  # type: ignore[method-assign,assignment]
     cls.__setattr__, cls.__delattr__ = _set, _delete  # type: ignore[method-assign,assignment]
     return cls
 

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from depthwise.compiler.native import linker
-from depthwise.compiler.native.compile import IMPORTED_SYMBOLS, NativeCodeError, assembly, compile_module, load_object
+from depthwise.compiler.native.compile import (
+    IMPORTED_SYMBOLS,
+    LoadedCode,
+    NativeCodeError,
+    assembly,
+    compile_module,
+    load_object,
+)
 from depthwise.compiler.native.listing import called_symbols, functions_of, vector_stack_accesses
 from depthwise.compiler.native.scheduler import scheduler_ir, team_ir
 from depthwise.compiler.native.targets import TARGET_NAMES, Target, can_run, host_target, llvm_versions, target_for
@@ -349,3 +356,7 @@ def test_a_program_that_does_not_load_leaves_no_library_behind() -> None:
     with pytest.raises(NativeCodeError, match="does not load"):
         load_object(b"no object code")
     assert {name for kept in linker._kept for name in kept.users} <= before
+
+
+def test_code_whose_loading_was_interrupted_goes_silently() -> None:
+    LoadedCode.__new__(LoadedCode).__del__()

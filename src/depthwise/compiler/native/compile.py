@@ -227,6 +227,8 @@ class LoadedCode:
     def __del__(self) -> None:
         if sys.is_finalizing():
             return  # the process's memory goes as a whole
+        if "_trackers" not in vars(self):
+            return  # Ctrl-C in `__init__`: nobody has an address, and LLVM frees the code that nothing refers to
         for tracker in self._trackers.values():
             tracker.close()
         give_back(self._linker, self._library)
