@@ -17,7 +17,12 @@ from playwright.sync_api import Page, sync_playwright
 
 from depthwise.networks import trained
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "pictures"
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from support.page_links import GO  # noqa: E402 - the path is needed
+
+FOLDER = ROOT / "docs" / "pictures"
 SIZE = {"width": 1280, "height": 820}
 SHOWN = (960, 615)
 LAYER = "separable_conv2d"
@@ -29,15 +34,6 @@ STILLS = {
 }
 MOST_BYTES = 1_000_000
 """Of the moving picture, which every reader of the README loads."""
-
-GO = """async place => {
-  if (location.hash !== place) {
-    const arrived = new Promise(done => addEventListener("hashchange", done, {once: true}));
-    location.hash = place;
-    await arrived;
-  }
-  await depthwise.tick();
-}"""
 
 
 def shot(page: Page) -> Image.Image:

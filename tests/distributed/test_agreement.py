@@ -1,10 +1,14 @@
 """Machines with different vectors: which code all can run, what that costs, and where there is none."""
 
+import socket
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import depthwise
 from depthwise.compiler.native.targets import can_run, host_target, own_target, restrict, target_for
+from depthwise.distributed import cluster
 from depthwise.distributed.cluster import Node, agreed_target, check_bits
 from depthwise.errors import InvalidArgumentError, UnsupportedError
 
@@ -76,3 +80,26 @@ def test_code_that_this_machine_cannot_run_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="This machine has the vectors"):
         restrict(foreign)
     assert host_target() == own_target()
+
+
+def test_no_cluster_at_an_address_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray would try to connect for minutes; it is not asked before something takes connections there."""
+    asked: list[str] = []
+    ray = SimpleNamespace(
+        is_initialized=lambda: False, init=lambda address, **options: asked.append(address), shutdown=lambda: None
+    )
+    monkeypatch.setattr(cluster, "load_ray", lambda: ray)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with cluster.connected(address):
+            assert asked == [address]
+    for wrong in (address, "nowhere"):
+        with (
+            pytest.raises(InvalidArgumentError, match=f"there is no Ray cluster at '{wrong}'"),
+            cluster.connected(wrong),
+        ):
+            pass
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(InvalidArgumentError, match=f"there is no Ray cluster at '{address}'"), cluster.connected():
+        pass
+    assert len(asked) == 1

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, CDPSession, Page, Playwright, sync_play
 from depthwise.explain.page import make_page
 from depthwise.explain.samples import page_samples
 from support.explained import network_and_weights
+from support.page_links import GO
 from support.programs_needed import missing
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
@@ -50,16 +51,6 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 
 MOST_MILLISECONDS = 120_000
 """What a step may take on a machine that is busy with other work before it counts as failed."""
-
-GO = """async place => {
-  if (location.hash !== place) {
-    const arrived = new Promise(done => addEventListener("hashchange", done, {once: true}));
-    location.hash = place;
-    await arrived;
-  }
-  await depthwise.tick();
-}"""
-"""Goes to a place and waits until the page shows it."""
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pickle
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ __all__ = ["BITS", "Node", "agreed_target", "check_bits", "connected", "explaine
 
 BITS = ("fast", "same")
 """What `bits` may be: each machine's own vectors, or those that all have."""
+
+_ANSWERS_WITHIN = 10.0
+"""Seconds that a cluster has to take a connection. Ray itself would try for many minutes, and log every attempt."""
 
 _LOCAL_STORE = 256 << 20
 _STARTS = 3
@@ -110,12 +114,13 @@ def connected(address: str | None = None) -> Iterator[Any]:
 
 def _connect(ray: Any, address: str | None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
-    shown = describe_value(address or os.environ.get("RAY_ADDRESS", "auto"), 200)
-    if address != "local":
+    wanted = address or os.environ.get("RAY_ADDRESS") or "auto"
+    shown = describe_value(wanted, 200)
+    if wanted != "local":
         try:
-            ray.init(address=address or os.environ.get("RAY_ADDRESS") or "auto", **quiet)
+            ray.init(address=_answering(wanted), **quiet)
             return
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             ray.shutdown()
             if address is not None or os.environ.get("RAY_ADDRESS"):
                 raise InvalidArgumentError(
@@ -135,6 +140,26 @@ def _connect(ray: Any, address: str | None) -> None:
             ray.shutdown()
             if attempt == _STARTS - 1:
                 raise DepthwiseError(f"Ray could not be started on this machine: {_first_line(error)}") from None
+
+
+def _answering(address: str) -> str:
+    """HOST:PORT of a cluster that takes connections; for "auto" that of this machine, which may have left its address behind.
+
+    Raises:
+        OSError, ValueError: there is none.
+    """
+    if address == "auto":
+        from ray._private.services import canonicalize_bootstrap_address
+
+        found = canonicalize_bootstrap_address(address)
+        if found is None:
+            raise ConnectionError("no cluster was started here")
+        address = found
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        raise ValueError("an address is HOST:PORT")
+    with socket.create_connection((host.strip("[]"), int(port)), _ANSWERS_WITHIN):
+        return address
 
 
 def explained(error: BaseException) -> Exception:
