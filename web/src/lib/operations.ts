@@ -124,7 +124,8 @@ const RULES: Record<string, (operation: Operation, operands: Float32Array[]) => 
     }),
   Softmax: (operation, [x]) =>
     byRows(operation, x, (row) => {
-      const { exponentials, total } = softmaxSteps(row);
+      const { before, largest, exponentials, total } = softmaxSteps(row);
+      if (operation.logarithm) return before.map((value) => value - largest - Math.log(total));
       return exponentials.map((value) => value / total);
     }),
   ...WINDOWED,
@@ -255,7 +256,7 @@ function stepAt(layer: Layer, operation: Operation, position: number[], values: 
     return { index, name: operand.label, position: place, value: read(layer, operand, values)[at] };
   });
   const step: Step = {
-    kind: operation.kind,
+    kind: operation.logarithm ? "LogSoftmax" : operation.kind,
     result: operation.result.label,
     position,
     value: operands.length ? operands[0].value : Number(operation.value),
@@ -290,7 +291,7 @@ function stepAt(layer: Layer, operation: Operation, position: number[], values: 
     } else {
       const { largest, exponentials, total } = softmaxSteps(row);
       step.row = { largest, exponential: exponentials[channel], total };
-      step.value = exponentials[channel] / total;
+      step.value = operation.logarithm ? row[channel] - largest - Math.log(total) : exponentials[channel] / total;
     }
   }
   return step;
