@@ -317,13 +317,21 @@ export function written(expression: Expression, operand: (index: number) => stri
   return parts(expression, operand)[0];
 }
 
+/** Seven digits, small and large numbers with an exponent, as Python's format `.7g` has it. */
+function general(value: number): string {
+  const rounded = Number(value.toPrecision(7));
+  const size = Math.abs(rounded);
+  if (size === 0 || size === Infinity || (size >= 1e-4 && size < 1e7)) return String(rounded);
+  return rounded.toExponential().replace(/e([+-])(\d)$/, "e$10$2");
+}
+
 /** The text, and how strongly its last operation binds: 0 a sign, 1 a sum, 2 a product, 3 what needs no parentheses. */
 function parts(expression: Expression, operand: (index: number) => string): [string, number] {
   if (typeof expression !== "object" || "operand" in expression) {
     const text =
       typeof expression === "object"
         ? operand(expression.operand)
-        : String(Number(Number(expression).toPrecision(7))).replace("Infinity", "∞").replace("-", "−");
+        : general(Number(expression)).replace("Infinity", "∞").replace(/^-/, "−");
     return [text, text.startsWith("−") ? 0 : 3];
   }
   const name = expression.function;
