@@ -110,7 +110,7 @@ class _Run:
             "-m",
             "depthwise",
             "bench",
-            file,
+            str(file),
             "--batch",
             str(work.batch),
             "--threads",
