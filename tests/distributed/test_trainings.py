@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import depthwise
 from depthwise import distributed
 from depthwise.cli.main import app
+from depthwise.compare.console import print_report
 from depthwise.compare.page import report_page
 from depthwise.compare.progress import ProgressDisplay
 from depthwise.compare.report import Epoch, Settings
@@ -173,6 +174,9 @@ def test_the_report_says_where_each_seed_was_trained() -> None:
     page = report_page(placed)
     assert "Seed 1 was trained on machine 1 (a &lt;processor&gt;)." in page
     assert "种子 2 的训练在 machine 2 上完成。" in report_page(placed, "zh")
+    screen = StringIO()
+    print_report(placed, Console(file=screen, width=200))
+    assert "Seed 1 was trained on machine 1 (a <processor>)." in screen.getvalue()
 
 
 def test_the_bar_counts_every_epoch_that_is_running(monkeypatch: pytest.MonkeyPatch) -> None:

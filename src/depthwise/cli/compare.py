@@ -343,9 +343,7 @@ def _run(
     of_seed = [dict(zip(seeds if epochs else (None,), group)) for group in files]
     first, second = (
         replace(
-            network,
-            files=tuple(named[run.seed] for run in network.runs),
-            page=page if can_explain(network) else "",
+            network, files=tuple(named[run.seed] for run in network.runs), page=page if can_explain(network) else ""
         )
         for network, named, page in zip(report.networks, of_seed, pages)
     )
@@ -354,8 +352,6 @@ def _run(
     # Written first, then printed: whatever becomes of the output, the training is kept.
     place, failure = save_or_rescue(folder, lambda place: write_folder(place, report, models, language, overwrite))
     print_report(report, console, language)
-    for seed, machine in places:
-        console.print(Text(text("comparison.place", language, seed=seed, place=machine)), soft_wrap=True)
     _say_where(report, place, console, language)
     if failure is not None:
         raise failure
