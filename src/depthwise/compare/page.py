@@ -319,6 +319,7 @@ class _Content:
             llvmlite=machine.llvmlite,
         )
         lines = [f"{self.say('machine')}: {measured}", self.say("convention"), self.say("rank_note")]
+        lines += [self.say("place", seed=seed, place=printable(place)) for seed, place in self.report.places]
         if self.report.settings.data == "mnist":
             lines.append(self.say("attribution"))
         return lines
