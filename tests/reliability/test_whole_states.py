@@ -30,7 +30,7 @@ NUMBERS = (1.0, 2.0, 3.0)
 
 def made() -> Any:
     model = models.Sequential([layers.Dense(5, activation="tanh", input_shape=(4,)), layers.Dense(3)])
-    model.compile(optimizers.SGD(0.1, momentum=0.9), "mse")
+    model.compile(optimizers.SGD(0.1, momentum=0.9), "mse", metrics=["mae"])
     return model
 
 
@@ -42,10 +42,15 @@ def bits(arrays: Any) -> bytes:
     return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
 
 
+def evaluation(model: Any) -> tuple[float, ...]:
+    """Loss and metrics, over several batches."""
+    return tuple(model.evaluate(X, Y, batch_size=2, verbose=0))
+
+
 def train(model: Any, epochs: int = 3, **arguments: Any) -> None:
     """Always the same: from the weights 1, with a new optimizer."""
     set_random_seed(4)
-    model.compile(optimizers.SGD(0.1, momentum=0.9), "mse")
+    model.compile(optimizers.SGD(0.1, momentum=0.9), "mse", metrics=["mae"])
     model.fit(X, Y, batch_size=2, epochs=epochs, shuffle=False, verbose=0, **arguments)
 
 
@@ -56,6 +61,7 @@ class States:
         model = made()
         self.weights: set[bytes] = set()
         self.predictions: dict[bytes, bytes] = {}
+        self.evaluations: set[tuple[float, ...]] = set()
         for number in NUMBERS:
             model.set_weights(same(model, number))
             self._note(model)
@@ -69,9 +75,13 @@ class States:
         self.weights.add(weights)
         for batch in (6, 1):
             self.predictions[model.predict_on_batch(X[:batch]).tobytes()] = weights
+        self.evaluations.add(evaluation(model))
 
     def check_prediction(self, y: Array) -> None:
         assert y.tobytes() in self.predictions, f"no whole state predicts this: {y}"
+
+    def check_evaluation(self, values: tuple[float, ...]) -> None:
+        assert values in self.evaluations, f"no whole state has this loss and these metrics: {values}"
 
     def check_weights(self, arrays: Any) -> None:
         assert bits(arrays) in self.weights, f"no whole state: {arrays}"
@@ -97,6 +107,8 @@ def readers(model: Any, states: States, folder: Path) -> dict[str, Callable[[], 
 
     return {
         "predict": lambda: states.check_prediction(model.predict_on_batch(X)),
+        "predict in batches": lambda: states.check_prediction(model.predict(X, batch_size=2, verbose=0)),
+        "evaluate": lambda: states.check_evaluation(evaluation(model)),
         "predict one": lambda: states.check_prediction(model.predict_on_batch(X[:1])),
         "get_weights": lambda: states.check_weights(model.get_weights()),
         "save": saved,
@@ -204,7 +216,7 @@ def stress(states: States, folder: Path, seconds: float) -> int:
             done.set()
 
     actions = list(readers(model, states, folder).values())
-    weights = [20, 20, 10, 1, 1]
+    weights = [20, 10, 10, 20, 10, 1, 1]
     works: list[Callable[[random.Random], None]] = [lambda r: r.choices(actions, weights)[0]()] * 5
 
     def change_threads(random_of_thread: random.Random) -> None:

@@ -12,6 +12,18 @@ from depthwise.training import compiled
 from support.reference_step import ReferenceStep
 
 
+class Reference:
+    """A prediction in float64, with the weights that the model has now."""
+
+    def __init__(self, model: Any) -> None:
+        self.graph, self.weights = model.graph, model.weights_by_name
+
+    def __call__(self, arrays: Any) -> Any:
+        with np.errstate(all="ignore"):
+            values = network.forward(self.graph, dict(self.weights), arrays)
+            return tuple(values[name].astype(np.float32) for name in self.graph.outputs)
+
+
 @pytest.fixture(autouse=True)
 def reference_step(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Every step of the loop is a `ReferenceStep`; the fixture's value lists those that were made."""
@@ -22,12 +34,7 @@ def reference_step(monkeypatch: pytest.MonkeyPatch) -> Any:
         return made[-1]
 
     def ready(model: Any) -> Any:
-        def predict(arrays: Any) -> Any:
-            with np.errstate(all="ignore"):
-                values = network.forward(model.graph, dict(model.weights_by_name), arrays)
-                return tuple(values[name].astype(np.float32) for name in model.graph.outputs)
-
-        return predict
+        return Reference(model)
 
     monkeypatch.setattr(compiled, "make_step", make)
     monkeypatch.setattr(models.Model, "_ready", ready)

@@ -205,11 +205,18 @@ def _check_options(
 
 def _results(classifier: "Classifier", request: _Request) -> "Iterator[Rows]":
     """The rows of all files, in their order: computed here, or on a cluster."""
-    from depthwise.predictions.pieces import batch_size, files_of, grouped, pieces_of
+    from depthwise.predictions.pieces import Piece, batch_size, files_of, grouped, pieces_of
 
     if request.ray is not None:
         from depthwise.distributed.prediction import predicted
 
+        if request.out is None and not request.skip_unreadable:
+            # What ends the command needs no cluster to be found.
+            local = (name for name in request.names if "://" not in name)
+            missing = next((path for path in files_of(local) if not path.exists()), None)
+            if missing is not None:
+                yield classifier.rows([Piece(str(missing))])
+                return
         yield from predicted(classifier, request.names, request.ray or None, request.bits, tell=say)
         return
     # A picture of a screen is named as soon as it is read; a table may have a million.

@@ -73,7 +73,7 @@ def _recalled(key: str, cache: CompileCache) -> Compiled | None:
             return None
         frame = read_frame(entry["frame"])
         code = load_known(entry["code"], cache)
-    except (ValueError, TypeError, KeyError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None  # An intact entry that is none of ours: replaced.
     return None if code is None else Compiled(frame, code)
 

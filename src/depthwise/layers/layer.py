@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from depthwise.regularizers import Regularizer
+
 __all__ = ["Layer", "public", "refuse_assignment"]
 
 
@@ -335,11 +337,14 @@ class Layer:
     @property
     def losses(self) -> list[float]:
         """The penalties of the layer's regularizers on its current weights; none where it is not trainable."""
-        found = {name: self._given.regularizer_of(name) for name in self._learnt()}
-        if not any(found.values()):
-            return []
-        arrays = self.arrays().items()
-        return [penalty(array) for name, array in arrays if (penalty := found.get(name)) is not None]
+        found = self.regularizers()
+        arrays = self.arrays() if found else {}
+        return [found[name](array) for name, array in arrays.items() if name in found]
+
+    def regularizers(self) -> "dict[str, Regularizer]":
+        """By weight, for those that have one and that training changes."""
+        given = {name: self._given.regularizer_of(name) for name in self._learnt()}
+        return {name: penalty for name, penalty in given.items() if penalty is not None}
 
     variables = weights
     trainable_variables = trainable_weights

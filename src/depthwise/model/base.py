@@ -347,6 +347,15 @@ class GraphWithWeights(Explained):
         """The penalties of the layers' regularizers on the current weights: what they add to the loss."""
         return [loss for layer in self.flat_layers() for loss in layer.losses] if self._trainable else []
 
+    def penalties(self, weights: Mapping[str, Float32]) -> list[float]:
+        """What `losses` is for these weights, by their names: of one moment, whatever another thread changes."""
+        found: list[float] = []
+        for path, layer in self._owners.items() if self._trainable else ():
+            if own := layer.regularizers():
+                call = self.graph.layers[path]
+                found += [own[item.name](weights[call.key(item.name)]) for item in call.weights if item.name in own]
+        return found
+
     variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
 
     def _learnt(self) -> set[str]:

@@ -46,11 +46,13 @@ def predict_batches(
     hooks = _Callbacks(callbacks)
     bar = _Progress(total, verbose)
     parts: list[Outputs] = []
+    run: Callable[[Arrays], Outputs] | None = None
     try:
         hooks.call("on_predict_begin")
         for index, batch in enumerate(batches):
             hooks.call("on_predict_batch_begin", index)
-            parts.append(ready()(batch))
+            run = run or ready()  # once: the weights are those of one moment for the whole call
+            parts.append(run(batch))
             hooks.call("on_predict_batch_end", index)
             bar.advance()
         hooks.call("on_predict_end")

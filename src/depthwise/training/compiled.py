@@ -1,6 +1,7 @@
 """What `compile` leaves on a model: loss, optimizer in use, metrics; and, while `fit` runs, the native step."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from depthwise import metrics as metric_names
 from depthwise import optimizers
 from depthwise.errors import InvalidArgumentError, describe_value
+from depthwise.layers.store import LOCK
 from depthwise.network.graph import Graph
 from depthwise.optimizers import Optimizer, OptimizerDescription
 from depthwise.training.activities import activities, with_activities
@@ -101,8 +103,8 @@ class Compiled:
         self._step: TrainStep | None = None
         self._step_graph: Graph | None = None
         self.step_structure: tuple[object, ...] = ()
-        self._metric_set: MetricSet | None = None
-        self._metric_graph: Graph | None = None
+        self._metric_set: tuple[Graph, MetricSet] | None = None
+        self._metrics_taken: object = None
         for identifier in (*flat_metrics(self.metrics), *flat_metrics(self.weighted_metrics)):
             if not (isinstance(identifier, str) and identifier.lower() in ("accuracy", "acc")):
                 metric_names.get(identifier)  # an unknown one is refused now, not when `fit` is called
@@ -125,10 +127,28 @@ class Compiled:
             ShapeError: an output does not fit its loss.
             InvalidArgumentError: losses, weights or metrics do not fit the network's outputs.
         """
-        if self._metric_set is None or self._metric_graph is not graph:
+        made = self._metric_set
+        if made is None or made[0] is not graph:
             outputs = trained_outputs(graph, self.loss, self.loss_weights, self.metrics, self.weighted_metrics)
-            self._metric_set, self._metric_graph = MetricSet(outputs), graph
-        return self._metric_set
+            made = self._metric_set = graph, MetricSet(outputs)
+        return made[1]
+
+    @contextlib.contextmanager
+    def metrics_of_call(self, graph: Graph) -> Iterator[MetricSet]:
+        """`metric_set` for one call of `fit`, `evaluate` or their like, which nobody else changes until the call has ended.
+
+        A second call meanwhile, from another thread or from a callback, gets a copy. The metric objects that `compile` was given
+        show what the first one saw, as in Keras.
+        """
+        metrics, call = self.metric_set(graph), object()
+        try:
+            with LOCK:
+                if self._metrics_taken is None:
+                    self._metrics_taken = call
+            yield metrics if self._metrics_taken is call else metrics.copied()
+        finally:
+            if self._metrics_taken is call:
+                self._metrics_taken = None
 
     def outputs(self, graph: Graph) -> tuple[TrainedOutput, ...]:
         """What is asked of each of the network's outputs; raises what `metric_set` does."""
@@ -149,7 +169,7 @@ class Compiled:
         return self._step
 
 
-_MADE_ANEW = ("training", "session", "_graph_of", "_step", "_step_graph", "_metric_set", "_metric_graph")
+_MADE_ANEW = ("training", "session", "_graph_of", "_step", "_step_graph", "_metric_set", "_metrics_taken")
 
 
 def _structure(name: str, value: Any) -> Any:

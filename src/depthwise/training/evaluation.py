@@ -9,7 +9,6 @@ from depthwise.training.activities import ActivityPenalty
 from depthwise.training.arguments import check_arguments, compiled_for, given_batches, one_batch, size_of_batch
 from depthwise.training.batches import ArrayBatches, Batch, Schedule, Source
 from depthwise.training.callback import CallbackList
-from depthwise.training.compiled import Compiled
 from depthwise.training.metric_set import MetricSet
 from depthwise.training.progress import ProgbarLogger
 from depthwise.training.samples import prepare
@@ -37,37 +36,39 @@ def evaluate(
     else:
         samples = prepare(model.graph, compiled.outputs(model.graph), x, y, sample_weight)
         source = ArrayBatches(samples, size_of_batch(len(samples), batch_size, steps))
-    metrics = compiled.metric_set(model.graph)
     schedule = Schedule(source, steps)
     items = [callbacks]
     if verbose != 0 and not any(isinstance(item, ProgbarLogger) for item in CallbackList(callbacks)):
         items.append(ProgbarLogger())
     listeners = CallbackList(items, model, {"verbose": verbose, "epochs": 1, "steps": schedule.count})
-    metrics.reset()
-    try:
-        logs = run_evaluation(model, compiled, metrics, schedule, listeners)
-    finally:
-        for callback in listeners:
-            if isinstance(callback, ProgbarLogger):
-                callback.close()
-    if not logs:
-        raise InvalidDataError(
-            "evaluate: x gave no batches, so there is no loss; a generator gives its batches only once: make a new one"
-        )
-    return logs if return_dict else in_order(metrics)
+    with compiled.metrics_of_call(model.graph) as metrics:
+        metrics.reset()
+        try:
+            logs = run_evaluation(model, metrics, schedule, listeners)
+        finally:
+            for callback in listeners:
+                if isinstance(callback, ProgbarLogger):
+                    callback.close()
+        if not logs:
+            raise InvalidDataError(
+                "evaluate: x gave no batches, so there is no loss; a generator gives its batches only once: make a new one"
+            )
+        return logs if return_dict else in_order(metrics)
 
 
-def run_evaluation(
-    model: Any, compiled: Compiled, metrics: MetricSet, schedule: Schedule, listeners: CallbackList
-) -> dict[str, float]:
-    """One pass over the batches of `schedule`, into `metrics`. Returns the values by name: none where there was no batch."""
+def run_evaluation(model: Any, metrics: MetricSet, schedule: Schedule, listeners: CallbackList) -> dict[str, float]:
+    """One pass over the batches of `schedule`, into `metrics`, with the weights that the model has at its start.
+
+    Returns:
+        The values by name: none where there was no batch.
+    """
     listeners.call("on_test_begin", None)
     logs: dict[str, float] = {}
     step = -1
-    penalty, activity = sum(model.losses), ActivityPenalty(model.graph, model.weights_by_name)
+    of_batch = _OfBatch(model, metrics)
     for step, batch in schedule.epoch():
         listeners.on_batch("on_test_batch_begin", step, None)
-        _add(model, metrics, batch, penalty + activity(batch.x))
+        of_batch(batch)
         if listeners.wants_test_batch_end:
             listeners.on_batch("on_test_batch_end", step, metrics.results())
     if step >= 0:
@@ -76,14 +77,24 @@ def run_evaluation(
     return logs
 
 
-def _add(model: Any, metrics: MetricSet, batch: Batch, penalty: float) -> None:
-    found = model.predict_on_batch(batch.x[0] if len(batch.x) == 1 else list(batch.x))
-    predictions = list(found.values()) if isinstance(found, dict) else found if isinstance(found, list) else [found]
-    losses = [
-        None if output.loss is None or labels is None else per_sample(output.loss, labels, predicted)
-        for output, labels, predicted in zip(metrics.outputs, batch.y, predictions)
-    ]
-    metrics.update(batch.y, predictions, losses, batch.sample_weight, penalty)
+class _OfBatch:
+    """Adds batches to `metrics`, all with the weights of the moment when it is made: another thread may change the model's."""
+
+    def __init__(self, model: Any, metrics: MetricSet) -> None:
+        self._metrics = metrics
+        self._prediction = model._ready()
+        weights = self._prediction.weights
+        self._penalty = sum(model.penalties(weights))
+        self._activity = ActivityPenalty(model.graph, weights)
+
+    def __call__(self, batch: Batch) -> None:
+        metrics, predictions = self._metrics, self._prediction(batch.x)
+        losses = [
+            None if output.loss is None or labels is None else per_sample(output.loss, labels, predicted)
+            for output, labels, predicted in zip(metrics.outputs, batch.y, predictions)
+        ]
+        penalty = self._penalty + self._activity(batch.x)
+        metrics.update(batch.y, predictions, losses, batch.sample_weight, penalty)
 
 
 def test_on_batch(
@@ -95,12 +106,11 @@ def test_on_batch(
 ) -> Any:
     """Loss and metrics of the whole of x as one batch: `depthwise.Model.test_on_batch`, which describes the arguments."""
     compiled = compiled_for(model, "test_on_batch")
-    metrics = compiled.metric_set(model.graph)
-    metrics.reset()
     batch = one_batch(prepare(model.graph, compiled.outputs(model.graph), x, y, sample_weight))
-    activity = ActivityPenalty(model.graph, model.weights_by_name)
-    _add(model, metrics, batch, sum(model.losses) + activity(batch.x))
-    return metrics.results() if return_dict else in_order(metrics)
+    with compiled.metrics_of_call(model.graph) as metrics:
+        metrics.reset()
+        _OfBatch(model, metrics)(batch)
+        return metrics.results() if return_dict else in_order(metrics)
 
 
 test_on_batch.__test__ = False  # type: ignore[attr-defined]  # nothing for pytest to collect

@@ -4,6 +4,7 @@ Data is checked once at the border (`samples`), cut into batches (`batches`), an
 What Python does in a step besides it: cut the batch, add up loss and metrics, call the hooks that a callback overrides.
 """
 
+import contextlib
 from typing import Any
 
 from depthwise.errors import InvalidDataError, UnsupportedError
@@ -20,11 +21,12 @@ from depthwise.training.arguments import (
     split_off,
     validation_schedule,
 )
-from depthwise.training.batches import ArrayBatches, Schedule, Source
+from depthwise.training.batches import ArrayBatches, Batch, Schedule, Source
 from depthwise.training.callback import CallbackList
-from depthwise.training.compiled import Compiled
+from depthwise.training.compiled import Compiled, StepResult
 from depthwise.training.evaluation import evaluate, in_order, run_evaluation, test_on_batch
 from depthwise.training.history import History
+from depthwise.training.metric_set import MetricSet
 from depthwise.training.not_finite import NotFiniteGuard
 from depthwise.training.progress import ProgbarLogger
 from depthwise.training.samples import Samples, prepare
@@ -92,7 +94,6 @@ def fit(
         model, compiled, x, y, sample_weight, class_weight, batch_size, steps_per_epoch, validation_split,
         validation_data, shuffle, seed,
     )  # fmt: skip
-    metrics = compiled.metric_set(model.graph)
     schedule = Schedule(source, steps_per_epoch)
     validation = validation_schedule(
         model, compiled, validation_data, held_out, validation_batch_size or batch_size, validation_steps
@@ -100,8 +101,10 @@ def fit(
     training = object()
     session: Session | None = None
     listeners = CallbackList()
+    taken = contextlib.ExitStack()
     try:
         claim(compiled, training, "fit")
+        metrics = taken.enter_context(compiled.metrics_of_call(model.graph))
         session = Session(model, compiled, metrics, seed, schedule)
         session.epoch = initial_epoch
         listeners, history, guard = _callbacks(model, callbacks, verbose, epochs, schedule)
@@ -116,6 +119,7 @@ def fit(
             if session is not None:
                 _close(session, listeners)
         finally:  # also after a second Ctrl-C
+            taken.close()
             release(compiled, training)
     listeners.call("on_train_end", logs)
     return history
@@ -150,7 +154,7 @@ def _train_epochs(
         logs = metrics.results()
         if validation is not None and _validates(epoch, validation_freq):
             metrics.reset()
-            values = run_evaluation(model, session.compiled, metrics, validation(), listeners)
+            values = run_evaluation(model, metrics, validation(), listeners)
             if not values and not validated:
                 raise InvalidDataError(
                     "fit: validation_data gave no batches; a generator gives its batches only once: make a new one"
@@ -246,18 +250,22 @@ def _train_on_batch(
     model: Any, compiled: Compiled, x: Any, y: Any, sample_weight: Any, class_weight: Any, return_dict: bool
 ) -> Any:
     batch = one_batch(prepare(model.graph, compiled.outputs(model.graph), x, y, sample_weight, class_weight))
-    metrics = compiled.metric_set(model.graph)
-    metrics.reset()
+    with compiled.metrics_of_call(model.graph) as metrics:
+        metrics.reset()
+        result = _step(model, compiled, metrics, batch)
+        metrics.update(batch.y, result.all_predictions, result.all_losses, batch.sample_weight, result.penalty)
+        return metrics.results() if return_dict else in_order(metrics)
+
+
+def _step(model: Any, compiled: Compiled, metrics: MetricSet, batch: Batch) -> StepResult:
     # The step keeps the weights until they are asked for: copying them in and out would cost more than a small step.
     session = model.open_session(compiled)
     if session is None:
         session = Session(model, compiled, metrics, next_seed())
     try:
-        result = session.run(batch)
+        return session.run(batch)  # type: ignore[no-any-return]
     finally:
         model.leave_open(session)
-    metrics.update(batch.y, result.all_predictions, result.all_losses, batch.sample_weight, result.penalty)
-    return metrics.results() if return_dict else in_order(metrics)
 
 
 def _callbacks(

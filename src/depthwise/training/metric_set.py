@@ -1,10 +1,13 @@
 """The loss and the metrics of a compiled model while it trains or is evaluated, in Keras' order and under Keras' names."""
 
+import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from depthwise.errors import InvalidArgumentError, describe_value
 from depthwise.losses import shares
 from depthwise.metrics import Mean, Metric
 from depthwise.training.outputs import TrainedOutput
@@ -100,6 +103,22 @@ class MetricSet:
         for metric in self.all:
             metric.reset_state()
 
+    def copied(self) -> "MetricSet":
+        """Another set of equal metrics, which has seen no batches: for a call that runs beside the one that has this set.
+
+        Raises:
+            InvalidArgumentError: a metric of the user's own cannot be copied.
+        """
+        given = [(output.metrics, output.weighted_metrics) for output in self.outputs]
+        copies = _deep_copied(given)
+        outputs = [
+            replace(output, metrics=own, weighted_metrics=weighted)
+            for output, (own, weighted) in zip(self.outputs, copies)
+        ]
+        other = MetricSet(outputs)
+        other.reset()
+        return other
+
     def direction(self, name: str) -> str | None:
         """ "up" or "down" for the metric of that name, None for an unknown one."""
         return dict(zip(self.names, self.all))[name].direction if name in self.names else None
@@ -112,6 +131,28 @@ class MetricSet:
     def restore(self, state: Sequence[Sequence[float]]) -> None:
         for metric, numbers in zip(self.all, state, strict=True):
             metric.restore(numbers)
+
+
+_ATTEMPTS = 100
+
+
+def _deep_copied(
+    given: list[tuple[tuple[Metric, ...], tuple[Metric, ...]]],
+) -> list[tuple[tuple[Metric, ...], tuple[Metric, ...]]]:
+    """Copies of metrics that another thread may be adding a batch to."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            return copy.deepcopy(given)
+        except RuntimeError:  # the other thread has added a key to a dictionary of the metric meanwhile
+            if attempt + 1 == _ATTEMPTS:
+                raise
+        except TypeError as error:
+            names = ", ".join(describe_value(metric.name) for pair in given for group in pair for metric in group)
+            raise InvalidArgumentError(
+                f"the model is being trained or evaluated already, and one of its metrics ({names}) cannot be copied for a second call: "
+                f"{describe_value(str(error))}; call it after the other has returned, or give the metric a __deepcopy__"
+            ) from error
+    raise AssertionError
 
 
 def _total(losses: Array, sample_weight: Array | None) -> float:

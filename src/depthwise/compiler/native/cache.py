@@ -136,7 +136,8 @@ class CompileCache:
         except OSError:
             return None
         finally:
-            os.close(descriptor)
+            with contextlib.suppress(OSError):  # a file system of the network may say only now that it has failed
+                os.close(descriptor)
 
     def put(self, key: str, payload: bytes) -> None:
         """Store `payload` under `key`, atomically; a folder that cannot be written or trusted is left alone."""

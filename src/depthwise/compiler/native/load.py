@@ -104,6 +104,8 @@ def _together(objects: Sequence[bytes]) -> bytes:
 
 
 def _apart(payload: bytes) -> list[bytes]:
+    if not payload:
+        raise NativeCodeError("The entry has no objects.")
     objects, place = [], 0
     while place < len(payload):
         start = place + _NUMBER.size
