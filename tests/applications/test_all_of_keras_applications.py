@@ -13,7 +13,10 @@ from depthwise import models
 from depthwise.reference import network as reference
 from support.keras_applications import FAMILIES, NAMES, application, picture, swept
 
-TRAINED = ("EfficientNetV2B0", "MobileNet", "MobileNetV3Small", "VGG16")
+LARGER = ("ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "MobileNetV2", "NASNetMobile", "ResNet50", "ResNet50V2")
+"""Trained on images of 64 pixels: on smaller ones their last maps have a single place."""
+RATES = {"NASNetMobile": 1e-3}
+"""Where the gradients are so small that after steps of 10⁻⁴ the rounding of the weights is a tenth of the way gone."""
 
 
 def _check_predictions(model: Any, name: str, folder: Path) -> None:
@@ -50,20 +53,20 @@ def test_the_list_is_that_of_keras() -> None:
     assert len(NAMES) == 40
 
 
-@pytest.mark.parametrize("name", swept(TRAINED, lambda name: name.startswith("Mobile")))
+@pytest.mark.parametrize("name", swept(FAMILIES, ("MobileNet", "MobileNetV3Small").__contains__))
 def test_three_steps_of_training(name: str) -> None:
     """Ours are as near to the float64 reference as Keras is: four times its distance is allowed, and 10⁻⁵ of the way gone.
 
     The rate is small: with a larger one statistics of eight values grow rounding to a tenth of the loss within three steps, in
     Keras as here. Distances are of all weights together: single ones behind a BatchNormalization of few values are all rounding.
     """
-    theirs = application(name)
+    theirs = application(name, 64 if name in LARGER else 0)
     for layer in theirs.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0  # each framework draws its own
     ours = depthwise.from_keras(theirs)
     weights: dict[str, Any] = {key: value.astype(np.float64) for key, value in ours.weights_by_name.items()}
-    start, rate = dict(weights), 1e-4
+    start, rate = dict(weights), RATES.get(name, 1e-4)
     state: dict[str, Any] = {}
     loss, optimizer = depthwise.losses.SparseCategoricalCrossentropy(from_logits=True), depthwise.optimizers.SGD(rate)
     ours.compile(optimizer=optimizer, loss=loss)
@@ -88,6 +91,7 @@ def test_three_steps_of_training(name: str) -> None:
             (theirs.get_weights(), [weights[key] for key in names]),
         )
     )
+    print(f"{name}: gone {gone:.3g}, off {off / gone:.2e}, Keras off {their_off / gone:.2e}")
     assert gone > 0.0
     assert their_off <= 0.1 * gone
     assert off <= 4.0 * their_off + 1e-5 * gone

@@ -137,6 +137,8 @@ def has_display(node: Call) -> bool:
     """Whether the layer is shown in a way of its own, not by its operations: those with their channels last."""
     if isinstance(node.layer, Rescaling) and node.layer.by_channel:
         return False
+    if activation_of(node.layer) == "log_softmax":
+        return False
     return node.facts.moved_axis is None and isinstance(node.layer, (InputLayer, *_STEPS))
 
 
