@@ -2,10 +2,12 @@
 
     python benchmarks/applications.py --rows rows.jsonl --table benchmarks/applications.md
     python benchmarks/applications.py --networks MobileNetV2 Xception --size 0
+    python benchmarks/applications.py --files folder --prepare; python benchmarks/applications.py --files folder --rows rows.jsonl
 
 For each network a process of its own lets Keras make it, with random weights and statistics, write its files and predict; then
 Depthwise opens the `.keras` file in a new process, with an empty compile cache, and once more with the filled one. Rows that are in
-the file of rows already are not measured again, so a run can go on where another stopped.
+the file of rows already are not measured again, so a run can go on where another stopped. With a folder for the files, Keras' part, which
+takes most of the time, can be done before, and only Depthwise's needs a machine that does nothing else.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +45,11 @@ def made_by_keras(name: str, size: int, folder: Path) -> dict[str, Any]:
     model.save(folder / "model.h5")
     np.savez(folder / "pair.npz", x=x, expected=expected)
     row = {"network": name, "image": "×".join(map(str, x.shape[1:3])), "parameters": model.count_params()}
-    for form, load in (
-        ("live", lambda: depthwise.from_keras(model)),
-        ("h5", lambda: depthwise.load_model(folder / "model.h5")),
-    ):
+    forms: dict[str, Callable[[], Any]] = {
+        "live": lambda: depthwise.from_keras(model),
+        "h5": lambda: depthwise.load_model(folder / "model.h5"),
+    }
+    for form, load in forms.items():
         row[form] = difference(load().predict(x, verbose=0), expected)
     return row
 
@@ -70,27 +74,37 @@ def difference(y: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(y - expected).max() / np.abs(expected).max())
 
 
-def measured(name: str, size: int) -> dict[str, Any]:
+def child(cache: Path, *words: str) -> dict[str, Any]:
+    """What this file prints as a process of its own."""
+    result = subprocess.run(
+        [sys.executable, __file__, *words],
+        env={**os.environ, "DEPTHWISE_CACHE_DIR": str(cache)},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return found
+
+
+def prepared(name: str, size: int, folder: Path) -> dict[str, Any]:
+    """Keras' files in `folder`, made unless they are there, and the part of the row that Keras' process finds."""
+    path = folder / "row.json"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        row = child(folder / "theirs", "--make", name, str(size), str(folder))
+        path.write_text(json.dumps(row | {"bytes": (folder / "model.keras").stat().st_size}), encoding="utf-8")
+        (folder / "model.h5").unlink()  # compared already
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def measured(name: str, size: int, folder: Path) -> dict[str, Any]:
     """One row, from three processes."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        environment = {**os.environ, "DEPTHWISE_CACHE_DIR": str(folder / "cache")}
-
-        def child(*words: str, cache: str) -> dict[str, Any]:
-            result = subprocess.run(
-                [sys.executable, __file__, *words],
-                env={**environment, "DEPTHWISE_CACHE_DIR": str(folder / cache)},
-                check=True,
-                capture_output=True,
-                text=True,
-            )
-            found: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
-            return found
-
-        row = child("--make", name, str(size), place, cache="theirs")
-        empty, filled = (child("--open", place, cache="own") for _ in range(2))
-        row |= empty | {"filled": filled["first"], "bytes": (folder / "model.keras").stat().st_size}
-    return row
+    row = prepared(name, size, folder)
+    with tempfile.TemporaryDirectory() as cache:
+        empty, filled = (child(Path(cache), "--open", str(folder)) for _ in range(2))
+    return row | empty | {"filled": filled["first"], "size": size}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -106,6 +120,17 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def whole_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file; a last line that was cut off while it was written is taken out of it."""
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        path.write_text(whole, encoding="utf-8")
+    return [json.loads(line) for line in whole.splitlines()]
+
+
 def main() -> None:
     """See the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -113,6 +138,10 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=0, help="of the images; 0 for the smallest that a network takes")
     parser.add_argument("--rows", type=Path, help="a file of rows, one JSON object a line, to go on with")
     parser.add_argument("--table", type=Path, help="where to write the table")
+    parser.add_argument(
+        "--files", type=Path, help="where Keras' files are kept, several gigabytes; by default they are dropped"
+    )
+    parser.add_argument("--prepare", action="store_true", help="only make Keras' files")
     parser.add_argument("--make", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--open", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -126,17 +155,22 @@ def main() -> None:
     sys.path.insert(0, str(ROOT / "tests"))
     from support.keras_applications import NAMES
 
-    rows = []
-    if arguments.rows and arguments.rows.exists():
-        rows = [json.loads(line) for line in arguments.rows.read_text(encoding="utf-8").splitlines()]
+    rows = whole_rows(arguments.rows) if arguments.rows else []
     for name in arguments.networks or NAMES:
         if any(row["network"] == name and row.get("size") == arguments.size for row in rows):
             continue
-        rows.append({**measured(name, arguments.size), "size": arguments.size})
+        with tempfile.TemporaryDirectory() as place:
+            folder = (arguments.files or Path(place)) / f"{name}_{arguments.size}"
+            if arguments.prepare:
+                print(json.dumps(prepared(name, arguments.size, folder)), flush=True)
+                continue
+            rows.append(measured(name, arguments.size, folder))
         print(json.dumps(rows[-1]), flush=True)
         if arguments.rows:
             with arguments.rows.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
+        if arguments.table:
+            arguments.table.write_text(table(rows), encoding="utf-8")
     if arguments.table:
         arguments.table.write_text(table(rows), encoding="utf-8")
 

@@ -82,6 +82,15 @@ def count_macs(network: Any) -> int | None:
     return total
 
 
+def count_macs_of_file(path: Path) -> int | None:
+    """Return the MACs an image of the network in a `.keras` file, or None without the package."""
+    try:
+        import depthwise
+    except ImportError:
+        return None
+    return int(depthwise.load_model(path, compile=False).graph.macs)
+
+
 def installed_size(distributions: tuple[str, ...]) -> int | None:
     """Return the bytes of the distributions and all they require, bytecode left out; None if one is missing."""
     from packaging.requirements import Requirement

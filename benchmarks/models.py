@@ -11,7 +11,7 @@ MobileNet's blocks are measured against the machine, not against rivals: `depthw
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -31,6 +31,14 @@ class Step:
         return self.arguments[argument]
 
 
+class HasInputShape(Protocol):
+    """Any network, as far as its images are concerned."""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """`(height, width, channels)`."""
+
+
 @dataclass(frozen=True)
 class Network:
     """A chain of layers on an image `(height, width, channels)`."""
@@ -38,6 +46,11 @@ class Network:
     name: str
     input_shape: tuple[int, int, int]
     steps: tuple[Step, ...]
+
+    @property
+    def classes(self) -> int:
+        """The last layer's outputs."""
+        return int(self.steps[-1]["units"])
 
 
 @dataclass(frozen=True)
@@ -200,7 +213,7 @@ def step_weights(network: Network, weights: list[Array]) -> Iterator[tuple[Step,
         position += len(shapes)
 
 
-def make_images(network: Network, batch: int, seed: int = SEED) -> Array:
+def make_images(network: HasInputShape, batch: int, seed: int = SEED) -> Array:
     """Return `(batch, height, width, channels)` float32 images in [0, 1)."""
     generator = np.random.default_rng(seed + 1)
     return generator.random((batch, *network.input_shape), dtype=np.float32)

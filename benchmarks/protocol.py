@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.models import Adam, Array, Network
+from benchmarks.keras_networks import KerasNetwork
+from benchmarks.models import Adam, Array, Network, build
 
 CHUNK = 16  # images at a time, for runtimes whose maps of a whole batch fall out of the cache
 
@@ -29,10 +30,10 @@ CHUNK = 16  # images at a time, for runtimes whose maps of a whole batch fall ou
 class Task:
     """One thing to prepare: a network, its weights in Keras' order, the batch and the threads.
 
-    `files` is the folder of model files that `benchmarks/artefacts` wrote, one folder `<network>_<batch>` in it.
+    `files` is the folder of model files that `benchmarks/artefacts` wrote. `weights` is empty for a network that lies in a file.
     """
 
-    network: Network
+    network: Network | KerasNetwork
     weights: list[Array]
     batch: int
     threads: int
@@ -41,7 +42,34 @@ class Task:
 
     def file(self, batch: int, name: str) -> Path:
         """Return the path of the model file `name` made for this network and `batch`."""
-        return self.files / f"{self.network.name}_{batch}" / name
+        return files_of(self.files, self.network.name, batch) / name
+
+    @property
+    def steps(self) -> Network:
+        """The network as a chain of steps; ValueError if it is one that only Keras makes."""
+        if isinstance(self.network, KerasNetwork):
+            raise ValueError("runs only the networks that are written down as a chain of layers")
+        return self.network
+
+    def build(self, namespace: Any, logits: bool = False, channels_first: bool = False) -> Any:
+        """Return the model with its weights, in any namespace with Keras' names; networks of files end with logits always."""
+        if isinstance(self.network, KerasNetwork):
+            if channels_first:
+                raise ValueError("a saved network keeps its order of channels")
+            return namespace.models.load_model(keras_file_of(self.files, self.network.name), compile=False)
+        model = build(self.network, namespace, logits, channels_first)
+        model.set_weights(self.weights)
+        return model
+
+
+def files_of(folder: Path, network: str, batch: int) -> Path:
+    """The folder of a network's files for a batch."""
+    return folder / f"{network}_{batch}"
+
+
+def keras_file_of(folder: Path, network: str) -> Path:
+    """The `.keras` file of a real network, for all batches."""
+    return folder / network / "model.keras"
 
 
 def unchanged(*values: Any) -> Any:

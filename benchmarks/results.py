@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,14 @@ class RivalReport:
 
 @dataclass(frozen=True)
 class Report:
-    """A whole run."""
+    """A whole run. `blocks` is where Depthwise's own time goes, by work: what `depthwise bench --json` says of each."""
 
     machine: dict[str, Any]
     settings: dict[str, Any]
     first_work: str | None
     rivals: list[RivalReport]
     works: list[WorkReport]
+    blocks: dict[str, dict[str, Any]] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def to_json(self) -> str:

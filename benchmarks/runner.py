@@ -1,6 +1,7 @@
 """The run: every rival in a process of its own, rounds interleaved, outputs compared."""
 
 import contextlib
+import json
 import statistics
 import subprocess
 import sys
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine, reference
+from benchmarks.keras_networks import KERAS_NETWORKS
 from benchmarks.models import NETWORKS, Array, make_images, make_labels, make_weights
 from benchmarks.process import ROOT, WorkerError, WorkerProcess
-from benchmarks.protocol import batch_sizes
+from benchmarks.protocol import batch_sizes, files_of, keras_file_of
 from benchmarks.results import Report, Result, RivalReport, Work, WorkReport
 from benchmarks.rivals import Rival, missing, version
 from benchmarks.worker import CHECKED_STEPS, TRAINING_BATCHES
@@ -38,6 +40,7 @@ class Settings:
     turn_seconds: float = 1.0
     try_seconds: float = 0.5
     starts: bool = True
+    blocks: bool = False
 
 
 Observer = Callable[[str], None]
@@ -93,7 +96,32 @@ class _Run:
             first_work=first.work.name if first else None,
             rivals=[self.reports[rival.name] for rival in rivals],
             works=work_reports,
+            blocks={work.work.name: self._blocks(work.work) for work in work_reports if self._has_blocks(work.work)},
         )
+
+    def _has_blocks(self, work: Work) -> bool:
+        return self.settings.blocks and work.network in KERAS_NETWORKS and "depthwise" in self.workers
+
+    def _blocks(self, work: Work) -> dict[str, Any]:
+        self.observe(f"{work.name}: block by block")
+        file, threads = keras_file_of(self.folder, work.network), self.settings.threads
+        command = [
+            sys.executable,
+            "-m",
+            "depthwise",
+            "bench",
+            str(file),
+            "--batch",
+            str(work.batch),
+            "--threads",
+            str(threads),
+            "--json",
+        ]
+        command += ["--training"] if work.kind == "training" else []
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        if done.returncode:
+            raise WorkerError(f"depthwise bench: {done.stderr.strip()[-300:]}")
+        return dict(json.loads(done.stdout))
 
     def _note(self, rival: Rival, **found: Any) -> None:
         self.reports[rival.name] = replace(self.reports[rival.name], **found)
@@ -103,25 +131,29 @@ class _Run:
 
     def _write_files(self, rivals: list[Rival], works: Sequence[Work]) -> list[Rival]:
         """Write the model files that rivals read; return the rivals that have theirs."""
+        saved = [work.name for work in works if work.network in KERAS_NETWORKS]
+        if failure := self._artefacts("keras", saved):
+            raise WorkerError(f"the .keras files failed: {failure}")
         predicted = {(work.network, work.batch) for work in works if work.kind == "predict"}
         sizes = sorted({(name, size) for name, batch in predicted for size in batch_sizes(batch)})
+        orders = [f"{name}:predict:{size}" for name, size in sizes]
         for file_format in sorted({rival.artefact for rival in rivals if rival.artefact}):
-            self.observe(f"writing .{file_format} files")
-            orders = [f"{name}:{size}={self.folder / f'{name}_{size}'}" for name, size in sizes]
-            log = self.folder / f"{file_format}.log"
-            with log.open("w") as log_file:
-                code = subprocess.run(
-                    [sys.executable, "-m", "benchmarks.artefacts", file_format, *orders],
-                    stdout=log_file,
-                    stderr=log_file,
-                    cwd=ROOT,
-                ).returncode
-            if code:
-                words = log.read_text(errors="replace").strip().splitlines()[-1:]
+            if failure := self._artefacts(file_format, orders):
                 for rival in rivals:
                     if rival.artefact == file_format:
-                        self._note(rival, missing=f"its .{file_format} files failed: {words}")
+                        self._note(rival, missing=f"its .{file_format} files failed: {failure}")
         return [rival for rival in rivals if not self._lost(rival)]
+
+    def _artefacts(self, file_format: str, orders: list[str]) -> str:
+        """Write files in a process of their own; return its last words if it failed, else nothing."""
+        if not orders:
+            return ""
+        self.observe(f"writing .{file_format} files")
+        log = self.folder / f"{file_format}.log"
+        command = [sys.executable, "-m", "benchmarks.artefacts", file_format, *orders, "--folder", str(self.folder)]
+        with log.open("w") as log_file:
+            code = subprocess.run(command, stdout=log_file, stderr=log_file, cwd=ROOT).returncode
+        return "".join(log.read_text(errors="replace").strip().splitlines()[-1:]) or f"exit code {code}" if code else ""
 
     def _process(self, rival: Rival, cache: Path, log: str) -> WorkerProcess:
         cache.mkdir(exist_ok=True)
@@ -166,11 +198,23 @@ class _Run:
                 if not results[rival.name].failure:
                     self.workers[rival.name].ask("release")
         peak = about_machine["fma_peak_gflops"]
-        macs = machine.count_macs(NETWORKS[work.network]) if peak else None
+        macs = self._macs(work.network) if peak else None
         for name, times in rounds.items():
             if results[name].failure is None and times:
                 results[name] = _timed(results[name], times, work, macs, peak)
-        return _judge(work, [results[rival.name] for rival in takers], outputs)
+        return _judge(work, [results[rival.name] for rival in takers], self._right(work, outputs), outputs)
+
+    def _macs(self, network: str) -> int | None:
+        if network in NETWORKS:
+            return machine.count_macs(NETWORKS[network])
+        return machine.count_macs_of_file(keras_file_of(self.folder, network))
+
+    def _right(self, work: Work, outputs: dict[str, Array]) -> "_Right":
+        if work.network in NETWORKS:
+            return _right_of_chain(work, outputs)
+        with np.load(files_of(self.folder, work.network, work.batch) / f"{work.kind}.npz") as right:
+            scale = 1.0 if work.kind == "predict" else np.abs(right["expected"])
+            return _Right("Keras in float64", right["expected"], float(right["allowed"]), scale)
 
     def _rounds(self, takers: Sequence[Rival], work: Work, results: dict[str, Result]) -> dict[str, list[list[int]]]:
         """Round 1: each rival in turn; round 2: each rival in turn; …"""
@@ -239,30 +283,40 @@ def _timed(result: Result, times: list[list[int]], work: Work, macs: int | None,
     )
 
 
-def _judge(work: Work, results: list[Result], outputs: dict[str, Array]) -> WorkReport:
-    """Compare the outputs of one work and flag what deviates."""
+@dataclass(frozen=True)
+class _Right:
+    """What is right, who says so, and how far from it, divided by `scale`, an output may be."""
+
+    judge: str
+    expected: Array
+    allowed: float
+    scale: Any = 1.0
+
+
+def _right_of_chain(work: Work, outputs: dict[str, Array]) -> _Right:
     network = NETWORKS[work.network]
-    weights = make_weights(network)
-    images = make_images(network, work.batch)
     if work.kind == "predict":
-        name, allowed = "float64 NumPy", reference.tolerance(network, weights, images)
+        weights, images = make_weights(network), make_images(network, work.batch)
         expected = reference.predict(network, weights, images)
-        scale: Any = 1.0
-    else:
-        name, allowed = "float64 NumPy's first loss, then the median of all rivals", LOSS_TOLERANCE
-        expected = _expected_losses(work, list(outputs.values()))
-        # Later losses count as the first where they are within their own, wider tolerance.
-        scale = np.abs(expected) * np.where(np.arange(expected.size) > 0, LATER_LOSS_TOLERANCE / LOSS_TOLERANCE, 1.0)
+        return _Right("float64 NumPy", expected, reference.tolerance(network, weights, images))
+    expected = _expected_losses(work, list(outputs.values()))
+    # Later losses count as the first where they are within their own, wider tolerance.
+    scale = np.abs(expected) * np.where(np.arange(expected.size) > 0, LATER_LOSS_TOLERANCE / LOSS_TOLERANCE, 1.0)
+    return _Right("float64 NumPy's first loss, then the median of all rivals", expected, LOSS_TOLERANCE, scale)
+
+
+def _judge(work: Work, results: list[Result], right: _Right, outputs: dict[str, Array]) -> WorkReport:
+    """Compare the outputs of one work and flag what deviates."""
     judged = []
     for result in results:
         output = outputs.get(result.rival)
         if result.failure is None and output is not None:
-            same = output.shape == expected.shape
+            same = output.shape == right.expected.shape
             # NaN compares false with everything, so it must not pass for "not larger than".
-            error = float(np.max(np.abs(output - expected) / scale)) if same else float("inf")
-            result = replace(result, error=error, deviates=not error <= allowed)
+            error = float(np.max(np.abs(output - right.expected) / right.scale)) if same else float("inf")
+            result = replace(result, error=error, deviates=not error <= right.allowed)
         judged.append(result)
-    return WorkReport(work, name, allowed, judged)
+    return WorkReport(work, right.judge, right.allowed, judged)
 
 
 def _expected_losses(work: Work, losses: list[Array]) -> Array:

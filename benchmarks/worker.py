@@ -46,11 +46,12 @@ class Worker:
         return {"import_seconds": seconds}
 
     def _candidates(self, order: dict[str, Any]) -> tuple[Any, dict[str, Callable[[], Any]]]:
-        from benchmarks.models import NETWORKS, make_weights
+        from benchmarks.keras_networks import ALL_NETWORKS
+        from benchmarks.models import Network, make_weights
         from benchmarks.protocol import Task
 
-        network = NETWORKS[order["network"]]
-        weights = make_weights(network)
+        network = ALL_NETWORKS[order["network"]]
+        weights = make_weights(network) if isinstance(network, Network) else []
         task = Task(network, weights, order["batch"], self.threads, Path(order["files"]))
         kind = order.get("kind", "predict")
         candidates = dict(getattr(self.rival, f"prepare_{kind}")(task))

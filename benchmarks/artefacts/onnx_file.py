@@ -72,7 +72,7 @@ def write(network: Network, weights: list[Array], batch: int, folder: Path) -> N
             graph.add(ACTIVATIONS[step["activation"]])
 
     height, width, depth = network.input_shape
-    shape_in, shape_out = (batch, depth, height, width), (batch, network.steps[-1]["units"])
+    shape_in, shape_out = (batch, depth, height, width), (batch, network.classes)
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
@@ -85,6 +85,19 @@ def write(network: Network, weights: list[Array], batch: int, folder: Path) -> N
         ir_version=8,  # that of opset 17: the newest that every listed runtime reads
     )
     onnx.checker.check_model(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, str(folder / "model.onnx"))
+
+
+def convert(path: Path, batch: int, folder: Path) -> None:
+    """Write the network of a `.keras` file for this batch as `folder/model.onnx`, channels first, by Depthwise's own writer."""
+    import depthwise
+    from depthwise.data.formats.onnx.writing.file import make_onnx
+
+    model = make_onnx(depthwise.load_model(path, compile=False).saved(), OPSET, channels_first_borders=True)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = batch
+    del model.graph.value_info[:]  # they speak of any batch
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(model, str(folder / "model.onnx"))
 

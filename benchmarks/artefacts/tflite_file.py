@@ -7,11 +7,13 @@ The folder gets one file a form, because which is faster depends on the machine:
   commutes with max-pooling and is folded into the next layer's weights.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from benchmarks.models import Array, Network, step_weights
 
@@ -56,6 +58,20 @@ def _forward(network: Network, weights: list[Array], fold_selu: bool) -> Callabl
         return x * pending if pending != 1.0 else x
 
     return forward
+
+
+def convert(path: Path, batch: int, folder: Path) -> None:
+    """Write the network of a `.keras` file for this batch as `folder/as_is.tflite`."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    import keras
+
+    model = keras.models.load_model(path, compile=False)
+    function = tf.function(lambda x: model(x, training=False), autograph=False)
+    concrete = function.get_concrete_function(tf.TensorSpec((batch, *model.input_shape[1:]), tf.float32))
+    frozen = convert_variables_to_constants_v2(concrete)  # else the file asks for variables that nobody sets
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen], model)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "as_is.tflite").write_bytes(converter.convert())
 
 
 def write(network: Network, weights: list[Array], batch: int, folder: Path) -> None:

@@ -1,7 +1,8 @@
 """Depthwise itself, through the public API that a user calls."""
 
 import depthwise
-from benchmarks.models import Adam, Array, build
+from benchmarks.keras_networks import KerasNetwork
+from benchmarks.models import Adam, Array
 from benchmarks.protocol import Candidate, Candidates, Task
 
 
@@ -14,9 +15,7 @@ def prepare_predict(task: Task) -> Candidates:
     """Return `predict_on_batch` of the model."""
 
     def predict_on_batch() -> Candidate:
-        model = build(task.network, depthwise)
-        model.set_weights(task.weights)
-        return Candidate(model.predict_on_batch)
+        return Candidate(task.build(depthwise).predict_on_batch)
 
     return {"predict_on_batch": predict_on_batch}
 
@@ -25,9 +24,9 @@ def prepare_training(task: Task) -> Candidates:
     """Return `train_on_batch` of the compiled model."""
 
     def train_on_batch() -> Candidate:
-        model = build(task.network, depthwise)
-        model.set_weights(task.weights)
-        model.compile(optimizer=_adam(task.optimizer), loss="sparse_categorical_crossentropy")
+        model = task.build(depthwise)
+        loss = depthwise.losses.SparseCategoricalCrossentropy(from_logits=isinstance(task.network, KerasNetwork))
+        model.compile(optimizer=_adam(task.optimizer), loss=loss)
 
         def run(batch: tuple[Array, Array]) -> float:
             return float(model.train_on_batch(*batch))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from benchmarks.models import Array, build
+from benchmarks.models import Array
 from benchmarks.protocol import Candidate, Candidates, Task
 
 
@@ -22,18 +22,18 @@ def prepare_predict(task: Task) -> Candidates:
     """Return the jitted model with its weights as arguments, and with its weights as constants."""
 
     def jitted(constant_weights: bool) -> Candidate:
-        model = build(task.network, keras)
-        model.set_weights(task.weights)
+        model = task.build(keras)
         weights = [variable.value for variable in model.trainable_variables]
+        statistics = [variable.value for variable in model.non_trainable_variables]
 
         def forward(values: Any, images: Any) -> Any:
-            return model.stateless_call(values, [], images, training=False)[0]
+            return model.stateless_call(*values, images, training=False)[0]
 
         if constant_weights:
-            closed = jax.jit(lambda images: forward(weights, images))
+            closed = jax.jit(lambda images: forward((weights, statistics), images))
             return Candidate(lambda images: np.asarray(closed(images)), jnp.asarray)
         function = jax.jit(forward)
-        return Candidate(lambda images: np.asarray(function(weights, images)), jnp.asarray)
+        return Candidate(lambda images: np.asarray(function((weights, statistics), images)), jnp.asarray)
 
     return {
         "jit": lambda: jitted(constant_weights=False),
@@ -45,26 +45,25 @@ def prepare_training(task: Task) -> Candidates:
     """Return one jitted step of forward, gradients and Adam, with its state donated."""
 
     def training() -> Candidate:
-        model = build(task.network, keras, logits=True)
-        model.set_weights(task.weights)
+        model = task.build(keras, logits=True)
         settings = task.optimizer
         optimizer = keras.optimizers.Adam(settings.learning_rate, settings.beta_1, settings.beta_2, settings.epsilon)
         optimizer.build(model.trainable_variables)
         loss_function = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
-        def loss(weights: Any, images: Any, labels: Any) -> Any:
-            logits, _ = model.stateless_call(weights, [], images, training=True)
-            return loss_function(labels, logits)
+        def loss(weights: Any, statistics: Any, images: Any, labels: Any) -> Any:
+            logits, statistics = model.stateless_call(weights, statistics, images, training=True)
+            return loss_function(labels, logits), statistics
 
-        def step(weights: Any, slots: Any, images: Any, labels: Any) -> Any:
-            value, gradients = jax.value_and_grad(loss)(weights, images, labels)
+        def step(weights: Any, statistics: Any, slots: Any, images: Any, labels: Any) -> Any:
+            (value, statistics), gradients = jax.value_and_grad(loss, has_aux=True)(weights, statistics, images, labels)
             weights, slots = optimizer.stateless_apply(slots, gradients, weights)
-            return weights, slots, value
+            return weights, statistics, slots, value
 
-        function = jax.jit(step, donate_argnums=(0, 1))
+        function = jax.jit(step, donate_argnums=(0, 1, 2))
         state = [
-            [jnp.array(variable.value) for variable in model.trainable_variables],
-            [jnp.array(variable.value) for variable in optimizer.variables],
+            [jnp.array(variable.value) for variable in variables]
+            for variables in (model.trainable_variables, model.non_trainable_variables, optimizer.variables)
         ]
 
         def run(batch: tuple[Any, Any]) -> float:

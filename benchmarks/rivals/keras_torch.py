@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import torch
 
-from benchmarks.models import Array, build
+from benchmarks.models import Array
 from benchmarks.protocol import Candidate, Candidates, Task
 
 FORMATS = ("channels_first", "channels_last")
@@ -22,9 +22,7 @@ def configure(threads: int) -> None:
 
 def _model(task: Task, data_format: str, logits: bool) -> Any:
     keras.config.set_image_data_format(data_format)
-    model = build(task.network, keras, logits, channels_first=data_format == "channels_first")
-    model.set_weights(task.weights)
-    return model
+    return task.build(keras, logits, channels_first=data_format == "channels_first")
 
 
 def _images(images: Array, data_format: str) -> torch.Tensor:

@@ -29,7 +29,8 @@ def _run(task: Task, batch: int, threads: int, spinning: bool) -> Callable[[Arra
     session = onnxruntime.InferenceSession(
         str(task.file(batch, "model.onnx")), options, providers=["CPUExecutionProvider"]
     )
-    return lambda images: session.run(None, {"images": images})[0]
+    (given,) = session.get_inputs()
+    return lambda images: session.run(None, {given.name: images})[0]
 
 
 def _arrange(images: Array) -> Array:

@@ -50,7 +50,7 @@ def prepare_predict(task: Task) -> Candidates:
     def throughput() -> Candidate:
         chunk = batch_sizes(task.batch)[-1]
         queue = openvino.AsyncInferQueue(_compile(task, chunk, "THROUGHPUT"))
-        outputs = np.empty((task.batch, task.network.steps[-1]["units"]), np.float32)
+        outputs = np.empty((task.batch, task.network.classes), np.float32)
 
         def store(request: Any, start: int) -> None:
             outputs[start : start + chunk] = request.get_output_tensor(0).data

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from benchmarks.models import Array, build
+from benchmarks.models import Array
 from benchmarks.protocol import Candidate, Candidates, Task
 
 
@@ -25,8 +25,7 @@ def prepare_predict(task: Task) -> Candidates:
     signature = tf.TensorSpec((task.batch, *task.network.input_shape), tf.float32)
 
     def concrete(jit_compile: bool) -> Any:
-        model = build(task.network, keras)
-        model.set_weights(task.weights)
+        model = task.build(keras)
         # The model travels with the function: a concrete function keeps its variables by weak reference only.
         function = tf.function(lambda x: model(x, training=False), jit_compile=jit_compile)
         return model, function.get_concrete_function(signature)
@@ -54,8 +53,7 @@ def prepare_training(task: Task) -> Candidates:
     """Return one `tf.function` of forward, gradients and Adam, without and with XLA."""
 
     def training(jit_compile: bool) -> Candidate:
-        model = build(task.network, keras, logits=True)
-        model.set_weights(task.weights)
+        model = task.build(keras, logits=True)
         settings = task.optimizer
         optimizer = keras.optimizers.Adam(settings.learning_rate, settings.beta_1, settings.beta_2, settings.epsilon)
         optimizer.build(model.trainable_variables)

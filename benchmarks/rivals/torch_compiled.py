@@ -30,7 +30,7 @@ def prepare_predict(task: Task) -> Candidates:
 
     def compiled(memory_format: torch.memory_format, mode: str) -> Candidate:
         inductor.freezing = True
-        module = build_torch(task.network, task.weights).eval().to(memory_format=memory_format)
+        module = build_torch(task.steps, task.weights).eval().to(memory_format=memory_format)
         function = torch.compile(module, mode=mode, dynamic=False, fullgraph=True)
 
         # Freezing needs `no_grad`: under `inference_mode` inductor leaves the weights as arguments.
@@ -52,7 +52,7 @@ def prepare_training(task: Task) -> Candidates:
 
     def training(memory_format: torch.memory_format) -> Candidate:
         inductor.freezing = False
-        module = build_torch(task.network, task.weights, logits=True)
+        module = build_torch(task.steps, task.weights, logits=True)
         module = module.to(memory_format=memory_format)
         optimizer = KerasAdam(module, task.optimizer)
 

@@ -25,7 +25,7 @@ def prepare_predict(task: Task) -> Candidates:
     """Return eager candidates for both memory formats, and TorchScript's `optimize_for_inference`."""
 
     def eager(memory_format: torch.memory_format) -> Candidate:
-        module = build_torch(task.network, task.weights).eval().to(memory_format=memory_format)
+        module = build_torch(task.steps, task.weights).eval().to(memory_format=memory_format)
 
         def run(images: torch.Tensor) -> Array:
             with torch.inference_mode():
@@ -34,8 +34,8 @@ def prepare_predict(task: Task) -> Candidates:
         return Candidate(run, lambda images: arrange_images(images, memory_format))
 
     def torchscript() -> Candidate:
-        module = build_torch(task.network, task.weights).eval()
-        height, width, channels = task.network.input_shape
+        module = build_torch(task.steps, task.weights).eval()
+        height, width, channels = task.steps.input_shape
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             traced = torch.jit.trace(module, torch.zeros(task.batch, channels, height, width))
@@ -57,7 +57,7 @@ def prepare_training(task: Task) -> Candidates:
     """Return forward, `backward` and fused Adam, for both memory formats."""
 
     def training(memory_format: torch.memory_format) -> Candidate:
-        module = build_torch(task.network, task.weights, logits=True)
+        module = build_torch(task.steps, task.weights, logits=True)
         module = module.to(memory_format=memory_format)
         optimizer = KerasAdam(module, task.optimizer)
 

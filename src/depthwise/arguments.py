@@ -19,6 +19,7 @@ __all__ = [
     "choice",
     "integer",
     "pair",
+    "sorted_axes",
     "whole_numbers",
 ]
 
@@ -61,17 +62,17 @@ ACTIVATIONS = (
     "squareplus",
     "tanh_shrink",
     "softmax",
+    "log_softmax",
 )
 
 NO_LAYERS = {
     "glu": "it halves the channels, and Keras' layers behind it fail; use layers.Multiply()([x, gate]) with a gate of activation sigmoid",
-    "log_softmax": "train on logits, with from_logits=True of the loss",
     "sparsemax": "Keras' results do not sum to 1; use softmax",
     "threshold": "its threshold has no default; use layers.ReLU(threshold=…)",
 }
 """Activations of Keras that no layer can have, and why."""
 
-FUNCTIONS_ONLY = ("glu", "log_softmax", "threshold")
+FUNCTIONS_ONLY = ("glu", "threshold")
 """Those of them that `depthwise.activations` has."""
 
 ACTIVATION_ALIASES = {None: "linear", "swish": "silu", "hard_swish": "hard_silu"}
@@ -132,6 +133,20 @@ def axes_argument(owner: str, name: str, value: object) -> int | tuple[int, ...]
     if not axes:
         raise InvalidArgumentError(f"{owner}: {name} must hold one axis at least, got {describe_value(value)}")
     return tuple(axes) if several and len(axes) > 1 else axes[0]
+
+
+def sorted_axes(owner: str, value: object) -> int | tuple[int, ...]:
+    """`axes_argument` of a layer whose weights have the axes in ascending order, as Keras sorts them."""
+    axis = axes_argument(owner, "axis", value)
+    if isinstance(axis, int):
+        return axis
+    axis = tuple(sorted(axis))
+    if len(set(axis)) < len(axis) or axis[0] < 0 <= axis[-1]:
+        raise UnsupportedError(
+            f"{owner}: several axes must be different and all counted from the front, or all from the end as negative numbers, "
+            f"got {describe_value(value)}"
+        )
+    return axis
 
 
 def choice(owner: str, name: str, value: object, allowed: tuple[str, ...]) -> str:

@@ -189,8 +189,8 @@ def test_json_has_the_documented_shape(fake: Any, tmp_path: Path) -> None:
     )
     report = json.loads(path.read_text(encoding="utf-8"))
     assert code == 0
-    assert report.keys() == {"schema", "machine", "settings", "first_work", "rivals", "works"}
-    assert report["schema"] == 1
+    assert report.keys() == {"schema", "machine", "settings", "first_work", "rivals", "works", "blocks"}
+    assert report["schema"] == 2
     assert report["settings"]["rounds"] == 1
     assert report["first_work"] == PREDICT.name
     assert {"cpu", "usable_cores", "vector_extensions", "fma_peak_gflops"} <= report["machine"].keys()

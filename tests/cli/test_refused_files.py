@@ -50,11 +50,13 @@ def test_each_thing_in_the_way_is_explained(run: Run, tmp_path: Path) -> None:
 
 
 def test_what_an_option_of_keras_3_means(run: Run, tmp_path: Path) -> None:
-    model = keras.Sequential([keras.Input((4, 3)), keras.layers.RMSNormalization(), keras.layers.LayerNormalization()])
+    model = keras.Sequential(
+        [keras.Input((4, 3)), keras.layers.AdaptiveMaxPooling1D(2), keras.layers.LayerNormalization()]
+    )
     model.save(tmp_path / "new.keras")
     shown = run("explain", tmp_path / "new.keras").stdout
     assert f"written by Keras {keras.__version__}" in shown
-    assert "RMSNormalization comes with Keras 3: normalisation by the root of the mean square" in shown
+    assert "AdaptiveMaxPooling1D comes with Keras 3: pooling to a size that is given" in shown
 
 
 def test_a_file_with_nothing_to_explain_says_its_error_alone(run: Run, tmp_path: Path) -> None:

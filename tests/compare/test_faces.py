@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import re
 import xml.etree.ElementTree as ElementTree
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,12 @@ def parse(page: str) -> ElementTree.Element:
     return ElementTree.fromstring(rest)
 
 
+def shown_of(page: str) -> ElementTree.Element:
+    """What a reader sees of the page: the part in the language that it was made in."""
+    (main,) = (item for item in parse(page).iter("main") if item.get("hidden") is None)
+    return main
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize(
     "report",
@@ -48,7 +55,7 @@ def parse(page: str) -> ElementTree.Element:
 def test_both_faces_show_the_results(report: Report, language: str) -> None:
     shown = terminal(report, language)
     page = report_page(report, language)
-    plain = "".join(parse(page).itertext())
+    plain = "".join(shown_of(page).itertext())
     for text in (shown, plain):
         assert "8×(3×3×1)+16×(1×1×8)+16 = 216" in text
         assert "16×(3×3×8)+16 = 1,168" in text
@@ -72,7 +79,8 @@ def test_hostile_names_stay_text() -> None:
     assert "[red]" in shown  # shown as it is, not read as a colour
     page = report_page(report, "en")
     root = parse(page)
-    assert list(root.iter("script")) == []
+    (script,) = root.iter("script")
+    assert script.text == files("depthwise.compare").joinpath("page.js").read_text(encoding="utf-8")
     assert "\x1b" not in page
     assert "\u202e" not in page
     assert "<script>" in "".join(root.itertext())  # as text
@@ -84,20 +92,34 @@ def test_page_asks_the_network_for_nothing(language: str) -> None:
     root = parse(page)
     policy = next(item.get("content") for item in root.iter("meta") if item.get("http-equiv"))
     assert policy is not None
-    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
-    style = next(root.iter("style")).text or ""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert f"'sha256-{digest}'" in policy
+    hashes = []
+    for tag in ("script", "style"):
+        (part,) = root.iter(tag)
+        hashes.append(base64.b64encode(hashlib.sha256((part.text or "").encode()).digest()).decode())
+    assert policy == (
+        f"default-src 'none'; script-src 'sha256-{hashes[0]}'; img-src data:; style-src 'sha256-{hashes[1]}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
     assert not re.search(r"https?://|url\(|@import", page)
     for item in root.iter():
         assert {"style", "onload", "onclick"}.isdisjoint(item.keys()), item.tag
         assert item.get("src", "data:").startswith("data:")
         assert item.get("href", "explain-").startswith("explain-")  # a file beside it
     assert root.get("lang") == ("en" if language == "en" else "zh-Hans")
+    assert shown_of(page).get("lang") == root.get("lang")
+
+
+def test_dark_colours_are_the_same_by_choice_and_by_system() -> None:
+    style = files("depthwise.compare").joinpath("page.css").read_text(encoding="utf-8")
+    blocks = [
+        re.findall(r"--[a-z-]+: #[0-9a-f]{6}", style.split(start)[1].split("}")[0])
+        for start in (":root:not([data-theme=light]) {", ":root[data-theme=dark] {")
+    ]
+    assert blocks[0] == blocks[1] != []
 
 
 def test_page_of_the_note_is_small() -> None:
-    assert len(report_page(made_up((1, 2, 3)), "en").encode()) < 100_000
+    assert len(report_page(made_up((1, 2, 3)), "en").encode()) < 200_000  # in two languages
 
 
 def test_an_unknown_language_is_refused() -> None:
@@ -107,8 +129,8 @@ def test_an_unknown_language_is_refused() -> None:
 
 def test_every_message_is_used() -> None:
     folder = Path(depthwise.compare.__file__).parent
-    files = [*folder.glob("*.py"), *folder.glob("*.jinja"), folder.parent / "cli" / "compare.py"]
-    source = "".join(path.read_text(encoding="utf-8") for path in files)
+    paths = [*folder.glob("*.py"), *folder.glob("*.jinja"), folder.parent / "cli" / "compare.py"]
+    source = "".join(path.read_text(encoding="utf-8") for path in paths)
     keys = [key.removeprefix("comparison.") for key in catalogue() if key.startswith("comparison.")]
     made = {"kind_batch", "kind_single", "kind_training"}  # from Ratio.kind
     unused = [key for key in keys if key not in made and not re.search(rf'["\'.]{key}["\']', source)]
@@ -178,7 +200,7 @@ def test_a_kind_of_convolution_has_its_colour_whichever_network_is_first() -> No
 
 
 def test_the_mistakes_are_shown_with_the_place_that_explains_each() -> None:
-    root = parse(report_page(with_mistakes(made_up()), "en"))
+    root = shown_of(report_page(with_mistakes(made_up()), "en"))
     links = [item.get("href") for item in root.iter("a")]
     assert links == [
         "explain-light.html#/layer/dense/1?language=en&sample=0",
@@ -196,7 +218,7 @@ def test_the_mistakes_are_shown_with_the_place_that_explains_each() -> None:
 
 
 def test_every_point_of_a_curve_shows_its_value() -> None:
-    root = parse(report_page(made_up(), "en"))
+    root = shown_of(report_page(made_up(), "en"))
     spots = [item for item in root.iter("g") if item.get("class") == "spot"]
     assert len(spots) == 3 * 3 * 2  # epochs, curves, networks
     assert spots[0].get("aria-label") == "light, seed 1, epoch 1: 94.00 %"

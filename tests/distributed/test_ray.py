@@ -1,5 +1,6 @@
-"""Predictions on a real Ray cluster of two machines (two raylets on this one): the bytes of one process, whatever is killed."""
+"""Work on a real Ray cluster of two machines (two raylets on this one): the bytes of one process, whatever is killed."""
 
+import json
 import os
 import signal
 import time
@@ -13,13 +14,21 @@ from PIL import Image
 
 import depthwise
 from depthwise import distributed
+from depthwise.compare.report import Epoch, Report
+from depthwise.compare.run import Contestant, compare
+from depthwise.data.dataset import Dataset
 from depthwise.distributed import cluster as connections
 from depthwise.distributed import prediction
+from depthwise.distributed.training import RayTrainer
 from depthwise.errors import InvalidArgumentError
+from depthwise.network.graph import sequential
+from depthwise.network.twins import ordinary_twin
 from depthwise.pictures import reading_of
 from depthwise.predictions.pieces import files_of, grouped, pieces_of
 from depthwise.predictions.rows import Classifier, Rows
 from depthwise.predictions.tables import json_rows, write_table
+from depthwise.runtime.threads import get_threads, set_threads
+from support.made_up import Watch
 
 pytestmark = [pytest.mark.sweep, pytest.mark.filterwarnings("ignore")]  # Ray leaves processes and sockets to the end
 NAMES = ["photos", "digits.npy"]
@@ -82,17 +91,17 @@ def plain(classifier: Classifier, batches: Any) -> list[Any]:
     return [row for rows in batches for row in json_rows(rows, classifier.reading, classifier.columns)]
 
 
-def workers(cluster: Any) -> list[int]:
-    """The processes of predicting actors that belong to the cluster's raylets."""
+def workers(cluster: Any, name: bytes = b"ray::Predictor") -> list[int]:
+    """The processes that do such work for the cluster's raylets."""
     raylets = {info.process.pid for node in cluster.list_all_nodes() for info in node.all_processes["raylet"]}
     found = []
     for entry in Path("/proc").iterdir():
         try:
-            name = (entry / "cmdline").read_bytes()
+            line = (entry / "cmdline").read_bytes()
             parent = int((entry / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[1])
         except (OSError, ValueError, IndexError):
             continue
-        if name.startswith(b"ray::Predictor") and parent in raylets:
+        if line.startswith(name) and parent in raylets:
             found.append(int(entry.name))
     return sorted(found)
 
@@ -148,13 +157,13 @@ def disturbed(classifier: Classifier, every: int, disturb: Callable[[], bool], m
     return rows, done
 
 
-def killer(machines: Any) -> Callable[[], bool]:
+def killer(machines: Any, name: bytes = b"ray::Predictor") -> Callable[[], bool]:
     """Kills one worker with SIGKILL, waiting a while for one to be there."""
     choice = iter(np.random.default_rng(3).permutation(1000))
 
     def kill() -> bool:
         deadline = time.monotonic() + 60
-        while not (found := workers(machines)) and time.monotonic() < deadline:
+        while not (found := workers(machines, name)) and time.monotonic() < deadline:
             time.sleep(0.1)
         if not found:
             return False
@@ -214,3 +223,67 @@ def test_code_is_compiled_once_on_a_machine(
     new = [path for path in folder.glob("*.native") if path.name not in before]
     assert new  # and replaced would mean compiled again
     assert (folder / ".compiling").exists()
+
+
+class _Killing(Watch):
+    """An observer that kills a worker when it is told of an epoch, a few times."""
+
+    def __init__(self, kill: Callable[[], bool], most: int) -> None:
+        super().__init__()
+        self.kill, self.left = kill, most
+
+    def epoch_done(self, network: int, seed: int, epoch: int, result: Epoch) -> None:
+        super().epoch_done(network, seed, epoch, result)
+        if self.left and epoch < 7:
+            self.left -= self.kill()
+
+
+def without_seconds(report: Report) -> str:
+    """The report's file without times, and without what follows from them."""
+    facts = report.to_json()
+    for network in facts["networks"]:
+        for name in ("batch", "single", "epoch_seconds_median", "training_seconds_mean", "training_seconds_spread"):
+            del network[name]
+        for run in network["runs"]:
+            del run["seconds"]
+            for epoch in run["epochs"]:
+                del epoch["seconds"]
+    del facts["ratios"], facts["is_disturbed"], facts["machine"]["load"]
+    facts.pop("places", None)
+    return json.dumps(facts)
+
+
+@pytest.mark.parametrize("kills", [0, 3])
+def test_trainings_give_the_report_of_one_process(machines: Any, kills: int) -> None:
+    """And the same weights, also where workers are killed during their epochs: the report says where each seed was trained."""
+    (x, y), (x_test, y_test) = depthwise.datasets.mnist.load_data()
+    data = Dataset("digits", x[:6000], y[:6000], x_test[:500], y_test[:500], tuple("0123456789"))
+    layers = depthwise.layers
+    small = [
+        layers.Conv2D(4, 3, strides=2, activation="relu", input_shape=(28, 28, 1)),
+        layers.SeparableConv2D(8, 3, strides=2, activation="relu"),
+        layers.GlobalAveragePooling2D(),
+        layers.Dense(10, activation="softmax"),
+    ]
+    graph = sequential(small, "small")
+    pair = Contestant("small", graph), Contestant("twin", ordinary_twin(graph, "twin"))
+    options: Any = {"epochs": 10, "seeds": (3, 1), "batch_size": 128}
+    before = get_threads()
+    set_threads(1)
+    try:
+        expected, weights = compare(pair, data, Watch(), **options)
+        watch = _Killing(killer(machines, b"ray::_train_seed"), kills)
+        trainer = RayTrainer(None, "fast", print)
+        report, models = compare(pair, data, watch, **options, train=trainer)
+    finally:
+        set_threads(before)
+    assert watch.left == 0
+    assert report.is_complete
+    assert without_seconds(report) == without_seconds(expected)
+    assert sorted(watch.epochs) == [(n, s, e) for n in (0, 1) for s in (1, 3) for e in range(1, 11)]
+    assert set(trainer.places) == {1, 3}
+    assert all(place.startswith("machine ") for place in trainer.places.values())
+    for ours, theirs in zip(
+        (m for group in models for m in group), (m for group in weights for m in group), strict=True
+    ):
+        assert [array.tobytes() for array in ours.get_weights()] == [array.tobytes() for array in theirs.get_weights()]

@@ -29,7 +29,7 @@ SOURCES = [
     *WEB.rglob("*.svelte"),
 ]
 
-FILES = {"page.html", "page.html.jinja", "page.css"}
+FILES = {"page.html", "page.html.jinja", "page.css", "page.js"}
 """Names of files that look like keys."""
 
 COMPUTED = (

@@ -39,7 +39,14 @@ OTHERS = {
     "Minimum",
     "Dot",
 }
-OTHERS |= {"UnitNormalization", "GroupNormalization", "GaussianNoise", "GaussianDropout", "AlphaDropout"}
+OTHERS |= {
+    "UnitNormalization",
+    "GroupNormalization",
+    "RMSNormalization",
+    "GaussianNoise",
+    "GaussianDropout",
+    "AlphaDropout",
+}
 OTHERS |= {"SpatialDropout1D", "SpatialDropout2D"}
 KINDS = [kind for name, kind in layers.LAYERS.items() if name not in OTHERS and not name.startswith("Random")]
 

@@ -30,7 +30,7 @@ FOLDERS = (
     "optimizers", "regularizers",
 )  # fmt: skip
 LEFT_OUT = (
-    "layers/core/[elmrw]*", "layers/pooling/adaptive*", "layers/normalization/spectral*", "layers/normalization/rms*", "layers/reshaping/*3d*",
+    "layers/core/[elmrw]*", "layers/pooling/adaptive*", "layers/normalization/spectral*", "layers/reshaping/*3d*",
     "optimizers/multi_optimizer*", "optimizers/optimizer_sparse*", "optimizers/schedule_free*", "optimizers/loss_scale*",
 )  # fmt: skip
 """Files on layers and optimizers that Depthwise does not have, by name; so are the folders of recurrent layers and of attention."""

@@ -23,6 +23,7 @@ from depthwise.compiler.kernels.reductions import (
 )
 from depthwise.reference.activations import activation, activation_gradient
 from depthwise.reference.bounds import UNIT_ROUNDOFF as U
+from depthwise.reference.bounds import softmax_error
 from support.compiled import compile_kernels, empty, fenced
 from support.gates import error_gate, exact_gate
 from support.maps import LANES, VECTORS, MapMemory, random_view, vector
@@ -375,11 +376,15 @@ def test_what_is_collected_over_a_map(kind: str) -> None:
             error_gate(out[: view.channels], expected, depth * U * sizes, kernel.name)
 
 
+def _three(rng: np.random.Generator, size: tuple[int, int, int]) -> tuple[MapView, MapView, MapView]:
+    return random_view(rng, *size), random_view(rng, *size), random_view(rng, *size)
+
+
 def test_softmax_and_its_gradient() -> None:
     rng = np.random.default_rng(4)
     sizes = [(1, 1, channels) for channels in (*sizes_around(LANES), 1000)] + [(2, 3, 5)]
     forward = Maps([SoftmaxRows(random_view(rng, *size), random_view(rng, *size)) for size in sizes])
-    backward = Maps([SoftmaxGradient(*(random_view(rng, *size) for _ in range(3))) for size in sizes])
+    backward = Maps([SoftmaxGradient(*_three(rng, size)) for size in sizes])
     for (kernel, run), (back, run_back) in zip(forward, backward):
         for scale in (1.0, 30.0):
             x = MapMemory(kernel.source, _draw(rng, *_shape(kernel.source)) * np.float32(scale))
@@ -404,14 +409,43 @@ def test_softmax_and_its_gradient() -> None:
             out.assert_untouched_outside()
 
 
+def test_logarithm_of_softmax_and_its_gradient() -> None:
+    rng = np.random.default_rng(5)
+    sizes = [(1, 1, LANES - 1), (1, 1, 2 * LANES + 3), (2, 3, LANES)]
+    forward = Maps([SoftmaxRows(random_view(rng, *size), random_view(rng, *size), logarithm=True) for size in sizes])
+    backward = Maps([SoftmaxGradient(*_three(rng, size), logarithm=True) for size in sizes])
+    for (kernel, run), (back, run_back) in zip(forward, backward):
+        for scale in (1.0, 30.0):
+            x = MapMemory(kernel.source, _draw(rng, *_shape(kernel.source)) * np.float32(scale))
+            y = MapMemory(kernel.target)
+            run(x.memory, y.memory)
+            wide = x.map.astype(np.float64)
+            expected = activation("log_softmax", wide)
+            error_gate(y.map, expected, softmax_error(wide, expected, np.zeros_like(wide), True), kernel.name)
+            y.assert_untouched_outside()
+            output, slope = MapMemory(back.output, y.map), MapMemory(back.gradient, _draw(rng, *_shape(back.gradient)))
+            out = MapMemory(back.target)
+            run_back(output.memory, slope.memory, out.memory)
+            share, dy = np.exp(y.map.astype(np.float64)), slope.map.astype(np.float64)
+            size = np.abs(dy).sum(axis=-1, keepdims=True)
+            found = dy - share * dy.sum(axis=-1, keepdims=True)
+            depth = dy.shape[-1] / LANES + LANES + 6.0
+            error_gate(out.map, found, U * (np.abs(dy) + depth * share * size) + 2.0**-126, back.name)
+            out.assert_untouched_outside()
+
+
 def test_softmax_of_what_is_not_finite() -> None:
     view = MapView(1, 1, 3, LANES, LANES)
-    kernels = compile_kernels([SoftmaxRows(view, view)])
+    kernels = compile_kernels([SoftmaxRows(view, view, logarithm) for logarithm in (False, True)])
     rows = [([np.nan, 0.0, 1.0], [np.nan] * 3), ([-np.inf, 0.0, 0.0], [0.0, 0.5, 0.5]), ([np.inf, 0, 1], [np.nan] * 3)]
     for values, expected in rows:
         x, y = MapMemory(view, values), MapMemory(view)
         kernels[0](x.memory, y.memory)
         np.testing.assert_array_equal(y.map[0, 0], np.array(expected, np.float32))
+        with np.errstate(divide="ignore"):
+            logarithms = np.log(np.array(expected, np.float32))
+        kernels[1](x.memory, y.memory)
+        np.testing.assert_allclose(y.map[0, 0], logarithms, rtol=2e-7)
 
 
 def test_gradients_of_global_pooling_and_of_repeated_channels() -> None:

@@ -8,14 +8,17 @@ import keras
 import numpy as np
 import pytest
 
-from depthwise import Sequential, activations, layers
+import depthwise
+from depthwise import Sequential, activations, layers, losses, optimizers
+from depthwise.arguments import NO_LAYERS
 from depthwise.errors import InvalidArgumentError, UnsupportedError
 from depthwise.models import load_model
+from support.keras_steps import compare_steps
 
 X = np.concatenate([np.linspace(-9, 9, 181), [-1e30, -100.0, 100.0, 1e30]]).astype(np.float32).reshape(5, 37)
 
 
-@pytest.mark.parametrize("name", [*layers.ACTIVATIONS, "swish", "hard_swish", "glu", "log_softmax"])
+@pytest.mark.parametrize("name", [*layers.ACTIVATIONS, "swish", "hard_swish", "glu"])
 def test_values_and_signature_are_those_of_keras(name: str) -> None:
     ours, theirs = getattr(activations, name), getattr(keras.activations, name)
     x = X[:, :36]
@@ -78,7 +81,35 @@ def test_infinities_give_the_limit_and_nan_stays(name: str) -> None:
         np.testing.assert_array_equal(result[0, :3], [*limits, np.nan])
 
 
-@pytest.mark.parametrize("name", ["glu", "log_softmax", "sparsemax", "threshold"])
+def test_every_activation_of_keras_is_one_of_layers_or_fails_in_keras_too() -> None:
+    theirs = {name for name in dir(keras.activations) if inspect.isfunction(getattr(keras.activations, name))}
+    assert theirs - {"deserialize", "get", "serialize", "swish", "hard_swish"} == {*layers.ACTIVATIONS, *NO_LAYERS}
+    x = np.array([[3.0, 1.0, 0.0, 2.0]], np.float32)
+    layer = keras.layers.Activation("glu")
+    assert layer(x).shape != layer(keras.Input((4,))).shape
+    assert float(np.sum(keras.layers.Activation("sparsemax")(np.ones((1, 4), np.float32)))) == 0.0
+    with pytest.raises(TypeError, match="missing 2 required positional arguments"):
+        keras.layers.Activation("threshold")(x)
+
+
+def test_the_logarithm_of_softmax_trains_as_in_keras() -> None:
+    """In a layer, as a layer, and with the channels first."""
+    x = depthwise.Input((4, 5, 2))
+    y = layers.Conv2D(3, 3, data_format="channels_first", padding="same", use_bias=False, activation="log_softmax")(x)
+    y = layers.Dense(6, activation="log_softmax")(layers.Flatten()(layers.Activation("log_softmax")(y)))
+    compare_steps(depthwise.Model(x, y).graph, optimizers.SGD(0.05), 4, losses.MeanSquaredError(), steps=2)
+
+
+def test_the_logarithm_of_softmax_of_a_tensor() -> None:
+    x = depthwise.Input((3, 4))
+    values = np.random.default_rng(2).normal(0.0, 3.0, (2, 3, 4)).astype(np.float32)
+    model = depthwise.Model(x, depthwise.ops.log_softmax(x, axis=2))
+    np.testing.assert_allclose(model.predict(values, verbose=0), keras.ops.log_softmax(values), rtol=2e-6, atol=1e-6)
+    with pytest.raises(UnsupportedError, match=r"log_softmax: axis must be the last one \(-1\), got 1"):
+        depthwise.ops.log_softmax(x, axis=1)
+
+
+@pytest.mark.parametrize("name", ["glu", "sparsemax", "threshold"])
 def test_what_no_layer_can_have_is_refused_with_the_reason(name: str) -> None:
     for given in (name, getattr(activations, name, name)):
         with pytest.raises(UnsupportedError, match=f"Dense: the activation {name} is not supported in a layer: "):

@@ -39,6 +39,8 @@ ONE_INPUT: dict[str, Callable[[], Any]] = {
     "GroupNormalization": lambda: layers.GroupNormalization(3),
     "GroupNormalization of channels": lambda: layers.GroupNormalization(6, epsilon=1e-2, center=False),
     "GroupNormalization of all": lambda: layers.GroupNormalization(1, scale=False),
+    "RMSNormalization": layers.RMSNormalization,
+    "RMSNormalization of maps": lambda: layers.RMSNormalization([2, 3, 1], epsilon=1e-2),
     "UnitNormalization": layers.UnitNormalization,
     "UnitNormalization of maps": lambda: layers.UnitNormalization((1, 2)),
 }

@@ -33,7 +33,7 @@ def lines(schedule: Schedule, machine: Machine) -> tuple[int, int]:
     return emit_stages(schedule, machine.vectors, code).count("\n"), sum(text.count("\n") for text in texts.values())
 
 
-BOUNDS = {"batches": (1_200, 30_000), "single": (2_300, 25_000), "training": (16_000, 75_000)}
+BOUNDS = {"batches": (1_700, 30_000), "single": (2_600, 25_000), "training": (16_000, 75_000)}
 """Lines of the stages, and of stages and kernels together."""
 
 
@@ -56,7 +56,8 @@ def test_these_networks_are_large() -> None:
 
 @pytest.mark.parametrize("work", BOUNDS)
 def test_sixteen_times_as_many_pixels_are_about_as_many_lines(work: str) -> None:
-    """In the stages: how far kernels are unrolled depends on their shapes."""
+    """In the stages: how far kernels are unrolled depends on their shapes. Rows of maps that outgrow the second cache move in
+    between, which is a loop of loops instead of a loop: once, however large the maps are then."""
     machine = MACHINES["avx2"]
     sizes = [lines(plan(inverted_residuals(size), work, machine), machine)[0] for size in (112, 448)]
-    assert sizes[1] < 1.5 * sizes[0]
+    assert sizes[1] < (1.5 if work == "training" else 2.5) * sizes[0]

@@ -30,6 +30,7 @@ from depthwise.layers import (
     ReLU,
     Rescaling,
     Reshape,
+    RMSNormalization,
     SeparableConv1D,
     SeparableConv2D,
     UpSampling2D,
@@ -120,6 +121,7 @@ def by_operations() -> Graph:
     y = PReLU(name="slope_a_unit")(Dense(11, name="hidden")(y))
     y = LayerNormalization(scale=False, epsilon=1e-5, name="shifted")(y)
     y = LayerNormalization(center=False, scale=False, name="plain")(y)
+    y = Dense(6, activation="log_softmax", name="logarithms")(RMSNormalization(name="mean_square")(y))
     return functional(x, Dense(4, activation="softmax", name="classes")(y), name="by-operations")
 
 

@@ -68,6 +68,13 @@ def _through_activation(name: str, before: Array, error: Array, dy: Array, dy_er
             axis=-1, keepdims=True
         )
         return dz, off * (np.abs(dy) + total) + y * (dy_error + total_error) + 4.0 * U * y * (np.abs(dy) + total)
+    if name == "log_softmax":
+        y, count = activations.activation("log_softmax", before), before.shape[-1]
+        share = np.exp(y)
+        off = share * np.minimum(np.expm1(bounds.softmax_error(before, y, error, True)) + 4.0 * U, 1.0)
+        total, size = (np.abs(item.sum(axis=-1, keepdims=True)) for item in (dy, np.abs(dy)))
+        total_error = dy_error.sum(axis=-1, keepdims=True) + (count + 2.0) * U * size
+        return dz, dy_error + (share + off) * total_error + off * total + 4.0 * U * (np.abs(dy) + share * total)
     slope = np.abs(activations.activation_gradient(name, before, np.ones_like(dy)))
     if name == "exponential":  # its slope is its result
         slope_error = slope * (np.expm1(np.minimum(error, 700.0)) + SLOPE_ROUNDINGS * U)

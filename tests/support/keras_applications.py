@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pytest
 
 __all__ = ["FAMILIES", "NAMES", "application", "drawn_quickly", "picture", "put_random_numbers", "swept"]
 
@@ -29,6 +28,8 @@ _WITH_PREPROCESSING = ("ConvNeXt", "EfficientNet", "MobileNetV3")
 
 def swept(cases: Iterable[Any], chosen: Callable[[Any], bool]) -> list[Any]:
     """The chosen cases are in the sweeps, the others in the long tests."""
+    import pytest  # the benchmarks use this file without it
+
     return [
         pytest.param(
             *(case if isinstance(case, tuple) else (case,)),

@@ -184,6 +184,12 @@ def _layer_normalization(rng: np.random.Generator) -> Configuration:
     return Configuration(layers.LayerNormalization(axis, epsilon, center=center, scale=scale), (shape,))
 
 
+def _rms_normalization(rng: np.random.Generator) -> Configuration:
+    shape = _any_shape(rng)
+    axis = _one_of(rng, -1, (-2, -1)) if len(shape) > 1 else -1
+    return Configuration(layers.RMSNormalization(axis, float(_one_of(rng, 1e-6, 1e-3))), (shape,))
+
+
 def _prelu(rng: np.random.Generator) -> Configuration:
     shape = _any_shape(rng)
     shared = tuple(axis + 1 for axis in range(len(shape)) if rng.random() < 0.5)
@@ -368,6 +374,7 @@ _KINDS: dict[type[layers.Description], Callable[[np.random.Generator], Configura
     layers.GlobalMaxPooling2D: _global_pooling(layers.GlobalMaxPooling2D),
     layers.BatchNormalization: _batch_normalization,
     layers.LayerNormalization: _layer_normalization,
+    layers.RMSNormalization: _rms_normalization,
     layers.PReLU: _prelu,
     layers.LayerScale: _layer_scale,
     layers.Flatten: lambda rng: Configuration(layers.Flatten(), (_image(rng),)),
@@ -434,6 +441,7 @@ _FRACTIONS = (
     layers.GroupNormalization,
     layers.LeakyReLU,
     layers.Normalization,
+    layers.RMSNormalization,
     layers.Softmax,
     layers.ThresholdedReLU,
     layers.UnitNormalization,

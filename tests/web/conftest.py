@@ -112,7 +112,7 @@ def opened(browser: Browser, page_file: Callable[[str], Path]) -> Iterator[Calla
         )
         path = name if isinstance(name, Path) else page_file(name)
         result.page.goto(path.as_uri() + place)
-        result.page.wait_for_selector("main")
+        result.page.wait_for_selector("main:visible")
         return result
 
     yield open_page

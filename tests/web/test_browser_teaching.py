@@ -203,6 +203,27 @@ def test_layers_behind_the_embedded_weights_show_what_the_network_computed(
     assert len(page.values("output-bars")) == 10
     page.page.get_by_text("Clear", exact=True).click()
     assert page.page.get_by_test_id("stored-maps").count() == 0, "they belong to the first picture"
+    page = opened(mobile_page, f"#/layer/{graph.outputs[0]}")
+    assert "when this page was made: 100 numbers" in page.page.get_by_test_id("stored").inner_text()
+    assert "The 10 largest of 100 values." in page.page.get_by_test_id("side").inner_text()
+    bars = page.page.get_by_test_id("output-bars")
+    widths = bars.locator(".fill").evaluate_all("all => all.map(bar => parseFloat(bar.style.width) / 100)")
+    assert widths == pytest.approx(page.values("output-bars"), rel=1e-5), "shares are drawn as shares of everything"
+    page.go("#/layer/re_lu")
+    assert "relu6" in page.page.get_by_test_id("stage").inner_text()
+    assert page.page.get_by_text("ReLU(max_value=6)", exact=True).is_visible(), "no argument that has its default"
+
+
+def test_a_deep_network_is_compared_by_what_was_exchanged(opened: Callable[..., Any], mobile_page: Path) -> None:
+    page = opened(mobile_page, "#/compare")
+    groups, changed = page.page.get_by_test_id("group"), page.page.locator("tbody.changed")
+    assert groups.count() == changed.count() == 16
+    assert "are the same in both networks" in page.page.get_by_test_id("view-compare").inner_text()
+    page.page.get_by_test_id("compare-all").click()
+    assert groups.count() > 60
+    assert changed.count() == 16
+    page.page.get_by_test_id("compare-all").click()
+    assert groups.count() == 16
 
 
 def test_branches_are_drawn_and_every_layer_is_in_the_graph_once(opened: Callable[..., Any]) -> None:
@@ -324,14 +345,18 @@ def test_the_arithmetic_is_on_the_first_screen(opened: Callable[..., Any]) -> No
 def test_try_it_runs_on_the_picture(opened: Callable[..., Any]) -> None:
     page = opened("note-separable", "#/try/conv2d")
     before = page.value("try-value")
-    page.page.get_by_test_id("try-numbers").select_option("horizontal")
+    assert before != 0, "it opens where there is something to see"
     page.page.get_by_test_id("step").click()
-    assert page.page.get_by_test_id("try-value").is_visible()
+    stepped = page.value("try-value")
+    assert stepped != before
+    page.page.get_by_test_id("try-numbers").select_option("horizontal")
+    assert page.value("try-value") != stepped
     canvas = "() => document.querySelectorAll('.drawing canvas')[1].toDataURL()"
     drawn = page.run(canvas)
     page.page.get_by_test_id("try-numbers").select_option("outline")
     assert page.run(canvas) != drawn
-    assert before == before
+    page.page.get_by_test_id("try-kernel").fill("1")
+    assert page.page.get_by_test_id("try-numbers").count() == 0, "one number is no pattern"
 
 
 def test_sequences_and_transposed_convolutions_say_how_a_number_comes_about(opened: Callable[..., Any]) -> None:

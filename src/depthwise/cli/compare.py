@@ -7,9 +7,12 @@ import typer
 
 from depthwise.cli.options import (
     BatchSize,
+    Bits,
     DataName,
     Language,
     Open,
+    RayAddress,
+    RayCommand,
     Shapes,
     SkipUnreadable,
     Threads,
@@ -18,6 +21,7 @@ from depthwise.cli.options import (
     load_dataset,
     open_page,
     opened,
+    refuse_alone,
     say,
     shapes_of,
     use_threads,
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 
     from depthwise.compare.report import Report
     from depthwise.compare.run import Contestant
+    from depthwise.distributed.training import RayTrainer
     from depthwise.models import Model
 
 __all__ = ["compare_command", "register"]
@@ -52,7 +57,7 @@ _MOST_EPOCHS, _MOST_SEEDS = 10_000, 100
 
 def register(app: typer.Typer) -> None:
     """Adds the command `compare` to the application."""
-    app.command("compare")(compare_command)
+    app.command("compare", cls=RayCommand)(compare_command)
 
 
 def compare_command(
@@ -115,6 +120,8 @@ def compare_command(
     skip_unreadable: SkipUnreadable = False,
     shape: Shapes = None,
     open_report: Open = False,
+    ray: RayAddress = None,
+    bits: Bits = "fast",
     language: Language = None,
 ) -> None:
     """Compare two networks: parameters, arithmetic, speed on this machine, accuracy, and the time of training both alike.
@@ -131,11 +138,14 @@ def compare_command(
 
       depthwise compare note-cnn --twin --epochs 2 --seeds 1,2,3
 
+      depthwise compare --seeds 1,2,3,4,5,6,7,8 --ray auto
+
       depthwise compare mine.keras other.keras --data photos/ --language zh
     """
     from depthwise.compare.run import check_epochs
 
     language = chosen_language(language)
+    refuse_alone(context, bits="ray")
     seed_numbers = _seeds(seeds)
     contestants = _contestants(first, second, twin, direction, shape)
     are_loaded = all(contestant.loaded is not None for contestant in contestants)
@@ -146,7 +156,7 @@ def compare_command(
     if not 0 <= wanted <= _MOST_EPOCHS:
         raise InvalidArgumentError(f"--epochs must be from 0 to {_MOST_EPOCHS:,}, got {wanted}")
     check_epochs(contestants, wanted)
-    for name in ("seeds", "batch_size"):
+    for name in ("seeds", "batch_size", "ray"):
         if not wanted and is_given(context, name):
             option = f"--{name.replace('_', '-')}"
             raise InvalidArgumentError(
@@ -154,6 +164,11 @@ def compare_command(
                 f"{option} out"
             )
     use_threads(threads)
+    trainer = None
+    if ray is not None:
+        from depthwise.distributed.training import RayTrainer
+
+        trainer = RayTrainer(ray or None, bits, say)
     _run(
         contestants,
         data,
@@ -166,6 +181,7 @@ def compare_command(
         skip_unreadable,
         open_report,
         language,
+        trainer,
     )
 
 
@@ -286,6 +302,7 @@ def _run(
     skip_unreadable: bool,
     open_report: bool,
     language: str,
+    trainer: "RayTrainer | None",
 ) -> None:
     from dataclasses import replace
 
@@ -321,12 +338,17 @@ def _run(
             batch_size=batch_size,
             prediction_batch_size=prediction_batch_size,
             on_interrupt=lambda: progress.say(text("comparison.stopping", language)),
+            train=trainer,
         )
+    of_seed = [dict(zip(seeds if epochs else (None,), group)) for group in files]
     first, second = (
-        replace(network, files=tuple(group[: len(trained)]), page=page if can_explain(network) else "")
-        for network, group, trained, page in zip(report.networks, files, models, pages)
+        replace(
+            network, files=tuple(named[run.seed] for run in network.runs), page=page if can_explain(network) else ""
+        )
+        for network, named, page in zip(report.networks, of_seed, pages)
     )
-    report = replace(report, networks=(first, second))
+    places = () if trainer is None else tuple(sorted(trainer.places.items()))
+    report = replace(report, networks=(first, second), places=places)
     # Written first, then printed: whatever becomes of the output, the training is kept.
     place, failure = save_or_rescue(folder, lambda place: write_folder(place, report, models, language, overwrite))
     print_report(report, console, language)

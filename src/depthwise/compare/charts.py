@@ -1,6 +1,6 @@
 """The report's plots: where every shape goes. Positions are percentages of the width, so that text never shrinks.
 
-`page.html.jinja` writes a drawing as inline SVG. Colours and type come from the page's style sheet by class: `first` and
+`main.html.jinja` writes a drawing as inline SVG. Colours and type come from the page's style sheet by class: `first` and
 `second` are the two networks.
 """
 

@@ -39,6 +39,8 @@ def print_report(report: Report, console: Console, language: str = "en") -> None
     console.print()
     for line in delivered_sentences(report, language):
         print_wrapped(console, Text(line))
+    for seed, place in report.places:
+        print_wrapped(console, Text(text("comparison.place", language, seed=seed, place=printable(place))))
 
 
 def print_first_results(report: Report, console: Console, language: str = "en") -> None:

@@ -1,7 +1,8 @@
-"""The comparison as one self-contained page: no script, no network (its Content-Security-Policy forbids both).
+"""The comparison as one self-contained page that asks the network for nothing (its Content-Security-Policy forbids it).
 
-`page.html.jinja` is the page; this module gives it what it shows. Every text is escaped as it enters the page: a layer may be
-named `</svg><script>`. Plots are inline SVG, the style sheet is allowed by its hash. Light and dark follow the reader's system.
+`page.html.jinja` is the page, `main.html.jinja` what it shows in one language; the page holds every language, and `page.js` shows
+the one that the reader chooses, and the colours. This module gives them what they show. Every text is escaped as it enters the page:
+a layer may be named `</svg><script>`. Plots are inline SVG; the style sheet and the script are allowed by their hashes.
 """
 
 import base64
@@ -29,13 +30,14 @@ from depthwise.compare.wording import (
 )
 from depthwise.explain.page import kept_layers
 from depthwise.explain.text import printable, shape_text
-from depthwise.messages import check_language, text
+from depthwise.messages import LANGUAGES, check_language, text
 from depthwise.network.graph import Call
 from depthwise.network.twins import Direction, twin_direction
 
 __all__ = ["report_page"]
 
 _STYLES = ("first", "second")
+_PARTS = ("page.html.jinja", "main.html.jinja", "page.css", "page.js")
 _VISIBLE = 0.01
 """A part of a bar that is a smaller share of the longest one cannot be seen."""
 _HTML_LANGUAGE = {"en": "en", "zh": "zh-Hans"}
@@ -44,22 +46,37 @@ _HTML_LANGUAGE = {"en": "en", "zh": "zh-Hans"}
 def report_page(report: Report, language: str = "en") -> str:
     """The whole page as HTML.
 
+    Args:
+        language: what the page opens in; it has every language.
+
     Raises:
         InvalidArgumentError: a language that the catalogue lacks.
     """
     check_language(language)
     folder = files("depthwise.compare")
-    style = folder.joinpath("page.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    read = {name: folder.joinpath(name).read_text(encoding="utf-8") for name in _PARTS}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(folder.joinpath("page.html.jinja").read_text(encoding="utf-8"))
-    return template.render(
-        _Content(report, language).values(),
-        html_language=_HTML_LANGUAGE[language],
-        policy=f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
-        style=Markup(style),  # a file of the package
-        styles=_STYLES,
+    main, page = (environment.from_string(read[name]) for name in ("main.html.jinja", "page.html.jinja"))
+    contents = [_Content(report, code).values() | {"is_hidden": code != language} for code in LANGUAGES]
+    made = next(content for content in contents if not content["is_hidden"])
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{_digest(read['page.js'])}'; img-src data:; "
+        f"style-src 'sha256-{_digest(read['page.css'])}'; base-uri 'none'; form-action 'none'"
     )
+    return page.render(
+        html_language=made["html_language"],
+        title=made["title"],
+        colours=_colours(report),
+        policy=policy,
+        style=Markup(read["page.css"]),  # files of the package
+        script=Markup(read["page.js"]),
+        mains=[Markup(main.render(content, styles=_STYLES)) for content in contents],  # escaped where they were made
+    )
+
+
+def _digest(part: str) -> str:
+    """What the page's policy knows its style sheet and its script by."""
+    return base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()
 
 
 def _colours(report: Report) -> str:
@@ -81,6 +98,10 @@ class _Content:
     def say(self, key: str, **facts: object) -> str:
         return text(f"comparison.{key}", self.language, **facts)
 
+    def _theme(self, name: str) -> str:
+        """What the button says that changes the colours, in the words of the page of `depthwise explain`."""
+        return text("page.theme.label", self.language, theme=text(f"page.theme.{name}", self.language))
+
     def values(self) -> dict[str, Any]:
         """The variables of the template."""
         report = self.report
@@ -88,7 +109,10 @@ class _Content:
             "report": report,
             "say": self.say,
             "names": self.names,
-            "colours": _colours(report),
+            "language": self.language,
+            "html_language": _HTML_LANGUAGE[self.language],
+            "languages": list(LANGUAGES.items()),
+            "themes": [(name, self._theme(name)) for name in ("auto", "light", "dark")],
             "title": self.say("title", first=self.names[0], second=self.names[1]),
             "subtitles": subtitles(report, self.language),
             "delivered": delivered_sentences(report, self.language),
@@ -295,6 +319,7 @@ class _Content:
             llvmlite=machine.llvmlite,
         )
         lines = [f"{self.say('machine')}: {measured}", self.say("convention"), self.say("rank_note")]
+        lines += [self.say("place", seed=seed, place=printable(place)) for seed, place in self.report.places]
         if self.report.settings.data == "mnist":
             lines.append(self.say("attribution"))
         return lines

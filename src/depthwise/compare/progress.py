@@ -43,7 +43,8 @@ class ProgressDisplay:
         self._left = [0, 0]
         self._finished = 0.0
         self._settings: Settings | None = None
-        self._epoch_start = 0.0
+        # Of each epoch that is running: when its first step was seen, which step that was, and the part of the epoch that is done.
+        self._running: dict[tuple[int, int, int], tuple[float, int, float]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -90,10 +91,11 @@ class ProgressDisplay:
 
     def training(self, network: int, seed: int, epoch: int, step: int, steps: int, accuracy: float) -> None:
         now = time.perf_counter()
-        if step == 1:
-            self._epoch_start = now
+        key = network, seed, epoch
+        start, first, _ = self._running.get(key, (now, step, 0.0))
+        self._running[key] = start, first, step / steps
         settings = self._settings
-        rate = step * settings.batch_size / (now - self._epoch_start) if settings and step > 1 else 0.0
+        rate = (step - first) * settings.batch_size / (now - start) if settings and step > first else 0.0
         where = text(
             "comparison.progress_step",
             self._language,
@@ -101,9 +103,12 @@ class ProgressDisplay:
             accuracy=percent(accuracy, self._language),
             rate=short_number(rate),
         )
-        self._bar.show(self._finished + self._seconds[network] * step / steps, where)
+        # On a cluster several epochs run at once.
+        parts = sum(self._seconds[each] * part for (each, _, _), (_, _, part) in self._running.items())
+        self._bar.show(self._finished + parts, where)
 
     def epoch_done(self, network: int, seed: int, epoch: int, result: Epoch) -> None:
+        self._running.pop((network, seed, epoch), None)
         self._left[network] -= 1
         self._finished += result.seconds
         self._seconds[network] = result.seconds

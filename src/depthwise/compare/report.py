@@ -283,12 +283,14 @@ class Report:
     Attributes:
         networks: the two, in the order in which they were named.
         is_complete: False where Ctrl-C cut the measurements short.
+        places: for each seed the machine that it was trained on, where that was a cluster.
     """
 
     networks: tuple[NetworkResult, NetworkResult]
     settings: Settings
     machine: Machine
     is_complete: bool = True
+    places: tuple[tuple[int, str], ...] = ()
 
     @property
     def has_shipped(self) -> bool:
@@ -345,6 +347,8 @@ class Report:
             "is_disturbed": self.is_disturbed,
             "ratios": [dataclasses.asdict(ratio) | {"relative_rate": ratio.relative_rate} for ratio in self.ratios],
         }
+        if self.places:
+            facts["places"] = {str(seed): place for seed, place in self.places}
         finite: dict[str, Any] = _finite(facts)
         return finite
 

@@ -18,7 +18,7 @@ from depthwise.network.graph import Graph
 from depthwise.runtime.threads import get_threads
 from depthwise.seeds import set_random_seed
 
-__all__ = ["Contestant", "check_epochs", "compare"]
+__all__ = ["Contestant", "Trainer", "check_epochs", "compare"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,20 @@ class Contestant:
         """With weights drawn with `seed`; the same seed also gives `fit` the same order of the images."""
         set_random_seed(seed)
         return Model.from_graph(self.graph)
+
+
+Trainer = Callable[
+    [
+        tuple[Contestant, Contestant],
+        Dataset,
+        Settings,
+        Observer,
+        tuple[list[TrainingRun], list[TrainingRun]],
+        tuple[list[Model], list[Model]],
+    ],
+    bool,
+]
+"""Fills the lists of runs and models of both networks for all seeds. False after Ctrl-C."""
 
 
 def check_epochs(contestants: Sequence["Contestant"], epochs: int) -> None:
@@ -66,6 +80,7 @@ def compare(
     batch_size: int = 128,
     prediction_batch_size: int = 256,
     on_interrupt: Callable[[], None] = lambda: None,
+    train: Trainer | None = None,
 ) -> tuple[Report, tuple[list[Model], list[Model]]]:
     """Trains, tests and times both networks.
 
@@ -73,6 +88,7 @@ def compare(
         epochs: passes over the training data; with 0 both are tested as they were loaded.
         seeds: one training for each.
         on_interrupt: called once when Ctrl-C came.
+        train: what trains all seeds; None for this process, one seed after the other.
 
     Returns:
         the report, and for each network its trained models, one for each of its runs.
@@ -117,7 +133,7 @@ def compare(
                 runs[index].append(tested(contestant.loaded, data))
                 models[index].append(contestant.loaded)
         observer.measured(report(is_complete=not epochs))
-        is_complete = _train_all(contestants, data, settings, observer, runs, models)
+        is_complete = (train or _train_all)(contestants, data, settings, observer, runs, models)
     except KeyboardInterrupt:
         pass
     if not is_complete:

@@ -1,7 +1,7 @@
 """One network trained with one seed, an epoch at a time, and what is kept when Ctrl-C stops it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from depthwise.seeds import set_random_seed
 from depthwise.training.callback import Callback
 from depthwise.training.not_finite import TerminateOnNaN
 
-__all__ = ["PEAK_LEARNING_RATE", "Observer", "Training", "count_correct", "describe_optimizer", "train"]
+__all__ = ["PEAK_LEARNING_RATE", "Observer", "Training", "count_correct", "describe_optimizer", "run_of", "train"]
 
 PEAK_LEARNING_RATE = 0.003
 """Adam's highest rate. The first tenth of the steps leads up to it, half a cosine takes it to 0 by the last.
@@ -131,12 +131,27 @@ class Training:
                 self.model.set_weights_by_name(self._watch.weights)
         return not self._interrupted
 
+    @property
+    def epochs(self) -> tuple[Epoch, ...]:
+        """Those that are done."""
+        return tuple(self._watch.epochs)
+
+    def resume(self, model: Model, epochs: Sequence[Epoch]) -> None:
+        """Goes on with a copy of the model, compiled and with what its optimizer knew, after these epochs."""
+        self.model = model
+        self._watch.epochs = list(epochs)
+        self._watch.weights = dict(model.weights_by_name)
+
     def run(self) -> TrainingRun:
         """What came of it."""
-        epochs = tuple(self._watch.epochs)
-        tested = len(self._data.x_test) if epochs else 0
-        correct = round(epochs[-1].test_accuracy * tested) if epochs else 0
-        return TrainingRun(self._seed, epochs, correct, tested, len(epochs) == self._epochs)
+        return run_of(self._seed, self._watch.epochs, self._epochs, len(self._data.x_test))
+
+
+def run_of(seed: int, epochs: Sequence[Epoch], wanted: int, tested: int) -> TrainingRun:
+    """A training of which `epochs` are done, of as many as were `wanted`, each with a test of `tested` images."""
+    if not epochs:
+        return TrainingRun(seed, (), 0, 0, not wanted)
+    return TrainingRun(seed, tuple(epochs), round(epochs[-1].test_accuracy * tested), tested, len(epochs) == wanted)
 
 
 def train(

@@ -253,7 +253,8 @@ class Tape:
         named = [name for name, _ in self.program.outputs].count(output)
         alone = named == 1 and not self.program.readers[output]
         fused, source, skipped = "", output, None
-        if loss.name == "categorical" and not loss.from_logits and isinstance(writer, op.Softmax) and alone:
+        ends_in_softmax = isinstance(writer, op.Softmax) and not writer.logarithm
+        if loss.name == "categorical" and not loss.from_logits and ends_in_softmax and alone:
             fused, skipped = "softmax", writer
         elif loss.name == "binary" and not loss.from_logits and _ends_in_sigmoid(writer) and alone:
             fused = "sigmoid"

@@ -235,11 +235,11 @@ class Builder:
 
     def activate(self, call: Call, source: str, activation: str) -> None:
         """Ends a layer: its activation as an operation of its own; `source` is the layer's output without it."""
-        if activation == "softmax":
+        if activation in ("softmax", "log_softmax"):
             back = self._back if len(self.shape(source)) == len(self._back) else ()
             if back:  # as in Keras, over the last axis that the user sees
                 source = self.emit(call, op.Transpose((source,), (f"{call.name}/seen",), back))
-            result = self.emit(call, op.Softmax((source,), (f"{call.name}/softmax",)))
+            result = self.emit(call, op.Softmax((source,), (f"{call.name}/softmax",), activation == "log_softmax"))
             if back:
                 self._to_end(call, result, back.index(len(back) - 1), f"{call.name}/shares")
         elif activation == "linear":

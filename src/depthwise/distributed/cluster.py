@@ -14,7 +14,17 @@ from depthwise.dataclass import dataclass
 from depthwise.errors import DepthwiseError, InvalidArgumentError, UnsupportedError, describe_value
 from depthwise.runtime.threads import get_threads
 
-__all__ = ["BITS", "Node", "agreed_target", "check_bits", "connected", "explained", "load_ray", "nodes_of"]
+__all__ = [
+    "BITS",
+    "Node",
+    "agreed_target",
+    "check_address",
+    "check_bits",
+    "connected",
+    "explained",
+    "load_ray",
+    "nodes_of",
+]
 
 BITS = ("fast", "same")
 """What `bits` may be: each machine's own vectors, or those that all have."""
@@ -84,13 +94,34 @@ def check_bits(bits: str) -> str:
     return bits
 
 
+def check_address(address: str | None) -> None:
+    """Whether `connected` may find a cluster at the address; nothing is started or connected.
+
+    Raises:
+        UnsupportedError, InvalidArgumentError: it would refuse the address.
+    """
+    if address is not None and address.startswith("ray://"):
+        raise UnsupportedError(
+            "a Ray Client (ray://…) sends all data through one connection; run the command on a machine of the cluster, for example "
+            "with ray job submit"
+        )
+    wanted = address or os.environ.get("RAY_ADDRESS")
+    if wanted is None or wanted == "local":
+        return
+    try:
+        _answering(wanted)
+    except (OSError, ValueError) as error:
+        raise _no_cluster(wanted, error) from None
+
+
 @contextlib.contextmanager
-def connected(address: str | None = None) -> Iterator[Any]:
+def connected(address: str | None = None, processors: int | None = None) -> Iterator[Any]:
     """The module `ray`, connected; what was not connected before is disconnected at the end.
 
     Args:
         address: "auto" for the cluster that this machine is part of, "local" for a new one of this process, or HOST:PORT; None for the
             cluster of `RAY_ADDRESS` or of this machine, else a new one.
+        processors: that a new one gives out; by default as many as this process has threads.
 
     Raises:
         UnsupportedError: Ray is not installed, or an address of a Ray Client, which moves all data through one connection.
@@ -100,22 +131,17 @@ def connected(address: str | None = None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    if address is not None and address.startswith("ray://"):
-        raise UnsupportedError(
-            "a Ray Client (ray://…) sends all data through one connection; run the command on a machine of the cluster, for example "
-            "with ray job submit"
-        )
-    _connect(ray, address)
+    check_address(address)
+    _connect(ray, address, processors or get_threads())
     try:
         yield ray
     finally:
         ray.shutdown()
 
 
-def _connect(ray: Any, address: str | None) -> None:
+def _connect(ray: Any, address: str | None, processors: int) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     wanted = address or os.environ.get("RAY_ADDRESS") or "auto"
-    shown = describe_value(wanted, 200)
     if wanted != "local":
         try:
             ray.init(address=_answering(wanted), **quiet)
@@ -123,14 +149,12 @@ def _connect(ray: Any, address: str | None) -> None:
         except (OSError, ValueError, RuntimeError) as error:
             ray.shutdown()
             if address is not None or os.environ.get("RAY_ADDRESS"):
-                raise InvalidArgumentError(
-                    f"there is no Ray cluster at {shown} ({_first_line(error)}); start one with ray start --head, or leave the address out"
-                ) from None
+                raise _no_cluster(wanted, error) from None
     for attempt in range(_STARTS):
         try:
             ray.init(
                 address="local",
-                num_cpus=get_threads(),
+                num_cpus=processors,
                 object_store_memory=_LOCAL_STORE,
                 include_dashboard=False,
                 **quiet,
@@ -140,6 +164,13 @@ def _connect(ray: Any, address: str | None) -> None:
             ray.shutdown()
             if attempt == _STARTS - 1:
                 raise DepthwiseError(f"Ray could not be started on this machine: {_first_line(error)}") from None
+
+
+def _no_cluster(address: str, error: BaseException) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"there is no Ray cluster at {describe_value(address, 200)} ({_first_line(error)}); start one with ray start --head, or leave the "
+        "address out"
+    )
 
 
 def _answering(address: str) -> str:

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from depthwise.distributed.cluster import agreed_target, check_bits, connected, explained, nodes_of
@@ -95,6 +96,7 @@ def predicted(
     check_bits(bits)
     if processors < 1:
         raise InvalidArgumentError(f"processors must be at least 1, got {processors}")
+    names = _files(dataset)
     with connected(address) as ray:
         nodes = nodes_of(ray)
         largest = max((node.processors for node in nodes), default=0)
@@ -105,7 +107,7 @@ def predicted(
         target = agreed_target(nodes, bits, tell)
         arguments = (classifier.model, classifier.reading, classifier.top, classifier.invert, classifier.center)
         shared = ray.put((arguments, target, os.getcwd()))
-        jobs, has_names, is_read_by_ray = _jobs(ray, classifier, dataset)
+        jobs, has_names, is_read_by_ray = _jobs(ray, classifier, names)
         actor = ray.remote(Predictor).options(max_restarts=0, max_concurrency=1, **_place(processors, is_read_by_ray))
         done = 0
         try:
@@ -140,23 +142,35 @@ def _place(processors: int, is_read_by_ray: bool) -> dict[str, Any]:
     return {"num_cpus": 0, "scheduling_strategy": "SPREAD"} if is_read_by_ray else {"num_cpus": processors}
 
 
-def _jobs(ray: Any, classifier: Classifier, dataset: Any) -> tuple[Iterable[Any], bool, bool]:
-    """What the workers get one by one, whether the rows have names of files, and whether Ray Data reads them."""
+def _files(dataset: Any) -> Any:
+    """The files that the names stand for, as a list of paths, or of addresses in a store; a dataset of Ray as it is.
+
+    Raises:
+        InvalidArgumentError: neither, or names that stand for no file.
+    """
+    if hasattr(dataset, "iter_internal_ref_bundles"):
+        return dataset
     names = [dataset] if isinstance(dataset, (str, os.PathLike)) else dataset
-    if isinstance(names, (list, tuple)):
-        remote = [name for name in names if isinstance(name, str) and "://" in name]
-        if not remote:
-            size = batch_size(classifier.graph, BATCH_BYTES)
-            files = files_of(names)
-            return grouped(pieces_of(files, classifier.graph, classifier.reading.scale, size), size), True, False
-        if len(remote) < len(names):
-            raise InvalidArgumentError("files of this machine and of a store cannot be mixed; name them in two calls")
-        names = ray.data.read_binary_files(list(remote), include_paths=True)
-    if not hasattr(names, "iter_internal_ref_bundles"):
+    if not isinstance(names, (list, tuple)):
         raise InvalidArgumentError(
             f"dataset must be a ray.data.Dataset or names of files, got {describe_value(type(dataset).__name__)}"
         )
-    return _blocks(names), "path" in (names.columns() or ()), True
+    remote = [name for name in names if isinstance(name, str) and "://" in name]
+    if not remote:
+        return list(files_of(names))
+    if len(remote) < len(names):
+        raise InvalidArgumentError("files of this machine and of a store cannot be mixed; name them in two calls")
+    return remote
+
+
+def _jobs(ray: Any, classifier: Classifier, found: Any) -> tuple[Iterable[Any], bool, bool]:
+    """What the workers get one by one, whether the rows have names of files, and whether Ray Data reads them."""
+    if isinstance(found, list):
+        if not found or isinstance(found[0], Path):
+            size = batch_size(classifier.graph, BATCH_BYTES)
+            return grouped(pieces_of(found, classifier.graph, classifier.reading.scale, size), size), True, False
+        found = ray.data.read_binary_files(found, include_paths=True)
+    return _blocks(found), "path" in (found.columns() or ()), True
 
 
 def _blocks(dataset: Any) -> Iterator[Any]:

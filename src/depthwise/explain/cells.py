@@ -137,6 +137,8 @@ def has_display(node: Call) -> bool:
     """Whether the layer is shown in a way of its own, not by its operations: those with their channels last."""
     if isinstance(node.layer, Rescaling) and node.layer.by_channel:
         return False
+    if activation_of(node.layer) == "log_softmax":
+        return False
     return node.facts.moved_axis is None and isinstance(node.layer, (InputLayer, *_STEPS))
 
 
@@ -430,13 +432,27 @@ def _batch_normalization(cell: _Cell) -> _Explained:
     return _Explained(facts, value, 10 * ROUNDING * magnitude)
 
 
+def _rectifier(layer: ReLU) -> str:
+    """ "relu" and "relu6" as Keras calls them; any other with the numbers that make it different.
+
+    >>> _rectifier(ReLU(max_value=6)), _rectifier(ReLU(negative_slope=0.5, threshold=1))
+    ('relu6', 'relu(negative_slope=0.5, threshold=1)')
+    """
+    most = "" if layer.max_value is None else f"max_value={layer.max_value:g}"
+    slope, threshold = (
+        f"{name}={value:g}" if (value := getattr(layer, name)) else "" for name in ("negative_slope", "threshold")
+    )
+    own = ", ".join(filter(None, (slope, most, threshold)))
+    return "relu6" if own == "max_value=6" else f"relu({own})" if own else "relu"
+
+
 @_explains(Activation, ReLU)
 def _activation(cell: _Cell) -> _Explained:
     x = float(cell.inputs[0][cell.position])
     if isinstance(cell.layer, ReLU):
         layer = cell.layer
         value = float(relu(x, layer.negative_slope, layer.max_value, layer.threshold))
-        facts = {"operation": "activation", "activation": "re_lu", "before_activation": x}
+        facts = {"operation": "activation", "activation": _rectifier(layer), "before_activation": x}
         facts |= {name: getattr(layer, name) for name in ("negative_slope", "max_value", "threshold")}
         return _Explained(facts, value, 2 * ROUNDING * (abs(x) + abs(layer.threshold)))
     name = cell.layer.activation

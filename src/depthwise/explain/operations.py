@@ -76,8 +76,8 @@ def call_steps(
         weights: by `"<layer>/<weight>"`.
 
     Returns:
-        the steps, each with kind ("expression", "normalise_rows", "softmax", "copy", "products", "mean", "maximum",
-        "window_mean", "window_maximum" or "weighted"), result, position and value; the last one's value, and how far float32 may be off.
+        the steps, each with kind ("expression", "normalise_rows", "softmax", "log_softmax", "copy", "products", "mean",
+        "maximum", "window_mean", "window_maximum" or "weighted"), result, position and value; the last one's value, and how far float32 may be off.
 
     Raises:
         UnsupportedError: an operation that has no explanation.
@@ -174,8 +174,9 @@ def _normalise_rows_step(
 def _softmax(operation: op.Softmax, operands: Operands) -> Bounded:
     ((x, error),) = operands
     powers = np.exp(x - x.max(axis=-1, keepdims=True))
-    value = powers / powers.sum(axis=-1, keepdims=True)
-    return Bounded(value, softmax_error(x, value, error))
+    total = powers.sum(axis=-1, keepdims=True)
+    value = x - x.max(axis=-1, keepdims=True) - np.log(total) if operation.logarithm else powers / total
+    return Bounded(value, softmax_error(x, value, error, operation.logarithm))
 
 
 def _softmax_step(
@@ -184,7 +185,7 @@ def _softmax_step(
     row = operands[0].value[position[:-1]]
     powers = np.exp(row - row.max())
     facts = {
-        "kind": "softmax",
+        "kind": "log_softmax" if operation.logarithm else "softmax",
         "before": float(row[position[-1]]),
         "largest": float(row.max()),
         "exponential": float(powers[position[-1]]),

@@ -65,6 +65,8 @@ def _arguments(operation: Operation) -> dict[str, Any]:
             return {"expression": expression_facts(operation.expression)}
         case op.NormaliseRows():
             return {"epsilon": operation.epsilon}
+        case op.Softmax():
+            return {"logarithm": operation.logarithm}
         case op.Pad():
             value = expression_facts(Constant(operation.value))
             return {"padding": list(operation.padding), "value": value, "channels": list(operation.channels)}

@@ -367,7 +367,7 @@ def _normalise_rows_step(step: dict[str, Any], language: str) -> Iterator[Text]:
 def _softmax_step(step: dict[str, Any], language: str) -> Iterator[Text]:
     facts = {name: _signed(step[name]) for name in ("before", "largest")}
     facts |= {name: number_text(step[name]) for name in ("exponential", "sum")}
-    yield Text("  " + text("terminal.softmax", language, **facts))
+    yield Text("  " + text(f"terminal.{step['kind']}", language, **facts))
 
 
 def _copy_step(step: dict[str, Any], language: str) -> Iterator[Text]:
@@ -410,6 +410,7 @@ _OPERATIONS = {
     "expression": _expression_step,
     "normalise_rows": _normalise_rows_step,
     "softmax": _softmax_step,
+    "log_softmax": _softmax_step,
     "copy": _copy_step,
     "products": _products_step,
     "mean": _reduced_step,

@@ -67,6 +67,7 @@ __all__ = [
     "Normalization",
     "PReLU",
     "Permute",
+    "RMSNormalization",
     "RandomBrightness",
     "RandomContrast",
     "RandomCrop",
@@ -732,6 +733,18 @@ class Permute(Layer):
     def __init__(
         self,
         dims: Sequence[int],
+        *,
+        name: str | None = ...,
+        trainable: bool = ...,
+        input_shape: Sequence[int] | None = ...,
+        dtype: str | None = ...,
+    ) -> None: ...
+
+class RMSNormalization(Layer):
+    def __init__(
+        self,
+        axis: int | Sequence[int] = ...,
+        epsilon: float = ...,
         *,
         name: str | None = ...,
         trainable: bool = ...,

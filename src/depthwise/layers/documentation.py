@@ -101,6 +101,7 @@ SHEETS: Mapping[str, Sheet] = {
     "SpatialDropout2D": Sheet("0.1", MAP, SAME, (_IMAGE, _IMAGE, 0)),
     "Subtract": Sheet("", "a list of two shapes that fit each other", "that of the difference", ([_IMAGE, _IMAGE], _IMAGE, 0)),
     "ThresholdedReLU": Sheet("1.0", ANY, SAME, (_IMAGE, _IMAGE, 0)),
+    "RMSNormalization": Sheet("", ANY, SAME, (_IMAGE, _IMAGE, 32), "channels"),
     "UnitNormalization": Sheet("", ANY, SAME, ((None, 10), (None, 10), 0)),
     "UpSampling1D": Sheet("2", STEPS, "(batch, steps · size, channels)", (_SEQUENCE, (None, 200, 16), 0)),
     "UpSampling2D": Sheet("2", MAP, "(batch, height · size[0], width · size[1], channels)", (_IMAGE, (None, 56, 56, 32), 0)),

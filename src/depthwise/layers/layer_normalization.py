@@ -4,12 +4,12 @@ from dataclasses import field
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
-from depthwise.arguments import axes_argument
+from depthwise.arguments import sorted_axes
 from depthwise.compiler.ir import operations as op
 from depthwise.compiler.ir.expression import Expression, Operand
 from depthwise.constraints import Constraint
 from depthwise.dataclass import dataclass
-from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
+from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError
 from depthwise.initializers import Initializer
 from depthwise.layers.description import Description
 from depthwise.network.facts import LayerFacts, Shape, Weight, layer_facts, sample_axes, single, sizes
@@ -47,14 +47,7 @@ class LayerNormalization(Description):
     default_name: ClassVar[str] = "layer_normalization"
 
     def _normalise(self) -> None:
-        axis = axes_argument(self._owner, "axis", self.axis)
-        if isinstance(axis, tuple):
-            axis = tuple(sorted(axis))
-            if len(set(axis)) < len(axis) or axis[0] < 0 <= axis[-1]:
-                raise UnsupportedError(
-                    "LayerNormalization: several axes must be different and all counted from the front, or all from the end as "
-                    f"negative numbers, got {describe_value(self.axis)}"
-                )
+        axis = sorted_axes(self._owner, self.axis)
         if self.rms_scaling:
             raise UnsupportedError("LayerNormalization: rms_scaling is not supported; leave it out")
         if not self.epsilon > 0.0:

@@ -76,7 +76,6 @@ _NAMES: tuple[tuple[str, str], ...] = (
         "AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveMaxPooling1D AdaptiveMaxPooling2D",
         "choose pool_size and strides for the size of the maps, or use the global pooling layers",
     ),
-    ("RMSNormalization", "use LayerNormalization, or UnitNormalization without weights"),
     ("InputSpec", "layers check the shapes of their inputs by themselves"),
     ("deserialize", _CONFIG),
     ("serialize", _CONFIG),

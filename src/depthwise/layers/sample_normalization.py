@@ -1,26 +1,27 @@
-"""Normalisation of each sample by itself: over groups of channels, and to vectors of length 1."""
+"""Normalisation of each sample by itself: over groups of channels, by the root of a mean square, and to vectors of length 1."""
 
 from dataclasses import field
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
-from depthwise.arguments import axes_argument, integer
+from depthwise.arguments import axes_argument, integer, sorted_axes
 from depthwise.compiler.ir import operations as op
-from depthwise.compiler.ir.expression import Expression, Operand
+from depthwise.compiler.ir.expression import Expression, Operand, apply
 from depthwise.constraints import Constraint
 from depthwise.dataclass import dataclass
 from depthwise.errors import InvalidArgumentError, ShapeError, UnsupportedError, describe_value
-from depthwise.initializers import Initializer
+from depthwise.initializers import Initializer, Ones
 from depthwise.layers.description import Description
 from depthwise.layers.merging import unit_length
 from depthwise.network.facts import LayerFacts, Shape, Weight, layer_facts, number, sample_axes, single, sizes
+from depthwise.network.formula import product
 from depthwise.regularizers import Regularizer
 
 if TYPE_CHECKING:
     from depthwise.compiler.lower import Builder
     from depthwise.network.graph import Call
 
-__all__ = ["GroupNormalization", "UnitNormalization"]
+__all__ = ["GroupNormalization", "RMSNormalization", "UnitNormalization"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,55 @@ class GroupNormalization(Description):
             expression = expression + Operand(len(operands) - 1)
         if len(operands) > 1:
             builder.elementwise(call, expression, *operands)
+
+
+@dataclass(frozen=True)
+class RMSNormalization(Description):
+    """y = scale · x / √(mean of x² + epsilon) over the last axis of each place (Zhang and Sennrich 2019, arXiv:1910.07467).
+
+    Args:
+        axis: the last axis, or the last ones together: scale has a number for each of their values.
+    """
+
+    axis: int | tuple[int, ...] = -1
+    epsilon: float = 1e-6
+    default_name: ClassVar[str] = "rms_normalization"
+    scale_initializer: ClassVar[Initializer] = Ones()
+
+    def _normalise(self) -> None:
+        self._set(axis=sorted_axes(self._owner, self.axis))
+        if not self.epsilon > 0.0:
+            raise InvalidArgumentError(f"RMSNormalization: epsilon must be above 0, got {self.epsilon}")
+
+    def _axes(self, shape: Shape) -> tuple[int, ...]:
+        axes = sample_axes(self, self.axis, shape)
+        if axes != tuple(range(len(shape) - len(axes), len(shape))) or 2 < len(axes) < len(shape):
+            raise ShapeError(
+                f"{self.label}: axis must name the last axis, the last two or all (Keras' scale fits no others), got {self.axis} "
+                f"for samples of the shape {shape}"
+            )
+        return axes
+
+    def facts(self, shapes: tuple[Shape, ...]) -> LayerFacts:
+        shape = single(self, shapes)
+        axes, every = self._axes(shape), sizes(shape)
+        size = product([every[axis] for axis in axes])
+        scale = Weight("scale", tuple(shape[axis] for axis in axes), size, self.trainable)
+        return layer_facts(self, shapes, every, [scale], reads_all=len(axes) > 1)
+
+    def lower(self, builder: "Builder", call: "Call") -> None:
+        (source,) = builder.inputs(call)
+        shape = builder.shape(source)
+
+        def run(rows: str) -> str:
+            x, squares, kept = Operand(0), f"{call.name}/squares", builder.shape(rows)
+            builder.emit(call, op.Elementwise((rows,), (squares,), x * x))
+            total = builder.emit(call, op.Sum((squares,), (f"{call.name}/sum of squares",), (*kept[:-1], 1)))
+            size = apply("sqrt", Operand(1) / float(kept[-1]) + self.epsilon)
+            return builder.emit(call, op.Elementwise((rows, total), (f"{call.name}/normalised",), x / size))
+
+        normalised = builder.along(call, source, self._axes(shape), run)
+        builder.elementwise(call, Operand(0) * Operand(1), normalised, builder.weight(call, "scale"))
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,7 @@ _NUMPY = [
 _ACTIVATIONS = tuple(name for name in ACTIVATIONS if name not in ("exponential", "linear", "mish", "tanh"))
 
 _OWN = (
-    "cast", "convert_to_numpy", "convert_to_tensor", "in_top_k", "is_tensor", "log_softmax", "logsumexp", "norm", "one_hot",
+    "cast", "convert_to_numpy", "convert_to_tensor", "in_top_k", "is_tensor", "logsumexp", "norm", "one_hot",
     "rsqrt", "shape", "stop_gradient", "swish", "top_k", "unstack",
 )  # fmt: skip
 
@@ -235,11 +235,6 @@ def _in_top_k(targets: Any, predictions: Any, k: int) -> Array:
     scores, classes = np.asarray(predictions), np.asarray(targets)
     own = np.take_along_axis(scores, classes[..., None], -1)
     return np.asarray((scores > own).sum(axis=-1) < k)
-
-
-def _log_softmax(x: Any, axis: int = -1) -> Array:
-    """The logarithm of `softmax`, exact for small shares too."""
-    return np.asarray(x) - _logsumexp(x, axis, True)
 
 
 def _logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Array:
@@ -301,7 +296,6 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "gelu": _gelu,
     "in_top_k": _in_top_k,
     "is_tensor": _is_tensor,
-    "log_softmax": _log_softmax,
     "logsumexp": _logsumexp,
     "norm": _norm,
     "one_hot": _one_hot,

@@ -236,6 +236,13 @@ def _softmax(x: Any, axis: Any = -1) -> Tensor:
     return result
 
 
+def _log_softmax(x: Any, axis: Any = -1) -> Tensor:
+    x = _tensor("log_softmax", x)
+    if axis not in (-1, len(x.shape) - 1):
+        raise UnsupportedError(f"log_softmax: axis must be the last one (-1), got {describe_value(axis)}")
+    return _activation("log_softmax")(x)
+
+
 def _leaky_relu(x: Any, negative_slope: float = 0.2) -> Tensor:
     result: Tensor = layers.LeakyReLU(negative_slope=negative_slope)(_tensor("leaky_relu", x))
     return result
@@ -312,6 +319,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "reshape": _reshape,
     "shape": lambda x: _tensor("shape", x).shape,
     "soft_shrink": _of_default("soft_shrink", "threshold", 0.5),
+    "log_softmax": _log_softmax,
     "softmax": _softmax,
     "squareplus": _of_default("squareplus", "b", 4.0),
     "squeeze": _squeeze,

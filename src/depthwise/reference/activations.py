@@ -1,4 +1,4 @@
-"""Keras' activations in float64, each with its slope (for softmax, which mixes values: with its gradient).
+"""Keras' activations in float64, each with its slope (for those of `OF_ROWS`, which mix values: with its gradient).
 
 At a kink, where no slope exists, it is the one that Keras takes under JAX: 0 for relu at 0 and for relu6 at 0 and 6, 1 for
 leaky_relu at 0.
@@ -13,7 +13,20 @@ import numpy.typing as npt
 from depthwise.reference.forward import float64
 from depthwise.reference.windows import Array
 
-__all__ = ["LEAKY_RELU_SLOPE", "SELU_ALPHA", "SELU_SCALE", "activation", "activation_gradient", "relu", "relu_slope"]
+__all__ = [
+    "LEAKY_RELU_SLOPE",
+    "OF_ROWS",
+    "SELU_ALPHA",
+    "SELU_SCALE",
+    "activation",
+    "activation_gradient",
+    "relu",
+    "relu_slope",
+]
+
+OF_ROWS = ("softmax", "log_softmax")
+"""Activations that mix the values of the last axis."""
+
 
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
@@ -104,6 +117,11 @@ def _softmax(x: Array) -> Array:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
+def _log_softmax(x: Array) -> Array:
+    apart = x - x.max(axis=-1, keepdims=True)
+    return np.asarray(apart - np.log(np.exp(apart).sum(axis=-1, keepdims=True)))
+
+
 def _squareplus(x: Array) -> Array:
     half = 0.5 * (np.abs(x) + np.hypot(x, 2.0))
     return np.where(x < 0.0, 1.0 / half, half)
@@ -168,13 +186,15 @@ _VALUES_AND_SLOPES: dict[str, tuple[Function, Function]] = {
 
 
 def activation(name: str, x: npt.ArrayLike) -> Array:
-    """The activation that Keras calls `name`, value by value; softmax over the last axis.
+    """The activation that Keras calls `name`, value by value; those of `OF_ROWS` over the last axis.
 
     >>> activation("relu6", [-1.0, 2.0, 7.0]).tolist()
     [0.0, 2.0, 6.0]
     """
     x = float64(x)
-    return _softmax(x) if name == "softmax" else _VALUES_AND_SLOPES[name][0](x)
+    if name in OF_ROWS:
+        return _softmax(x) if name == "softmax" else _log_softmax(x)
+    return _VALUES_AND_SLOPES[name][0](x)
 
 
 def activation_gradient(name: str, x: npt.ArrayLike, output_gradient: npt.ArrayLike) -> Array:
@@ -183,4 +203,6 @@ def activation_gradient(name: str, x: npt.ArrayLike, output_gradient: npt.ArrayL
     if name == "softmax":
         y = _softmax(x)
         return np.asarray(y * (output_gradient - (y * output_gradient).sum(axis=-1, keepdims=True)))
+    if name == "log_softmax":
+        return np.asarray(output_gradient - _softmax(x) * output_gradient.sum(axis=-1, keepdims=True))
     return output_gradient * _VALUES_AND_SLOPES[name][1](x)

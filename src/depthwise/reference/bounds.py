@@ -30,7 +30,7 @@ from depthwise.network.graph import Graph
 from depthwise.reference import forward as operations
 from depthwise.reference import layer as one_layer
 from depthwise.reference import network
-from depthwise.reference.activations import activation, activation_gradient
+from depthwise.reference.activations import OF_ROWS, activation, activation_gradient
 from depthwise.reference.channels import moved_axis, moved_back, moved_shapes, moved_to_end, with_channels_last
 from depthwise.reference.planar import planar
 from depthwise.reference.rounding import (
@@ -226,8 +226,8 @@ def layer_error(
 def _activated_error(layer: Description, name: str, before: Array, sums: Array) -> Array:
     """What errors of the values before the activation become, and its own."""
     y = activation(name, before)
-    if name == "softmax":
-        return softmax_error(before, y, sums)
+    if name in OF_ROWS:
+        return softmax_error(before, y, sums, name == "log_softmax")
     return np.asarray(passed_on(name, before, y, sums) + _result_roundings(layer, name) * UNIT_ROUNDOFF * np.abs(y))
 
 
@@ -389,8 +389,8 @@ def network_deviations(
         brought = _incoming_variance(node.layer, own, xs, [variances[item] for item in node.reads], kept, training)
         before = brought + local**2
         y = values[node.name]
-        if name == "softmax":
-            slope = 2.0 * y
+        if name in OF_ROWS:
+            slope = 2.0 * y if name == "softmax" else np.asarray(LIPSCHITZ[name])
             before = before.max(axis=-1, keepdims=True)
         else:
             slope = np.abs(y) if name == "exponential" else np.asarray(LIPSCHITZ[name])

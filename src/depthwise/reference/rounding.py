@@ -50,6 +50,7 @@ LIPSCHITZ = {
     "squareplus": 1.0,
     "tanh_shrink": 1.0,
     "softmax": 0.5,  # against the largest change of any input
+    "log_softmax": 2.0,  # the same
 }
 """The steepest slope of each activation: an error of its input grows by at most this."""
 
@@ -58,7 +59,7 @@ JUMPS: dict[str, tuple[tuple[float, float], ...]] = {"hard_shrink": ((-0.5, 0.5)
 
 
 def passed_on(name: str, before: Array, y: Array, error: Array) -> Array:
-    """What an error of the values `before` an activation (not softmax) becomes; y is its result."""
+    """What an error of the values `before` an activation that works value by value becomes; y is its result."""
     if name == "exponential":
         return np.asarray(y * np.expm1(np.minimum(error, 700.0)))
     result = LIPSCHITZ[name] * error
@@ -86,12 +87,20 @@ def normalised_rows_error(x: Array, error: Array, epsilon: float) -> Array:
     return np.asarray(scale * (distance_error + distance * root_share + 8.0 * u * distance) + SMALLEST_NORMAL)
 
 
-def softmax_error(before: Array, y: Array, error: Array) -> Array:
-    """How far y = softmax(before) may be off, if `before` is off by `error`.
+def softmax_error(before: Array, y: Array, error: Array, logarithm: bool = False) -> Array:
+    """How far y = softmax(before), or with `logarithm` the logarithm of it, may be off, if `before` is off by `error`.
 
     A share changes by at most e^(2δ) if no logit changes by more than δ; the rest is the float32 softmax itself: the
-    differences, the exponentials, their sum, the quotient.
+    differences, the exponentials, their sum, the quotient. A logarithm changes by 2δ; then come the differences, the relative
+    error of the sum, its logarithm and the last difference.
     """
+    if logarithm:
+        apart = before.max(axis=-1, keepdims=True) - before
+        powers = np.exp(-apart)
+        total = powers.sum(axis=-1, keepdims=True)
+        of_sum = (powers * apart).sum(axis=-1, keepdims=True) / total + ACTIVATION_ROUNDINGS + y.shape[-1]
+        own = of_sum + ACTIVATION_ROUNDINGS * np.log(total) + apart + np.abs(y) + 2.0
+        return np.asarray(error + error.max(axis=-1, keepdims=True) + own * UNIT_ROUNDOFF + SMALLEST_NORMAL)
     logit_error = error.max(axis=-1, keepdims=True) + UNIT_ROUNDOFF * np.abs(before).max(axis=-1, keepdims=True) * 2
     own = (2.0 * ACTIVATION_ROUNDINGS + y.shape[-1] + 2.0) * UNIT_ROUNDOFF
     growth = np.expm1(np.minimum(2.0 * logit_error, 700.0)) + own

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from depthwise.reference.activations import activation, activation_gradient
+from depthwise.reference.activations import OF_ROWS, activation, activation_gradient
 from depthwise.reference.rounding import ACTIVATION_ROUNDINGS, LIPSCHITZ, SMALLEST_NORMAL, UNIT_ROUNDOFF, passed_on
 from depthwise.reference.windows import Array
 
@@ -256,6 +256,6 @@ RULES: dict[str, Callable[..., Bounded]] = {
     "expm1_negative": _expm1_negative,
     "gelu_slope": _gelu_slope,
     "relu_layer": _relu_layer,
-    **{name: _function(name) for name in LIPSCHITZ if name != "softmax"},
+    **{name: _function(name) for name in LIPSCHITZ if name not in OF_ROWS},
 }
 """Each function of one or several numbers, by the name that the compiler gives it."""

@@ -85,6 +85,25 @@ def _unit_gradients(given: Given, dy: Array) -> Gradients:
     return [unit_gradient(x, dy, _axes(given.layer, x), 1e-24)], {}
 
 
+def _rms_size(given: Given) -> Bounded:
+    """√(mean of x² + epsilon)."""
+    x = given.inputs[0]
+    return apply("sqrt", mean(x * x, _axes(given.layer, x.value)) + given.layer.epsilon)
+
+
+def _rms_gradients(given: Given, dy: Array) -> Gradients:
+    (x,) = given.arrays
+    axes, size, scale = _axes(given.layer, x), _rms_size(given).value, given.weights["scale"].value
+    y, g = x / size, dy * scale
+    rest = tuple(axis for axis in range(x.ndim) if axis not in axes)
+    return [(g - y * (g * y).mean(axis=axes, keepdims=True)) / size], {"scale": (dy * y).sum(axis=rest)}
+
+
+def _rms_weights(layer: Any, shapes: Any) -> dict[str, tuple[int, ...]]:
+    axes = (layer.axis,) if isinstance(layer.axis, int) else layer.axis
+    return {"scale": tuple((None, *shapes[0])[axis] for axis in axes)}
+
+
 def _grouped(layer: Any, x: Array) -> Array:
     """(batch, places, groups, channels of a group)."""
     groups = x.shape[-1] if layer.groups == -1 else layer.groups
@@ -245,6 +264,9 @@ RULES: dict[type[Description], Rule] = {
     ),
     softmax.Softmax: Rule(_softmax, _softmax_gradients),
     sample_normalization.UnitNormalization: Rule(_unit, _unit_gradients),
+    sample_normalization.RMSNormalization: Rule(
+        lambda given: given.inputs[0] / _rms_size(given) * given.weights["scale"], _rms_gradients, _rms_weights
+    ),
     sample_normalization.GroupNormalization: Rule(_group, _group_gradients, _group_weights),
     layer_normalization.LayerNormalization: Rule(_over_axes, _over_axes_gradients, _over_axes_weights),
     adapted.Normalization: Rule(_by_data, _by_data_gradients, _by_data_weights),

@@ -69,6 +69,14 @@ export function reluLayer(config: Record<string, unknown>): (x: number) => numbe
   return (x) => (x > threshold ? Math.min(x, most) : slope * (x - threshold));
 }
 
+/** "relu" and "relu6" as Keras calls them; any other with the numbers that make it different. */
+export function reluName(config: Record<string, unknown>): string {
+  const [slope, threshold] = [Number(config.negative_slope ?? 0), Number(config.threshold ?? 0)];
+  const parts = [slope && `negative_slope=${slope}`, config.max_value != null && `max_value=${config.max_value}`, threshold && `threshold=${threshold}`];
+  const own = parts.filter(Boolean).join(", ");
+  return own === "max_value=6" ? "relu6" : own ? `relu(${own})` : "relu";
+}
+
 export interface SoftmaxSteps {
   before: number[];
   largest: number;

@@ -1,6 +1,6 @@
 /** How one output number comes about, in the same steps as `depthwise.explain.cells`. */
 
-import { activation, reluLayer, softmaxSteps, type SoftmaxSteps } from "./activations";
+import { activation, reluLayer, reluName, softmaxSteps, type SoftmaxSteps } from "./activations";
 import { weight, type Axis, type Layer } from "./data";
 import { depthwiseStage, type Values } from "./network";
 import { isMove, placeIn, steps, type Step } from "./operations";
@@ -323,7 +323,7 @@ const RULES: Record<string, Rule> = {
   ReLU: (layer, position, [x], computed) => {
     const cell = empty("activation", position, computed);
     cell.before = x[offset(position, layer.output_shape)];
-    cell.activation = "re_lu";
+    cell.activation = reluName(layer.config);
     cell.output = reluLayer(layer.config)(cell.before);
     return cell;
   },

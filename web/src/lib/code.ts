@@ -10,6 +10,16 @@ const DEFAULTS: Record<string, unknown> = {
   depth_multiplier: 1,
   dilation_rate: [1, 1],
 };
+/** Those of one kind of layer. */
+const OWN_DEFAULTS: Record<string, Record<string, unknown>> = {
+  BatchNormalization: { axis: -1, momentum: 0.99, epsilon: 0.001, center: true, scale: true },
+  LayerNormalization: { axis: -1, epsilon: 0.001, center: true, scale: true },
+  ReLU: { negative_slope: 0, threshold: 0 },
+  GlobalAveragePooling2D: { keepdims: false },
+  GlobalMaxPooling2D: { keepdims: false },
+  GlobalAveragePooling1D: { keepdims: false },
+  GlobalMaxPooling1D: { keepdims: false },
+};
 const NO_DEFAULT = ["pool_size", "size"];
 
 /** `Conv2D(filters=32, kernel_size=(3, 3), padding="same")`: what differs from Keras' defaults. */
@@ -20,11 +30,13 @@ export function kerasCode(layer: Pick<Layer, "kind" | "config">): string {
   return `${layer.kind}(${parts.join(", ")})`;
 }
 
-function isDefault(layer: Pick<Layer, "config">, name: string, value: unknown): boolean {
+function isDefault(layer: Pick<Layer, "kind" | "config">, name: string, value: unknown): boolean {
   if (name === "strides") {
     const pool = layer.config.pool_size;
     return pool ? String(pool) === String(value) : [value].flat().every((step) => step === 1);
   }
+  const own = OWN_DEFAULTS[layer.kind];
+  if (own && name in own) return own[name] === value;
   if (NO_DEFAULT.includes(name) || !(name in DEFAULTS)) return false;
   return Array.isArray(value) ? value.every((item) => item === 1) : DEFAULTS[name] === value;
 }

@@ -65,6 +65,8 @@ export interface Operation {
   result: OperationValue;
   expression?: Expression;
   epsilon?: number;
+  /** Whether a softmax gives the logarithms of its shares. */
+  logarithm?: boolean;
   padding?: [number, number, number, number];
   /** Channels that are added before and after each pixel's. */
   channels?: [number, number];

@@ -15,7 +15,7 @@ export interface Unit {
 }
 
 const FOLLOWERS = [
-  "BatchNormalization", "LayerNormalization", "GroupNormalization", "UnitNormalization", "Activation", "ReLU",
+  "BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization", "UnitNormalization", "Activation", "ReLU",
   "LeakyReLU", "PReLU", "ELU", "ThresholdedReLU", "Softmax", "Dropout", "SpatialDropout2D", "GaussianNoise",
   "GaussianDropout", "AlphaDropout",
 ]; // prettier-ignore

@@ -124,7 +124,8 @@ const RULES: Record<string, (operation: Operation, operands: Float32Array[]) => 
     }),
   Softmax: (operation, [x]) =>
     byRows(operation, x, (row) => {
-      const { exponentials, total } = softmaxSteps(row);
+      const { before, largest, exponentials, total } = softmaxSteps(row);
+      if (operation.logarithm) return before.map((value) => value - largest - Math.log(total));
       return exponentials.map((value) => value / total);
     }),
   ...WINDOWED,
@@ -255,7 +256,7 @@ function stepAt(layer: Layer, operation: Operation, position: number[], values: 
     return { index, name: operand.label, position: place, value: read(layer, operand, values)[at] };
   });
   const step: Step = {
-    kind: operation.kind,
+    kind: operation.logarithm ? "LogSoftmax" : operation.kind,
     result: operation.result.label,
     position,
     value: operands.length ? operands[0].value : Number(operation.value),
@@ -290,7 +291,7 @@ function stepAt(layer: Layer, operation: Operation, position: number[], values: 
     } else {
       const { largest, exponentials, total } = softmaxSteps(row);
       step.row = { largest, exponential: exponentials[channel], total };
-      step.value = exponentials[channel] / total;
+      step.value = operation.logarithm ? row[channel] - largest - Math.log(total) : exponentials[channel] / total;
     }
   }
   return step;
@@ -316,13 +317,21 @@ export function written(expression: Expression, operand: (index: number) => stri
   return parts(expression, operand)[0];
 }
 
+/** Seven digits, small and large numbers with an exponent, as Python's format `.7g` has it. */
+function general(value: number): string {
+  const rounded = Number(value.toPrecision(7));
+  const size = Math.abs(rounded);
+  if (size === 0 || size === Infinity || (size >= 1e-4 && size < 1e7)) return String(rounded);
+  return rounded.toExponential().replace(/e([+-])(\d)$/, "e$10$2");
+}
+
 /** The text, and how strongly its last operation binds: 0 a sign, 1 a sum, 2 a product, 3 what needs no parentheses. */
 function parts(expression: Expression, operand: (index: number) => string): [string, number] {
   if (typeof expression !== "object" || "operand" in expression) {
     const text =
       typeof expression === "object"
         ? operand(expression.operand)
-        : String(Number(Number(expression).toPrecision(7))).replace("Infinity", "∞").replace("-", "−");
+        : general(Number(expression)).replace("Infinity", "∞").replace(/^-/, "−");
     return [text, text.startsWith("−") ? 0 : 3];
   }
   const name = expression.function;

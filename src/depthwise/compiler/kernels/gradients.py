@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from depthwise.compiler.kernels import mathematics
 from depthwise.compiler.kernels.builder import Function, Kernel, Operand
 from depthwise.compiler.kernels.maps import MapView, counted, digest, each_pixel
 from depthwise.compiler.kernels.reductions import first_lanes
@@ -71,17 +72,20 @@ class GlobalPoolingGradient(Kernel):
 
 @dataclass(frozen=True)
 class SoftmaxGradient(Kernel):
-    """out[c] = a[c] · (b[c] − Σ_c a[c] · b[c]), pixel by pixel: `a` softmax's output, `b` its gradient."""
+    """out[c] = a[c] · (b[c] − Σ_c a[c] · b[c]), pixel by pixel: `a` softmax's output, `b` its gradient; of the logarithm of
+    softmax out[c] = b[c] − e^a[c] · Σ_c b[c]."""
 
     output: MapView
     gradient: MapView
     target: MapView
+    logarithm: bool = False
 
     arguments = ("a", "b", "out")
 
     @property
     def name(self) -> str:
-        return f"softmax_gradient_on_{self.target.rows}x{self.target.columns}x{self.target.channels}_{digest(self)}"
+        what = "log_softmax_gradient" if self.logarithm else "softmax_gradient"
+        return f"{what}_on_{self.target.rows}x{self.target.columns}x{self.target.channels}_{digest(self)}"
 
     def write(self, function: Function) -> None:
         with each_pixel(function, [self.output, self.gradient, self.target]) as places:
@@ -91,21 +95,30 @@ class SoftmaxGradient(Kernel):
             total = "zeroinitializer"
             if whole:
                 with function.loop(0, whole, lanes, carried=[total]) as loop:
-                    loop.next = [
-                        function.fma(function.load(a, loop.index), function.load(b, loop.index), loop.values[0])
-                    ]
+                    slope = function.load(b, loop.index)
+                    if self.logarithm:
+                        loop.next = [function.fadd(slope, loop.values[0])]
+                    else:
+                        loop.next = [function.fma(function.load(a, loop.index), slope, loop.values[0])]
                 (total,) = loop.results
             if rest:
-                product = function.fmul(function.load(a, whole), function.load(b, whole))
-                kept = function.select(first_lanes(function, rest), product, "zeroinitializer")
+                term = function.load(b, whole)
+                if not self.logarithm:
+                    term = function.fmul(function.load(a, whole), term)
+                kept = function.select(first_lanes(function, rest), term, "zeroinitializer")
                 total = function.fadd(total, kept)
             symbol = f"@llvm.vector.reduce.fadd.v{lanes}f32"
             function.module.declare(f"declare float {symbol}(float, {function.vector})")
             zero = function.number(0.0)
             carried = function.splat(function.define(f"call float {symbol}(float {zero}, {function.vector} {total})"))
             with counted(function, function.vectors.round_up(channels), lanes) as channel:
-                slope = function.fsub(function.load(b, channel), carried)
-                function.store(function.fmul(function.load(a, channel), slope), out, channel)
+                share, slope = function.load(a, channel), function.load(b, channel)
+                if self.logarithm:
+                    share = mathematics.exp(function, share)
+                    value = function.fsub(slope, function.fmul(share, carried))
+                else:
+                    value = function.fmul(share, function.fsub(slope, carried))
+                function.store(value, out, channel)
 
 
 @dataclass(frozen=True)

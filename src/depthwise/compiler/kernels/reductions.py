@@ -104,20 +104,24 @@ def first_lanes(function: Function, count: int) -> str:
 
 @dataclass(frozen=True)
 class SoftmaxRows(Kernel):
-    """out[p, c] = e^(a[p, c] − m) / Σ_c e^(a[p, c] − m), m the pixel's maximum."""
+    """out[p, c] = e^(a[p, c] − m) / Σ_c e^(a[p, c] − m), m the pixel's maximum; with `logarithm` the logarithm of it,
+    (a[p, c] − m) − log(Σ_c e^(a[p, c] − m))."""
 
     source: MapView
     target: MapView
+    logarithm: bool = False
 
     arguments = ("a", "out")
 
     @property
     def name(self) -> str:
-        return f"softmax_on_{self.source.rows}x{self.source.columns}x{self.source.channels}_{digest(self)}"
+        what = "log_softmax" if self.logarithm else "softmax"
+        return f"{what}_on_{self.source.rows}x{self.source.columns}x{self.source.channels}_{digest(self)}"
 
     def write(self, function: Function) -> None:
         with each_pixel(function, [self.source, self.target]) as (a, out):
-            softmax_pixel(function, function.offset("%a", a), function.offset("%out", out), self.source.channels)
+            source, target = function.offset("%a", a), function.offset("%out", out)
+            softmax_pixel(function, source, target, self.source.channels, self.logarithm)
 
 
 @dataclass(frozen=True)
@@ -198,8 +202,8 @@ class RowNormalisation(Kernel):
         ]
 
 
-def softmax_pixel(function: Function, source: str, target: str, channels: int) -> tuple[str, str]:
-    """Softmax of one pixel; (maximum, sum of the exponentials) as single numbers."""
+def softmax_pixel(function: Function, source: str, target: str, channels: int, logarithm: bool = False) -> None:
+    """Softmax of one pixel, or its logarithm."""
     lanes, vector = function.vectors.lanes, function.vector
     whole, rest = channels // lanes * lanes, channels % lanes
     lowest = function.constant(float("-inf"))
@@ -220,20 +224,27 @@ def softmax_pixel(function: Function, source: str, target: str, channels: int) -
     if whole:
         with function.loop(0, whole, lanes, carried=[total]) as loop:
             value = mathematics.exp(function, function.fsub(function.load(source, loop.index), shift))
-            function.store(value, target, loop.index)
+            if not logarithm:
+                function.store(value, target, loop.index)
             loop.next = [function.fadd(loop.values[0], value)]
         (total,) = loop.results
     if rest:
         value = mathematics.exp(function, function.fsub(tail(lowest), shift))
-        function.store(value, target, whole)
+        if not logarithm:
+            function.store(value, target, whole)
         total = function.fadd(total, value)
     symbol = f"@llvm.vector.reduce.fadd.v{lanes}f32"
     function.module.declare(f"declare float {symbol}(float, {vector})")
     single = function.define(f"call float {symbol}(float {function.number(0.0)}, {vector} {total})")
     divisor = function.splat(single)
+    if logarithm:
+        divisor = mathematics.log(function, divisor)
     with counted(function, function.vectors.round_up(channels), lanes) as channel:
-        function.store(function.fdiv(function.load(target, channel), divisor), target, channel)
-    return maximum, single
+        if logarithm:
+            value = function.fsub(function.fsub(function.load(source, channel), shift), divisor)
+        else:
+            value = function.fdiv(function.load(target, channel), divisor)
+        function.store(value, target, channel)
 
 
 def _horizontal(function: Function, name: str, value: str) -> str:

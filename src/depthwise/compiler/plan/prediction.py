@@ -18,6 +18,7 @@ from depthwise.compiler.plan.repeats import rolled
 from depthwise.compiler.plan.rules import calls_of
 from depthwise.compiler.plan.runs import in_runs
 from depthwise.compiler.plan.schedule import Call, Item, Place, Pointer, Schedule, Segment, Stage
+from depthwise.compiler.plan.sliding import sliding_rows
 from depthwise.compiler.plan.strips import Block, Strip, find_blocks
 from depthwise.dataclass import dataclass
 
@@ -130,9 +131,13 @@ def plan_batches(program: Program, machine: Machine) -> Schedule:
     layouts = lay_out(program, machine.vectors)
     root = shared_places(program, layouts, machine.vectors)
     external = external_places(program)
-    blocks = _blocks(program, layouts, machine, windows=True)
+    blocks = _blocks(program, layouts, machine)
     strips = [block.strips() for block in blocks]
-    between = {name: rows for block, mine in zip(blocks, strips) for name, rows in block.strip_rows(mine).items()}
+    between = {
+        name: numbers
+        for block, mine in zip(blocks, strips)
+        for name, numbers in _inner(block, [mine], layouts, machine).items()
+    }
     lifetimes = _lifetimes(program, layouts, root, blocks, between)
     touched: dict[str, set[int]] = {name: set() for name in lifetimes}
     for operation, number, level in zip(program.operations, segment_of, levels):
@@ -160,29 +165,61 @@ def plan_batches(program: Program, machine: Machine) -> Schedule:
         for operation in block.operations:
             if operation.output not in external and operation.output not in between:
                 body += border_calls(layouts[operation.output], places[operation.output])
-        body += _strips(block, mine, placement, places)
+        body += _strips(block, mine, placement, places, layouts)
     level_of = dict(zip(segment_of, levels))
     segments_of_calls = tuple(Segment(level_of[i], tuple(items)) for i, items in enumerate(calls))
     return finish(placement, (Stage("batch", segments=segments_of_calls),), GROUP, sizes)
 
 
-def _blocks(program: Program, layouts: Mapping[str, Layout], machine: Machine, *, windows: bool) -> list[Block]:
+def _blocks(program: Program, layouts: Mapping[str, Layout], machine: Machine, parts: int = 1) -> list[Block]:
     """Blocks whose tensors between nothing else reads."""
 
     def follows(first: Operation, second: Operation) -> bool:
         return program.only_reader(first.output) is second
 
-    return find_blocks(program, program.operations, follows, layouts, machine, windows=windows)
+    return find_blocks(program, program.operations, follows, layouts, machine, windows=True, parts=parts)
 
 
-def _strips(block: Block, strips: Sequence[Strip], placement: Placement, places: Mapping[str, Place]) -> list[Item]:
+def _strips(
+    block: Block,
+    strips: Sequence[Strip],
+    placement: Placement,
+    places: Mapping[str, Place],
+    layouts: Mapping[str, Layout],
+) -> list[Item]:
     """Strips of a block, one after the other; `places` are those of the whole maps."""
-    rounds = []
-    for strip in strips:
+    sliding, whole = None, None
+    if block.windows_at is not None:
+        name = block.operations[block.windows_at - 1].output
+        whole, sliding = places[name], sliding_rows(block, strips, layouts[name], placement.machine)
+    begin: list[Item] = []
+    groups: list[list[list[Item]]] = [[]]
+    for i, strip in enumerate(strips):
         placement.places = {**places, **block.places(strip, places)}
-        pairs = zip(block.operations, strip)
-        rounds.append([call for item, part in pairs for call in calls_of(item, placement, part)])
-    return rolled(rounds)
+        if sliding is not None and whole is not None:
+            placement.places[sliding.name] = sliding.place(whole, i)
+            origin = placement.program.writer[sliding.name].origin
+            begin = begin or [call.of(origin) for call in sliding.begin(whole)]
+            if sliding.moved[i] is not None:
+                groups.append([])
+            groups[-1].append([call.of(origin) for call in sliding.prepare(whole, i)])
+        groups[-1].append(
+            [call for item, part in zip(block.operations, strip) for call in calls_of(item, placement, part)]
+        )
+    return [*begin, *rolled(rolled(group) for group in groups)]
+
+
+def _inner(
+    block: Block, shares: Sequence[Sequence[Strip]], layouts: Mapping[str, Layout], machine: Machine
+) -> dict[str, int]:
+    """The numbers of each tensor that exists only within a block, for each core: those of a strip, and those that windows
+    still read."""
+    strips = [strip for share in shares for strip in share]
+    inner = {name: rows * layouts[name].view.row_pitch for name, rows in block.strip_rows(strips).items()}
+    if block.windows_at is not None:
+        name = block.operations[block.windows_at - 1].output
+        inner[name] = max(sliding_rows(block, share, layouts[name], machine).numbers for share in shares)
+    return inner
 
 
 def _lifetimes(
@@ -192,8 +229,8 @@ def _lifetimes(
     blocks: list[Block],
     between: Mapping[str, int],
 ) -> dict[str, tuple[int, int, int]]:
-    """(first use, last use, numbers) of every place that a plan provides; uses count blocks. `between` are the rows of those
-    tensors of which only a strip exists.
+    """(first use, last use, numbers) of every place that a plan provides; uses count blocks. `between` are the numbers of
+    those tensors that exist only within a block.
 
     Within a block nothing is reused: its operations run in turn for each strip, or at once on several cores.
     """
@@ -205,7 +242,7 @@ def _lifetimes(
                 if name in external:
                     continue
                 first, _, numbers = lifetimes.get(root[name], (i, i, 0))
-                used = between[name] * layouts[name].view.row_pitch if name in between else layouts[name].numbers
+                used = between.get(name, layouts[name].numbers)
                 lifetimes[root[name]] = (first, i, max(numbers, used))
     return lifetimes
 
@@ -217,11 +254,6 @@ class _Shared:
     block: Block
     shares: tuple[tuple[Strip, ...], ...]
 
-    @property
-    def between(self) -> dict[str, int]:
-        """Tensors of which each core has only a strip, and its rows."""
-        return self.block.strip_rows([strip for share in self.shares for strip in share])
-
 
 def plan_single(program: Program, machine: Machine, parts: int) -> Schedule:
     """One sample: every block is a stage whose pieces are rows or channels; small ones are done by one core."""
@@ -231,10 +263,12 @@ def plan_single(program: Program, machine: Machine, parts: int) -> Schedule:
     external = external_places(program)
     work = [
         item
-        for block in _blocks(program, layouts, machine, windows=False)
+        for block in _blocks(program, layouts, machine, parts)
         for item in _shared_out(program, machine, block, parts)
     ]
-    between = {name: rows for item in work for name, rows in item.between.items()}
+    between = {
+        name: numbers for item in work for name, numbers in _inner(item.block, item.shares, layouts, machine).items()
+    }
     lifetimes = _lifetimes(program, layouts, root, [item.block for item in work], between)
     places = dict(external)
     sizes = {}
@@ -254,13 +288,13 @@ def plan_single(program: Program, machine: Machine, parts: int) -> Schedule:
         fills = [] if output in external else border_calls(layouts[output], places[output])
         if sum(_work(program, operation) for operation in operations) < SMALL_WORK:
             alone += fills
-            strips = [strip for share in item.shares for strip in share] if item.block.height else item.block.strips()
-            alone += _strips(item.block, strips, placement, places)
+            for share in item.shares if item.block.height else (item.block.strips(),):
+                alone += _strips(item.block, share, placement, places, layouts)
             continue
         if alone:
             stages.append(Stage("alone", pieces=(tuple(alone),)))
             alone = []
-        pieces = [_strips(item.block, share, placement, places) for share in item.shares]
+        pieces = [_strips(item.block, share, placement, places, layouts) for share in item.shares]
         pieces[-1] = [*fills, *pieces[-1]]
         stages.append(Stage(output, pieces=tuple(tuple(piece) for piece in pieces if piece)))
     if alone:

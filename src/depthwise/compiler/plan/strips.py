@@ -1,8 +1,8 @@
 """Fused blocks: a chain of operations runs strip by strip of rows, so that what lies between them never leaves the caches.
 
 depthwise → pointwise → activation → pool is one block: each strip of the depthwise result is consumed at once, and only a
-strip of it exists. A stage with windows reads rows of earlier strips too, so what it reads is kept whole; it is still in the
-second cache: expand → depthwise → project.
+strip of it exists. A stage with windows reads rows of earlier strips too: expand → depthwise → project. Of what it reads
+there are as many rows as the second cache has room for; `compiler.plan.sliding` says where they lie.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -49,10 +49,17 @@ class Block:
     rows: tuple[int, ...]
     height: int
 
+    @property
+    def windows_at(self) -> int | None:
+        """Which operation has windows on what another one of the block writes; None where none has. There is one at most."""
+        found = (i for i, item in enumerate(self.operations) if i and _window(item).overlaps)
+        return next(found, None) if self.height else None
+
     def strips(self, first: int = 0, last: int | None = None) -> tuple[Strip, ...]:
         """The strips of the last output's rows from `first` to `last`; every row of every map is computed once.
 
-        Rows that the last operation never asks for (11 → 5 by pooling) are not computed.
+        Rows that the last operation never asks for (11 → 5 by pooling) are not computed. Strips that begin at a later row
+        compute the rows before it too that their windows read.
         """
         last = self.rows[-1] if last is None else last
         if not self.height:
@@ -61,6 +68,8 @@ class Block:
         count = -(-(last - first) // self.height)
         height, higher = divmod(last - first, count)
         ends = [self._needed(first + i * height + min(i, higher)) for i in range(count + 1)]
+        if self.windows_at is not None:
+            ends[0] = self._begin(first)
         return tuple(tuple(Rows(first=start, rows=end - start) for start, end in zip(*both)) for both in pairwise(ends))
 
     def part(self, first: int, last: int) -> Strip:
@@ -74,6 +83,14 @@ class Block:
         for operation, rows in zip(reversed(self.operations[1:]), reversed(self.rows[:-1])):
             ends.insert(0, min(rows, _window(operation).rows_read(ends[0])))
         return ends
+
+    def _begin(self, first: int) -> list[int]:
+        """The first row of each output that row `first` of the last one needs."""
+        begin = [first]
+        for operation in reversed(self.operations[1:]):
+            window = _window(operation)
+            begin.insert(0, max(0, begin[0] * window.stride - window.before))
+        return begin
 
     @property
     def between(self) -> tuple[str, ...]:
@@ -128,11 +145,13 @@ def find_blocks(
     machine: Machine,
     *,
     windows: bool,
+    parts: int = 1,
 ) -> list[Block]:
     """Operations as blocks.
 
     `follows(first, second)` says whether the second may run on the first's strips; that it needs only some rows is checked
-    here. With `windows`, one stage with windows may follow where what it reads would not stay in the second cache.
+    here. With `windows`, one stage with windows may follow where what it reads would not stay in the second cache, of which
+    each of `parts` cores has one for its share of the rows.
     """
     blocks: list[Block] = []
     chain: list[Operation] = []
@@ -149,7 +168,7 @@ def find_blocks(
         if len(chain) > 1 and len(program.tensor_operands(first)) > 1:
             return False
         if _window(second).overlaps:
-            return windows and 4 * layouts[first.output].numbers > machine.second_cache // 2
+            return windows and 4 * layouts[first.output].numbers > parts * machine.second_cache // 2
         return not first.writes_exactly
 
     def end(count: int) -> None:

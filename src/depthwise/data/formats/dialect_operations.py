@@ -199,10 +199,10 @@ def _leaky(call: _Call) -> Lowered:
     )
 
 
-def _softmax(call: _Call) -> Lowered:
+def _softmax(call: _Call, activation: str = "softmax") -> Lowered:
     if call.take("axis", default=-1) != -1:
         raise call.refusal("axis must be the last one (-1)")
-    return call.layer("Activation", [call.tensor("x", "logits")], activation="softmax")
+    return call.layer("Activation", [call.tensor("x", "logits")], activation=activation)
 
 
 def _clip(call: _Call) -> Lowered:
@@ -318,6 +318,7 @@ _RULES: dict[str, tuple[Rule, tuple[str, ...]]] = {
     },
     "customscalelayer": (_scaled_sum, ("values",)),
     "softmax": (_softmax, ("x", "axis")),
+    "logsoftmax": (lambda call: _softmax(call, "log_softmax"), ("x", "axis")),
     "clipbyvalue": (_clip, ("x", "x_min", "x_max")),
     "clip": (_clip, ("x", "x_min", "x_max")),
     **dict.fromkeys(("mean", "reducemean"), (_reduced("Average"), ("x", "axis", "keepdims"))),

@@ -49,7 +49,7 @@ _NAMES = (
     ("Keras 1", "local", "LocallyConnected1D LocallyConnected2D"),
     ("Keras 1", "maxout", "MaxoutDense Highway"),
     ("Keras 3", "sound", "MelSpectrogram STFTSpectrogram"),
-    ("Keras 3", "root_mean_square", "RMSNormalization rms_scaling"),
+    ("Keras 3", "root_mean_square", "rms_scaling"),
     ("tf.keras 2", "spectral", "SpectralNormalization"),
     (
         "Keras 3",

@@ -14,7 +14,9 @@ __all__ = ["Dropout", "NormaliseRows", "NormaliseRowsGradient", "Softmax", "Soft
 
 @dataclass(frozen=True)
 class Softmax(Operation):
-    """Over the last axis."""
+    """Over the last axis; with `logarithm` the logarithm of it."""
+
+    logarithm: bool = False
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         return operands
@@ -23,12 +25,14 @@ class Softmax(Operation):
         return ROW
 
     def gradient(self, tape: "Tape", gradient: str) -> None:
-        tape.give(self.source, lambda name: SoftmaxGradient((self.output, gradient), (name,)))
+        tape.give(self.source, lambda name: SoftmaxGradient((self.output, gradient), (name,), self.logarithm))
 
 
 @dataclass(frozen=True)
 class SoftmaxGradient(GradientOperation):
     """Operands: softmax's result, the gradient of it."""
+
+    logarithm: bool = False
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         return (operands[0],)

@@ -131,13 +131,13 @@ def _softmax(operation: op.Softmax, placement: Placement, part: Part) -> list[Ca
     if count == 0:
         return []
     (start, view), (out, target_view) = source.rows(first, count), target.rows(first, count)
-    return [Call(SoftmaxRows(view, target_view), (start, out))]
+    return [Call(SoftmaxRows(view, target_view, operation.logarithm), (start, out))]
 
 
 @rule(op.SoftmaxGradient)
 def _softmax_gradient(operation: op.SoftmaxGradient, placement: Placement, part: Part) -> list[Call]:
     output, gradient, target = operand_places(operation, placement)
-    kernel = SoftmaxGradient(output.view, gradient.view, target.view)
+    kernel = SoftmaxGradient(output.view, gradient.view, target.view, operation.logarithm)
     return [Call(kernel, (output.pointer, gradient.pointer, target.pointer))]
 
 

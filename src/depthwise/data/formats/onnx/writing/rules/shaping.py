@@ -139,12 +139,13 @@ def _gathered(writer: Writer, source: Tensor, operation: op.Rearrange, axis: int
 
 @rule(op.Softmax)
 def softmax(writer: Writer, operation: op.Softmax) -> None:
-    """A Softmax node along the last axis, wherever the tensor has it."""
+    """A Softmax or LogSoftmax node along the last axis, wherever the tensor has it."""
     shape = writer.shape(operation.source)
     last = len(shape) - 1
     seen = writer.view(operation.source, loose=(last,))
     source = writer.tensor(operation.source, seen.layout)
-    made = writer.nodes.node("Softmax", source, shape=source.shape, axis=seen.place(last))
+    kind = "LogSoftmax" if operation.logarithm else "Softmax"
+    made = writer.nodes.node(kind, source, shape=source.shape, axis=seen.place(last))
     writer.give(operation.output, made, seen.layout)
 
 
