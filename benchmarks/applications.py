@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,11 @@ def made_by_keras(name: str, size: int, folder: Path) -> dict[str, Any]:
     model.save(folder / "model.h5")
     np.savez(folder / "pair.npz", x=x, expected=expected)
     row = {"network": name, "image": "×".join(map(str, x.shape[1:3])), "parameters": model.count_params()}
-    for form, load in (
-        ("live", lambda: depthwise.from_keras(model)),
-        ("h5", lambda: depthwise.load_model(folder / "model.h5")),
-    ):
+    forms: dict[str, Callable[[], Any]] = {
+        "live": lambda: depthwise.from_keras(model),
+        "h5": lambda: depthwise.load_model(folder / "model.h5"),
+    }
+    for form, load in forms.items():
         row[form] = difference(load().predict(x, verbose=0), expected)
     return row
 
@@ -118,6 +120,17 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def whole_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file; a last line that was cut off while it was written is taken out of it."""
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        path.write_text(whole, encoding="utf-8")
+    return [json.loads(line) for line in whole.splitlines()]
+
+
 def main() -> None:
     """See the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -142,9 +155,7 @@ def main() -> None:
     sys.path.insert(0, str(ROOT / "tests"))
     from support.keras_applications import NAMES
 
-    rows = []
-    if arguments.rows and arguments.rows.exists():
-        rows = [json.loads(line) for line in arguments.rows.read_text(encoding="utf-8").splitlines()]
+    rows = whole_rows(arguments.rows) if arguments.rows else []
     for name in arguments.networks or NAMES:
         if any(row["network"] == name and row.get("size") == arguments.size for row in rows):
             continue
@@ -158,6 +169,8 @@ def main() -> None:
         if arguments.rows:
             with arguments.rows.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
+        if arguments.table:
+            arguments.table.write_text(table(rows), encoding="utf-8")
     if arguments.table:
         arguments.table.write_text(table(rows), encoding="utf-8")
 

@@ -5,11 +5,13 @@
 
 Arrays of MNIST's size become rows of results in turns: in one process with as many threads as the cluster has processors, from an .npy file; on a
 cluster of this machine alone, from the same file; and there from a dataset of Ray in memory. What comes before the tenth batch is not counted, so
-neither is the start of the workers: it is printed beside. Then come the cost of a job for which nothing is computed, without bytes and with.
+neither is the start of the workers: it is printed beside. Then come the cost of a row to the process that asked,
+and of a job for which nothing is computed, without bytes and with.
 """
 
 import argparse
 import os
+import pickle
 import statistics
 import tempfile
 import time
@@ -26,6 +28,7 @@ from depthwise.networks import trained
 from depthwise.pictures import reading_of
 from depthwise.predictions.pieces import files_of, grouped, pieces_of
 from depthwise.predictions.rows import Classifier, Rows
+from depthwise.predictions.tables import write_table
 from depthwise.runtime.threads import set_threads
 
 BATCH = 1024
@@ -81,6 +84,21 @@ def job_seconds(ray: Any, processors: int, payload: int, jobs: int) -> float:
     return (time.perf_counter() - start) / jobs
 
 
+def row_costs(classifier: Classifier, rows: Rows, out: str) -> str:
+    """What a row costs the process that asked for it."""
+    turns = JOBS // 10
+    content = pickle.dumps(rows)
+    start = time.perf_counter()
+    for _ in range(turns):
+        pickle.loads(content)
+    moved = time.perf_counter() - start
+    start = time.perf_counter()
+    write_table(out, [rows] * turns, classifier.reading, classifier.columns, classifier.top)
+    written = time.perf_counter() - start
+    size, each = len(content) / len(rows), 1e6 / turns / len(rows)
+    return f"row: {size:.0f} bytes, {each * moved:.2f} µs to take, {each * written:.2f} µs to write to Parquet"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description="Predictions on a Ray cluster beside one process.")
@@ -121,6 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
         empty = job_seconds(ray, given.processors, 0, JOBS)
         full = job_seconds(ray, given.processors, PAYLOAD, JOBS // 10)
+        print(row_costs(classifier, next(one_process(classifier, file)), os.path.join(folder, "rows.parquet")))
         print(f"job: {1e3 * empty:.2f} ms; {PAYLOAD >> 20} MB through the object store: {1e3 * full:.2f} ms")
 
 

@@ -12,7 +12,7 @@ from benchmarks import document
 from benchmarks.keras_networks import ALL_NETWORKS, KERAS_NETWORKS
 from benchmarks.models import NETWORKS
 from benchmarks.results import Work, parse_work
-from benchmarks.rivals import RIVALS, Rival
+from benchmarks.rivals import RIVALS, Rival, checkout
 from benchmarks.runner import Settings, run
 from benchmarks.tables import show
 
@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None, rivals: Sequence[Rival] = RIVAL
         blocks=options.blocks,
     )
     chosen = [rival for rival in rivals if not options.rivals or rival.name in options.rivals]
+    chosen += [checkout(source) for source in options.source or ()]
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)  # in a file or a pipe nothing need wrap
@@ -63,6 +64,12 @@ def main(arguments: Sequence[str] | None = None, rivals: Sequence[Rival] = RIVAL
         document.write(report, options.markdown, " ".join(["benchmarks/run", *(arguments or sys.argv[1:])]))
     own = [result for work in report.works for result in work.results if result.rival == "depthwise"]
     return int(any(result.failure or result.deviates for result in own))
+
+
+def _source(text: str) -> Path:
+    if not (path := Path(text) / "depthwise").is_dir():
+        raise argparse.ArgumentTypeError(f"{str(path)!r} is not a folder: give the folder src of a checkout.")
+    return Path(text)
 
 
 def _parser(rivals: Sequence[Rival]) -> argparse.ArgumentParser:
@@ -92,6 +99,9 @@ def _parser(rivals: Sequence[Rival]) -> argparse.ArgumentParser:
         metavar="WORK",
         help="NETWORK:predict:BATCH or NETWORK:training:BATCH, networks "
         f"{', '.join(ALL_NETWORKS)} (predict at 1 and 256, training at 32 and 128, of {', '.join(NETWORKS)})",
+    )
+    parser.add_argument(
+        "--source", type=_source, action="append", metavar="FOLDER", help="another checkout's src, beside this one"
     )
     parser.add_argument(
         "--real", action="store_true", help="the works of all real networks, MobileNet to VGG16, instead"

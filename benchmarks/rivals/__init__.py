@@ -2,8 +2,12 @@
 
 import importlib.metadata
 import importlib.util
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
+
+from benchmarks.process import ROOT
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,21 @@ RIVALS: tuple[Rival, ...] = (
     ),
     Rival("litert", "LiteRT", ("ai-edge-litert",), False, artefact="tflite"),
 )
+
+
+def checkout(source: Path) -> Rival:
+    """Depthwise as another checkout has it, whose folder `src` this is: what a change made faster or slower."""
+    path = os.pathsep.join(map(str, (ROOT, source.resolve())))
+    return Rival(
+        f"depthwise_{source.resolve().parent.name}",
+        f"Depthwise in {source}",
+        ("depthwise",),
+        True,
+        environment={"PYTHONPATH": path},
+        cache_folders=("DEPTHWISE_CACHE_DIR",),
+        module="benchmarks.rivals.depthwise",
+    )
+
 
 # What must be importable to write a rival's model files: (module, distribution).
 ARTEFACT_WRITERS = {"tflite": ("tensorflow", "tensorflow"), "onnx": ("onnx", "onnx")}

@@ -13,10 +13,12 @@ from depthwise import models
 from depthwise.reference import network as reference
 from support.keras_applications import FAMILIES, NAMES, application, picture, swept
 
-LARGER = ("ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "MobileNetV2", "NASNetMobile", "ResNet50", "ResNet50V2")
-"""Trained on images of 64 pixels: on smaller ones their last maps have a single place."""
-RATES = {"NASNetMobile": 1e-3}
-"""Where the gradients are so small that after steps of 10⁻⁴ the rounding of the weights is a tenth of the way gone."""
+SIZES = {
+    **dict.fromkeys(("ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "MobileNetV2", "ResNet50", "ResNet50V2"), 64),
+    **dict.fromkeys(("InceptionResNetV2", "InceptionV3"), 107),
+    "NASNetMobile": 128,
+}
+"""Trained on images of these sizes: on the smallest that they take their last maps have a single place."""
 
 
 def _check_predictions(model: Any, name: str, folder: Path) -> None:
@@ -60,13 +62,13 @@ def test_three_steps_of_training(name: str) -> None:
     The rate is small: with a larger one statistics of eight values grow rounding to a tenth of the loss within three steps, in
     Keras as here. Distances are of all weights together: single ones behind a BatchNormalization of few values are all rounding.
     """
-    theirs = application(name, 64 if name in LARGER else 0)
+    theirs = application(name, SIZES.get(name, 0))
     for layer in theirs.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0  # each framework draws its own
     ours = depthwise.from_keras(theirs)
     weights: dict[str, Any] = {key: value.astype(np.float64) for key, value in ours.weights_by_name.items()}
-    start, rate = dict(weights), RATES.get(name, 1e-4)
+    start, rate = dict(weights), 1e-4
     state: dict[str, Any] = {}
     loss, optimizer = depthwise.losses.SparseCategoricalCrossentropy(from_logits=True), depthwise.optimizers.SGD(rate)
     ours.compile(optimizer=optimizer, loss=loss)

@@ -20,6 +20,7 @@ def test_the_start_page_lists_every_command() -> None:
     result = runner.invoke(app, ["--help"])
     assert result.exit_code == 0
     assert set(COMMANDS) <= set(result.output.split())
+    assert "<" not in result.output, "no names of Python's types"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

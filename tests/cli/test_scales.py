@@ -141,6 +141,10 @@ def test_dark_digits_on_paper_are_inverted_and_that_is_said(brightness: Path, tm
         assert seen == pytest.approx(float(said), abs=0.01)
         assert f"{name}' is dark on light" in message
         assert "--invert no" in message
+    several = CliRunner().invoke(app, ["predict", str(brightness), *[str(tmp_path / "paper.png")] * 3])
+    lines = [line for line in several.stderr.splitlines() if "dark on light" in line]
+    assert len(lines) == 1, "once for all of them"
+    assert lines[0].startswith("3 images, ")
     seen, message = mean_seen(brightness, tmp_path / "paper.png", "--invert", "no")
     assert seen == pytest.approx(1 - float(said), rel=1e-3)
     assert message == ""

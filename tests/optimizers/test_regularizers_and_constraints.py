@@ -1,5 +1,6 @@
 """Penalties on weights and limits on them, against real Keras: values, training, files."""
 
+import inspect
 from pathlib import Path
 from typing import Any, cast
 
@@ -387,6 +388,16 @@ def test_an_orthogonal_penalty_on_what_a_layer_gives() -> None:
     for use in (model.train_on_batch, model.test_on_batch, model.fit, model.evaluate):
         with pytest.raises(UnsupportedError, match=r"Dense 'a': OrthogonalRegularizer is not supported as activity_r"):
             use(x, y)
+
+
+def test_every_layer_of_which_keras_documents_the_penalty_takes_it() -> None:
+    theirs = {
+        name
+        for name in layers.LAYERS
+        if "activity_regularizer" in inspect.signature(getattr(keras.layers, name, layers.Layer)).parameters
+    }
+    assert len(theirs) > 8
+    assert theirs == {name for name, kind in layers.LAYERS.items() if hasattr(kind, "activity_regularizer")}
 
 
 def test_layers_without_a_penalty_say_what_to_do(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def evaluate_command(
     shape: Shapes = None,
     language: Language = None,
 ) -> None:
-    """Test a network: the share of test images that it classifies rightly, and its loss.
+    """Test a network: the share of test images that it classifies correctly, and its loss.
 
     Images get the scale that the network was trained on: see --scale. Classes go by their names where the network knows them, else
     by their order.

@@ -166,7 +166,7 @@ def _refuse_unused(context: typer.Context, model: str) -> None:
             "--worksheet writes exercises on the whole network; give it alone, or with --overwrite"
         )
     if is_given(context, "output") and (is_given(context, "as_json") or is_given(context, "show_all")):
-        raise InvalidArgumentError("--output writes the page, which shows all; leave --json and --all out")
+        raise InvalidArgumentError("--output writes the page, which shows everything; leave --json and --all out")
     if model == "note" and is_given(context, "untrained"):
         raise InvalidArgumentError("the note's examples have weights of their own; leave --untrained out")
 

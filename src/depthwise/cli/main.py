@@ -9,6 +9,8 @@ reader of the output left before its end.
 import inspect
 import re
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -45,6 +47,14 @@ class _Commands(TyperGroup):
             command.help = _paragraphs(command.help or "")
             for parameter in command.params:
                 _simplify(parameter)
+            setattr(command, "get_help_option", partial(_help_option, command.get_help_option))  # noqa: B010 - a method
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """With --help and the shell's completion, which typer adds late."""
+        parameters = super().get_params(ctx)
+        for parameter in parameters:
+            _simplify(parameter)
+        return parameters
 
     def main(  # type: ignore[override]
         self, args: Any = None, *, standalone_mode: bool = True, **extra: Any
@@ -77,6 +87,14 @@ class _Commands(TyperGroup):
             _fail(f"{error.strerror or 'the system failed'}{place}", FAILURE)
 
 
+def _help_option(made: Callable[[Any], Any], context: Any) -> Any:
+    """The option --help, which typer makes anew for each context, as `_simplify` shows it."""
+    option = made(context)
+    if option is not None:
+        _simplify(option)
+    return option
+
+
 def _help_as_option(arguments: list[str]) -> list[str]:
     """`depthwise help` and `depthwise help train` as `depthwise --help` and `depthwise train --help`."""
     return [*arguments[1:2], "--help"] if arguments[:1] == ["help"] else arguments
@@ -96,7 +114,7 @@ def _simplify(parameter: Any) -> None:
     elif parameter.metavar is None:
         kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
         shown: dict[Any, str] = {bool: "", int: "N", float: "X", str: "TEXT", Path: "PATH"}
-        parameter.metavar = shown.get(kind)
+        parameter.metavar = "" if getattr(parameter, "is_flag", False) else shown.get(kind)
 
 
 def _as_typed(message: str, command: Any) -> str:

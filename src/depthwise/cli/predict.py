@@ -163,14 +163,18 @@ def predict_command(
         return
     answers: list[_Answer] = []
     facts: list[dict[str, Any]] = []
+    changed: dict[str, list[str]] = {}
     for rows in _results(classifier, request):
-        answers += _answers(rows, classifier, request)
+        answers += _answers(rows, classifier, request, changed)
         if as_json:
             from depthwise.predictions.tables import json_rows
 
             facts += [row for row in json_rows(rows, reading, classifier.columns) if "error" not in row]
     if not answers:
         raise InvalidDataError(f"none of the {len(files):,} files could be read, so there is nothing to show")
+    for change, names in changed.items():
+        key = f"command.{change}" if len(names) == 1 else f"command.{change}_all"
+        say(text(key, language, file=describe_value(names[0], _PATH_LIMIT), count=len(names)))
     if as_json:
         print_json(facts)
     else:
@@ -228,8 +232,8 @@ def _results(classifier: "Classifier", request: _Request) -> "Iterator[Rows]":
         yield classifier.rows(pieces)
 
 
-def _answers(rows: "Rows", classifier: "Classifier", request: _Request) -> list[_Answer]:
-    """The rows to show; what was done to images, and what cannot be read, is said on stderr.
+def _answers(rows: "Rows", classifier: "Classifier", request: _Request, changed: dict[str, list[str]]) -> list[_Answer]:
+    """The rows to show; what cannot be read is said on stderr, and `changed` gets the images to which something was done.
 
     Raises:
         InvalidDataError: a file cannot be read, and --skip-unreadable was not given.
@@ -241,7 +245,7 @@ def _answers(rows: "Rows", classifier: "Classifier", request: _Request) -> list[
     said = ""
     for number, (file, index, error) in enumerate(zip(rows.files, rows.indices, rows.errors)):
         for change in rows.changes[number]:
-            say(text(f"command.{change}", request.language, file=describe_value(file, _PATH_LIMIT)))
+            changed.setdefault(change, []).append(file)
         if error:
             if not request.skip_unreadable:
                 raise InvalidDataError(error)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from depthwise.classification import picture_shape
 from depthwise.compiler.native.cache import CompileCache
 from depthwise.compiler.native.targets import restrict
 from depthwise.errors import InvalidDataError, describe_value
@@ -56,10 +57,10 @@ class Predictor:
         assert self._classifier is not None
         if isinstance(job, list):
             return [self._classifier.rows(job)]
-        size = batch_size(self._classifier.graph, BATCH_BYTES)
-        return [
-            self._classifier.rows(group) for group in grouped(block_pieces(job, self._classifier.reading.scale), size)
-        ]
+        graph = self._classifier.graph
+        size = batch_size(graph, BATCH_BYTES)
+        pieces = block_pieces(job, self._classifier.reading.scale, picture_shape(graph), size)
+        return [self._classifier.rows(group) for group in grouped(pieces, size)]
 
 
 @contextlib.contextmanager
@@ -79,8 +80,9 @@ def compiling() -> Iterator[None]:
         yield
 
 
-def block_pieces(block: Any, scale: str) -> Iterator[Piece]:
-    """The rows of a block of a Ray dataset as pieces.
+def block_pieces(block: Any, scale: str, form: tuple[int, ...], size: int) -> Iterator[Piece]:
+    """The rows of a block of a Ray dataset as pieces: one by one, or up to `size` together where all are arrays of the shape `form`
+    (grey ones also without the channel) and have no names.
 
     A column `bytes` holds image files, a column `path` their names, and without `bytes` the files to read; the only other column, or
     else `image` or `data`, holds arrays. What white is follows from an array's type, not from its values, because no block knows those
@@ -104,7 +106,16 @@ def block_pieces(block: Any, scale: str) -> Iterator[Piece]:
         for path in paths:
             yield Piece(path)
         return
-    for path, array in zip(paths, accessor.to_numpy(column)):
+    arrays = accessor.to_numpy(column)
+    shape = arrays.shape[1:] if arrays.shape[1:] != form[:-1] or form[-1] != 1 else form
+    if _PATH not in names and shape == form and arrays.dtype.kind in "biuf":
+        white = _WHITE.get(str(arrays.dtype))
+        used = "none" if white is None else scale
+        for start in range(0, count, size):
+            part = arrays[start : start + size].reshape(-1, *form)
+            yield Piece("", 0, len(part), used, white, array=part)
+        return
+    for path, array in zip(paths, arrays):
         numbers = np.asarray(array)
         white = _WHITE.get(str(numbers.dtype))
         if numbers.dtype.kind not in "biuf":

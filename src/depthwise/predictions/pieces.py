@@ -49,7 +49,7 @@ class Piece:
         start, stop: samples of an array file; None for an image file.
         scale: what the values of an array are brought to, and `white` what stands for white in the whole of it.
         content: an image file's bytes, where somebody has read them already.
-        array: samples, where somebody has read them already.
+        array: where somebody has read them already, one sample, or with `start` and `stop` as many as lie between.
         error: why the file cannot be read; "" where nothing is known against it.
     """
 
