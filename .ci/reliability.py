@@ -2,6 +2,7 @@
 
     .ci/reliability.py record          runs those tests, quick ones and sweeps, and writes docs/reliability.json and the tables
     .ci/reliability.py record "not sweep and not long" [FILE ...]     the same with other tests of these files
+    .ci/reliability.py record long [FILE ...]     adds what the tests tried that are run by hand
     .ci/reliability.py write           writes the tables from what was recorded
 
 The promise of a test file is its first paragraph, after "Promise:". No figure is written by hand: those of the tests come from the run,
@@ -21,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT, RECORD = ROOT / "docs" / "reliability.md", ROOT / "docs" / "reliability.json"
 FUZZED = ROOT / "tests" / "fuzz" / "corpus" / "runs.json"
 MARK = "Promise:"
+Record = dict[str, dict[str, Any]]
+NOTHING = {"tests": 0, "tried": 0, "failed": 0}
 ALSO = (
     "tests/data/test_files.py",
     "tests/formats/test_hdf5.py",
@@ -59,8 +62,20 @@ def record(marks: str, files: list[str]) -> None:
             sys.exit(code)
         counted = json.loads(new.read_text(encoding="utf-8"))
     before = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
-    kept = {name: counts for name, counts in sorted((before | counted).items()) if name in promises()}
+    kept = {name: counts for name, counts in sorted(merged(before, counted, marks).items()) if name in promises()}
     RECORD.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def merged(before: Record, counted: Record, marks: str) -> Record:
+    """What was recorded, with the new counts in the place of those of the same files; the long tests have a place of their own."""
+    found = dict(before)
+    for name, counts in counted.items():
+        if marks == "long":
+            found[name] = {**NOTHING, **found.get(name, {}), "long": counts}
+        else:
+            long = found.get(name, {}).get("long")
+            found[name] = counts if long is None else {**counts, "long": long}
+    return found
 
 
 def promises() -> dict[str, str]:
@@ -85,7 +100,7 @@ def written(text: str) -> str:
 
 
 def of_tests() -> str:
-    recorded: dict[str, dict[str, int]] = json.loads(RECORD.read_text(encoding="utf-8"))
+    recorded: Record = json.loads(RECORD.read_text(encoding="utf-8"))
     rows = [
         (
             text[:1].lower() + text[1:] if text.split()[0].istitle() else text,
@@ -95,11 +110,20 @@ def of_tests() -> str:
         for name, text in promises().items()
         if name in recorded
     ]
-    lines = [f"| {text} | `{name}` | {count['tried']:,} | {count['failed']:,} |" for text, name, count in rows]
-    total = [
-        f"| **all** | {len(rows)} files | {sum(c['tried'] for *_, c in rows):,} | {sum(c['failed'] for *_, c in rows):,} |"
-    ]
-    return "\n".join(["| promise | tests | tried | failed |", "|---|---|---|---|", *lines, *total]) + "\n"
+    of_all = {
+        key: sum(count[key] for *_, count in rows) + sum(count.get("long", NOTHING)[key] for *_, count in rows)
+        for key in ("tried", "failed")
+    }
+    lines = []
+    for text, name, count in rows:
+        long = count.get("long", NOTHING)
+        by_hand = f"{long['tried']:,}" if long["tried"] else ""
+        lines.append(f"| {text} | `{name}` | {count['tried']:,} | {by_hand} | {count['failed'] + long['failed']:,} |")
+    total = [f"| **all** | {len(rows)} files | {of_all['tried']:,} | | {of_all['failed']:,} |"]
+    return (
+        "\n".join(["| promise | tests | tried | tried by hand | failed |", "|---|---|---|---|---|", *lines, *total])
+        + "\n"
+    )
 
 
 def of_fuzzer() -> str:

@@ -36,6 +36,15 @@ def test_every_recorded_file_still_keeps_a_promise(reliability: ModuleType) -> N
     assert set(reliability.ALSO) <= set(reliability.promises())
 
 
+def test_long_runs_stay_beside_the_others(reliability: ModuleType) -> None:
+    one, two, long = ({"tests": 1, "tried": tried, "failed": 0} for tried in (3, 5, 1_000_000))
+    assert reliability.merged({"a": one, "b": one}, {"a": two}, "not long") == {"a": two, "b": one}
+    with_long = reliability.merged({"a": one}, {"a": long}, "long")
+    assert with_long == {"a": {**one, "long": long}}
+    assert reliability.merged(with_long, {"a": two}, "not long") == {"a": {**two, "long": long}}
+    assert reliability.merged({}, {"a": long}, "long") == {"a": {"tests": 0, "tried": 0, "failed": 0, "long": long}}
+
+
 def test_a_run_is_counted(tmp_path: Path) -> None:
     source = """
 import pytest

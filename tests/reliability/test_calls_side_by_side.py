@@ -100,7 +100,7 @@ def test_an_evaluation_in_the_middle_of_another_and_a_training_in_the_middle_of_
     assert found == [trained(made()), alone]
 
 
-def test_threads_that_evaluate_at_once() -> None:
+def test_threads_that_evaluate_at_once(record_property: Callable[[str, object], None]) -> None:
     """Each its own part of the data, over and over, with switches between any two steps."""
     model = made()
     wanted = {count: evaluated(model, count) for count in range(4, 8)}
@@ -124,6 +124,7 @@ def test_threads_that_evaluate_at_once() -> None:
     finally:
         sys.setswitchinterval(before)
     assert wrong == []
+    record_property("tried", 25 * len(wanted))
 
 
 def test_a_call_keeps_the_weights_that_it_began_with() -> None:

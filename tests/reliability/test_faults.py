@@ -24,6 +24,7 @@ from depthwise import callbacks, layers, models, optimizers
 from depthwise.errors import DepthwiseError
 from depthwise.training.checkpoint import TrainingProgress, TrainingState, load_state, save_state
 
+Record = Callable[[str, object], None]
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
 
 
@@ -162,15 +163,18 @@ def raising(code: int) -> Callable[[], None]:
     return fault
 
 
-def test_some_points(tmp_path: Path) -> None:
-    kinds = Kinds()
+def test_some_points(tmp_path: Path, record_property: Record) -> None:
+    kinds, count = Kinds(), 0
     for name, code in zip(NAMES, ERRORS):
-        assert each_point(kinds, tmp_path / "folder" / name, raising(code), 5, True) >= 2
+        found = each_point(kinds, tmp_path / "folder" / name, raising(code), 5, True)
+        assert found >= 2
+        count += found
+    record_property("tried", count)
 
 
 @pytest.mark.sweep
 @pytest.mark.skipif(os.name != "posix", reason="limits of file sizes are POSIX's")
-def test_five_hundred_points(tmp_path: Path) -> None:
+def test_five_hundred_points(tmp_path: Path, record_property: Record) -> None:
     """Errors of the disk at each step; a folder that goes away; and the kernel's own limit on the size of a file."""
     import resource
 
@@ -200,6 +204,7 @@ def test_five_hundred_points(tmp_path: Path) -> None:
             signal.signal(signal.SIGXFSZ, ignored)
         path.unlink()
     assert count >= 500, count
+    record_property("tried", count)
 
 
 @pytest.mark.parametrize("clock", [-1.0, 0.0, 1e10])
@@ -265,13 +270,15 @@ print(json.dumps(found))
 
 @pytest.mark.sweep
 @pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="a system without unnamed files leaves some behind")
-def test_a_hundred_kills(tmp_path: Path) -> None:
+def test_a_hundred_kills(tmp_path: Path, record_property: Record) -> None:
     tests = os.fspath(Path(__file__).parents[1])
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", KILLS, tests, os.fspath(tmp_path), "100"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert found["kills"] == 100
+    record_property("tried", found["kills"])
     assert sum(found["last"].values()) > 100, "hardly a file was written"
-    # A process that is killed between naming the new file and putting it in its place leaves it: seldom one.
-    assert found["files"] <= len(NAMES) + 1 + 1
+    # A process that is killed between naming the new file and putting it in its place leaves it: one or two of a hundred, more on a
+    # busy machine. Named from the start, every third would stay.
+    assert found["files"] <= len(NAMES) + 1 + 10

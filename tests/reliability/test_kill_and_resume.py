@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -165,8 +166,11 @@ def resumed(folder: Path, first: int, count: int) -> dict[str, object]:
     ("first", "count"),
     [pytest.param(0, 12, marks=pytest.mark.sweep), pytest.param(12, 238, marks=pytest.mark.long)],
 )
-def test_lives_end_with_the_same_bits(tmp_path: Path, first: int, count: int) -> None:
+def test_lives_end_with_the_same_bits(
+    tmp_path: Path, first: int, count: int, record_property: Callable[[str, object], None]
+) -> None:
     found = resumed(tmp_path, first, count)
+    record_property("tried", found["lives"])
     assert found["cases"] == count
     assert found["different"] == []
     assert int(str(found["lives"])) > 2 * count, "hardly a training was killed"

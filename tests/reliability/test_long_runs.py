@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -71,11 +72,12 @@ print(json.dumps([start, predicted, usage()]))
         pytest.param(1_000_000, 1_000, marks=pytest.mark.long),
     ],
 )
-def test_nothing_grows(predictions: int, models: int) -> None:
+def test_nothing_grows(predictions: int, models: int, record_property: Callable[[str, object], None]) -> None:
     command = [sys.executable, "-c", SCRIPT, str(predictions), str(models)]
     environment = {**os.environ, "DEPTHWISE_THREADS": "2"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
+    record_property("tried", predictions + models)
     start, predicted, end = json.loads(done.stdout)
     print(start, predicted, end, sep="\n")
     for now in (predicted, end):

@@ -5,6 +5,7 @@ of cells that it does not read. So a result may also be of the kind that the ref
 """
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -24,6 +25,7 @@ from support.oracle import keras_layer, keras_result, set_keras_weights
 from support.sizes import draw_inputs, random_configuration
 
 Array = npt.NDArray[Any]
+Record = Callable[[str, object], None]
 SPECIALS = (np.nan, np.inf, -np.inf, 1e15, -1e15, 1e-45, -1e-40, -0.0)
 LAYERS = [
     kind for kind in descriptions.LAYERS.values() if kind not in (descriptions.InputLayer, descriptions.ThresholdedReLU)
@@ -42,7 +44,7 @@ def kind(values: Any) -> Array:
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("layer_class", LAYERS, ids=lambda item: item.__name__)
-def test_layers(layer_class: type[descriptions.Description]) -> None:
+def test_layers(layer_class: type[descriptions.Description], record_property: Record) -> None:
     rng = np.random.default_rng(len(layer_class.__name__))
     configurations = [random_configuration(rng, [layer_class]) for _ in range(2)]
     graph = side_by_side(configurations)
@@ -60,6 +62,7 @@ def test_layers(layer_class: type[descriptions.Description]) -> None:
         oracles.append((layer, own, oracle, len(shapes)))
     ordinary = draw_inputs(rng, [shape for item in configurations for shape in item.input_shapes], 3)
     right = prediction(ordinary)
+    record_property("tried", len(SPECIALS) * len(oracles))
     for special in SPECIALS:
         inputs = [x.copy() for x in ordinary]
         for x in inputs:  # the last sample is left as it is
@@ -95,12 +98,13 @@ def test_a_cell_that_is_not_read_does_not_count() -> None:
 
 @pytest.mark.sweep
 @pytest.mark.parametrize(("name", "options"), LOSSES, ids=str)
-def test_losses(name: str, options: dict[str, Any]) -> None:
+def test_losses(name: str, options: dict[str, Any], record_property: Record) -> None:
     """Computed in NumPy and natively; predictions come from the slope, as data must be finite."""
     ours, theirs = getattr(losses, name)(**options), getattr(keras.losses, name)(**options)
     model = models.Sequential([layers.PReLU(input_shape=(4,))])
     model.compile(optimizers.SGD(0.0), ours)
     labels = np.array([1]) if ours.sparse else np.array([[0.0, 1.0, 0.0, 0.0]], np.float32)
+    record_property("tried", len(SPECIALS) * 2)
     for special in np.abs(SPECIALS) if ours.probabilities and not options else SPECIALS:
         for place in (0, 1):
             predictions = np.array([[0.2, 0.4, 0.3, 0.1]], np.float32)

@@ -22,6 +22,7 @@ from depthwise.runtime.threads import set_threads
 from depthwise.utils import set_random_seed
 
 Array = npt.NDArray[Any]
+Record = Callable[[str, object], None]
 SECONDS = float(os.environ.get("DEPTHWISE_STRESS_SECONDS", "600"))
 X = np.linspace(-1.0, 1.0, 24, dtype=np.float32).reshape(6, 4)
 Y = np.linspace(1.0, -1.0, 18, dtype=np.float32).reshape(6, 3)
@@ -184,14 +185,18 @@ def schedules(stride: int, first: int, states: States, folder: Path, chosen: Any
                 wanted += stride
 
 
-def test_another_thread_at_any_line(states: States, tmp_path: Path) -> None:
+def test_another_thread_at_any_line(states: States, tmp_path: Path, record_property: Record) -> None:
     chosen = {("set_weights", "predict"), ("set_weights", "save"), ("fit", "predict"), ("predict", "predict one")}
-    assert sum(schedules(97, 3, states, tmp_path, chosen)) > 8
+    count = sum(schedules(97, 3, states, tmp_path, chosen))
+    assert count > 8
+    record_property("tried", count)
 
 
 @pytest.mark.long
-def test_another_thread_at_more_lines(states: States, tmp_path: Path) -> None:
-    assert sum(schedules(41, 1, states, tmp_path)) > 100
+def test_another_thread_at_more_lines(states: States, tmp_path: Path, record_property: Record) -> None:
+    count = sum(schedules(41, 1, states, tmp_path))
+    assert count > 100
+    record_property("tried", count)
 
 
 def stress(states: States, folder: Path, seconds: float) -> int:
@@ -256,10 +261,12 @@ def stress(states: States, folder: Path, seconds: float) -> int:
 
 
 @pytest.mark.sweep
-def test_thirty_seconds_of_everything_at_once(states: States, tmp_path: Path) -> None:
-    stress(states, tmp_path, min(SECONDS, 30.0))
+def test_thirty_seconds_of_everything_at_once(states: States, tmp_path: Path, record_property: Record) -> None:
+    record_property("tried", stress(states, tmp_path, min(SECONDS, 30.0)))
 
 
 @pytest.mark.long
-def test_ten_minutes_of_everything_at_once(states: States, tmp_path: Path) -> None:
-    print(f"{stress(states, tmp_path, SECONDS)} calls in {SECONDS:.0f} s")
+def test_ten_minutes_of_everything_at_once(states: States, tmp_path: Path, record_property: Record) -> None:
+    calls = stress(states, tmp_path, SECONDS)
+    record_property("tried", calls)
+    print(f"{calls} calls in {SECONDS:.0f} s")

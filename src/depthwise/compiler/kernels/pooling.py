@@ -4,15 +4,19 @@ Maximum: the first cell of the window, in row-major order, that holds the maximu
 again from the saved input, so that no index is kept. Mean: every cell gets the same share.
 """
 
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 from depthwise.compiler import functions
-from depthwise.compiler.kernels.builder import Function, Kernel
+from depthwise.compiler.kernels.builder import Function, Kernel, Operand
 from depthwise.compiler.kernels.maps import MapView, digest, each_vector
 from depthwise.compiler.kernels.mathematics import largest_of
 from depthwise.dataclass import dataclass
 
 __all__ = ["Pooling", "PoolingGradient"]
+
+WRITTEN_OUT = 256
+"""Cells of the largest window that has an instruction for each; LLVM's time grows faster than their number, so larger ones are loops."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,24 @@ class Pooling(Kernel):
         with each_vector(function, [windows, self.target]) as ((a, out), _):
             start = function.offset("%a", a)
             cells = _cells(self.source, self.pool_size)
-            values = [function.load(start, cell) for cell in cells]
-            if self.kind == "max":
-                result = largest_of(function, values)
+            if len(cells) > WRITTEN_OUT:
+                result = self._in_loops(function, start)
             else:
-                result = reduce(function.fadd, values)
-                if self.divided:
-                    result = function.fdiv(result, function.constant(float(len(cells))))
+                values = [function.load(start, cell) for cell in cells]
+                result = largest_of(function, values) if self.kind == "max" else reduce(function.fadd, values)
+            if self.kind == "mean" and self.divided:
+                result = function.fdiv(result, function.constant(float(len(cells))))
             function.store(functions.evaluate_function(function, self.activation, result), "%out", out)
+
+    def _in_loops(self, function: Function, start: str) -> str:
+        """The maximum or the sum of a window, in the same order."""
+
+        def join(row: Operand, column: Operand, before: Sequence[str]) -> list[str]:
+            value = function.load(start, _cell(function, self.source, row, column))
+            return [largest_of(function, [before[0], value]) if self.kind == "max" else function.fadd(before[0], value)]
+
+        first = function.load(start) if self.kind == "max" else function.constant(-0.0)  # −0 + x is x
+        return _through_window(function, self.pool_size, [first], join)[0]
 
 
 @dataclass(frozen=True)
@@ -87,16 +101,47 @@ class PoolingGradient(Kernel):
         with each_vector(function, [sources, self.gradient, targets]) as ((a, b, out), _):
             slope = function.load("%b", b)
             start, target = function.offset("%a", a), function.offset("%out", out)
-            if self.kind == "mean":
-                if self.divided:
-                    slope = function.fdiv(slope, function.constant(float(len(out_cells))))
+            if self.kind == "mean" and self.divided:
+                slope = function.fdiv(slope, function.constant(float(len(out_cells))))
+            if len(out_cells) > WRITTEN_OUT:
+                self._in_loops(function, start, target, slope)
+                shares = []
+            elif self.kind == "mean":
                 shares = [slope] * len(out_cells)
             else:
                 shares = self._to_first_maximum(function, [function.load(start, cell) for cell in a_cells], slope)
             for cell, share in zip(out_cells, shares):
-                if self.adds:
-                    share = function.fadd(function.load(target, cell), share)
-                function.store(share, target, cell)
+                self._give(function, target, cell, share)
+
+    def _give(self, function: Function, target: str, cell: Operand, share: str) -> None:
+        if self.adds:
+            share = function.fadd(function.load(target, cell), share)
+        function.store(share, target, cell)
+
+    def _in_loops(self, function: Function, start: str, target: str, slope: str) -> None:
+        """Gives every cell of a window its share, in the same order."""
+
+        def larger(row: Operand, column: Operand, before: Sequence[str]) -> list[str]:
+            return [function.largest(function.load(start, _cell(function, self.source, row, column)), before[0])]
+
+        def mean(row: Operand, column: Operand, before: Sequence[str]) -> list[str]:
+            self._give(function, target, _cell(function, self.target, row, column), slope)
+            return []
+
+        def maximum(row: Operand, column: Operand, before: Sequence[str]) -> list[str]:
+            value = function.load(start, _cell(function, self.source, row, column))
+            equal = function.compare("oeq", value, largest)
+            share = function.select(equal, before[0], "zeroinitializer")
+            self._give(function, target, _cell(function, self.target, row, column), share)
+            return [function.select(equal, "zeroinitializer", before[0])]
+
+        if self.kind == "mean":
+            _through_window(function, self.pool_size, [], mean)
+            return
+        (largest,) = _through_window(function, self.pool_size, [function.load(start)], larger)
+        (left,) = _through_window(function, self.pool_size, [slope], maximum)
+        last = _cells(self.target, self.pool_size)[-1]  # of a window with NaN, as where the cells are written out
+        function.store(function.fadd(function.load(target, last), left), target, last)
 
     @staticmethod
     def _to_first_maximum(function: Function, values: list[str], slope: str) -> list[str]:
@@ -125,3 +170,22 @@ def _windows(source: MapView, target: MapView, strides: tuple[int, int]) -> MapV
 
 def _cells(source: MapView, pool_size: tuple[int, int]) -> list[int]:
     return [i * source.row_pitch + j * source.pixel_pitch for i in range(pool_size[0]) for j in range(pool_size[1])]
+
+
+def _cell(function: Function, view: MapView, row: Operand, column: Operand) -> Operand:
+    """Where a cell of a window is, from its first one."""
+    return function.add(function.multiply(row, view.row_pitch), function.multiply(column, view.pixel_pitch))
+
+
+def _through_window(
+    function: Function,
+    pool_size: tuple[int, int],
+    carried: list[str],
+    step: Callable[[Operand, Operand, Sequence[str]], list[str]],
+) -> list[str]:
+    """Loops over a window's cells in row-major order; `step` gives the carried values for the next cell. Returns the last ones."""
+    with function.loop(0, pool_size[0], carried=carried) as rows:
+        with function.loop(0, pool_size[1], carried=rows.values) as columns:
+            columns.next = step(rows.index, columns.index, columns.values)
+        rows.next = columns.results
+    return rows.results
