@@ -14,7 +14,7 @@ from depthwise.reference import network as reference
 from support.keras_applications import FAMILIES, NAMES, application, picture, swept
 
 TRAINED = tuple(name for name in FAMILIES if name != "InceptionResNetV2")
-"""One of each family; the blocks of InceptionResNetV2 are those of InceptionV3 with additions, at twice the time."""
+"""One of each family; InceptionResNetV2 takes too long: its layers are those of InceptionV3, with additions that are scaled."""
 SIZES = {
     **dict.fromkeys(("ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "MobileNetV2", "ResNet50", "ResNet50V2"), 64),
     "InceptionV3": 107,
@@ -22,7 +22,7 @@ SIZES = {
 }
 """Trained on images of these sizes: on the smallest that they take their last maps have a single place."""
 RATES = {"InceptionV3": 1e-5}
-"""Where larger steps grow rounding to hundredths of the loss, in Keras as here."""
+"""Adam's first steps go by the sign of gradients: with larger ones the rounding of a few decides a hundredth of the loss, at random."""
 
 
 def _check_predictions(model: Any, name: str, folder: Path) -> None:
